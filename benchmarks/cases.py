@@ -1,0 +1,180 @@
+"""Real data sets, end to end: train, estimate, retrain, by the very commands that a user would type.
+
+    FORETOLL_DATA=/path/to/data python benchmarks/cases.py
+
+Writes docs/cases.md: each command, and the numbers it gave. The data sets are named in the page.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from foretoll.measure import describe_hardware
+from foretoll.units import human_duration, human_energy, human_mass
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "cases.md"
+COSTS = {
+    "epochs": "epochs",
+    "gradient_norm": "gradient norm",
+    "parameter_change": "parameter change",
+    "energy_kwh": "energy",
+    "emissions_kg": "emissions",
+    "duration_s": "duration",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case: what is trained, on what, and what it must then serve."""
+
+    title: str
+    source: str
+    target: str
+    flags: str
+    model: str
+    train_flags: str = "--max-epochs 4"
+    arch: str = "foretoll:cnn?width=16"
+
+
+CASES = (
+    Case(
+        "Fashion-MNIST under gaussian noise",
+        "npz:$D/fashion_mnist.npz?part=1/6",
+        "npz:$D/fashion_mnist.npz?part=2/6&shift=gaussian_noise:0.2",
+        "--until 0.82",
+        "fashion",
+    ),
+    Case(
+        "CIFAR-10 under gaussian blur",
+        "parquet:$D/cifar10.parquet?part=1/5",
+        "parquet:$D/cifar10.parquet?part=2/5&shift=gaussian_blur:0.8",
+        "--until 0.52",
+        "cifar",
+        train_flags="--max-epochs 5",
+    ),
+    Case(
+        "MNIST to USPS: a natural distribution shift",
+        "npz:$D/mnist.npz?part=1/6",
+        "npz:$D/usps.npz",
+        "--same-task --until 0.95",
+        "mnist",
+    ),
+    Case(
+        "Fashion-MNIST to GTSRB: a task shift, 43 classes",
+        "npz:$D/fashion_mnist.npz?part=1/6",
+        "npz:$D/gtsrb_32px_8880.npz",
+        "--task --until 0.6",
+        "fashion",
+    ),
+)
+
+
+def run(command: str, folder: Path, data: str) -> tuple[dict[str, Any], float]:
+    """Run a command of the page; return its JSON and the seconds it took."""
+    words = [sys.executable, "-m", "foretoll.cli", *shlex.split(command.replace("$D", data))[1:], "--json"]
+    environment = {**os.environ, "FORETOLL_LEDGER": str(folder / "ledger.db")}
+    began = time.perf_counter()
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{command}\n{done.stderr}")
+    return json.loads(done.stdout), time.perf_counter() - began
+
+
+def show(cost: str, value: float | None) -> str:
+    """A cost with a readable unit."""
+    if value is None:
+        return "–"
+    humans = {"energy_kwh": human_energy, "emissions_kg": human_mass, "duration_s": human_duration}
+    return humans[cost](value) if cost in humans else f"{value:.3g}"
+
+
+def section(case: Case, folder: Path, data: str, trained: set[str]) -> list[str]:
+    """Carry out a case and write it down."""
+    commands = []
+    if case.model not in trained:
+        commands.append(
+            f"foretoll train --arch '{case.arch}' --data '{case.source}' {case.train_flags} --out {case.model}"
+        )
+        trained.add(case.model)
+    shared = (
+        f"--model {case.model} --source '{case.source}' --target '{case.target}' {case.flags} --region DE"
+    )
+    commands.append(f"foretoll estimate {shared} --out {case.model}-estimate")
+    commands.append(
+        f"foretoll retrain {shared} --estimate {case.model}-estimate/estimate.json --out {case.model}-updated"
+    )
+    found = [run(command, folder, data) for command in commands]
+    estimate, done = found[-2][0], found[-1][0]
+    print(f"{case.title}: {done['outcome']}, {done['toll']['epochs']:.2f} epochs", flush=True)
+    rows = ["| | forecast | 90 % interval | measured |", "|---|---|---|---|"]
+    reach = estimate["reach_probability"]
+    rows.append(
+        f"| reached in {estimate['settings']['max_epochs']:g} epochs | "
+        f"{'–' if reach is None else f'{reach:.0%}'} | | {done['outcome']} |"
+    )
+    for cost, words in COSTS.items():
+        told = estimate["forecast"][cost] or {"median": None, "low": None, "high": None}
+        ends = (
+            f"{show(cost, told['low'])} … {show(cost, told['high'])}" if told["median"] is not None else "–"
+        )
+        rows.append(f"| {words} | {show(cost, told['median'])} | {ends} | {show(cost, done['toll'][cost])} |")
+    quality = done["quality"] or {}
+    before = "–" if quality.get("before") is None else f"{quality['before']:.3f}"
+    own = estimate["self_cost"]["duration_s"]
+    gap, resque = estimate["signals"].get("recoverability_gap"), estimate["signals"].get("resque")
+    return [
+        f"## {case.title}",
+        "",
+        "```",
+        *commands,
+        "```",
+        "",
+        *rows,
+        "",
+        f"Test accuracy {before} before, {quality.get('after', float('nan')):.3f} after; recoverability gap {gap:.3f}"
+        + (
+            f", RESQUE {resque:.3f}"
+            if resque is not None
+            else f", 1 − ARI {estimate['signals']['inv_ari']:.3f}"
+        )
+        + f"; rests on {estimate['basis']['runs']} runs; estimating took "
+        f"{human_duration(own)} ({own / max(done['toll']['duration_s'], 1e-9):.0%} of the retraining's time).",
+        "",
+    ]
+
+
+def main() -> None:
+    """Carry out all cases and write the page."""
+    data = os.environ.get("FORETOLL_DATA")
+    if not data:
+        raise SystemExit("set FORETOLL_DATA to the folder with the data sets")
+    hardware = describe_hardware("cpu")
+    lines = [
+        "# Real data sets, with the numbers obtained",
+        "",
+        "Every number on this page comes from the commands above it; `$D` is the folder with the data sets. The page",
+        "is written by `FORETOLL_DATA=$D python benchmarks/cases.py` "
+        f"({date.today()}, {hardware.cpu}, {hardware.cores} cores, "
+        f"Python {platform.python_version()}, torch {hardware.torch}, seed 0, one run each).",
+        "",
+    ]
+    trained: set[str] = set()
+    with tempfile.TemporaryDirectory() as folder:
+        for case in CASES:
+            lines += section(case, Path(folder), data, trained)
+    PAGE.write_text("\n".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

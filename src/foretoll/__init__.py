@@ -1,0 +1,73 @@
+"""foretoll foretells the toll of retraining a model, before any retraining.
+
+>>> import foretoll
+>>> estimate = foretoll.estimate("model-dir", "npz:old.npz", "npz:new.npz", until=0.9)  # doctest: +SKIP
+>>> run = foretoll.retrain("model-dir", "npz:old.npz", "npz:new.npz", until=0.9)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from foretoll.data import TaskData, open_data
+    from foretoll.errors import ForetollError
+    from foretoll.ledger import Ledger
+    from foretoll.models import Model, load_model, save_checkpoint
+    from foretoll.records import Estimate, Run, TrainingSettings
+    from foretoll.report import write_report
+    from foretoll.workflows import Accounting, estimate, retrain, train
+
+# Names and the modules they come from: nothing heavy is loaded before it is used.
+_HOME = {
+    "Accounting": "foretoll.workflows",
+    "Estimate": "foretoll.records",
+    "ForetollError": "foretoll.errors",
+    "Ledger": "foretoll.ledger",
+    "Model": "foretoll.models",
+    "Run": "foretoll.records",
+    "TaskData": "foretoll.data",
+    "TrainingSettings": "foretoll.records",
+    "estimate": "foretoll.workflows",
+    "load_model": "foretoll.models",
+    "open_data": "foretoll.data",
+    "retrain": "foretoll.workflows",
+    "save_checkpoint": "foretoll.models",
+    "train": "foretoll.workflows",
+    "write_report": "foretoll.report",
+}
+
+__all__ = [
+    "Accounting",
+    "Estimate",
+    "ForetollError",
+    "Ledger",
+    "Model",
+    "Run",
+    "TaskData",
+    "TrainingSettings",
+    "__version__",
+    "estimate",
+    "load_model",
+    "open_data",
+    "retrain",
+    "save_checkpoint",
+    "train",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'foretoll' has no attribute {name!r}")
+    import_module("foretoll.report")  # so that records show themselves as tables
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,117 @@
+"""`foretoll ledger`: list, show, export, import, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foretoll.commands.flags import (
+    JsonOption,
+    LedgerOption,
+)
+from foretoll.commands.output import as_data, count_text, open_ledger, outcome_named, print_json, show
+
+ledger_app = typer.Typer(help="The runs that were carried out.", no_args_is_help=True)
+
+
+@ledger_app.command("list")
+def ledger_list(
+    option: Annotated[str | None, typer.Option("--option", "-o", help="only runs of this option")] = None,
+    outcome: Annotated[
+        str | None, typer.Option(help="reached, censored, failed, interrupted, running")
+    ] = None,
+    tag: Annotated[str | None, typer.Option(help="only runs with this tag, such as calibration")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="the newest so many")] = 30,
+    ledger: LedgerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List runs, the newest first.
+
+    Example: `foretoll ledger list --outcome censored`
+    """
+    runs = open_ledger(ledger).runs(
+        option=option, outcome=outcome_named(outcome), tag=tag, limit=limit, newest_first=True
+    )
+    if as_json:
+        print_json([as_data(run) for run in runs])
+    else:
+        from foretoll.report import ledger_table
+
+        show(ledger_table(runs))
+
+
+@ledger_app.command("show")
+def ledger_show(
+    run: Annotated[str, typer.Argument(help="run id, or its beginning")],
+    ledger: LedgerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one run.
+
+    Example: `foretoll ledger show 20260102-1503`
+    """
+    found = open_ledger(ledger).get(run)
+    if as_json:
+        print_json(as_data(found))
+    else:
+        from foretoll.report import run_table
+
+        show(run_table(found))
+
+
+@ledger_app.command("export")
+def ledger_export(
+    file: Annotated[Path, typer.Argument(help="JSON lines; .gz compresses")],
+    ledger: LedgerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write all runs to a file.
+
+    Example: `foretoll ledger export runs.jsonl.gz`
+    """
+    runs = open_ledger(ledger).export(file)
+    if as_json:
+        print_json({"file": str(file), "runs": runs})
+    else:
+        typer.echo(f"{count_text(runs)} written to {file}")
+
+
+@ledger_app.command("import")
+def ledger_import(
+    file: Annotated[Path, typer.Argument(help="a file written by export")],
+    ledger: LedgerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add the runs of a file; runs that are there already are left as they are.
+
+    Example: `foretoll ledger import runs.jsonl.gz`
+    """
+    runs = open_ledger(ledger).import_(file)
+    if as_json:
+        print_json({"file": str(file), "runs": runs})
+    else:
+        typer.echo(f"{count_text(runs)} added from {file}")
+
+
+@ledger_app.command("doctor")
+def ledger_doctor(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="close the runs of dead processes as interrupted")
+    ] = False,
+    ledger: LedgerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the ledger; exit code 1 where something is wrong.
+
+    Example: `foretoll ledger doctor --repair`
+    """
+    findings = open_ledger(ledger).doctor(repair=repair)
+    if as_json:
+        print_json({"findings": findings})
+    else:
+        for finding in findings or ["nothing to report"]:
+            typer.echo(finding)
+    if findings and not repair:
+        raise typer.Exit(1)

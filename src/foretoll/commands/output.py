@@ -1,0 +1,145 @@
+"""What commands share on the way in and out: settings, ledger, progress, tables, JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from foretoll.errors import ForetollError, UsageError
+
+if TYPE_CHECKING:
+    from foretoll.ledger import Ledger
+    from foretoll.progress import ConsoleWatcher
+    from foretoll.records import Estimate, Outcome, Record, Run, TrainingSettings
+
+
+def console_watcher(quiet: bool) -> ConsoleWatcher:
+    """Shows progress on the standard error, or nothing."""
+    from foretoll.progress import ConsoleWatcher
+
+    return ConsoleWatcher(quiet=quiet)
+
+
+def open_ledger(location: str | None) -> Ledger:
+    """The ledger named, or the user's own."""
+    from foretoll.ledger import Ledger
+
+    return Ledger.open(location)
+
+
+def outcome_named(name: str | None) -> Outcome | None:
+    """An outcome by its name; UsageError with the nearest names otherwise."""
+    from foretoll.errors import unknown_name
+    from foretoll.records import Outcome
+
+    if name is not None and name not in list(Outcome):
+        raise UsageError(unknown_name("outcome", name, [str(known) for known in Outcome]))
+    return Outcome(name) if name is not None else None
+
+
+def training_settings(
+    metric: str,
+    max_epochs: float,
+    seed: int,
+    lr: float,
+    batch_size: int,
+    optimizer: str,
+    weight_decay: float,
+) -> TrainingSettings:
+    """Training settings from flags; UsageError that names every flag out of range."""
+    from pydantic import ValidationError
+
+    from foretoll.records import TrainingSettings
+
+    try:
+        return TrainingSettings.model_validate(
+            {
+                "metric": metric,
+                "max_epochs": max_epochs,
+                "seed": seed,
+                "lr": lr,
+                "batch_size": batch_size,
+                "optimizer": optimizer,
+                "weight_decay": weight_decay,
+            }
+        )
+    except ValidationError as error:
+        problems = "; ".join(
+            f"--{str(e['loc'][0]).replace('_', '-')} {e['input']!r}: {e['msg'].lower()}"
+            for e in error.errors()
+        )
+        raise UsageError(problems) from None
+
+
+def hand_over(out: Path, *, estimate: Estimate | None = None, run: Run | None = None, as_json: bool) -> None:
+    """Write what was found to `out`, show it, and say what went wrong.
+
+    What cannot be written is shown all the same: nothing that was paid for is lost.
+    """
+    from foretoll.report import write_json, write_report
+
+    problem, report = None, None
+    try:
+        if run is not None:
+            write_json(out / "run.json", run)
+        elif estimate is not None:
+            write_json(out / "estimate.json", estimate)
+        report = write_report(out / "report.html", estimate=estimate, run=run)
+    except ForetollError as error:
+        problem = error
+    found = run if run is not None else estimate
+    if as_json and found is not None:
+        print_json(as_data(found))
+    else:
+        show_page(estimate, run, report=report)
+    if problem is not None:
+        raise problem
+    if run is not None:
+        say_how_it_ended(run)
+
+
+def say_how_it_ended(run: Run) -> None:
+    """A run that did not end by itself is a failure of the command, in one sentence."""
+    from foretoll.records import Outcome
+
+    if run.outcome in (Outcome.FAILED, Outcome.INTERRUPTED):
+        raise ForetollError(
+            f"run {run.id} {run.outcome} ({run.reason}); what was measured is kept: foretoll ledger show {run.id}"
+        )
+
+
+def as_data(record: Record) -> Any:
+    """A record as plain JSON data, by alias."""
+    return json.loads(record.model_dump_json(by_alias=True))
+
+
+def print_json(data: Any) -> None:
+    """One line of JSON on the standard output."""
+    typer.echo(json.dumps(data, ensure_ascii=False))
+
+
+def show(renderable: Any) -> None:
+    """Print a table or a text."""
+    from rich.console import Console
+
+    Console(highlight=False).print(renderable)
+
+
+def show_page(estimate: Estimate | None, run: Run | None, *, report: Path | None) -> None:
+    """Print an estimate, a run, or both side by side, and where the page is."""
+    from foretoll.report import estimate_table, run_table
+
+    if estimate is not None:
+        show(estimate_table(estimate, run))
+    elif run is not None:
+        show(run_table(run))
+    if report is not None:
+        typer.echo(f"report   {report}")
+
+
+def count_text(runs: int) -> str:
+    """A number of runs in words."""
+    return f"{runs} run{'s' if runs != 1 else ''}"

@@ -1,0 +1,169 @@
+"""`foretoll study`: run, table, plot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foretoll.commands.flags import (
+    DeviceOption,
+    EnergyOption,
+    JsonOption,
+    QuietOption,
+    RegionOption,
+)
+from foretoll.commands.output import count_text, print_json, show
+
+study_app = typer.Typer(help="Grids of runs from a file: carry out, resume, tabulate.", no_args_is_help=True)
+
+
+@study_app.command("run")
+def study_run(
+    file: Annotated[str, typer.Argument(help="study file (TOML), or the name of one that ships")],
+    out: Annotated[Path | None, typer.Option("--out", help="folder of models and ledger; study-NAME")] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="local, processes:4, ray, ray://host:port")
+    ] = "local",
+    limit: Annotated[int | None, typer.Option(help="carry out at most so many runs now")] = None,
+    device: DeviceOption = "cpu",
+    energy: EnergyOption = "auto",
+    region: RegionOption = None,
+    plan_only: Annotated[
+        bool, typer.Option("--plan", help="say what would be done and what it costs")
+    ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="do failed runs again")] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Carry out a study; start it again to resume where it was stopped.
+
+    Example: `FORETOLL_DATA=data foretoll study run smoke --engine processes:2`
+    """
+    from foretoll.commands.study_running import carry_out_study
+
+    found = carry_out_study(
+        file,
+        out=out,
+        engine=engine,
+        limit=limit,
+        device=device,
+        energy=energy,
+        region=region,
+        plan_only=plan_only,
+        quiet=quiet or as_json,
+        retry_failed=retry_failed,
+    )
+    if as_json:
+        print_json(found)
+    if found.get("failures"):
+        raise typer.Exit(1)
+
+
+@study_app.command("table")
+def study_table(
+    where: Annotated[
+        str, typer.Argument(help="folder of a study, a ledger (.db, URL) or an export (.jsonl.gz)")
+    ],
+    cost: Annotated[
+        str, typer.Option("--cost", help="epochs, gradient_norm, parameter_change, energy_kwh, or all")
+    ] = "epochs",
+    option: Annotated[
+        str, typer.Option("--option", "-o", help="way of reuse whose runs are related")
+    ] = "finetune",
+    by_kind: Annotated[
+        bool, typer.Option("--by-kind", help="also each index against all costs, by kind of shift")
+    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="all signals, not only the main ones")] = False,
+    trained: Annotated[
+        bool, typer.Option("--trained", help="leave out runs that met their target before the first step")
+    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="print Markdown")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Relate every index with every cost: pooled, within a model, within a kind of shift.
+
+    Example: `foretoll study table study-smoke --cost all`
+    """
+    from foretoll.commands.study_tables import tables_of, tables_text
+
+    found = tables_of(where, option=option, cost=cost, everything=everything, trained=trained)
+    if as_json:
+        print_json(found.as_data())
+    elif markdown:
+        typer.echo(tables_text(found, cost, by_kind=by_kind, markdown=True), nl=False)
+    else:
+        show(tables_text(found, cost, by_kind=by_kind))
+
+
+@study_app.command("plot")
+def study_plot(
+    where: Annotated[
+        str, typer.Argument(help="folder of a study, a ledger (.db, URL) or an export (.jsonl.gz)")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="the page to write")] = Path("study.html"),
+    option: Annotated[
+        str, typer.Option("--option", "-o", help="way of reuse whose runs are drawn")
+    ] = "finetune",
+    as_json: JsonOption = False,
+) -> None:
+    """Write one page of pictures: cost against index and level, the seeds, and a table of correlations.
+
+    Example: `foretoll study plot study-smoke --out study.html`
+    """
+    from foretoll.commands.study_tables import write_page
+
+    page = write_page(where, out, option=option)
+    if as_json:
+        print_json({"page": str(page)})
+    else:
+        typer.echo(f"page   {page}")
+
+
+@study_app.command("score")
+def study_score(
+    where: Annotated[
+        str, typer.Argument(help="reference, a study's folder, a ledger, or an export (.jsonl.gz)")
+    ] = "reference",
+    option: Annotated[
+        str, typer.Option("--option", "-o", help="way of reuse whose runs are scored")
+    ] = "finetune",
+    jobs: Annotated[int, typer.Option("--jobs", help="processes")] = 2,
+    markdown: Annotated[bool, typer.Option("--markdown", help="print Markdown")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Score forecasts out of sample: levels, kinds, data sets, families and task pairs left out in turn.
+
+    Example: `foretoll study score reference --json`
+    """
+    from foretoll.commands.study_scores import score_text, scored
+
+    found = scored(where, option=option, jobs=jobs)
+    if as_json:
+        print_json(found)
+    elif markdown:
+        typer.echo(score_text(found, markdown=True), nl=False)
+    else:
+        show(score_text(found))
+
+
+@study_app.command("pack")
+def study_pack(
+    where: Annotated[str, typer.Argument(help="a study's folder, a ledger, or an export (.jsonl.gz)")],
+    into: Annotated[
+        Path | None, typer.Option("--into", help="folder; the package's own if not named")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the runs of a study the reference that forecasts rest on.
+
+    Example: `foretoll study pack study-reference`
+    """
+    from foretoll.commands.study_scores import packed
+
+    runs, size = packed(where, into)
+    if as_json:
+        print_json({"runs": runs, "bytes": size})
+    else:
+        typer.echo(f"{count_text(runs)} packed, {size / 1e6:.2f} MB")

@@ -1,0 +1,51 @@
+"""`foretoll study score` and `study pack`: how good forecasts are, and the runs that they rest on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+
+from foretoll.errors import UsageError
+from foretoll.forecast.reference import pack, reference_runs
+from foretoll.records import Run
+from foretoll.report.score_tables import score_markdown, score_table
+from foretoll.study.reading import runs_of
+from foretoll.study.score import FEWEST_ROWS, score_all
+
+
+def scored(where: str, *, option: str, jobs: int) -> dict[str, Any]:
+    """The score table of the runs at a place; `reference` means those that ship with foretoll."""
+    found = score_all(_runs(where), option=option, jobs=jobs)
+    if not found["splits"]:
+        raise UsageError(
+            f"{where!r} has {found['runs']} usable {option} runs, a score needs {FEWEST_ROWS} in several groups: "
+            "carry out more of the study first"
+        )
+    return found
+
+
+def score_text(found: dict[str, Any], *, markdown: bool = False) -> RenderableType:
+    """The table for a terminal, or as Markdown."""
+    return score_markdown(found) if markdown else score_table(found)
+
+
+def packed(where: str, into: Path | None) -> tuple[int, int]:
+    """Write the reference files from a study's runs: their number and the bytes written.
+
+    Raises UsageError where there is no run of a study: the reference would be replaced by nothing.
+    """
+    runs = _study_runs(where)
+    if not runs:
+        raise UsageError(f"{where!r} has no run of a study to pack: name a study's folder, ledger or export")
+    return pack(runs, into=into)
+
+
+def _runs(where: str) -> list[Run]:
+    return list(reference_runs()) if where == "reference" else _study_runs(where)
+
+
+def _study_runs(where: str) -> list[Run]:
+    """The study's own runs, without those that made its source models."""
+    return [run for run in runs_of(where) if any(tag.startswith("study:") for tag in run.tags)]

@@ -1,0 +1,49 @@
+"""`foretoll study table` and `study plot`: read runs, relate, show. Loads no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import RenderableType
+
+from foretoll.errors import UsageError, unknown_name
+from foretoll.report.study_tables import study_markdown, study_text
+from foretoll.study.columns import COSTS
+from foretoll.study.findings import StudyTables
+from foretoll.study.reading import runs_of
+from foretoll.study.tables import study_tables
+
+
+def tables_of(
+    where: str, *, option: str, cost: str = "all", everything: bool = False, trained: bool = False
+) -> StudyTables:
+    """The tables of the runs at a place. UsageError for an unknown cost or place."""
+    _costs(cost)
+    return study_tables(runs_of(where), option=option, everything=everything, trained=trained)
+
+
+def tables_text(
+    tables: StudyTables, cost: str, *, by_kind: bool = False, markdown: bool = False
+) -> RenderableType:
+    """The tables for a terminal, or as Markdown."""
+    if markdown:
+        return study_markdown(tables, _costs(cost), by_kind=by_kind)
+    return study_text(tables, _costs(cost), by_kind=by_kind)
+
+
+def write_page(where: str, out: Path, *, option: str) -> Path:
+    """Write the page of pictures; UsageError where no run can be drawn."""
+    from foretoll.report.study_page import write_study_page  # Jinja2 is loaded only for a page
+
+    runs = runs_of(where)
+    if not any(run.option == option for run in runs):
+        raise UsageError(
+            f"{where!r} has no {option} run to draw: name another --option, or run the study first"
+        )
+    return write_study_page(out, runs, option=option)
+
+
+def _costs(cost: str) -> list[str]:
+    if cost != "all" and cost not in COSTS:
+        raise UsageError(unknown_name("cost", cost, ("all", *COSTS)))
+    return list(COSTS) if cost == "all" else [cost]

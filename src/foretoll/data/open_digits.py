@@ -1,0 +1,34 @@
+"""`digits`: the 1,797 handwritten digits (8×8, grey) that ship with scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from foretoll.data.source import Source
+from foretoll.data.splits import ArraySplit
+from foretoll.data.uri import DataUri
+
+
+def open_digits(uri: DataUri) -> Source:
+    """Images uint8 (1797, 1, 8, 8), the stored 0 … 16 scaled to 0 … 255; ten classes; no split of their own."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    labels = bunch.target.astype(np.int64)
+    kind = uri.kind or "image"
+    inputs = torch.from_numpy(images)
+    if kind != "image":
+        from foretoll.data.stored import stored_array
+
+        inputs, kind = stored_array(images, "digits", kind)
+    return Source(
+        name="digits",
+        kind=kind,
+        rows=ArraySplit(inputs, labels, ids=np.arange(len(labels))),
+        classes=tuple(str(i) for i in range(10)),
+        shape=tuple(inputs.shape[1:]),
+        columns=("label",),
+        column=lambda _: labels,
+    )

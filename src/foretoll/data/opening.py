@@ -1,0 +1,61 @@
+"""open_data: one door for URIs, torch Datasets and DataLoaders, arrays, and data that is already open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from foretoll.data.source import Source, assemble
+from foretoll.data.taskdata import TaskData
+from foretoll.data.uri import SCHEMES, DataUri, parse_uri
+from foretoll.errors import UsageError
+
+_SUFFIXES = {".npz": "npz", ".parquet": "parquet"}
+
+
+def open_data(source: Any, *, seed: int = 0) -> TaskData:
+    """Open a data set as three disjoint splits.
+
+    source: a data URI (see `foretoll.data.uri`), TaskData (returned as it is), a torch map-style Dataset or a
+    DataLoader over one (its batches and collation are not used), a tuple of arrays or tensors (x, y) or
+    (x_train, y_train, x_test, y_test). `seed` draws the limit and the shifts; the splits and parts depend on
+    the URI's own `seed=` (default 0) only, so that runs with other seeds never see each other's test data.
+    """
+    if isinstance(source, TaskData):
+        return source
+    if isinstance(source, (str, Path)):
+        uri = parse_uri(_with_scheme(str(source)))
+        return assemble(_opener(uri.scheme)(uri), uri, seed=seed)
+    if isinstance(source, (tuple, list)):
+        from foretoll.data.open_npz import arrays_of, source_of_arrays
+
+        uri = DataUri(text="python:arrays", scheme="python")
+        return assemble(
+            source_of_arrays(arrays_of(tuple(source)), uri, name="arrays", where="arrays"), uri, seed=seed
+        )
+    from foretoll.data.open_dataset import open_dataset
+
+    uri = DataUri(text=f"python:{type(source).__name__}", scheme="python")
+    return assemble(open_dataset(source), uri, seed=seed)
+
+
+def _opener(scheme: str) -> Callable[[DataUri], Source]:
+    # one module per scheme, imported when it is used: scikit-learn, pyarrow and datasets are heavy
+    if scheme not in SCHEMES:
+        raise UsageError(f"scheme {scheme!r} has no opener")
+    opener: Callable[[DataUri], Source] = getattr(
+        import_module(f"foretoll.data.open_{scheme}"), f"open_{scheme}"
+    )
+    return opener
+
+
+def _with_scheme(text: str) -> str:
+    """Say what is missing when a bare path is given instead of a URI."""
+    path = text.partition("?")[0]
+    if ":" not in path and path not in SCHEMES:
+        scheme = _SUFFIXES.get(Path(path).suffix) or ("folder" if Path(path).is_dir() else None)
+        if scheme:
+            raise UsageError(f"{text!r} is a path and not a data URI: write {scheme}:{text}")
+    return text

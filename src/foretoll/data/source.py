@@ -1,0 +1,224 @@
+"""From a source's rows to TaskData: choose rows, divide them, limit, relabel, shift.
+
+The law that keeps test data unseen: whether a row is train, validation or test, and in which part, depends on
+the file, `split=` and the URI's own `seed=` only; never on limit, classes, where, rows, shift, or on the seed
+of a run. So two URIs of one file agree on it, and `part=1/2` and `part=2/2` never share a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from foretoll.data.partition import VALIDATION_SHARE, IntArray, choose_within, part_of, three_way
+from foretoll.data.shifts import check_kind
+from foretoll.data.splits import ArraySplit, DatasetSplit
+from foretoll.data.taskdata import TaskData, reference_of
+from foretoll.data.uri import DataUri, Where
+from foretoll.errors import DataError, UsageError, unknown_name
+from foretoll.records import DataCard
+
+ROLES = ("train", "validation", "test")
+_ROLE_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+IN_MEMORY_BYTES = 2_000_000_000  # a source that may be held in memory is, up to this size
+
+
+@dataclass
+class Source:
+    """All rows of an opened source, before anything is chosen.
+
+    given: name of the file's own split per row, or None. column: values of an extra column by name.
+    eager: read the chosen rows into memory when they fit.
+    """
+
+    name: str
+    kind: str
+    rows: ArraySplit | DatasetSplit
+    classes: tuple[str, ...]
+    shape: tuple[int, ...]
+    given: npt.NDArray[Any] | None = None
+    columns: tuple[str, ...] = ()
+    column: Callable[[str], npt.NDArray[Any]] = field(default=lambda name: np.empty(0))
+    eager: bool = False
+
+
+def role_of(name: str) -> str:
+    """The usual name of a split: train, validation or test; other names stay as they are."""
+    return _ROLE_NAMES.get(name.strip().lower(), name)
+
+
+def assemble(source: Source, uri: DataUri, *, seed: int) -> TaskData:
+    """Choose and divide the rows of a source as its URI says."""
+    for shift in uri.shifts:
+        check_kind(shift.kind, source.kind)
+    partition_seed = 0 if uri.seed is None else uri.seed
+    sample_seed = seed if uri.seed is None else uri.seed
+    labels = None if source.rows.labels is None else source.rows.labels.numpy()
+    kept = np.ones(len(source.rows), dtype=bool)
+    if uri.rows is not None:
+        kept[: uri.rows[0]] = False
+        if uri.rows[1] is not None:
+            kept[uri.rows[1] :] = False
+    for condition in uri.where:
+        kept &= _holds(source, condition)
+    classes, numbers = _relabelling(source, uri.classes)
+    relabelled: Tensor | None
+    if labels is not None and uri.classes:
+        kept &= numbers[labels] >= 0
+        relabelled = torch.from_numpy(numbers[labels])
+    else:
+        relabelled = source.rows.labels
+    parts = divide(source, labels, uri, partition_seed)
+    if uri.part is not None:
+        parts = {r: part_of(labels, rows, *uri.part, seed=partition_seed) for r, rows in parts.items()}
+    parts = {role: rows[kept[rows]] for role, rows in parts.items()}
+    if uri.limit is not None:
+        parts = _limited(labels, parts, uri.limit, sample_seed)
+    splits = {role: _take(source, relabelled, rows) for role, rows in parts.items()}
+    _check_parts(uri.text, splits, classes if labels is not None else ())
+    card = DataCard(
+        uri=uri.text,
+        name=source.name,
+        kind=source.kind,  # type: ignore[arg-type]  # checked by pydantic
+        shape=source.shape,
+        classes=classes if labels is not None else (),
+        train=len(splits["train"]),
+        validation=len(splits["validation"]),
+        test=len(splits["test"]),
+        labelled=labels is not None,
+    )
+    data = TaskData(card, **splits, reference=reference_of(source.rows, source.kind))
+    return data.shifted(uri.shifts, seed=sample_seed)
+
+
+def divide(source: Source, labels: npt.NDArray[Any] | None, uri: DataUri, seed: int) -> dict[str, IntArray]:
+    """Rows of train, validation and test.
+
+    The file's own test split stays the test split, and its validation split the validation split. Where the
+    file has train and validation but no test, its validation split is the test split. Without a validation
+    split 20 % of the train rows become it; without any split, or with `split=` given, 60/20/20.
+    """
+    everything = np.arange(len(source.rows), dtype=np.int64)
+    given = source.given
+    if uri.split is not None:
+        names = () if given is None else tuple(sorted({str(name) for name in given}))
+        if given is None:
+            raise UsageError(
+                f"data URI {uri.text!r}: split={uri.split}, and this source has no splits of its own"
+            )
+        if role_of(uri.split) not in names:
+            raise UsageError(f"data URI {uri.text!r}: {unknown_name('split', uri.split, names)}")
+        everything = everything[given == role_of(uri.split)]
+        given = None
+    if given is None:
+        return dict(zip(ROLES, three_way(labels, everything, seed=seed), strict=True))
+    train, validation, test = (everything[given == role] for role in ROLES)
+    if len(train) == 0:
+        return dict(zip(ROLES, three_way(labels, everything, seed=seed), strict=True))
+    if len(test) == 0 and len(validation):
+        test, validation = validation, everything[:0]
+    if len(test) == 0:
+        return dict(zip(ROLES, three_way(labels, train, seed=seed), strict=True))
+    if len(validation) == 0:
+        n = round(VALIDATION_SHARE * len(train))
+        validation, train = choose_within(labels, train, n, seed=seed, purpose="validation")
+    return {"train": train, "validation": validation, "test": test}
+
+
+def _limited(
+    labels: npt.NDArray[Any] | None, parts: dict[str, IntArray], limit: int, seed: int
+) -> dict[str, IntArray]:
+    both = len(parts["train"]) + len(parts["validation"])
+    sizes = {"test": max(limit // 4, 1)}
+    if limit < both:
+        sizes["validation"] = max(1, round(limit * len(parts["validation"]) / both))
+        sizes["train"] = limit - sizes["validation"]
+    return {
+        role: choose_within(labels, rows, sizes.get(role, len(rows)), seed=seed, purpose=f"limit {role}")[0]
+        for role, rows in parts.items()
+    }
+
+
+def _take(source: Source, labels: Tensor | None, rows: IntArray) -> ArraySplit | DatasetSplit:
+    positions = torch.from_numpy(rows)
+    split = source.rows.take(positions)
+    split.labels = None if labels is None else labels[positions]
+    split.explicit_ids = True
+    if isinstance(split, DatasetSplit) and source.eager and len(split):
+        size = int(np.prod(source.shape)) if source.shape else 1
+        if size * len(split) <= IN_MEMORY_BYTES:
+            return split.in_memory()
+    return split
+
+
+def _relabelling(source: Source, wanted: tuple[str, ...]) -> tuple[tuple[str, ...], IntArray]:
+    """Names of the classes that are kept, and the new number of each old one (−1: left out)."""
+    if not wanted:
+        return source.classes, np.arange(len(source.classes), dtype=np.int64)
+    if source.rows.labels is None:
+        raise UsageError(f"{source.name} is unlabelled: classes= cannot choose among its classes")
+    numbers = np.full(len(source.classes), -1, dtype=np.int64)
+    for new, name in enumerate(wanted):
+        if name in source.classes:
+            old = source.classes.index(name)
+        elif name.isdecimal() and int(name) < len(source.classes):
+            old = int(name)
+        else:
+            raise UsageError(unknown_name(f"class of {source.name}", name, _few(source.classes)))
+        if numbers[old] >= 0:
+            raise UsageError(f"classes= names the class {source.classes[old]!r} of {source.name} twice")
+        numbers[old] = new
+    return tuple(source.classes[i] for i in np.argsort(numbers) if numbers[i] >= 0), numbers
+
+
+def _holds(source: Source, condition: Where) -> npt.NDArray[np.bool_]:
+    if condition.column not in source.columns:
+        known = source.columns or ("none: this source has no columns",)
+        raise UsageError(unknown_name(f"column of {source.name}", condition.column, known))
+    values = source.column(condition.column)
+    texts = values.astype(str) if values.dtype.kind != "f" else np.array([f"{v:g}" for v in values])
+    present = set(np.unique(texts).tolist())
+    for value in condition.values:
+        if value not in present:
+            raise UsageError(
+                unknown_name(
+                    f"value of column {condition.column} of {source.name}", value, _few(sorted(present))
+                )
+            )
+    held = np.isin(texts, condition.values)
+    return ~held if condition.negated else held
+
+
+def _few(names: Iterable[str], most: int = 40) -> list[str]:
+    """At most this many names, so that a message stays readable."""
+    return list(names)[:most]
+
+
+def _check_parts(text: str, splits: dict[str, Any], classes: tuple[str, ...]) -> None:
+    for role, split in splits.items():
+        if len(split) == 0:
+            raise DataError(
+                f"data {text!r}: the {role} split is empty: it needs more rows, "
+                "a larger limit, or a wider where, rows or classes"
+            )
+        if classes and len(torch.unique(split.labels)) < 2:
+            only = classes[int(split.labels[0])]
+            raise DataError(
+                f"data {text!r}: the {role} split has the single class {only!r}: "
+                "it needs two or more (a larger limit, or a wider where, rows or classes)"
+            )

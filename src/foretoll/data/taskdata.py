@@ -1,0 +1,91 @@
+"""TaskData: a data set ready for use, as three disjoint splits and a card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from foretoll.data.shifts import Reference, shift_split
+from foretoll.data.splits import Split
+from foretoll.errors import DataError
+from foretoll.records import DataCard, Shift
+
+_REFERENCE_ROWS = 4096
+
+
+def reference_of(split: Split, kind: str) -> Reference | None:
+    """Statistics per feature from at most 4,096 evenly spaced samples; None where levels need none."""
+    n = len(split)
+    if kind not in {"vector", "series"} or n == 0:
+        return None
+    rows = torch.arange(n) if n <= _REFERENCE_ROWS else torch.linspace(0, n - 1, _REFERENCE_ROWS).long()
+    return Reference.of(split.take(rows).all().inputs.numpy())
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """Train, validation and test splits of one task; no sample is in two of them (checked by its id).
+
+    `reference` holds the statistics per feature in whose units vectors and series are shifted.
+    """
+
+    card: DataCard
+    train: Split
+    validation: Split
+    test: Split
+    reference: Reference | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        parts = (self.train, self.validation, self.test)
+        if all(part.explicit_ids for part in parts):
+            ids = torch.cat([part.ids for part in parts])
+            if len(torch.unique(ids)) != len(ids):
+                raise DataError(
+                    f"{self.card.name}: a sample stands in two splits, or twice in one: splits are disjoint"
+                )
+
+    @property
+    def name(self) -> str:
+        """Short name of the data set."""
+        return self.card.name
+
+    @property
+    def kind(self) -> str:
+        """image, vector, series or text."""
+        return self.card.kind
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one stored sample: (C, H, W), (d,), (C, L); () for text."""
+        return self.card.shape
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in label order; empty when unlabelled."""
+        return self.card.classes
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; 0 when unlabelled."""
+        return len(self.card.classes)
+
+    def shifted(self, shifts: Shift | Sequence[Shift], *, seed: int = 0) -> TaskData:
+        """The same samples with these shifts applied, one after the other, to all three splits.
+
+        What a sample becomes depends on (seed, shift, its id) only.
+        """
+        chain = (shifts,) if isinstance(shifts, Shift) else tuple(shifts)
+        if not chain:
+            return self
+        before = self.card.shift
+        reference = self.reference or reference_of(self.train, self.card.kind)
+        parts = {
+            name: shift_split(part, chain, kind=self.card.kind, seed=seed, reference=reference, before=before)
+            for name, part in (("train", self.train), ("validation", self.validation), ("test", self.test))
+        }
+        card = self.card.model_copy(update={"shift": before + chain})
+        return replace(
+            self, card=card, train=parts["train"], validation=parts["validation"], test=parts["test"]
+        )

@@ -1,0 +1,67 @@
+"""The exceptions of foretoll.
+
+::
+
+    ForetollError           every error that foretoll raises on purpose; exit code 1
+    ├── UsageError          the call is wrong (an unknown name, a contradictory flag); exit code 2
+    ├── DataError           the data cannot be used as they are
+    ├── ModelError          the model or its weights cannot be used as they are
+    ├── MeasureError        energy, grid intensity or time cannot be measured as asked
+    ├── LedgerError         the ledger cannot be read or written
+    └── MissingExtraError   an optional library is needed: names the install command
+
+Every message is one sentence that names the offending thing and says what to do instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ForetollError(Exception):
+    """Base of all errors that foretoll raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(ForetollError):
+    """The call itself is wrong: an unknown name, a missing or contradictory argument."""
+
+    exit_code = 2
+
+
+class DataError(ForetollError):
+    """The data cannot be used as they are."""
+
+
+class ModelError(ForetollError):
+    """The model or its weights cannot be used as they are."""
+
+
+class MeasureError(ForetollError):
+    """Energy, grid intensity or time cannot be measured as asked."""
+
+
+class LedgerError(ForetollError):
+    """The ledger cannot be read or written."""
+
+
+class MissingExtraError(ForetollError):
+    """An optional library is needed for what was asked."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f'{what} needs an optional library: pip install "foretoll[{extra}]"')
+
+
+MOST_NAMES = 40  # of a longer list only the beginning is shown
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
+    """Say that `name` is no known `kind`, with the nearest valid names first."""
+    names = sorted(valid)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    shown = ", ".join(names if len(names) <= MOST_NAMES else [*names[:10], "…"])
+    if near:
+        return f"unknown {kind} {name!r}: did you mean {' or '.join(map(repr, near))}? (valid: {shown})"
+    return f"unknown {kind} {name!r}: valid are {shown}"

@@ -1,0 +1,103 @@
+"""The reference ledger that ships with foretoll: a fresh install forecasts from it at once.
+
+`reference.jsonl.gz` holds trimmed runs of the study `reference`; `reference_held_out.json.gz` holds what each of
+them was off by when it was forecast without its own group of runs, so that intervals need no refitting. Both are
+written by `foretoll study pack`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from foretoll.forecast.forecaster import COSTS, Forecaster, feature_key, known_features
+from foretoll.forecast.regressor import CostModel
+from foretoll.ledger import read_runs, write_runs
+from foretoll.records import Run
+
+RUNS = Path(__file__).with_name("reference.jsonl.gz")
+HELD_OUT = Path(__file__).with_name("reference_held_out.json.gz")
+FEWEST = 20  # cases with a set of known features before residuals for that set are kept
+HeldOutTable = dict[str, dict[str, dict[str, float]]]  # cost → known features → run id → residual
+
+
+@cache
+def reference_runs() -> tuple[Run, ...]:
+    """The runs that ship with foretoll; empty where the file is absent."""
+    return tuple(read_runs(RUNS)) if RUNS.exists() else ()
+
+
+@cache
+def reference_held_out() -> HeldOutTable:
+    """Residuals of the reference runs, held out; empty where the file is absent."""
+    if not HELD_OUT.exists():
+        return {}
+    found: HeldOutTable = json.loads(gzip.decompress(HELD_OUT.read_bytes()))
+    return found
+
+
+def trimmed(run: Run) -> Run:
+    """A run without what no forecast reads: per-tensor changes, folders, the energy's parts."""
+    energy = run.energy.model_copy(update={"components": ()}) if run.energy else None
+    source = run.source.model_copy(update={"uri": _without_folder(run.source.uri)}) if run.source else None
+    trained_on = run.model.trained_on
+    return run.model_copy(
+        update={
+            "parameter_change_by_tensor": {},
+            "checkpoint": None,
+            "energy": energy,
+            "lineage": (),
+            "source": source,
+            "target": run.target.model_copy(update={"uri": _without_folder(run.target.uri)}),
+            "model": run.model.model_copy(
+                update={"trained_on": _without_folder(trained_on) if trained_on else None}
+            ),
+        }
+    )
+
+
+def _without_folder(uri: str) -> str:
+    """The URI with the file's name alone: where a machine keeps its data is nobody's business."""
+    scheme, colon, rest = uri.partition(":")
+    path, mark, query = rest.partition("?")
+    return f"{scheme}{colon}{path.rsplit('/', 1)[-1]}{mark}{query}"
+
+
+def pack(runs: Iterable[Run], *, into: Path | None = None) -> tuple[int, int]:
+    """Write the reference files from a study's runs; returns the number of runs and the bytes written."""
+    folder = into or RUNS.parent
+    kept = sorted((trimmed(run) for run in runs), key=lambda run: run.id)
+    write_runs(folder / RUNS.name, kept)
+    table = held_out_of(kept)
+    text = json.dumps(table, separators=(",", ":"), sort_keys=True).encode()
+    # mtime 0: the same runs give the same bytes
+    (folder / HELD_OUT.name).write_bytes(gzip.compress(text, mtime=0))
+    return len(kept), sum((folder / name).stat().st_size for name in (RUNS.name, HELD_OUT.name))
+
+
+def held_out_of(runs: Iterable[Run]) -> HeldOutTable:
+    """Residuals of each run when its group is left out, for every set of known features that is common."""
+    forecaster = Forecaster(runs)
+    sets: dict[frozenset[str], int] = defaultdict(int)
+    for case in forecaster.cases:
+        sets[known_features(case)] += 1
+    found: HeldOutTable = {cost: {} for cost in COSTS}
+    for known, count in sorted(sets.items(), key=lambda item: sorted(item[0])):
+        if count < FEWEST:
+            continue
+        for cost in COSTS:
+            table, ids = forecaster.table(cost, "", known)
+            held = CostModel(table).held_out
+            if held is not None:
+                found[cost][feature_key(known)] = {
+                    ids[int(row)]: round(float(value), 4)
+                    for row, value in zip(held.rows, held.residual, strict=True)
+                    if np.isfinite(value)
+                }
+    return found

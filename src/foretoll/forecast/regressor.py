@@ -1,0 +1,266 @@
+"""The model of one learned cost, on a log scale: location, scale and the calibrated shape around them.
+
+location   a censored ridge regression, plus (from `FOREST_FROM` runs on) extremely randomised trees on what it
+           leaves, plus the mean of what both leave on the user's own model, shrunk towards 0
+scale      how far held-out runs like this one fell from their location
+shape      the Kaplan–Meier distribution of (value − location) / scale over runs held out in whole groups:
+           intervals are split-conformal in that sense, asymmetric, and censored runs count as censored
+
+With fewer than `SHAPE_FROM` held-out runs the shape is Student's t, and no coverage is claimed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student_t
+
+from foretoll.forecast.case import Features
+from foretoll.forecast.survival import Array, CensoredRidge, Distribution, Flags, kaplan_meier
+
+FOREST_FROM = 40
+SHAPE_FROM = 20
+SCALE_FROM = 80
+FOLDS = 8
+OWN_SHRINKAGE = 2.0  # own runs count n / (n + 2) of their mean residual
+Positions = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows a cost model learns from; y is the log of the cost, `groups` are held out together."""
+
+    rows: Sequence[Features]
+    y: Array
+    censored: Flags
+    weights: Array
+    groups: Sequence[str]
+    owners: Sequence[str]
+    held_out: Array | None = None  # residuals known beforehand, NaN where they are not
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, keep: Positions) -> Table:
+        """The rows at the given positions."""
+        index = [int(i) for i in keep]
+        return Table(
+            [self.rows[i] for i in index],
+            self.y[index],
+            self.censored[index],
+            self.weights[index],
+            [self.groups[i] for i in index],
+            [self.owners[i] for i in index],
+            None if self.held_out is None else self.held_out[keep],
+        )
+
+
+@dataclass(frozen=True)
+class Predictive:
+    """The predictive distribution of one log cost."""
+
+    location: float
+    scale: float
+    shape: Distribution | None
+    freedom: float
+
+    def quantile(self, level: float) -> float | None:
+        """The value that the log cost stays below with probability `level`; None: beyond all that was seen."""
+        if self.shape is None:
+            return self.location + self.scale * float(student_t.ppf(level, self.freedom))
+        unit = self.shape.quantile(level)
+        return None if unit is None else self.location + self.scale * unit
+
+    def cdf(self, value: float) -> float:
+        """P(log cost ≤ value)."""
+        unit = (value - self.location) / self.scale
+        return float(student_t.cdf(unit, self.freedom)) if self.shape is None else self.shape.cdf(unit)
+
+
+class Point:
+    """Location without calibration."""
+
+    def __init__(self, table: Table, seed: int) -> None:
+        self.columns = sorted({name for row in table.rows for name, v in row.items() if v is not None})
+        raw = self._raw(table.rows)
+        with np.errstate(all="ignore"):
+            self.medians = np.array(
+                [np.median(c[~np.isnan(c)]) if (~np.isnan(c)).any() else 0 for c in raw.T]
+            )
+        x = self.matrix(table.rows)
+        n = len(table)
+        # A prior worth a third of the data: chosen on the left-out data sets of the second study.
+        self.ridge = CensoredRidge.fit(x, table.y, table.censored, table.weights, ridge=0.3 * n + 3)
+        filled = self.ridge.fill(x, table.y, table.censored)
+        self.forest: Any = None
+        if n >= FOREST_FROM:
+            from sklearn.ensemble import ExtraTreesRegressor
+
+            self.forest = ExtraTreesRegressor(
+                200, min_samples_leaf=2, max_features=0.7, random_state=seed, n_jobs=1
+            ).fit(x, filled - self.ridge.predict(x), sample_weight=table.weights)
+        self.offsets: dict[str, float] = {}
+        residual = filled - self._shared(x)
+        for owner in {o for o in table.owners if o}:
+            mine = np.array([o == owner for o in table.owners])
+            count = int(mine.sum())
+            self.offsets[owner] = float(residual[mine].mean()) * count / (count + OWN_SHRINKAGE)
+
+    def _raw(self, rows: Sequence[Features]) -> Array:
+        return np.array(
+            [[math.nan if (v := row.get(name)) is None else v for name in self.columns] for row in rows],
+            dtype=float,
+        ).reshape(len(rows), len(self.columns))
+
+    def matrix(self, rows: Sequence[Features]) -> Array:
+        """Features (n, p), what is missing at the median of the runs."""
+        raw = self._raw(rows)
+        return np.where(np.isnan(raw), self.medians, raw)
+
+    def _shared(self, x: Array) -> Array:
+        location = self.ridge.predict(x)
+        return location + self.forest.predict(x) if self.forest is not None else location
+
+    def predict(self, rows: Sequence[Features], owners: Sequence[str]) -> Array:
+        """Locations (n,) of the rows."""
+        own = np.array([self.offsets.get(owner, 0.0) for owner in owners])
+        return np.asarray(self._shared(self.matrix(rows)) + own)
+
+    def standardised(self, rows: Sequence[Features]) -> Array:
+        """Feature matrix (n, p) in units of the learned spread."""
+        return np.asarray((self.matrix(rows) - self.ridge.mean) / self.ridge.scale)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Residuals of runs that were forecast without their group: positions in the table, values, folds."""
+
+    rows: Positions
+    residual: Array
+    fold: Positions
+
+
+def _folds(groups: Sequence[str], seed: int) -> Positions:
+    """A fold for each run, whole groups together; single runs where there are fewer than three groups."""
+    names = sorted(set(groups))
+    if len(names) < 3:  # one group cannot be held out of itself
+        groups = [str(i) for i in range(len(groups))]
+        names = sorted(groups)
+    order = np.random.default_rng(seed).permutation(len(names))
+    fold_of = {names[int(k)]: i % min(FOLDS, len(names)) for i, k in enumerate(order)}
+    return np.array([fold_of[group] for group in groups], dtype=np.intp)
+
+
+class CostModel:
+    """Learns one log cost from runs and gives calibrated predictive distributions.
+
+    Where the table brings residuals of held-out runs (`Table.held_out`), these calibrate; otherwise the runs are
+    held out here, group by group, which takes several times as long.
+    """
+
+    def __init__(self, table: Table, *, seed: int = 0) -> None:
+        if len(table) == 0:
+            raise ValueError("a cost model needs at least one run")
+        self.table = table
+        self.point = Point(table, seed)
+        self.sigma = self.point.ridge.sigma
+        self._scale_forest: Any = None
+        self.shape: Distribution | None = None
+        self.held_out = self._given() or self._hold_out(seed)
+        if self.held_out is not None:
+            self._calibrate(self.held_out, seed)
+
+    def predict(self, row: Features, *, owner: str = "", widen: float = 1.0) -> Predictive:
+        """Predictive distribution for one row; `widen` multiplies the scale where the case is unlike all runs."""
+        location = float(self.point.predict([row], [owner])[0])
+        scale = float(self._scale([row])[0]) * widen
+        return Predictive(location, scale, self.shape, max(len(self.table) - 2.0, 1.0))
+
+    def coverage(self, level: float) -> float | None:
+        """Share of held-out runs inside their interval, each fold calibrated on the others only."""
+        if self.held_out is None:
+            return None
+        held = self.held_out
+        table = self.table.take(held.rows)
+        unit = held.residual / self._scale(table.rows)
+        inside, counted = 0.0, 0
+        for fold in np.unique(held.fold):
+            test, rest = held.fold == fold, held.fold != fold
+            shape = kaplan_meier(unit[rest], table.censored[rest])
+            low, high = shape.quantile((1 - level) / 2), shape.quantile((1 + level) / 2)
+            above = unit[test] >= (low if low is not None else -math.inf)
+            below = np.full(test.sum(), True) if high is None else unit[test] <= high
+            # A censored run is known only to lie beyond its budget: inside if the interval reaches there.
+            inside += float((np.where(table.censored[test], below, above & below)).sum())
+            counted += int(test.sum())
+        return inside / counted
+
+    def _given(self) -> HeldOut | None:
+        known = self.table.held_out
+        if known is None or np.isfinite(known).sum() < SHAPE_FROM:
+            return None
+        rows = np.flatnonzero(np.isfinite(known))
+        return HeldOut(rows, known[rows], _folds([self.table.groups[int(i)] for i in rows], 0))
+
+    def _hold_out(self, seed: int) -> HeldOut | None:
+        """Residuals of runs held out in groups; None with too few runs."""
+        table = self.table
+        if len(table) < SHAPE_FROM:
+            return None
+        folds = _folds(table.groups, seed)
+        residual = np.zeros(len(table))
+        for fold in np.unique(folds):
+            test, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+            point = Point(table.take(rest), seed)
+            left = table.take(test)
+            residual[test] = left.y - point.predict(left.rows, left.owners)
+        return HeldOut(np.arange(len(table)), residual, folds)
+
+    def _calibrate(self, held: HeldOut, seed: int) -> None:
+        table = self.table.take(held.rows)
+        self.sigma = max(float(np.median(np.abs(held.residual))) * 1.4826, 1e-3)
+        if len(table) >= SCALE_FROM:
+            from sklearn.ensemble import ExtraTreesRegressor
+
+            x = self.point.matrix(table.rows)
+            self._scale_forest = ExtraTreesRegressor(
+                100, min_samples_leaf=12, max_features=0.7, random_state=seed, n_jobs=1
+            ).fit(x, np.abs(held.residual))
+        self.shape = kaplan_meier(held.residual / self._scale(table.rows), table.censored)
+
+    def _scale(self, rows: Sequence[Features]) -> Array:
+        if self._scale_forest is None:
+            return np.full(len(rows), self.sigma)
+        typical = self._scale_forest.predict(self.point.matrix(rows))
+        return np.asarray(np.maximum(typical, 0.25 * self.sigma))
+
+
+class Neighbourhood:
+    """How near a case is to the runs that a model learned from (root mean square of standardised features)."""
+
+    def __init__(self, model: CostModel, nearest: int = 8) -> None:
+        self.model, self.nearest = model, nearest
+        self.z = model.point.standardised(model.table.rows)
+        if len(self.z) > nearest:
+            own = np.array([np.sort(self._distances(z))[1 : nearest + 1].mean() for z in self.z[:2000]])
+            self.typical: float | None = float(np.quantile(own, 0.95))
+        else:
+            self.typical = None
+
+    def of(self, row: Features) -> tuple[list[tuple[int, float]], float]:
+        """Positions and distances of the nearest runs, and how unlike the case is (1 = as the outermost 5 %)."""
+        distances = self._distances(self.model.point.standardised([row])[0])
+        order = np.argsort(distances)[: self.nearest]
+        mean = float(distances[order].mean())
+        return (
+            [(int(i), float(distances[i])) for i in order],
+            mean / self.typical if self.typical else 1.0,
+        )
+
+    def _distances(self, z: Array) -> Array:
+        return np.asarray(np.sqrt(((self.z - z) ** 2).mean(axis=1)))

@@ -1,0 +1,1 @@
+"""Indices of shift and recoverability: one file per index, a pure function and its mergeable accumulator."""

@@ -1,0 +1,319 @@
+"""Everything cheap that can be known of a (model, source, target) before any retraining: indices and signals.
+
+One sweep over a bounded sample of the source, one over the target, two more over the target where batch-norm
+statistics can be re-estimated, one over the unshifted target where it is known, and a few backward passes. The
+target's *training* part is looked at: neither the data that stop a run nor those that report it are touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F
+
+from foretoll.data import ArraySplit, stratified_sample
+from foretoll.errors import DataError
+from foretoll.indices.collect import BATCH, Collected, Collector, Part, Wanted, collect
+from foretoll.indices.gradients import gradient_norms, linearised_signals
+from foretoll.indices.preindex import PreIndex
+from foretoll.indices.recoverability import Probe, gap_of_probes, gap_value, linear_probe_accuracy
+from foretoll.indices.resque import resque_task
+from foretoll.indices.scores import Kept, scores
+from foretoll.indices.separability import linear_cka
+from foretoll.models import countable_layers
+from foretoll.quality import METRICS
+from foretoll.records import IndexValue, Projection
+from foretoll.representation import renormalised
+
+if TYPE_CHECKING:
+    from foretoll.data import Split, TaskData
+    from foretoll.models import Model
+    from foretoll.records import TrainingSettings
+
+DEFAULT_SAMPLES = 2000  # by the rule of docs/sample_size.md
+PROJECTED = 300
+Signals = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Indices with their uncertainty, signals as plain numbers, and a picture of the shift."""
+
+    indices: dict[str, IndexValue]
+    signals: Signals
+    projection: Projection | None
+    source_samples: int
+    target_samples: int
+    warnings: tuple[str, ...]
+
+
+def survey(
+    model: Model,
+    source: TaskData,
+    target: TaskData,
+    settings: TrainingSettings,
+    *,
+    task_shift: bool,
+    clean: TaskData | None = None,
+    linearised: bool = False,
+    device: torch.device | str = "cpu",
+    samples: int = DEFAULT_SAMPLES,
+    seed: int = 0,
+    collector: Collector = collect,
+) -> Survey:
+    """Look at source and target through `model`; at most `samples` samples of each.
+
+    `clean`: the target before its shift, sample by sample, where it is known; PreIndex needs such pairs.
+    `linearised`: also the steps of the linearised network, which cost a backward pass per sample.
+    For an unlabelled target RESQUE's clusters take the place of classes; what needs labels is left out, and a
+    warning says so. `collector`: where the sweeps run.
+    """
+    layers = tuple(countable_layers(model))
+    here = stratified_sample(source.train, samples, seed=seed)
+    there = stratified_sample(target.train, samples, seed=seed)
+    labelled = there.labels is not None
+    classes = None if task_shift else model.card.num_classes
+
+    def look(split: Split, part: Part) -> Collected:
+        # one capacity on both sides, so that their accumulators can be joined
+        return collector(model, split, Wanted(part, max(samples, 1), classes, layers), device=device)
+
+    of_source, of_target = look(here, "source"), look(there, "target")
+    kept_source, kept_target = Kept.of(of_source.kept.compute()), Kept.of(of_target.kept.compute())
+    for data, kept in ((source, kept_source), (target, kept_target)):
+        _check_told_apart(data, kept)
+
+    indices: dict[str, IndexValue] = {}
+    notes = [] if labelled else [_unlabelled(target)]
+    signals: Signals = {}
+    if not task_shift:
+        signals |= {f"source_{k}": v for k, v in _outputs(kept_source, settings.metric).items()}
+        signals |= {f"initial_{k}": v for k, v in _outputs(kept_target, settings.metric).items()}
+    if of_source.resque is not None and of_target.resque is not None:
+        of_source.resque.merge_state(of_target.resque)
+        resque = of_source.resque
+        notes += _try(indices, "resque", lambda: _named_classes(resque.compute(), model.card.classes))
+        notes += _missing(indices.get("resque")) if labelled else []
+    if of_source.arm is not None and of_target.arm is not None:
+        of_source.arm.merge_state(of_target.arm)
+        notes += _try(indices, "arm", of_source.arm.compute)
+    if clean is not None and layers:
+        unshifted = stratified_sample(clean.train, samples, seed=seed)
+        # where the target is the source shifted, the sweep of the source has seen them
+        paired = (
+            of_source
+            if _same_samples(unshifted, here)
+            else collector(model, unshifted, Wanted("clean", max(samples, 1), None, layers), device=device)
+        )
+        try:
+            index, signals["cka"] = _pairs(paired, of_target, kept_target, model.card.num_classes)
+            indices[index.name] = index
+        except DataError as error:
+            notes.append(_unknown("preindex", error))
+    signals |= scores(kept_source, kept_target, task_shift=task_shift)
+    if not labelled:
+        indices |= _by_transport(indices.get("resque"), signals.get("resque_transport"))
+    else:
+        notes += _try(indices, "inv_ari", lambda: _clusters(kept_target))
+        try:
+            quality, readable = _readable(
+                model, target, there, kept_target, settings, task_shift, collector, device
+            )
+            signals |= quality
+            indices |= readable
+        except DataError as error:
+            notes.append(_unknown("what is still readable", error))
+        start = model.with_new_head(target.classes, seed=settings.seed) if task_shift else model
+        norms = gradient_norms(start, target.train, settings, device=device)
+        signals["initial_gradient_norm"] = float(norms.mean())
+        signals["initial_gradient_norm_std"] = float(norms.std(correction=0))
+        if linearised and settings.until is not None:
+            signals |= linearised_signals(
+                start.to(device), there, settings, until=settings.until, device=device
+            )
+    signals |= {name: index.value for name, index in indices.items()}
+    return Survey(
+        indices=indices,
+        signals=signals,
+        projection=_projection(kept_source, kept_target),
+        source_samples=len(here),
+        target_samples=len(there),
+        warnings=tuple(notes),
+    )
+
+
+def _outputs(kept: Kept, metric: str) -> Signals:
+    """Quality, loss and confidence of the logits; quality and loss None without labels."""
+    confidence = float(kept.logits.softmax(dim=1).amax(dim=1).mean())
+    if bool((kept.labels < 0).any()):
+        return {"quality": None, "loss": None, "confidence": confidence}
+    classes = kept.logits.shape[1]
+    pairs = kept.labels * classes + kept.logits.argmax(dim=1)
+    confusion = torch.bincount(pairs, minlength=classes**2).double().view(classes, classes)
+    return {
+        "quality": float(METRICS[metric](confusion)),
+        "loss": float(F.cross_entropy(kept.logits, kept.labels)),
+        "confidence": confidence,
+    }
+
+
+def _same_samples(first: Split, second: Split) -> bool:
+    """Whether two splits are known to hold the same samples without reading a file."""
+    if first is second:
+        return True
+    if not isinstance(first, ArraySplit) or not isinstance(second, ArraySplit):
+        return False
+    a, b = first.inputs, second.inputs
+    if not isinstance(a, torch.Tensor) or not isinstance(b, torch.Tensor):
+        return False
+    return torch.equal(first.ids, second.ids) and a.dtype == b.dtype and torch.equal(a, b)
+
+
+def _pairs(clean: Collected, shifted: Collected, kept: Kept, num_classes: int) -> tuple[IndexValue, float]:
+    """PreIndex's distance and CKA between the clean and the shifted form of the same samples."""
+    before, after = clean.layers(), shifted.layers()
+    if not torch.equal(before.ids, after.ids):
+        raise DataError(
+            "the clean data are not the target's samples one by one: pass the target before its shift, or no clean"
+        )
+    preindex = PreIndex(num_classes=num_classes)
+    for start in range(0, len(before), BATCH):  # the histograms of all samples at once would be large
+        rows = slice(start, start + BATCH)
+        first, second = ({n: x[rows] for n, x in side.tensors.items()} for side in (before, after))
+        preindex.update(first, second, ids=after.ids[rows])
+    index = preindex.compute().model_copy(update={"name": "preindex"})
+    return index, linear_cka(Kept.of(clean.kept.compute()).representations, kept.representations)
+
+
+def _readable(
+    model: Model,
+    target: TaskData,
+    split: Split,
+    kept: Kept,
+    settings: TrainingSettings,
+    task_shift: bool,
+    collector: Collector,
+    device: torch.device | str,
+) -> tuple[Signals, dict[str, IndexValue]]:
+    """What is still linearly readable, with the model's and with re-estimated normalisation statistics."""
+    signals: Signals = {"renormalised_quality": None, "renormalised_loss": None}
+    plain = linear_probe_accuracy(kept.representations, kept.labels, ids=kept.ids)
+    indices = {"probe_accuracy": _probe_index("probe_accuracy", plain)}
+    fresh = renormalised(model, split, device=device)
+    better = None
+    if fresh is not None:
+        again = Kept.of(collector(fresh, split, Wanted("target", len(split)), device=device).kept.compute())
+        better = linear_probe_accuracy(again.representations, again.labels, ids=again.ids)
+        indices["renormalised_probe_accuracy"] = _probe_index("renormalised_probe_accuracy", better)
+        if not task_shift:
+            outputs = _outputs(again, settings.metric)
+            signals = {
+                "renormalised_quality": outputs["quality"],
+                "renormalised_loss": outputs["loss"],
+            }
+    if settings.until is None:
+        return signals, indices
+    gap = gap_of_probes(plain, better, settings.until)
+    left_out = tuple(target.classes[c] for c in gap.probe.left_out)
+    indices["recoverability_gap"] = gap_value(gap).model_copy(update={"missing_classes": left_out})
+    return signals, indices
+
+
+def _probe_index(name: str, probe: Probe) -> IndexValue:
+    spread = 1.645 * probe.standard_error  # 90 %
+    return IndexValue(
+        name=name,
+        value=probe.accuracy,
+        low=max(probe.accuracy - spread, 0.0),
+        high=min(probe.accuracy + spread, 1.0),
+        samples=probe.samples,
+    )
+
+
+def _try(indices: dict[str, IndexValue], name: str, compute: Callable[[], IndexValue]) -> list[str]:
+    """Add an index, or, where its data do not allow it, return the sentence that says so."""
+    try:
+        indices[name] = compute()
+    except DataError as error:
+        return [_unknown(name, error)]
+    return []
+
+
+def _unknown(what: str, error: DataError) -> str:
+    return f"{what} could not be known: {error}"
+
+
+def _missing(index: IndexValue | None) -> list[str]:
+    """The warning that classes are on one side only."""
+    if index is None or not index.missing_classes:
+        return []
+    names = ", ".join(index.missing_classes[:5]) + (", …" if len(index.missing_classes) > 5 else "")
+    return [f"classes on one side only ({names}): RESQUE is the mean over the others"]
+
+
+def _check_told_apart(data: TaskData, kept: Kept) -> None:
+    """Refuse a side whose samples all look the same to the model: no index has a meaning there."""
+    rows = kept.representations
+    if len(rows) > 1 and bool((rows == rows[0]).all()):
+        raise DataError(
+            f"the model represents all {len(rows)} samples of {data.card.uri} alike: check the data and the "
+            "weights, or name another layer with --embedding-layer"
+        )
+
+
+def _clusters(kept: Kept) -> IndexValue:
+    return IndexValue(
+        name="inv_ari", value=resque_task(kept.representations, kept.labels), samples=len(kept.labels)
+    )
+
+
+def _named_classes(index: IndexValue, classes: tuple[str, ...]) -> IndexValue:
+    """The same index with class names in place of numbers."""
+    return index.model_copy(
+        update={
+            "detail": {classes[int(c)]: value for c, value in index.detail.items()},
+            "missing_classes": tuple(classes[int(c)] for c in index.missing_classes),
+        }
+    )
+
+
+def _by_transport(predicted: IndexValue | None, value: float | None) -> dict[str, IndexValue]:
+    """RESQUE of an unlabelled target: nearer to the labelled value than by predicted class (docs/label_free.md).
+
+    The floor is the source's own and stays; interval and angles are those of predicted classes and go.
+    """
+    if predicted is None or value is None:
+        return {}
+    note = "the target has no labels: by clusters that optimal transport matches with the classes"
+    kept = {"name": "resque", "floor": predicted.floor, "samples": predicted.samples}
+    return {"resque": IndexValue.model_validate({**kept, "value": value, "note": note})}
+
+
+def _unlabelled(target: TaskData) -> str:
+    return (
+        f"{target.name} has no labels: RESQUE takes clusters for its classes; accuracy, loss, "
+        "gradient norm and what is still readable could not be known"
+    )
+
+
+def _projection(source: Kept, target: Kept) -> Projection:
+    """First two principal components of both sides together, fitted on what is drawn."""
+    a, b = source.representations[:PROJECTED], target.representations[:PROJECTED]
+    both = torch.cat([a, b])
+    centred = both - both.mean(dim=0)
+    _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
+    plane = centred @ directions[:2].T
+    if plane.shape[1] < 2:
+        plane = F.pad(plane, (0, 2 - plane.shape[1]))
+    energy = singular.square()
+    points = [(float(x), float(y)) for x, y in plane]
+    return Projection(
+        source=tuple(points[: len(a)]),
+        source_labels=tuple(source.labels[:PROJECTED].tolist()),
+        target=tuple(points[len(a) :]),
+        target_labels=tuple(target.labels[:PROJECTED].tolist()),
+        explained=min(float(energy[:2].sum() / energy.sum()), 1.0) if energy.sum() > 0 else 0.0,
+    )

@@ -1,0 +1,7 @@
+"""The ledger: runs that were really carried out, append-only, in SQLite or a shared database."""
+
+from foretoll.ledger.files import read_runs, write_runs
+from foretoll.ledger.query import RunSummary
+from foretoll.ledger.store import Ledger
+
+__all__ = ["Ledger", "RunSummary", "read_runs", "write_runs"]

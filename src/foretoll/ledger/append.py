@@ -1,0 +1,157 @@
+"""What is appended to the ledger: starts, tags and ends of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import ValidationError
+from sqlalchemy import Connection
+
+from foretoll.errors import LedgerError
+from foretoll.ledger.files import first_problem
+from foretoll.ledger.process import ProcessStamp
+from foretoll.ledger.schema import now_text, run_end, run_start, run_tag, utc_text
+from foretoll.records import Outcome, Run
+
+_MAX_ID = 128
+_END_KEY = (run_end.c.run_id, run_end.c.presumed)
+_KNOWN_AT_START = (
+    *("id", "option", "started_at", "model", "source", "target", "task_shift", "settings"),
+    *("steps_per_epoch", "trainable_parameters", "hardware", "signals", "lineage", "tags"),
+)
+
+
+def record_of(run: Run) -> str:
+    """The JSON text that is stored, checked by reading it back: what is in the ledger can be read."""
+    if not 0 < len(run.id) <= _MAX_ID:
+        raise LedgerError(f"the run id {run.id!r} has {len(run.id)} characters: give it 1 to {_MAX_ID}")
+    record = run.model_dump_json(by_alias=True, warnings=False)
+    try:
+        Run.model_validate_json(record)
+    except ValidationError as error:
+        raise LedgerError(
+            f"run {run.id} is no valid record ({first_problem(error)}): correct that value"
+        ) from error
+    return record
+
+
+def insert_start(connection: Connection, run: Run, record: str, by: ProcessStamp | None) -> None:
+    """Append a start; `by` is the process that carries the run out, None for an imported run."""
+    connection.execute(run_start.insert(), _start_values(run, record, by))
+    _insert_tags(connection, run.id, run.tags)
+
+
+def append_end(connection: Connection, run: Run, record: str, by: ProcessStamp) -> None:
+    """Append an end, and the start before it where it is missing."""
+    if connection.scalar(sa.select(run_start.c.id).where(run_start.c.id == run.id)) is None:
+        start = _start_of(run)
+        insert_start(connection, start, record_of(start), by)
+    else:
+        _insert_tags(connection, run.id, run.tags)
+    insert_end(connection, run, record)
+
+
+def insert_end(connection: Connection, run: Run, record: str) -> None:
+    """Append an end to a start that is there."""
+    connection.execute(run_end.insert(), _end_values(run, record))
+
+
+def import_all(connection: Connection, runs: Iterable[tuple[Run, str]], path: str) -> int:
+    """Append the runs from a file that are not there yet; how many they were.
+
+    Raises:
+        LedgerError: another run with the same id is there, or is in the file twice.
+    """
+    begun = set(connection.scalars(sa.select(run_start.c.id)))
+    ends = {(row.run_id, row.presumed) for row in connection.execute(sa.select(*_END_KEY))}
+    new: dict[str, tuple[Run, str]] = {}
+    for run, record in runs:
+        if run.id in new and _is_presumed(new[run.id][0]):
+            new[run.id] = (run, record)
+        elif (run.id, 0) in ends or run.id in new:
+            stored = new[run.id][1] if run.id in new else _end_record(connection, run.id)
+            _refuse_difference(run, record, stored, path)
+        elif not (_is_presumed(run) and (run.id, 1) in ends):
+            new[run.id] = (run, record)
+    starts = [_start_of(run) for run, _ in new.values() if run.id not in begun]
+    _insert_many(connection, run_start, [_start_values(start, record_of(start), None) for start in starts])
+    _insert_many(connection, run_end, [_end_values(run, record) for run, record in new.values()])
+    _insert_many(connection, run_tag, [row for run in starts for row in _tag_rows(run.id, run.tags)])
+    for run, _ in new.values():
+        if run.id in begun:
+            _insert_tags(connection, run.id, run.tags)
+    return len(new)
+
+
+def _refuse_difference(run: Run, record: str, stored: str, path: str) -> None:
+    if record == stored:
+        return
+    there = Run.model_validate_json(stored)
+    if there != run and not _is_presumed(run):
+        raise LedgerError(
+            f"{path}: run {run.id} differs from the run that is known by this id: take it out of the file"
+        )
+
+
+def _end_record(connection: Connection, run_id: str) -> str:
+    query = sa.select(run_end.c.record).where(run_end.c.run_id == run_id, run_end.c.presumed == 0)
+    return str(connection.scalar(query))
+
+
+def _start_of(run: Run) -> Run:
+    """What was known of a run when it began."""
+    return Run(outcome=Outcome.RUNNING, **{name: getattr(run, name) for name in _KNOWN_AT_START})
+
+
+def _start_values(run: Run, record: str, by: ProcessStamp | None) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "started_at": utc_text(run.started_at),
+        "recorded_at": now_text(),
+        "option": run.option,
+        "arch": run.model.arch,
+        "source": run.source.uri if run.source else None,
+        "target": run.target.uri,
+        "host": by.host if by else None,
+        "boot_id": by.boot_id if by else None,
+        "pid_namespace": by.pid_namespace if by else None,
+        "pid": by.pid if by else None,
+        "process_started": by.started if by else None,
+        "record": record,
+    }
+
+
+def _end_values(run: Run, record: str) -> dict[str, Any]:
+    return {
+        "run_id": run.id,
+        "presumed": int(_is_presumed(run)),
+        "recorded_at": now_text(),
+        "outcome": run.outcome.value,
+        "finished_at": utc_text(run.finished_at) if run.finished_at else None,
+        "epochs": run.toll.epochs,
+        "energy_kwh": run.toll.energy_kwh,
+        "emissions_kg": run.toll.emissions_kg,
+        "duration_s": run.toll.duration_s,
+        "record": record,
+    }
+
+
+def _is_presumed(run: Run) -> bool:
+    """An end that nobody saw has no time: this is how a presumed one is known, in exports too."""
+    return run.outcome is Outcome.INTERRUPTED and run.finished_at is None
+
+
+def _tag_rows(run_id: str, tags: Iterable[str]) -> list[dict[str, str]]:
+    return [{"tag": tag, "run_id": run_id} for tag in dict.fromkeys(tags)]
+
+
+def _insert_tags(connection: Connection, run_id: str, tags: Iterable[str]) -> None:
+    known = set(connection.scalars(sa.select(run_tag.c.tag).where(run_tag.c.run_id == run_id)))
+    _insert_many(connection, run_tag, [row for row in _tag_rows(run_id, tags) if row["tag"] not in known])
+
+
+def _insert_many(connection: Connection, table: sa.TableClause, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(table.insert(), rows)

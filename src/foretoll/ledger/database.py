@@ -1,0 +1,307 @@
+"""Where the ledger is and how it is reached: location, connections, locks, errors in one sentence."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
+
+from foretoll.errors import LedgerError
+from foretoll.ledger.schema import LATEST, migrate, version_of
+
+T = TypeVar("T")
+
+_ELSEWHERE = "name another place with FORETOLL_LEDGER=FILE"
+_MAGIC = b"SQLite format 3\x00"
+
+
+def default_location() -> str:
+    """`$FORETOLL_LEDGER` (a path or a database URL), or else the per-user data file."""
+    named = os.environ.get("FORETOLL_LEDGER", "").strip()
+    if named:
+        return named
+    data_home = os.environ.get("XDG_DATA_HOME", "").strip()
+    try:
+        folder = Path(data_home) if data_home else Path.home() / ".local" / "share"
+    except RuntimeError as error:
+        raise LedgerError(f"there is no home folder for the ledger: {_ELSEWHERE}") from error
+    return str(folder / "foretoll" / "ledger.db")
+
+
+class Database:
+    """One database, reached by short connections: none is held between calls, so forks and threads are safe.
+
+    Args:
+        location: a path (SQLite) or a database URL.
+        lock_timeout_s: how long to wait for another writer before giving up.
+    """
+
+    def __init__(self, location: str | Path, *, lock_timeout_s: float = 30.0) -> None:
+        self.path: Path | None = None
+        self._lock_timeout_s = lock_timeout_s
+        self._ready = False
+        text = str(location)
+        if "://" in text:
+            self._url = _parse(text)
+            self.where = self._url.render_as_string(hide_password=True)
+        if "://" not in text or self._url.get_backend_name() == "sqlite":
+            self.path = _sqlite_path(text if "://" not in text else self._url.database or "")
+            self.where = str(self.path)
+        self._engine = self._open_engine()
+
+    # --- transactions ----------------------------------------------------------------------------
+
+    def read(self, work: Callable[[Connection], T], *, empty: T) -> T:
+        """The result of `work` in one read transaction; `empty` where nothing was ever written."""
+        if not self._prepare_to_read():
+            return empty
+        return self._transact(work, write=False)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """The result of `work` in one write transaction: all of it happens, or nothing.
+
+        Raises:
+            LedgerError: the ledger cannot be written (locked for too long, read-only, full, not reachable).
+            IntegrityError: of SQLAlchemy; the caller knows what a duplicate means.
+        """
+        self._prepare_to_write()
+        return self._transact(work, write=True)
+
+    def _transact(self, work: Callable[[Connection], T], *, write: bool) -> T:
+        def once() -> T:
+            options = self._engine.execution_options(foretoll_write=write)
+            with options.begin() as connection:
+                return work(connection)
+
+        return self._patiently(once)
+
+    def _patiently(self, attempt: Callable[[], T]) -> T:
+        """Repeat an attempt that met a lock, until the time is up; say anything else in one sentence."""
+        deadline = time.monotonic() + self._lock_timeout_s
+        while True:
+            try:
+                return attempt()
+            except IntegrityError:
+                raise
+            except (DBAPIError, sqlite3.Error) as error:
+                if not _is_lock(error):
+                    raise self._explain(error) from error
+                if time.monotonic() >= deadline:
+                    raise LedgerError(
+                        f"the ledger {self.where} stayed locked by another program for "
+                        f"{self._lock_timeout_s:g} s: close that program and try again"
+                    ) from error
+            time.sleep(random.uniform(0.005, 0.05))
+
+    # --- getting ready ---------------------------------------------------------------------------
+
+    def _prepare_to_read(self) -> bool:
+        if self.path is not None and not self.path.exists():
+            return False
+        if self._ready:
+            return True
+        if self.path is not None:
+            check_file(self.path)
+            if self.path.stat().st_size == 0:
+                return False
+        version = self._transact(lambda connection: version_of(connection, self.where), write=False)
+        if version == 0:
+            return False
+        if version < LATEST:
+            self._upgrade(version)
+        self._ready = True
+        return True
+
+    def _upgrade(self, version: int) -> None:
+        try:
+            self._transact(lambda connection: migrate(connection, self.where), write=True)
+        except (LedgerError, IntegrityError) as error:
+            raise LedgerError(
+                f"the ledger {self.where} has schema version {version} and cannot be brought to {LATEST} "
+                f"({error.orig if isinstance(error, IntegrityError) else error}): "
+                "open it once where it can be written"
+            ) from error
+
+    def _prepare_to_write(self) -> None:
+        if self.path is None:
+            if not self._ready:
+                self._transact(lambda connection: migrate(connection, self.where), write=True)
+                self._ready = True
+            return
+        if self._ready and self.path.exists():
+            return
+        if not self._prepare_to_read():
+            self._create(self.path)
+            self._transact(lambda connection: migrate(connection, self.where), write=True)
+        self._ready = True
+
+    def _create(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LedgerError(
+                f"the folder of the ledger {path} cannot be made ({error.strerror}): {_ELSEWHERE}"
+            ) from error
+
+        def switch_on_wal() -> None:
+            connection = self._connect_sqlite("rwc")
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+            finally:
+                connection.close()
+
+        self._patiently(switch_on_wal)
+
+    # --- connections -----------------------------------------------------------------------------
+
+    def _open_engine(self) -> Engine:
+        if self.path is None:
+            return _server_engine(self._url, self.where)
+        engine = sa.create_engine("sqlite://", creator=self._connect_sqlite, poolclass=NullPool)
+
+        @sa.event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            # a write takes its lock at once: a read that later turns into a write could not wait for it
+            immediate = connection.get_execution_options().get("foretoll_write", False)
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+        return engine
+
+    def _connect_sqlite(self, mode: str = "rw") -> sqlite3.Connection:
+        path = self.path or Path()  # only called where there is a path
+        if mode == "rw" and not _pending_log(path) and not _can_write(path.parent):
+            # a WAL database in a read-only folder can be read as immutable only, if no log is pending
+            mode = "ro&immutable=1"
+        connection = sqlite3.connect(
+            f"file:{quote(str(path))}?mode={mode}",
+            uri=True,
+            timeout=min(self._lock_timeout_s, 5.0),
+            isolation_level=None,  # transactions are begun by the listener above, not by the driver
+            check_same_thread=False,
+        )
+        # FULL: a committed run survives a power cut too; the price, one fsync, is nothing beside a run
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        return connection
+
+    def _explain(self, error: DBAPIError | sqlite3.Error) -> LedgerError:
+        orig = getattr(error, "orig", error)
+        first_line = (str(orig).strip().splitlines() or [type(orig).__name__])[0]
+        if self.path is None:
+            return LedgerError(
+                f"the ledger {self.where} cannot be used ({first_line}): check the URL and the server, "
+                "or unset FORETOLL_LEDGER to use the local file"
+            )
+        if isinstance(orig, sqlite3.OperationalError) and not self.path.parent.is_dir():
+            return LedgerError(f"the folder of the ledger {self.where} is not there: {_ELSEWHERE}")
+        why = {
+            sqlite3.SQLITE_READONLY: f"cannot be written, it is read-only here: {_ELSEWHERE}",
+            sqlite3.SQLITE_CANTOPEN: f"cannot be opened or made (no permission?): {_ELSEWHERE}",
+            sqlite3.SQLITE_FULL: f"cannot grow, the disk is full: free some space or {_ELSEWHERE}",
+            sqlite3.SQLITE_IOERR: f"cannot be read or written ({first_line}): check the disk or {_ELSEWHERE}",
+            sqlite3.SQLITE_CORRUPT: "is damaged: restore it from a copy or an export, or move it away",
+            sqlite3.SQLITE_NOTADB: "is no SQLite database: name another file or move this one away",
+        }.get(_sqlite_code(orig), f"cannot be used ({first_line}): run `foretoll ledger doctor`")
+        return LedgerError(f"the ledger {self.where} {why}")
+
+
+def check_file(path: Path) -> None:
+    """Refuse, without touching it, a file that is no SQLite database or that was cut short.
+
+    An empty file is fine: it is what a process leaves that was killed before its first write.
+    """
+    try:
+        if path.is_dir():
+            raise LedgerError(f"{path} is a folder: name a file in it for the ledger")
+        for _ in range(3):
+            with path.open("rb") as file:
+                header = file.read(100)
+                size = file.seek(0, os.SEEK_END)
+            if size == 0:
+                return
+            if not header.startswith(_MAGIC[: len(header)]):
+                raise LedgerError(
+                    f"{path} is no SQLite database: name another file for the ledger or move this one away"
+                )
+            if _complete(header, size) or _pending_log(path):
+                return
+            time.sleep(0.05)  # another process may be in the middle of folding its log into the file
+    except OSError as error:
+        raise LedgerError(f"the ledger {path} cannot be read ({error.strerror}): {_ELSEWHERE}") from error
+    raise LedgerError(
+        f"the ledger {path} is truncated ({size} bytes): restore it from a copy or an export, or move it away"
+    )
+
+
+def _complete(header: bytes, size: int) -> bool:
+    """Whether the file is as long as its header says (SQLite file format, section 1.3)."""
+    if len(header) < 100:
+        return False
+    page_size = int.from_bytes(header[16:18], "big")
+    page_size = 65536 if page_size == 1 else page_size
+    in_use = header[24:28] == header[92:96]  # otherwise the page count is not maintained
+    return not in_use or size >= page_size * int.from_bytes(header[28:32], "big")
+
+
+def _pending_log(path: Path) -> bool:
+    log = path.with_name(path.name + "-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _can_write(folder: Path) -> bool:
+    return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _is_lock(error: DBAPIError | sqlite3.Error) -> bool:
+    return _sqlite_code(getattr(error, "orig", error)) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _sqlite_code(error: object) -> int:
+    """The primary result code; 0 where the error is not SQLite's."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _parse(text: str) -> sa.URL:
+    try:
+        url = sa.make_url(text)
+    except ArgumentError as error:
+        raise LedgerError(
+            "the ledger's database URL cannot be read: write postgresql://user@host/database, or a file path"
+        ) from error
+    if url.drivername in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    return url
+
+
+def _sqlite_path(text: str) -> Path:
+    if text in ("", ":memory:"):
+        raise LedgerError("a ledger in memory would be lost at the end of the process: name a file for it")
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise LedgerError(f"the home folder in {text!r} is not known: {_ELSEWHERE}") from error
+
+
+def _server_engine(url: sa.URL, where: str) -> Engine:
+    connect_args = {"connect_timeout": 10} if url.get_backend_name() == "postgresql" else {}
+    try:
+        return sa.create_engine(url, poolclass=NullPool, connect_args=connect_args)
+    except NoSuchModuleError as error:
+        raise LedgerError(
+            f"the ledger {where} is in a kind of database that is not known: "
+            "use postgresql://… or the path of an SQLite file"
+        ) from error
+    except ModuleNotFoundError as error:
+        raise LedgerError(
+            f'the ledger {where} needs the driver {error.name}: pip install "psycopg[binary]" for PostgreSQL'
+        ) from error

@@ -1,0 +1,157 @@
+"""The tables of the ledger and the numbered migrations that make them.
+
+The SQL below is portable between SQLite and PostgreSQL. A migration that was released is never edited: a
+change is a new function at the end of `MIGRATIONS`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, column, table
+
+from foretoll.errors import LedgerError
+
+schema_version = table("foretoll_schema", column("version"), column("applied_at"))
+
+run_start = table(
+    "run_start",
+    *map(column, ("id", "started_at", "recorded_at", "option", "arch", "source", "target")),
+    *map(column, ("host", "boot_id", "pid_namespace", "pid", "process_started", "record")),
+)
+
+run_end = table(
+    "run_end",
+    *map(column, ("run_id", "presumed", "recorded_at", "outcome", "finished_at")),
+    *map(column, ("epochs", "energy_kwh", "emissions_kg", "duration_s", "record")),
+)
+
+run_tag = table("run_tag", column("tag"), column("run_id"))
+
+LOCK_KEY = 0x666F7265  # "fore": PostgreSQL's advisory lock while migrating
+
+
+def utc_text(moment: datetime) -> str:
+    """UTC in one fixed width, so that text order is time order; a moment without a zone is taken as UTC."""
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return aware.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+
+
+def now_text() -> str:
+    """This moment as `utc_text`."""
+    return utc_text(datetime.now(UTC))
+
+
+def _starts_and_ends(connection: Connection) -> None:
+    for statement in (
+        """CREATE TABLE run_start (
+            id VARCHAR(128) PRIMARY KEY,
+            started_at VARCHAR(27) NOT NULL,
+            recorded_at VARCHAR(27) NOT NULL,
+            option TEXT NOT NULL,
+            arch TEXT NOT NULL,
+            source TEXT,
+            target TEXT NOT NULL,
+            host TEXT,
+            boot_id TEXT,
+            pid_namespace TEXT,
+            pid BIGINT,
+            process_started TEXT,
+            record TEXT NOT NULL)""",
+        """CREATE TABLE run_end (
+            run_id VARCHAR(128) NOT NULL REFERENCES run_start (id),
+            presumed INTEGER NOT NULL CHECK (presumed IN (0, 1)),
+            recorded_at VARCHAR(27) NOT NULL,
+            outcome VARCHAR(32) NOT NULL,
+            finished_at VARCHAR(27),
+            epochs DOUBLE PRECISION,
+            energy_kwh DOUBLE PRECISION,
+            emissions_kg DOUBLE PRECISION,
+            duration_s DOUBLE PRECISION,
+            record TEXT NOT NULL,
+            PRIMARY KEY (run_id, presumed))""",
+        "CREATE INDEX run_start_by_time ON run_start (started_at)",
+        "CREATE INDEX run_start_by_option ON run_start (option, started_at)",
+        "CREATE INDEX run_end_by_outcome ON run_end (outcome)",
+    ):
+        connection.exec_driver_sql(statement)
+    _append_only(connection, "run_start", "run_end")
+
+
+def _tags(connection: Connection) -> None:
+    connection.exec_driver_sql(
+        """CREATE TABLE run_tag (
+            tag TEXT NOT NULL,
+            run_id VARCHAR(128) NOT NULL REFERENCES run_start (id),
+            PRIMARY KEY (tag, run_id))"""
+    )
+    for run_id, record in connection.execute(sa.select(run_start.c.id, run_start.c.record)).all():
+        for tag in _tags_in(record):
+            connection.execute(run_tag.insert().values(tag=tag, run_id=run_id))
+    _append_only(connection, "run_tag")
+
+
+def _tags_in(record: str) -> list[str]:
+    try:
+        return list(dict.fromkeys(json.loads(record)["tags"]))
+    except (ValueError, KeyError, TypeError):
+        return []  # a damaged record does not keep the others from being upgraded: the doctor names it
+
+
+def _append_only(connection: Connection, *tables: str) -> None:
+    """Make the database itself refuse changes of rows. PostgreSQL does this with grants (docs/ledger.md)."""
+    if connection.dialect.name != "sqlite":
+        return
+    for name in tables:
+        for change in ("UPDATE", "DELETE"):
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER {name}_no_{change.lower()} BEFORE {change} ON {name} "
+                "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+            )
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_starts_and_ends, _tags)
+"""Migration i (from 1) brings a ledger from version i − 1 to version i."""
+
+LATEST = len(MIGRATIONS)
+
+
+def version_of(connection: Connection, where: str) -> int:
+    """The schema version of an open ledger; 0 where nothing was written yet.
+
+    Raises:
+        LedgerError: the version is newer than this foretoll, or it is somebody else's SQLite database.
+    """
+    names = sa.inspect(connection).get_table_names()
+    if schema_version.name not in names:
+        if names and connection.dialect.name == "sqlite":
+            raise LedgerError(
+                f"{where} is an SQLite database of another program (tables {', '.join(sorted(names)[:3])}): "
+                "name another file for the ledger"
+            )
+        return 0
+    version = connection.execute(sa.select(sa.func.max(schema_version.c.version))).scalar() or 0
+    if version > LATEST:
+        raise LedgerError(
+            f"the ledger {where} has schema version {version} and this foretoll knows versions up to "
+            f"{LATEST}: upgrade foretoll (pip install --upgrade foretoll)"
+        )
+    return int(version)
+
+
+def migrate(connection: Connection, where: str) -> None:
+    """Bring the ledger to the latest version, inside the caller's transaction: all of it or nothing."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_KEY)))
+    version = version_of(connection, where)
+    if version == 0:
+        connection.exec_driver_sql(
+            "CREATE TABLE IF NOT EXISTS foretoll_schema "
+            "(version INTEGER PRIMARY KEY, applied_at VARCHAR(27) NOT NULL)"
+        )
+    for number in range(version + 1, LATEST + 1):
+        MIGRATIONS[number - 1](connection)
+        connection.execute(schema_version.insert().values(version=number, applied_at=now_text()))

@@ -1,0 +1,321 @@
+"""The ledger of runs: append-only, in one SQLite file or in a database that a team shares."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row
+from sqlalchemy.exc import IntegrityError
+
+from foretoll.errors import LedgerError, UsageError, unknown_name
+from foretoll.ledger.append import append_end, import_all, insert_end, insert_start, record_of
+from foretoll.ledger.database import Database, default_location
+from foretoll.ledger.doctor import Finding, examine
+from foretoll.ledger.files import read_runs, write_runs
+from foretoll.ledger.process import this_process
+from foretoll.ledger.query import (
+    Filters,
+    RunSummary,
+    filtered_rows,
+    ids_like,
+    newest_ids,
+    outcome_now,
+    row_of,
+    to_run,
+    to_summary,
+)
+from foretoll.records import Outcome, Run
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """Runs that were really carried out. A start and an end are appended; nothing is ever changed.
+
+    Args:
+        location: a path (SQLite) or a database URL; None: `$FORETOLL_LEDGER`, or else
+            `$XDG_DATA_HOME/foretoll/ledger.db` (`~/.local/share/foretoll/ledger.db`). The file is made by
+            the first write; reading one that is not there yet finds no runs.
+        lock_timeout_s: how long to wait for another writer.
+        age_limit: a run that began on another host (or in another container) and has no end is shown as
+            running for this long, and as interrupted afterwards.
+
+    Every method raises `LedgerError`, in one sentence, where the ledger cannot be read or written.
+    """
+
+    def __init__(
+        self,
+        location: str | Path | None = None,
+        *,
+        lock_timeout_s: float = 30.0,
+        age_limit: timedelta = timedelta(days=7),
+    ) -> None:
+        self._database = Database(location or default_location(), lock_timeout_s=lock_timeout_s)
+        self._age_limit = age_limit
+
+    @classmethod
+    def open(cls, location: str | Path | None = None) -> Ledger:
+        """The ledger at a path or URL, or the default one; makes nothing yet."""
+        return cls(location)
+
+    @property
+    def where(self) -> str:
+        """The path of the file, or the database URL without its password."""
+        return self._database.where
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def begin(self, run: Run) -> None:
+        """Append the start of a run, with the process that carries it out.
+
+        Raises:
+            UsageError: the run's outcome is not `running`.
+            LedgerError: the id is there already, or the ledger cannot be written.
+        """
+        if run.outcome is not Outcome.RUNNING:
+            raise UsageError(f"run {run.id} begins with outcome {run.outcome}: begin it with outcome running")
+        record = record_of(run)
+        try:
+            self._database.write(lambda connection: insert_start(connection, run, record, this_process()))
+        except IntegrityError as error:
+            raise LedgerError(
+                f"run {run.id} is already in the ledger {self.where}: give every run its own id"
+            ) from error
+
+    def finish(self, run: Run) -> None:
+        """Append the end of a run, once. `finished_at` is filled in where it is None.
+
+        A start that is missing (the file was moved away while the run was under way) is appended too. Where
+        the ledger cannot be written the record is saved to a file that the error names: a measured run is
+        never thrown away.
+
+        Raises:
+            UsageError: the outcome is still `running`.
+            LedgerError: the run has an end already, or the ledger cannot be written.
+        """
+        if run.outcome is Outcome.RUNNING:
+            raise UsageError(f"run {run.id} cannot finish with outcome running: say how it ended")
+        if run.finished_at is None:
+            run = run.model_copy(update={"finished_at": datetime.now(UTC)})
+        record = record_of(run)
+
+        def insert(connection: Connection) -> None:
+            append_end(connection, run, record, this_process())
+
+        try:
+            self._database.write(insert)
+        except IntegrityError as error:
+            raise LedgerError(
+                f"run {run.id} has an end already in the ledger {self.where}: an end is written once"
+            ) from error
+        except LedgerError as error:
+            saved = _rescue(run)
+            if saved is None:
+                raise
+            raise LedgerError(
+                f"{error}; the finished run is saved in {saved}, add it with `foretoll ledger import {saved}`"
+            ) from error
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def get(self, run_id: str) -> Run:
+        """The run with this id, or the only one whose id begins with it.
+
+        Raises:
+            LedgerError: no run, or several, have such an id.
+        """
+        ids = self._list(lambda connection: ids_like(connection, run_id)) if run_id else []
+        if run_id not in ids and len(ids) != 1:
+            if ids:
+                shown = ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
+                raise LedgerError(
+                    f"{len(ids)} runs have ids that begin with {run_id!r} ({shown}): write more of it"
+                )
+            newest = self._list(newest_ids)
+            if not newest:
+                raise LedgerError(f"there is no run {run_id!r}: the ledger {self.where} is empty")
+            raise LedgerError(
+                f"there is no run {run_id!r} in the ledger {self.where} (newest: {', '.join(newest)}): "
+                "see `foretoll ledger list`"
+            )
+        found = self._find(run_id if run_id in ids else ids[0])
+        if found is None:  # rows are never deleted, so this is another program's doing
+            raise LedgerError(
+                f"run {run_id!r} vanished from the ledger {self.where} while it was read: try again"
+            )
+        return found
+
+    def runs(
+        self,
+        *,
+        option: str | None = None,
+        outcome: Outcome | str | None = None,
+        tag: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = True,
+    ) -> list[Run]:
+        """Validated runs, newest first by default; those without an end as running or interrupted."""
+        filters = _filters(option, outcome, tag, limit, newest_first)
+        rows = self._rows(filters, record=True)
+        return [to_run(row, now, reason, self.where) for row, now, reason in rows]
+
+    def summaries(
+        self,
+        *,
+        option: str | None = None,
+        outcome: Outcome | str | None = None,
+        tag: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = True,
+    ) -> list[RunSummary]:
+        """The same selection as `runs`, without parsing any record: for lists."""
+        filters = _filters(option, outcome, tag, limit, newest_first)
+        return [to_summary(row, now, reason) for row, now, reason in self._rows(filters, record=False)]
+
+    def lineage(self, run_id: str) -> list[Run]:
+        """The updates that led to this run, oldest first, the run itself last.
+
+        Ancestors that are not in this ledger are left out; the chain goes on behind them where a later run
+        names its older ancestors.
+        """
+        chain = [self.get(run_id)]
+        seen = {chain[0].id}
+        pending = _ancestors(chain[0])
+        while pending:
+            ancestor, pending = pending[0], pending[1:]
+            if ancestor in seen:
+                continue
+            seen.add(ancestor)
+            run = self._find(ancestor)
+            if run is not None:
+                chain.append(run)
+                pending = _ancestors(run) or pending
+        return chain[::-1]
+
+    # --- exchange --------------------------------------------------------------------------------
+
+    def export(self, path: str | Path) -> int:
+        """Write all runs that are not running as JSON lines (gzip where the name ends in .gz), oldest first.
+
+        The file is written atomically. Returns the number of runs.
+        """
+        rows = self._rows(Filters(newest_first=False), record=True)
+        return write_runs(
+            path,
+            (to_run(row, now, reason, self.where) for row, now, reason in rows if now is not Outcome.RUNNING),
+        )
+
+    def import_(self, path: str | Path) -> int:
+        """Add the runs of a JSON lines file that are not here yet: all of them, or on any error none.
+
+        Returns:
+            The number of runs that were added.
+
+        Raises:
+            LedgerError: the file cannot be read whole, a run in it is still running, or a run differs from
+                the one with the same id in this ledger.
+        """
+        runs = read_runs(path)
+        for run in runs:
+            if run.outcome is Outcome.RUNNING:
+                raise LedgerError(f"{path}: run {run.id} is still running: import it when it has ended")
+        prepared = [(run, record_of(run)) for run in runs]
+
+        def insert(connection: Connection) -> int:
+            return import_all(connection, prepared, str(path))
+
+        if not prepared:
+            return 0
+        try:
+            return self._database.write(insert)
+        except IntegrityError:
+            return self._database.write(insert)  # another import added the same run meanwhile: now it is seen
+
+    # --- health ----------------------------------------------------------------------------------
+
+    def doctor(self, *, repair: bool = False) -> list[str]:
+        """What is wrong with the ledger, one sentence each; an empty list where all is well.
+
+        Args:
+            repair: append an `interrupted` end to every run whose process is gone (or, on other hosts, whose
+                age is past the limit). If such a run ends after all, its own end counts.
+        """
+        try:
+            findings = self._list(lambda c: examine(c, self.where, self._age_limit))
+        except LedgerError as error:
+            return [str(error)]
+        if not repair:
+            return [finding.text for finding in findings]
+        return [
+            f"{finding.text}; repaired: an interrupted end was appended"
+            if finding.dead_run is not None and self._presume_end(finding)
+            else finding.text
+            for finding in findings
+        ]
+
+    def _presume_end(self, finding: Finding) -> bool:
+        run_id = str(finding.dead_run)
+
+        def insert(connection: Connection) -> bool:
+            row = row_of(connection, run_id)
+            if row is None or row.outcome is not None:
+                return False  # it ended, or somebody else repaired it, since it was examined
+            outcome, reason = outcome_now(row, self._age_limit)
+            if outcome is Outcome.RUNNING:
+                return False
+            run = to_run(row, outcome, reason, self.where)
+            insert_end(connection, run, record_of(run))
+            return True
+
+        try:
+            return self._database.write(insert)
+        except IntegrityError:
+            return False
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    def _list(self, work: Callable[[Connection], list[T]]) -> list[T]:
+        return self._database.read(work, empty=[])
+
+    def _rows(self, filters: Filters, *, record: bool) -> list[tuple[Row[Any], Outcome, str]]:
+        return self._list(lambda c: filtered_rows(c, filters, record=record, age_limit=self._age_limit))
+
+    def _find(self, run_id: str) -> Run | None:
+        row = self._database.read(lambda connection: row_of(connection, run_id), empty=None)
+        return None if row is None else to_run(row, *outcome_now(row, self._age_limit), self.where)
+
+
+def _filters(
+    option: str | None, outcome: Outcome | str | None, tag: str | None, limit: int | None, newest_first: bool
+) -> Filters:
+    if limit is not None and limit < 0:
+        raise UsageError(f"the limit of runs is {limit}: give 0 or more")
+    if outcome is not None and outcome not in list(Outcome):
+        raise UsageError(unknown_name("outcome", str(outcome), [str(known) for known in Outcome]))
+    return Filters(option, None if outcome is None else Outcome(outcome), tag, limit, newest_first)
+
+
+def _ancestors(run: Run) -> tuple[str, ...]:
+    """Ids of the updates before a run, nearest first.
+
+    A card names the run that made its weights; where that is the run itself (the card describes the result)
+    the parent is one further.
+    """
+    parents = [run.model.run_id, run.model.parent_run_id, *reversed(run.lineage)]
+    return tuple(dict.fromkeys(parent for parent in parents if parent and parent != run.id))
+
+
+def _rescue(run: Run) -> Path | None:
+    path = (
+        Path(tempfile.gettempdir())
+        / f"foretoll-run-{''.join(c if c.isalnum() else '-' for c in run.id)}.jsonl"
+    )
+    try:
+        write_runs(path, [run])
+    except LedgerError:
+        return None
+    return path

@@ -1,0 +1,269 @@
+"""Where a network's head and embedding are, found by one dry run on a small batch, and its countable layers.
+
+The head is the Linear or Conv module whose output, averaged over positions where it has any, is the network's
+output (also after a ReLU, as in SqueezeNet); failing that the last Linear called with as many outputs as there
+are classes. The embedding is the head's input, averaged over spatial or token positions: shape (n, d).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from foretoll.errors import ModelError, UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from foretoll.models.model import Model
+
+CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+LAYERS = (nn.Linear, *CONV)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Names within the network; `embedding` None means the head's input. `dim` is the embedding's width."""
+
+    head: str
+    embedding: str | None
+    num_classes: int
+    dim: int
+
+
+def unwrap_logits(output: Any) -> Tensor:
+    """The logits (B, C) in what a network returns: a tensor, a transformers output, a dict, a tuple."""
+    if isinstance(output, Tensor):
+        return output
+    logits = getattr(output, "logits", None)
+    if logits is None and isinstance(output, Mapping):
+        logits = output.get("logits", next(iter(output.values()), None))
+    if logits is None and isinstance(output, tuple | list) and output:
+        logits = output[0]
+    if isinstance(logits, Tensor):
+        return logits
+    raise ModelError(f"the network returns {type(output).__name__}, not logits of shape (batch, classes)")
+
+
+def call_network(network: nn.Module, x: Tensor | dict[str, Tensor]) -> Tensor:
+    """Run the network on a preprocessed batch and return its logits."""
+    return unwrap_logits(network(**x) if isinstance(x, dict) else network(x))
+
+
+@contextmanager
+def undisturbed(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode, no gradients, private random numbers; every module's mode is put back afterwards."""
+    modes = [(module, module.training) for module in network.modules()]
+    devices = sorted({p.device.index for p in network.parameters() if p.device.type == "cuda"})
+    network.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=devices):
+            torch.manual_seed(0)
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def find_anatomy(
+    network: nn.Module,
+    example: Tensor | dict[str, Tensor],
+    *,
+    num_classes: int | None = None,
+    embedding_layer: str | None = None,
+    head: str | None = None,
+) -> Anatomy:
+    """Find head and embedding by one dry run on a preprocessed `example` batch of at least two samples.
+
+    `head` and `embedding_layer` name modules instead (the head's *input*, the embedding layer's *output*).
+    Raises UsageError for an unknown module name and ModelError when the network fails on the batch, does not
+    return (batch, classes), or has no layer that looks like a head.
+    """
+    for what, name in (("head", head), ("embedding layer", embedding_layer)):
+        if name is not None and name not in dict(network.named_modules()):
+            raise UsageError(unknown_name(f"{what} (a module of the model)", name, _named(network)))
+    wanted = {name for name in (head, embedding_layer) if name is not None}
+    calls: list[tuple[str, nn.Module, Tensor, Tensor]] = []
+
+    def record(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+        def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            inside, out = first_tensor(args), first_tensor(output)
+            if inside is not None and out is not None:
+                calls.append((name, module, inside.detach(), out.detach()))
+
+        return hook
+
+    logits = _dry_run(
+        network,
+        example,
+        {n: record(n) for n in _named(network) if _is_layer(network, n)} | {n: record(n) for n in wanted},
+    )
+    batch = _batch_size(example)
+    if logits.ndim != 2 or logits.shape[0] != batch:
+        raise ModelError(
+            f"the network returns shape {tuple(logits.shape)} for a batch of {batch}, not (batch, classes); "
+            "foretoll takes classifiers with one output per class"
+        )
+    classes = logits.shape[1]
+    if classes > 1 and bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-5).all()):
+        raise ModelError("the network ends in a softmax; give foretoll one that returns logits, without it")
+    found = next((call for call in reversed(calls) if call[0] == head), None) if head else None
+    if head is not None and found is None:
+        raise ModelError(f"the head {head!r} is never called in a forward pass; name a module that is")
+    if found is None:
+        found = _find_head(calls, logits)
+    if found is None:
+        seen = [f"{n} {tuple(o.shape)}" for n, _, _, o in calls] or ["no Linear or Conv module"]
+        raise ModelError(
+            f"no layer looks like the head of {classes} classes, so none looks like an embedding; name one with "
+            f"--head NAME (and --embedding-layer NAME; head= and embedding_layer= in Python); called were: "
+            f"{', '.join(seen[-8:])}"
+        )
+    name, module, inside, _ = found
+    if embedding_layer is not None:
+        chosen = next((call for call in reversed(calls) if call[0] == embedding_layer), None)
+        if chosen is None:
+            raise ModelError(f"the embedding layer {embedding_layer!r} gives no tensor; name another module")
+        dim = pool_any(chosen[3], chosen[1]).shape[1]
+    else:
+        dim = pool_any(inside, module).shape[1]
+    return Anatomy(name, embedding_layer, classes, int(dim))
+
+
+def _find_head(
+    calls: list[tuple[str, nn.Module, Tensor, Tensor]], logits: Tensor
+) -> tuple[str, nn.Module, Tensor, Tensor] | None:
+    classes = logits.shape[1]
+    fitting = [c for c in calls if layer_width(c[1]) == classes and c[3].shape[0] == logits.shape[0]]
+    for call in reversed(fitting):
+        _, module, _, out = call
+        for y in (out, torch.relu(out)):
+            if torch.allclose(pool_positions(y, module).float(), logits.float(), rtol=1e-4, atol=1e-5):
+                return call
+    return next((c for c in reversed(fitting) if isinstance(c[1], nn.Linear)), None)
+
+
+def _dry_run(
+    network: nn.Module,
+    example: Tensor | dict[str, Tensor],
+    hooks: Mapping[str, Callable[[nn.Module, tuple[Any, ...], Any], None]],
+) -> Tensor:
+    handles = [network.get_submodule(name).register_forward_hook(hook) for name, hook in hooks.items()]
+    try:
+        with undisturbed(network):
+            return call_network(network, example)
+    except ModelError:
+        raise
+    except Exception as error:  # whatever a user's network raises becomes one sentence
+        line = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"the network fails on a batch of {_describe(example)}: {type(error).__name__}: {line}; "
+            "check the input size and channels (options input_size=…)"
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def layer_width(module: nn.Module) -> int:
+    """Output channels or features of a Conv or Linear; 0 for any other module.
+
+    transformers' Conv1D (GPT-2) is a linear layer with its weight transposed, and counts as one.
+    """
+    if isinstance(module, CONV):
+        return module.out_channels
+    if isinstance(module, nn.Linear):
+        return module.out_features
+    width = getattr(module, "nf", 0) if type(module).__name__ == "Conv1D" else 0
+    return width if isinstance(width, int) else 0
+
+
+def countable_layers(model: Model) -> list[str]:
+    """Names (within `model.network`) of the Conv and Linear modules wider than the number of classes, as called.
+
+    These are the layers that PreIndex and ARM compare. A module that is called twice is named once.
+    """
+    names: dict[str, None] = {}
+    network = model.network
+    layers = [n for n in _named(network) if layer_width(network.get_submodule(n)) > model.num_classes]
+    hooks = {n: (lambda _m, _a, _o, n=n: names.setdefault(n)) for n in layers}
+    _dry_run(network, model.example(), hooks)
+    return list(names)
+
+
+def pool_positions(output: Tensor, module: nn.Module) -> Tensor:
+    """A Conv or Linear output averaged over its positions: (B, channels), in the output's own dtype.
+
+    Conv outputs are (B, C, …) and averaged over all axes from 2 on; a Linear has its channels on the last
+    axis, so (B, T, C) and (B, H, W, C) are averaged over all axes between.
+    """
+    if output.ndim <= 2:
+        return output
+    if isinstance(module, CONV):
+        return output.flatten(2).mean(2)
+    return output.flatten(1, -2).mean(1)
+
+
+def pool_any(x: Tensor, module: nn.Module, mask: Tensor | None = None) -> Tensor:
+    """The output (or a head's input) at any module averaged over positions: (B, d).
+
+    For a module that is no Conv or Linear the channel axis is inferred from the widths of the layers inside it;
+    where these do not decide, (B, T, C) is taken as tokens and (B, C, H, W) as an image. `mask` (B, T) leaves
+    padded tokens out.
+    """
+    if x.ndim == 1:
+        raise ModelError(
+            f"the layer gives one number per sample (shape {tuple(x.shape)}), which is no embedding"
+        )
+    if x.ndim == 2:
+        return x
+    last = isinstance(module, nn.Linear) or (not isinstance(module, CONV) and _channels_last(x, module))
+    if mask is not None and x.ndim == 3 and last and mask.shape == x.shape[:2]:
+        weight = mask.to(x.dtype).unsqueeze(2)
+        return (x * weight).sum(1) / weight.sum(1).clamp(min=1)
+    return x.flatten(1, -2).mean(1) if last else x.flatten(2).mean(2)
+
+
+def _channels_last(x: Tensor, module: nn.Module) -> bool:
+    widths: set[int] = set()
+    convolutional = False
+    for part in module.modules():
+        if layer_width(part):
+            widths.add(layer_width(part))
+            convolutional |= isinstance(part, CONV)
+        elif isinstance(part, nn.LayerNorm):
+            widths.add(int(part.normalized_shape[-1]))
+        elif hasattr(part, "num_features") and isinstance(part.num_features, int):
+            widths.add(part.num_features)
+    first, last = x.shape[1] in widths, x.shape[-1] in widths
+    if first != last:
+        return last
+    return x.ndim == 3 and not convolutional
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """The first floating-point tensor in a module's output or arguments, or None."""
+    if isinstance(value, Tensor):
+        return value if value.is_floating_point() else None
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
+    return next((t for t in map(first_tensor, items) if t is not None), None)
+
+
+def _named(network: nn.Module) -> list[str]:
+    return [name for name, _ in network.named_modules() if name]
+
+
+def _is_layer(network: nn.Module, name: str) -> bool:
+    return layer_width(network.get_submodule(name)) > 0
+
+
+def _batch_size(example: Tensor | dict[str, Tensor]) -> int:
+    return int((next(iter(example.values())) if isinstance(example, dict) else example).shape[0])
+
+
+def _describe(example: Tensor | dict[str, Tensor]) -> str:
+    x = next(iter(example.values())) if isinstance(example, dict) else example
+    return f"shape {tuple(x.shape)}"

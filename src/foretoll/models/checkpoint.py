@@ -1,0 +1,188 @@
+"""Checkpoint folders: model.safetensors (the network's state dict) and model.json (its card, by alias).
+
+The card also stands in the header of model.safetensors, which is replaced by one atomic rename. So weights and card
+always belong together: after an interrupted save the folder holds the old model or the new one, whole, or nothing
+that loads. A transformers model keeps its configuration and tokenizer beside them, so the folder is self-contained.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from foretoll.errors import ModelError
+from foretoll.models.preprocess import load_tokenizer
+from foretoll.models.weights import missing_path, read_weights
+from foretoll.records import ModelCard
+
+if TYPE_CHECKING:
+    from foretoll.models.model import Model
+
+WEIGHTS = "model.safetensors"
+CARD = "model.json"
+CONFIG = "config.json"
+TOKENIZER = "tokenizer"
+_HEADER_KEY = "foretoll"
+_LEFTOVER_AGE_S = 3600.0
+
+
+def save_checkpoint(model: Model, directory: Path) -> Path:
+    """Write a checkpoint folder atomically and return its path; other files in the folder are left alone.
+
+    Raises ModelError with one sentence when the folder cannot be written (read-only, full disk, a file in the way).
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    directory = Path(directory).expanduser()
+    created = [path for path in (directory, *directory.parents) if not path.exists()]
+    temporary: Path | None = None
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".saving-", dir=directory))
+        card = _write_extras(model, temporary)
+        text = card.model_dump_json(by_alias=True, indent=2)
+        save_file(
+            _plain_state(model.network), temporary / WEIGHTS, metadata={_HEADER_KEY: text, "format": "pt"}
+        )
+        (temporary / WEIGHTS).chmod(0o666 & ~_umask())
+        (temporary / CARD).write_text(text + "\n", encoding="utf-8")
+        for name in (WEIGHTS, CARD):
+            _flush(temporary / name)
+        if (temporary / TOKENIZER).is_dir():
+            shutil.rmtree(directory / TOKENIZER, ignore_errors=True)
+        for name in (CONFIG, TOKENIZER, WEIGHTS, CARD):
+            if (temporary / name).exists():
+                (temporary / name).replace(directory / name)
+        created = []
+        _remove_leftovers(directory)
+    except (OSError, SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ModelError(
+            f"the model cannot be saved in {directory} ({reason}); name a folder that can be written and has room"
+        ) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        for path in created:  # folders that this call made and a failure left empty
+            with contextlib.suppress(OSError):
+                path.rmdir()
+    return directory
+
+
+def read_checkpoint(directory: Path) -> tuple[ModelCard, dict[str, Tensor]]:
+    """The card and state dict of a checkpoint folder, on the CPU.
+
+    Raises ModelError for a folder that is missing, is no checkpoint, or holds a truncated or invalid file.
+    """
+    directory = Path(directory).expanduser()
+    if not directory.is_dir():
+        raise ModelError(missing_path("checkpoint folder", directory))
+    absent = [name for name in (CARD, WEIGHTS) if not (directory / name).is_file()]
+    if absent:
+        way = (
+            f"load it as hf:{directory}"
+            if (directory / CONFIG).is_file()
+            else "name a folder that foretoll wrote"
+        )
+        missing = f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} missing"
+        raise ModelError(f"{directory} is no foretoll checkpoint, {missing}; {way}")
+    state = read_weights(directory / WEIGHTS)
+    card = _parse(directory / CARD, (directory / CARD).read_bytes())
+    header = _header(directory / WEIGHTS)
+    if header is not None:
+        inside = _parse(directory / WEIGHTS, header.encode())
+        if inside != card:
+            warnings.warn(
+                f"{directory / CARD} is not the card of {directory / WEIGHTS} (an interrupted save, or edited by "
+                "hand); the card inside the weights is used",
+                stacklevel=3,
+            )
+            card = inside
+    plan = card.preprocessing
+    if plan.tokenizer == TOKENIZER:
+        plan = plan.model_copy(update={"tokenizer": str((directory / TOKENIZER).resolve())})
+        card = card.model_copy(update={"preprocessing": plan})
+    return card, state
+
+
+def is_checkpoint(directory: Path) -> bool:
+    """Whether a folder looks like a checkpoint of foretoll."""
+    return (directory / CARD).is_file() and (directory / WEIGHTS).is_file()
+
+
+def _write_extras(model: Model, folder: Path) -> ModelCard:
+    card = model.card
+    config: Any = getattr(model.network, "config", None)
+    if card.arch.startswith("hf:") and hasattr(config, "to_json_file"):
+        config.to_json_file(folder / CONFIG, use_diff=False)
+    if card.preprocessing.tokenizer is not None:
+        load_tokenizer(card.preprocessing.tokenizer).save_pretrained(folder / TOKENIZER)
+        plan = card.preprocessing.model_copy(update={"tokenizer": TOKENIZER})
+        card = card.model_copy(update={"preprocessing": plan})
+    return card
+
+
+def _remove_leftovers(directory: Path) -> None:
+    """What saves that were killed have left; younger folders may belong to a save that is under way."""
+    for path in directory.glob(".saving-*"):
+        if time.time() - path.stat().st_mtime > _LEFTOVER_AGE_S:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _plain_state(network: nn.Module) -> dict[str, Tensor]:
+    """The state dict on the CPU, each tensor with its own storage (safetensors refuses shared ones)."""
+    plain: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, value in network.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise ModelError(
+                f"the network keeps {name!r} in its state dict as {type(value).__name__}, not as a tensor"
+            )
+        tensor = value.detach().to("cpu").contiguous()
+        pointer = tensor.untyped_storage().data_ptr()
+        shared = (
+            pointer in seen or tensor.untyped_storage().nbytes() != tensor.numel() * tensor.element_size()
+        )
+        plain[name] = tensor.clone() if shared else tensor
+        seen.add(pointer)
+    return plain
+
+
+def _parse(file: Path, content: bytes) -> ModelCard:
+    try:
+        return ModelCard.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ModelError(
+            f"{file} holds no valid model card ({where}: {first['msg']}); save the model again"
+        ) from error
+
+
+def _header(file: Path) -> str | None:
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as content:
+        metadata: dict[str, str] = content.metadata() or {}
+    return metadata.get(_HEADER_KEY)
+
+
+def _flush(file: Path) -> None:
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

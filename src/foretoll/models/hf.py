@@ -1,0 +1,172 @@
+"""Classifiers of transformers, from a local folder (or a hub name, where the user gives one); safetensors only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from foretoll.errors import MissingExtraError, ModelError
+from foretoll.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from foretoll.models.spec import Convention, Kind, Spec, family_label, guarded_build, one_line
+
+
+def hf_folder(name: str) -> tuple[str, bool]:
+    """The path or hub name behind hf:NAME, and whether it is local. Only a name that is no path goes online."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return str(path.resolve()), True
+    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(
+            f"hf:{name} is no folder with a config.json; save a model there with save_pretrained"
+        )
+    return name, False
+
+
+def hf_config(name: str) -> Any:
+    """The transformers configuration; never runs code from the folder."""
+    try:
+        from transformers import AutoConfig
+    except ImportError as error:
+        raise MissingExtraError("a transformers model", "hf") from error
+    folder, local = hf_folder(name)
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=local, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"no transformers configuration can be read from hf:{name} ({one_line(error)})"
+        ) from error
+
+
+def hf_class(config: Any, kind: Kind | None = None) -> tuple[Any, Kind]:
+    """The auto class for a configuration, and the kind of its samples ("image" or "text")."""
+    from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
+
+    named = " ".join(config.architectures or ())
+    if kind is None:
+        vision = hasattr(config, "image_size") or hasattr(config, "num_channels")
+        kind = "image" if "ForImageClassification" in named or vision else "text"
+    return (AutoModelForImageClassification if kind == "image" else AutoModelForSequenceClassification), kind
+
+
+def hf_convention(name: str) -> Convention:
+    """Inputs as the folder's configuration and image processor say, ImageNet's statistics where there is none."""
+    config = hf_config(name)
+    folder, local = hf_folder(name)
+    _, kind = hf_class(config)
+    if kind == "text":
+        longest = int(getattr(config, "max_position_embeddings", 512))
+        if getattr(config, "model_type", "") in ("roberta", "xlm-roberta", "camembert"):
+            longest -= 2  # their positions start after the padding id
+        tokenizer = (
+            folder
+            if not local or any(Path(folder).glob("*token*")) or (Path(folder) / "vocab.txt").is_file()
+            else None
+        )
+        return Convention("text", max_length=min(longest, 512), tokenizer=tokenizer)
+    side = getattr(config, "image_size", None) or 224
+    size = (int(side[0]), int(side[1])) if isinstance(side, list | tuple) else (int(side), int(side))
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    processor = Path(folder) / "preprocessor_config.json"
+    if local and processor.is_file():
+        try:
+            settings = json.loads(processor.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{processor} cannot be read as JSON ({one_line(error)})") from error
+        normalised = settings.get("do_normalize", True)
+        mean = tuple(settings.get("image_mean") or mean) if normalised else ()
+        std = tuple(settings.get("image_std") or std) if normalised else ()
+        crop = settings.get("crop_size") if settings.get("do_center_crop") else None
+        wanted = crop or settings.get("size") or {}
+        if isinstance(wanted, dict) and "height" in wanted:
+            size = (int(wanted["height"]), int(wanted["width"]))
+        elif isinstance(wanted, dict) and "shortest_edge" in wanted:
+            size = (int(wanted["shortest_edge"]),) * 2
+        elif isinstance(wanted, int):
+            size = (wanted, wanted)
+    channels = int(getattr(config, "num_channels", 3))
+    fixed = family_label(config.model_type) == "vit"
+    return Convention("image", channels, size, mean, std, fixed=fixed)
+
+
+def hf_network(
+    spec: Spec, kind: Kind, shape: tuple[int, ...], num_classes: int | None, config_folder: Path | None
+) -> nn.Module:
+    """A transformers classifier with fresh weights, from a configuration alone."""
+    config = hf_config(str(config_folder) if config_folder else spec.name)
+    if num_classes is not None:
+        config.num_labels = num_classes
+    if kind == "image" and len(shape) == 3 and hasattr(config, "image_size"):
+        config.image_size = shape[1] if shape[1] == shape[2] else [shape[1], shape[2]]
+    _set_padding(config, kind)
+    auto, _ = hf_class(config, kind)
+    return guarded_build(spec.arch, lambda: auto.from_config(config, trust_remote_code=False))
+
+
+def hf_pretrained(name: str, *, kind: Kind | None, num_classes: int | None) -> tuple[nn.Module, list[str]]:
+    """A transformers classifier with the weights of its folder, and the names that it has no weights for.
+
+    With `num_classes` a head of another width is made anew and is then among those names. Safetensors only.
+    """
+    config = hf_config(name)
+    folder, local = hf_folder(name)
+    auto, kind = hf_class(config, kind)
+    if num_classes is not None:
+        config.num_labels = num_classes
+    _set_padding(config, kind)
+    restore = _quiet_transformers()
+    try:
+        network, info = auto.from_pretrained(
+            folder,
+            config=config,
+            local_files_only=local,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=num_classes is not None,
+        )
+    except Exception as error:  # of transformers, safetensors or the hub
+        raise ModelError(
+            f"hf:{name} holds no safetensors weights that fit its configuration ({one_line(error)}); save it again "
+            "with save_pretrained"
+        ) from error
+    finally:
+        restore()
+    fresh = [
+        *info["missing_keys"],
+        *(key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]),
+    ]
+    return network, sorted(set(fresh))
+
+
+def hf_class_names(network: nn.Module, num_classes: int) -> tuple[str, ...]:
+    """The class names in a network's configuration, or numbers where it has none."""
+    labels = getattr(getattr(network, "config", None), "id2label", None) or {}
+    return tuple(str(labels.get(i, i)) for i in range(num_classes))
+
+
+def _set_padding(config: Any, kind: str) -> None:
+    if kind == "text" and getattr(config, "pad_token_id", None) is None:
+        eos = getattr(config, "eos_token_id", None)  # decoder-only models need some id to find the last token
+        config.pad_token_id = eos if isinstance(eos, int) else 0
+
+
+def _quiet_transformers() -> Callable[[], None]:
+    """Silence transformers' load report and progress bar (our errors say what is missing); returns the undo."""
+    from transformers.utils import logging as hf_logging
+
+    logging: Any = hf_logging  # its functions have no annotations
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+    def undo() -> None:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+    return undo

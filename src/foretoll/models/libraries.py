@@ -1,0 +1,139 @@
+"""Networks of torchvision and timm, built with fresh weights, and what their inputs usually look like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from foretoll.errors import MissingExtraError, ModelError, UsageError
+from foretoll.models.spec import Convention, Spec, guarded_build, nearest, one_line
+
+
+def published_weights(spec: Spec, name: str) -> dict[str, Any] | None:
+    """Weights that a library publishes under a name, fetched because the user names them; else None."""
+    if spec.scheme == "torchvision":
+        from torchvision import models
+
+        entries = models.get_model_weights(_torchvision_name(spec.name)).__members__
+        if name not in entries:
+            return None
+
+        def fetch() -> Any:
+            return entries[name].get_state_dict(progress=False, check_hash=True, weights_only=True)
+
+    elif spec.scheme == "timm" and name == "pretrained":
+
+        def fetch() -> Any:
+            return _timm().create_model(_timm_name(spec.name), pretrained=True).state_dict()
+
+    else:
+        return None
+    try:
+        return dict(fetch())
+    except Exception as error:  # network, cache and hash failures of three libraries
+        raise ModelError(
+            f"the published weights {name} of {spec.arch} cannot be fetched ({one_line(error)})"
+        ) from error
+
+
+def _torchvision_name(name: str) -> str:
+    from torchvision import models
+
+    names = models.list_models(module=models)
+    if name not in names:
+        raise UsageError(nearest("torchvision model", name, names))
+    return name
+
+
+def torchvision_convention(name: str) -> Convention:
+    """Size and normalisation of a torchvision architecture's default weights."""
+    from torchvision import models
+
+    presets = models.get_model_weights(_torchvision_name(name)).DEFAULT.transforms()
+    side = int(presets.crop_size[0])
+    if name.startswith("vit_"):
+        side = 224  # the default weights of some ViTs are for larger images than the network's own default
+    return Convention(
+        "image", 3, (side, side), tuple(presets.mean), tuple(presets.std), fixed=name.startswith("vit_")
+    )
+
+
+def torchvision_network(spec: Spec, shape: tuple[int, ...], num_classes: int | None) -> nn.Module:
+    """A torchvision network with fresh weights for images of `shape` (C, H, W)."""
+    from torchvision import models
+
+    name = _torchvision_name(spec.name)
+    extra: dict[str, Any] = dict(spec.build_options)
+    if num_classes is not None:
+        extra["num_classes"] = num_classes
+    if name.startswith("vit_"):
+        extra.setdefault("image_size", shape[-1])
+    if name in ("googlenet", "inception_v3"):  # their auxiliary heads need inputs of 224 and 299
+        extra = {"aux_logits": False, "init_weights": False, **extra}
+    return guarded_build(f"torchvision:{name}", lambda: models.get_model(name, weights=None, **extra))
+
+
+def _timm() -> Any:
+    try:
+        import timm
+    except ImportError as error:
+        raise MissingExtraError("a timm model", "timm") from error
+    return timm
+
+
+def _timm_name(name: str) -> str:
+    timm = _timm()
+    if not timm.is_model(name):
+        raise UsageError(nearest("timm model", name, timm.list_models()))
+    return name
+
+
+def timm_convention(name: str) -> Convention:
+    """Size and normalisation in timm's own configuration of an architecture."""
+    timm = _timm()
+    base, _, tag = _timm_name(name).partition(".")
+    config = timm.get_pretrained_cfg(base if not tag else name, allow_unregistered=True)
+    data = timm.data.resolve_model_data_config(config.to_dict() if config else {})
+    channels, height, width = data["input_size"]
+    fixed = bool(getattr(config, "fixed_input_size", False))
+    return Convention(
+        "image", channels, (height, width), tuple(data["mean"]), tuple(data["std"]), fixed=fixed
+    )
+
+
+def timm_network(spec: Spec, shape: tuple[int, ...], num_classes: int | None) -> nn.Module:
+    """A timm network with fresh weights for images of `shape` (C, H, W)."""
+    timm = _timm()
+    name = _timm_name(spec.name)
+    extra: dict[str, Any] = dict(spec.build_options)
+    if num_classes is not None:
+        extra["num_classes"] = num_classes
+    extra["in_chans"] = shape[0]
+    if timm_convention(name).fixed:
+        extra.setdefault("img_size", tuple(shape[-2:]))
+    return guarded_build(f"timm:{name}", lambda: timm.create_model(name, pretrained=False, **extra))
+
+
+def timm_renamed(spec: Spec, state: dict[str, Tensor], num_classes: int) -> dict[str, Tensor] | None:
+    """A state dict under its authors' original names, converted by timm to its own; None where it cannot.
+
+    timm gets tensors, not a file, so it reads nothing by itself.
+    """
+    try:
+        network = _timm().create_model(
+            spec.name,
+            pretrained=True,
+            num_classes=num_classes,
+            pretrained_cfg_overlay={"state_dict": dict(state), "num_classes": num_classes},
+        )
+    except (
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ):  # its converters expect known names
+        return None
+    converted: dict[str, Tensor] = network.state_dict()
+    return converted

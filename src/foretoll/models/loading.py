@@ -1,0 +1,301 @@
+"""`load_model` and `build_model`: from a spec to a `Model`.
+
+Nothing is unpickled, and no code is imported but that which the user names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from foretoll.errors import ModelError, UsageError, unknown_name
+from foretoll.models.anatomy import LAYERS, Anatomy, find_anatomy
+from foretoll.models.checkpoint import is_checkpoint, read_checkpoint
+from foretoll.models.hf import hf_class_names, hf_pretrained
+from foretoll.models.libraries import published_weights, timm_renamed
+from foretoll.models.model import Model, check_fits, make_model, replace_head, wrong_class_count
+from foretoll.models.plan import input_shape, plan_preprocessing
+from foretoll.models.preprocess import make_preprocess
+from foretoll.models.sources import build_network, convention
+from foretoll.models.spec import LOADING_OPTIONS, Convention, Spec, family_of, parse_spec
+from foretoll.models.weights import (
+    SAFE_SUFFIXES,
+    TORCH_SUFFIXES,
+    fit_state_dict,
+    head_classes,
+    missing_path,
+    read_weights,
+    strip_prefixes,
+)
+from foretoll.records import ModelCard, Preprocessing
+
+if TYPE_CHECKING:
+    from foretoll.data import TaskData
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the caller asks for, whatever the source of the model."""
+
+    data: TaskData | None = None
+    weights: str | Path | None = None
+    classes: tuple[str, ...] | None = None  # None: the model's own
+    embedding_layer: str | None = None
+    head: str | None = None
+    seed: int = 0
+
+    def anatomy(self, network: nn.Module, plan: Preprocessing) -> Anatomy:
+        """Head and embedding of a network that is not yet a Model."""
+        preprocess = make_preprocess(plan)
+        device = next((p.device for p in network.parameters()), torch.device("cpu"))
+        example: Any = preprocess.example(2)
+        example = preprocess.to(device)(example.to(device) if isinstance(example, Tensor) else example)
+        return find_anatomy(network, example, embedding_layer=self.embedding_layer, head=self.head)
+
+
+def load_model(
+    spec: str | Path | nn.Module | Model,
+    *,
+    data: TaskData | None = None,
+    weights: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+    embedding_layer: str | None = None,
+    head: str | None = None,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+) -> Model:
+    """Load a model: a checkpoint folder, an architecture with `weights`, or a module in memory.
+
+    `spec` is a folder written by `save_checkpoint`; ``foretoll:NAME``, ``torchvision:NAME``, ``timm:NAME``,
+    ``hf:PATH``; ``package.module:function`` (imported because it is named, with the current folder importable);
+    an nn.Module (used as it is, with the weights that it has); or a Model (returned after `check_fits`).
+    `weights` is a .safetensors file, a .pt file (read by weights_only=True), a folder with model.safetensors, or
+    the name of weights that torchvision ("DEFAULT", "IMAGENET1K_V2") or timm ("pretrained") publishes, which are
+    downloaded. Without weights they are fresh, from `seed`; hf: has its weights in its own folder.
+    The classes are `classes`, else those of `data`, else the weights' own.
+
+    Options: those of the architecture, and input_size (a side, or "HxW"), normalise ("data", "imagenet", "none"),
+    mean and std (numbers, or text such as "0.5,0.5,0.5"), max_length and tokenizer (for texts), new_head (true:
+    take all weights but the head's). Images are normalised as the library's published weights expect; for a
+    foretoll architecture, and for a fresh network, with the statistics of data.train; for a module in memory, or
+    a function with weights, not at all (images are then in [0, 1]).
+
+    Raises UsageError for an unknown name and ModelError where model, weights and data do not fit together.
+    """
+    if isinstance(spec, Model):
+        if weights is not None or embedding_layer is not None or head is not None:
+            raise UsageError(
+                "a Model has its weights, head and embedding layer already; load its network to change them"
+            )
+        if data is not None:
+            check_fits(spec, data)
+        return spec
+    names = tuple(
+        str(c) for c in (classes if classes is not None else data.classes if data is not None else ())
+    )
+    wanted = _Wanted(data, weights, names or None, embedding_layer, head, seed)
+    if isinstance(spec, nn.Module):
+        return _load_module(spec, wanted, dict(options or {}))
+    text, path = str(spec), Path(spec).expanduser()
+    if path.is_dir():
+        if options:
+            raise UsageError(
+                f"a checkpoint folder takes no options (got {', '.join(options)}): they are on its card"
+            )
+        given = tuple(str(c) for c in classes) if classes is not None else None
+        return _load_checkpoint(path, _Wanted(data, weights, given, embedding_layer, head, seed))
+    if path.is_file() and path.suffix in SAFE_SUFFIXES + TORCH_SUFFIXES:
+        raise UsageError(
+            f"{text} is a weights file: name its architecture as the model (--arch) and give the file as --weights"
+        )
+    if isinstance(spec, Path) or (":" not in text and ("/" in text or text.startswith("."))):
+        raise ModelError(missing_path("checkpoint folder", path))
+    return _load_spec(parse_spec(text, options), wanted)
+
+
+def build_model(arch: str, *, data: TaskData, seed: int, options: Mapping[str, Any] | None = None) -> Model:
+    """A model with fresh weights, from `seed` alone, for the inputs and classes of `data`.
+
+    Preprocessing statistics come from data.train. Raises UsageError and ModelError as `load_model` does.
+    """
+    wanted = _Wanted(data, classes=tuple(data.classes) or None, seed=seed)
+    return _load_spec(parse_spec(arch, options), wanted, fresh=True)
+
+
+def _load_spec(spec: Spec, wanted: _Wanted, *, fresh: bool = False) -> Model:
+    weights, names = wanted.weights, wanted.classes
+    if "new_head" in spec.options and weights is None and (fresh or spec.scheme != "hf"):
+        raise UsageError(
+            "new_head=true keeps the weights but the head's, so it needs weights (--weights FILE)"
+        )
+    pretrained = not fresh and (weights is not None or spec.scheme == "hf")
+    plan = plan_preprocessing(spec, convention(spec), wanted.data, pretrained=pretrained)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(wanted.seed)
+        if spec.scheme == "hf" and pretrained and weights is None:
+            network, own = _hf_with_weights(spec, plan, wanted)
+            names = names or own
+        else:
+            network = _build(spec, plan, len(names) if names else None)
+            if weights is not None:
+                network = _with_weights(network, spec, plan, wanted)
+            elif spec.scheme == "factory" and names:  # a function that does not take num_classes
+                anatomy = wanted.anatomy(network, plan)
+                if anatomy.num_classes != len(names):
+                    replace_head(network, anatomy.head, len(names), seed=wanted.seed)
+    return _finish(network, spec, plan, names, wanted)
+
+
+def _finish(
+    network: nn.Module, spec: Spec, plan: Preprocessing, names: tuple[str, ...] | None, wanted: _Wanted
+) -> Model:
+    model = make_model(
+        network,
+        arch=spec.arch,
+        arch_options=spec.build_options,
+        family=family_of(spec, network),
+        preprocessing=plan,
+        classes=names,
+        embedding_layer=wanted.embedding_layer,
+        head=wanted.head,
+    )
+    if wanted.data is not None:
+        check_fits(model, wanted.data)
+    return model
+
+
+def _build(spec: Spec, plan: Preprocessing, num_classes: int | None, folder: Path | None = None) -> nn.Module:
+    network = build_network(
+        spec, shape=input_shape(plan), num_classes=num_classes, kind=plan.kind, config_folder=folder
+    )
+    return _named(network)
+
+
+def _named(network: nn.Module) -> nn.Module:
+    """A bare layer becomes a Sequential of one, so that its head has a name and can be replaced."""
+    return nn.Sequential(network) if isinstance(network, LAYERS) else network
+
+
+def _with_weights(network: nn.Module, spec: Spec, plan: Preprocessing, wanted: _Wanted) -> nn.Module:
+    """The network with weights from a file; without class names, as many classes as the file's head has."""
+    weights = wanted.weights
+    if weights is None:
+        return network
+    state = None if Path(weights).exists() else published_weights(spec, str(weights))
+    state = strip_prefixes(state or read_weights(weights), list(network.state_dict()))
+    anatomy = wanted.anatomy(network, plan)
+    have = head_classes(state, anatomy.head)
+    if wanted.classes is None and have not in (None, anatomy.num_classes):
+        network = _build(spec, plan, have)
+    new_head = bool(spec.options.get("new_head", False))
+    try:
+        fit_state_dict(network, state, source=str(weights), head=anatomy.head, new_head=new_head)
+    except ModelError:
+        renamed = (
+            timm_renamed(spec, state, anatomy.num_classes) if spec.scheme == "timm" and have is None else None
+        )
+        if renamed is None:
+            raise
+        fit_state_dict(network, renamed, source=str(weights), head=anatomy.head, new_head=new_head)
+    return network
+
+
+def _hf_with_weights(spec: Spec, plan: Preprocessing, wanted: _Wanted) -> tuple[nn.Module, tuple[str, ...]]:
+    names = wanted.classes
+    new_head = bool(spec.options.get("new_head", False))
+    network, absent = hf_pretrained(
+        spec.name, kind=plan.kind, num_classes=len(names) if names and new_head else None
+    )
+    anatomy = wanted.anatomy(network, plan)
+    # a backbone is saved without its head, which may have more layers than the last (dense, out_proj; a pooler)
+    top = anatomy.head.partition(".")[0]
+    others = [n for n in absent if not n.startswith(f"{top}.") and "pooler." not in n]
+    if others:
+        raise ModelError(
+            f"{spec.arch} has no weights for {len(others)} tensors ({', '.join(others[:3])}); it was saved from "
+            "another kind of model"
+        )
+    if absent or new_head:
+        if names is None:
+            raise ModelError(f"{spec.arch} needs a new head; name the classes, or give data, to make one")
+        replace_head(network, anatomy.head, len(names), seed=wanted.seed)
+    elif names and len(names) != anatomy.num_classes:
+        raise wrong_class_count(spec.arch, anatomy.head, anatomy.num_classes, len(names))
+    return network, hf_class_names(network, anatomy.num_classes)
+
+
+def _load_checkpoint(path: Path, wanted: _Wanted) -> Model:
+    card, state = read_checkpoint(path)
+    if card.arch.startswith("module:"):
+        raise ModelError(
+            f"{path} was saved from a module in memory ({card.arch.removeprefix('module:')}), which a file cannot "
+            f"rebuild: build the module yourself and call load_model(module, weights={str(path)!r})"
+        )
+    spec = parse_spec(card.arch, card.arch_options)
+    with torch.random.fork_rng(devices=[]):
+        network = _build(spec, card.preprocessing, card.num_classes, path if spec.scheme == "hf" else None)
+    return _from_card(network, card, read_weights(wanted.weights) if wanted.weights else state, path, wanted)
+
+
+def _from_card(
+    network: nn.Module, card: ModelCard, state: Mapping[str, Tensor], path: Path, wanted: _Wanted
+) -> Model:
+    """The model of a card: its head gets the card's width where the builder could not know it."""
+    source = str(wanted.weights or path)
+    old = dict(network.named_modules()).get(card.head)
+    if isinstance(old, LAYERS) and old.weight.shape[0] != card.num_classes:
+        replace_head(network, card.head, card.num_classes, seed=0)
+    fit_state_dict(network, state, source=source, head=card.head)
+    names = wanted.classes
+    if names is not None and len(names) != card.num_classes:
+        raise wrong_class_count(source, card.head, card.num_classes, len(names))
+    update: dict[str, Any] = {
+        "classes": names or card.classes,
+        "embedding_layer": wanted.embedding_layer or card.embedding_layer,
+        "head": wanted.head or card.head,
+    }
+    model = Model(network, card.model_copy(update=update))
+    if wanted.embedding_layer or wanted.head:  # names that the caller gives are tried out
+        find_anatomy(network, model.example(), embedding_layer=model.embedding_name, head=model.head_name)
+    if wanted.data is not None:
+        check_fits(model, wanted.data)
+    return model
+
+
+def _load_module(module: nn.Module, wanted: _Wanted, options: dict[str, Any]) -> Model:
+    for name in options:
+        if name not in LOADING_OPTIONS:
+            raise UsageError(unknown_name("option for a module in memory", name, LOADING_OPTIONS))
+    network, weights, data = _named(module), wanted.weights, wanted.data
+    if weights is not None and is_checkpoint(Path(weights)):
+        card, state = read_checkpoint(Path(weights))
+        names = (
+            None
+            if wanted.data is not None and wanted.classes == tuple(wanted.data.classes)
+            else wanted.classes
+        )
+        own = _Wanted(data, weights, names, wanted.embedding_layer, wanted.head)
+        return _from_card(network, card, state, Path(weights), own)
+    if data is None:
+        raise UsageError(
+            "a module in memory needs data (load_model(module, data=…)), to know what its inputs are"
+        )
+    spec = Spec("module", f"{type(module).__module__}.{type(module).__qualname__}", options)
+    plan = plan_preprocessing(spec, _module_convention(network, data), data, pretrained=True)
+    if weights is not None:
+        network = _with_weights(network, spec, plan, wanted)
+    return _finish(network, spec, plan, wanted.classes, wanted)
+
+
+def _module_convention(network: nn.Module, data: TaskData) -> Convention | None:
+    """A module in memory takes the data as they are, but with the channels that its first convolution wants."""
+    if data.kind != "image" or len(data.shape) != 3:
+        return None
+    first = next((m for m in network.modules() if isinstance(m, nn.Conv2d)), None)
+    channels = data.shape[0] if first is None else first.in_channels
+    return Convention("image", channels, (data.shape[1], data.shape[2]), (), ())

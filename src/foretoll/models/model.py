@@ -1,0 +1,299 @@
+"""`Model`: any classifier behind one interface, from a raw stored batch to logits and representations."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from foretoll.errors import ModelError, UsageError
+from foretoll.models.anatomy import (
+    call_network,
+    find_anatomy,
+    first_tensor,
+    pool_any,
+    undisturbed,
+)
+from foretoll.models.preprocess import ArrayPreprocess, ImagePreprocess, TextPreprocess, make_preprocess
+from foretoll.records import ModelCard, Preprocessing
+
+if TYPE_CHECKING:
+    from foretoll.data import TaskData
+
+Inputs = Tensor | list[str]
+
+
+class Model(nn.Module):
+    """A network with its preprocessing, its head and its embedding. Raw stored batch in, logits (B, C) out.
+
+    All layer names are those within `network`. Usually made by `load_model` or `build_model`.
+    """
+
+    def __init__(self, network: nn.Module, card: ModelCard) -> None:
+        super().__init__()
+        self.network = network
+        self.card = card
+        self.preprocess: ImagePreprocess | ArrayPreprocess | TextPreprocess
+        self.preprocess = make_preprocess(card.preprocessing)
+        pad = getattr(getattr(network, "config", None), "pad_token_id", None)
+        if isinstance(self.preprocess, TextPreprocess) and isinstance(pad, int):
+            self.preprocess.pad_id = pad
+        self.preprocess.to(self.device)
+
+    @property
+    def head_name(self) -> str:
+        """Name of the head within the network."""
+        return self.card.head
+
+    @property
+    def embedding_name(self) -> str | None:
+        """Name of the module whose output is the embedding; None: the head's input is."""
+        return self.card.embedding_layer
+
+    @property
+    def num_classes(self) -> int:
+        """Number of outputs."""
+        return self.card.num_classes
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return self.card.classes
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        first = next(self.network.parameters(), None)
+        return torch.device("cpu") if first is None else first.device
+
+    def prepare(self, inputs: Inputs) -> Tensor | dict[str, Tensor]:
+        """The network's input for a raw batch, on the model's device."""
+        if isinstance(inputs, Tensor):
+            inputs = inputs.to(self.device, non_blocking=True)
+        prepared: Tensor | dict[str, Tensor] = self.preprocess(inputs)
+        return prepared
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Logits (B, C) of a raw batch as stored: images uint8 or float in [0, 1], vectors, series, or texts."""
+        return call_network(self.network, self.prepare(inputs))
+
+    def embed_and_classify(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """Representation (B, d), float32 and averaged over positions, and logits (B, C), in one forward pass.
+
+        Gradients flow if they are enabled. Raises ModelError when the embedding layer is not reached.
+        """
+        seen: list[Tensor] = []
+
+        def keep(value: Any) -> None:
+            tensor = first_tensor(value)
+            if tensor is not None:
+                seen[:] = [tensor]
+
+        module = self.head_module() if self.embedding_name is None else self.layer(self.embedding_name)
+        if self.embedding_name is None:
+            handle = module.register_forward_pre_hook(
+                lambda _m, args, kwargs: keep((*args, *kwargs.values())), with_kwargs=True
+            )
+        else:
+            handle = module.register_forward_hook(lambda _m, _args, output: keep(output))
+        prepared = self.prepare(inputs)
+        try:
+            logits = call_network(self.network, prepared)
+        finally:
+            handle.remove()
+        if not seen:
+            raise ModelError(
+                f"the embedding layer {self.embedding_name or self.head_name!r} is never reached"
+            )
+        mask = prepared.get("attention_mask") if isinstance(prepared, dict) else None
+        return pool_any(seen[0], module, mask).float(), logits
+
+    def head_module(self) -> nn.Module:
+        """The module that turns the embedding into logits."""
+        return self.layer(self.head_name)
+
+    def layer(self, name: str) -> nn.Module:
+        """The module of this name within the network."""
+        try:
+            return self.network.get_submodule(name)
+        except AttributeError as error:
+            raise ModelError(f"the network has no module {name!r}") from error
+
+    def example(self, n: int = 2) -> Tensor | dict[str, Tensor]:
+        """A small preprocessed batch of noise, for dry runs."""
+        return self.prepare(self.preprocess.example(n))
+
+    def trainable_parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters with requires_grad, by their name within the network."""
+        return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+
+    def clone(self) -> Model:
+        """A deep copy: independent weights, the same values."""
+        return copy.deepcopy(self)
+
+    def with_new_head(self, classes: Sequence[str], *, seed: int) -> Model:
+        """A clone whose head has len(classes) outputs and fresh weights that depend on `seed` alone.
+
+        The head keeps its type (Linear or convolution) and its input width. Raises ModelError where the head is
+        of another type or the network's output does not follow its head.
+        """
+        names = tuple(str(name) for name in classes)
+        if not names:
+            raise UsageError("a head needs at least one class")
+        other = self.clone()
+        replace_head(other.network, self.head_name, len(names), seed=seed)
+        other.card = self.card.model_copy(
+            update={
+                "num_classes": len(names),
+                "classes": names,
+                "parameters": count_parameters(other.network),
+            }
+        )
+        try:
+            with undisturbed(other.network):
+                shape = tuple(call_network(other.network, other.example()).shape)
+        except RuntimeError as error:  # a network with two heads cannot add their outputs up any more
+            raise _not_this_head_alone(self.head_name) from error
+        if shape != (2, len(names)):
+            raise _not_this_head_alone(self.head_name)
+        return other
+
+
+def _not_this_head_alone(head: str) -> ModelError:
+    return ModelError(
+        f"the network's output does not come from its head {head!r} alone (a distilled network has two), so no other "
+        "number of classes can be given to it; use an architecture with one head"
+    )
+
+
+def replace_head(network: nn.Module, name: str, num_classes: int, *, seed: int) -> None:
+    """Put a freshly initialised head of the same type and input width in place of module `name`."""
+    old = network.get_submodule(name)
+    if not isinstance(old, nn.Linear | nn.Conv1d | nn.Conv2d):
+        raise ModelError(
+            f"the head {name!r} is a {type(old).__name__}; only a Linear or a convolution can be replaced"
+        )
+    with torch.random.fork_rng(devices=[]):  # built on the CPU: the same weights on every device
+        torch.manual_seed(seed)
+        new: nn.Module
+        if isinstance(old, nn.Linear):
+            new = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
+        else:
+            new = type(old)(
+                old.in_channels,
+                num_classes,
+                old.kernel_size,  # type: ignore[arg-type]  # a tuple of the right length for its own type
+                old.stride,  # type: ignore[arg-type]
+                old.padding,  # type: ignore[arg-type]
+                bias=old.bias is not None,
+            )
+    new.to(old.weight.device, old.weight.dtype).train(old.training)
+    if name:
+        network.set_submodule(name, new)
+    else:
+        raise ModelError(
+            "the network is a single layer, so its head cannot be replaced; wrap it in a Sequential"
+        )
+    if isinstance(
+        getattr(network, "num_classes", None), int
+    ):  # some networks reshape by it (timm, SqueezeNet)
+        network.num_classes = num_classes  # type: ignore[assignment]  # a plain attribute of those classes
+    config = getattr(network, "config", None)
+    if hasattr(config, "num_labels"):
+        config.num_labels = num_classes  # type: ignore[union-attr]  # transformers configurations have it
+        if hasattr(network, "num_labels"):
+            network.num_labels = num_classes  # type: ignore[assignment]
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of weights, trainable or not."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def make_model(
+    network: nn.Module,
+    *,
+    arch: str,
+    arch_options: dict[str, int | float | str | bool],
+    family: str,
+    preprocessing: Preprocessing,
+    classes: Sequence[str] | None,
+    embedding_layer: str | None = None,
+    head: str | None = None,
+    trained_on: str | None = None,
+) -> Model:
+    """Wrap a network: find its anatomy and write its card. `classes` None: named "0", "1", … by the head's width."""
+    draft = ModelCard(
+        arch=arch,
+        arch_options=arch_options,
+        family=family,
+        num_classes=len(classes) if classes else 1,
+        classes=tuple(classes) if classes else ("0",),
+        preprocessing=preprocessing,
+        head=head or "",
+        embedding_layer=embedding_layer,
+        parameters=0,  # counted after the dry run, which gives lazy layers their weights
+        has_batch_norm=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()),
+        trained_on=trained_on,
+    )
+    model = Model(network, draft)
+    found = find_anatomy(network, model.example(), embedding_layer=embedding_layer, head=head)
+    names = tuple(classes) if classes else tuple(str(i) for i in range(found.num_classes))
+    if len(names) != found.num_classes:
+        raise wrong_class_count(arch, found.head, found.num_classes, len(names))
+    model.card = draft.model_copy(
+        update={
+            "head": found.head,
+            "num_classes": found.num_classes,
+            "classes": names,
+            "parameters": count_parameters(network),
+        }
+    )
+    return model
+
+
+def wrong_class_count(source: str, head: str, have: int, want: int) -> ModelError:
+    """The error for a head that has another number of classes than the data or the names that are given."""
+    return ModelError(
+        f"{source} has a head ({head}) of {have} classes, but the data or names given have {want}; use those that it "
+        "was trained on, or give it a new head (option new_head=true with weights, Model.with_new_head in Python)"
+    )
+
+
+def check_fits(model: Model, data: TaskData) -> None:
+    """Raise ModelError when samples of `data` cannot be turned into inputs of `model`.
+
+    Kinds must agree. Images are resized and grey ↔ RGB adapted; vectors and series must have the very shape.
+    Whether the classes agree is for the caller: other classes are a task shift, not an error.
+    """
+    plan = model.card.preprocessing
+    if data.kind != plan.kind:
+        raise ModelError(
+            f"the model takes {plan.kind} samples, but {data.card.uri} holds {data.kind} samples of shape "
+            f"{tuple(data.shape)}; use data of the kind that the model was made for"
+        )
+    shape = tuple(data.shape)
+    if plan.kind == "image":
+        have = shape[0] if len(shape) == 3 else None
+        ok = have is not None and (
+            plan.channels in (None, have) or have == 1 or (have in (3, 4) and plan.channels in (1, 3))
+        )
+        if not ok:
+            raise ModelError(
+                f"the model takes images with {plan.channels} channels, but {data.card.uri} holds samples of "
+                f"shape {shape} (channels, height, width), which cannot be adapted"
+            )
+    elif plan.kind != "text":
+        want = (plan.size or ()) if plan.kind == "vector" else (plan.channels, *(plan.size or ()))
+        if shape != want:
+            raise ModelError(
+                f"the model takes {plan.kind} samples of shape {want}, but {data.card.uri} holds samples of "
+                f"shape {shape}; bring them to the same columns, channels and length"
+            )
+    if plan.kind == "text" and plan.tokenizer is None:
+        raise ModelError(
+            "the model has no tokenizer, so it cannot read texts: load it with options tokenizer=FOLDER"
+        )

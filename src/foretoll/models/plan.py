@@ -1,0 +1,129 @@
+"""What happens to a stored sample before the network: decided once at loading, then kept on the card."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from foretoll.errors import ModelError, UsageError, unknown_name
+from foretoll.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, channel_statistics
+from foretoll.models.spec import Convention, Spec
+from foretoll.records import Preprocessing
+
+if TYPE_CHECKING:
+    from foretoll.data import TaskData
+
+
+def plan_preprocessing(
+    spec: Spec, usual: Convention | None, data: TaskData | None, *, pretrained: bool
+) -> Preprocessing:
+    """The plan for `spec`: from the library's convention where its weights expect one, else from the data.
+
+    `usual` is that convention, or None. Raises UsageError where data are needed and ModelError where the data are
+    of another kind.
+    """
+    kind = usual.kind if usual is not None else (data.card.kind if data is not None else None)
+    if kind is None:
+        raise UsageError(f"{spec.arch} needs data, to know the shape of its inputs")
+    if data is not None and data.kind != kind:
+        raise ModelError(
+            f"{spec.arch} takes {kind} samples, but {data.card.uri} holds {data.kind} samples of shape "
+            f"{tuple(data.shape)}; use another architecture or other data"
+        )
+    if kind == "text":
+        if usual is None:
+            raise ModelError(f"{spec.arch} cannot take texts; load a transformers model with hf:PATH")
+        longest = spec.options.get("max_length", usual.max_length)
+        return Preprocessing(
+            kind="text", max_length=longest, tokenizer=spec.options.get("tokenizer", usual.tokenizer)
+        )
+    shape = tuple(data.shape) if data is not None else ()
+    channels: int | None
+    size: tuple[int, ...]
+    if kind == "vector":
+        channels, size = None, shape
+    elif kind == "series":
+        channels, size = shape[0], shape[1:]
+    else:
+        channels = usual.channels if usual is not None else shape[0]
+        if spec.scheme == "timm":
+            channels = int(spec.options.get("in_chans", channels or 3))
+        size = _image_size(spec, usual, shape[1:], pretrained)
+    mean, std = _normalisation(spec, usual, data, channels if kind == "image" else None, pretrained)
+    if kind == "image" and channels is not None:
+        mean, std = _per_channel(mean, channels), _per_channel(std, channels)
+    return Preprocessing(kind=kind, channels=channels, size=size, mean=mean, std=std)
+
+
+def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """Conventional statistics for another number of channels than three: their mean, repeated."""
+    if not values or len(values) == channels:
+        return values
+    return (sum(values) / len(values),) * channels
+
+
+def _image_size(
+    spec: Spec, usual: Convention | None, have: tuple[int, ...], pretrained: bool
+) -> tuple[int, int]:
+    wanted = spec.options.get("input_size")
+    if wanted is not None:
+        return _side(wanted)
+    if usual is not None and usual.size is not None and (pretrained or usual.fixed or not have):
+        return usual.size
+    if usual is not None:  # a fresh network of a library: their stems halve the sides five times
+        return (max(have[0], 32), max(have[1], 32))
+    return (have[0], have[1])
+
+
+def _side(wanted: Any) -> tuple[int, int]:
+    parts = str(wanted).lower().split("x") if not isinstance(wanted, list | tuple) else list(wanted)
+    try:
+        sides = [int(part) for part in parts]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2) or min(sides) < 1:
+        raise UsageError(f"input_size is a side such as 224, or HxW such as 224x160, got {wanted!r}")
+    return sides[0], sides[-1]
+
+
+def _normalisation(
+    spec: Spec, usual: Convention | None, data: TaskData | None, channels: int | None, pretrained: bool
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if "mean" in spec.options or "std" in spec.options:
+        mean = _numbers("mean", spec.options.get("mean", 0), channels)
+        return mean, _numbers("std", spec.options.get("std", 1), channels)
+    default = "library" if usual is not None and (pretrained or data is None) else "data"
+    if spec.scheme == "module" or (spec.scheme == "factory" and pretrained):
+        default = "none"
+    choice = str(spec.options.get("normalise", default))
+    if choice == "library" and usual is not None:
+        return usual.mean, usual.std
+    if choice == "imagenet":
+        return IMAGENET_MEAN, IMAGENET_STD
+    if choice == "none":
+        return (), ()
+    if choice != "data":
+        raise UsageError(unknown_name("normalise", choice, ("data", "imagenet", "none")))
+    if data is None:
+        raise UsageError(f"{spec.arch} needs data, to take the statistics of its inputs")
+    return channel_statistics(data.train, channels=channels)
+
+
+def _numbers(what: str, value: Any, channels: int | None) -> tuple[float, ...]:
+    parts = str(value).split(",") if not isinstance(value, list | tuple) else list(value)
+    try:
+        numbers = tuple(float(part) for part in parts)
+    except ValueError as error:
+        raise UsageError(f"{what} is a number per channel such as 0.5,0.5,0.5, got {value!r}") from error
+    if what == "std" and min(numbers) <= 0:
+        raise UsageError(f"std must be positive, got {value!r}")
+    if channels is not None and len(numbers) == 1:
+        return numbers * channels
+    if channels is not None and len(numbers) != channels:
+        raise UsageError(f"{what} needs {channels} numbers, one per channel, got {len(numbers)}")
+    return numbers
+
+
+def input_shape(plan: Preprocessing) -> tuple[int, ...]:
+    """The shape of one preprocessed sample."""
+    size = plan.size or ()
+    return size if plan.channels is None else (plan.channels, *size)

@@ -1,0 +1,53 @@
+"""Where architectures come from: foretoll's own, torchvision, timm, transformers, or the user's function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from foretoll.errors import UsageError
+from foretoll.models.architectures import build_architecture
+from foretoll.models.factory import factory_network
+from foretoll.models.hf import hf_convention, hf_network
+from foretoll.models.libraries import (
+    timm_convention,
+    timm_network,
+    torchvision_convention,
+    torchvision_network,
+)
+from foretoll.models.spec import Convention, Kind, Spec
+
+
+def convention(spec: Spec) -> Convention | None:
+    """The conventional input of a torchvision, timm or transformers architecture; None for others."""
+    if spec.scheme == "torchvision":
+        return torchvision_convention(spec.name)
+    if spec.scheme == "timm":
+        return timm_convention(spec.name)
+    return hf_convention(spec.name) if spec.scheme == "hf" else None
+
+
+def build_network(
+    spec: Spec,
+    *,
+    shape: tuple[int, ...],
+    num_classes: int | None,
+    kind: Kind = "image",
+    config_folder: Path | None = None,
+) -> nn.Module:
+    """Build with fresh weights for preprocessed samples of `shape`. `num_classes` None: the architecture's default.
+
+    `config_folder` overrides where an hf: configuration is read from (a checkpoint keeps its own copy).
+    """
+    if spec.scheme == "foretoll":
+        if num_classes is None:
+            raise UsageError(f"{spec.arch} needs data or class names, to know its number of outputs")
+        return build_architecture(spec.name, shape, num_classes, spec.build_options)
+    if spec.scheme == "torchvision":
+        return torchvision_network(spec, shape, num_classes)
+    if spec.scheme == "timm":
+        return timm_network(spec, shape, num_classes)
+    if spec.scheme == "hf":
+        return hf_network(spec, kind, shape, num_classes, config_folder)
+    return factory_network(spec, num_classes)

@@ -1,0 +1,145 @@
+"""Model specs such as ``foretoll:cnn?width=32&norm=group``: parsing, families, and how inputs usually look."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import parse_qsl
+
+from torch import nn
+
+from foretoll.errors import MissingExtraError, ModelError, UsageError
+from foretoll.models.architectures import ARCHITECTURES, Scalar, architecture_family
+from foretoll.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
+
+Kind = Literal["image", "vector", "series", "text"]
+SCHEMES = ("foretoll", "torchvision", "timm", "hf")
+# options of loading, not of an architecture
+LOADING_OPTIONS = ("input_size", "normalise", "mean", "std", "max_length", "new_head", "tokenizer")
+# first match wins: the more particular names stand first
+_FAMILIES = (
+    ("mobilenet", "mobilenet"), ("mobile_vit", "other"), ("mobilevit", "other"), ("efficientnet", "efficientnet"),
+    ("densenet", "densenet"), ("convnext", "convnext"), ("squeezenet", "other"), ("vgg", "vgg"),
+    ("maxvit", "other"), ("deit", "vit"), ("beit", "vit"), ("vit", "vit"), ("resnext", "resnet"), ("resnet", "resnet"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A parsed model spec.
+
+    `scheme` is one of SCHEMES, or "factory" (`name` is then "package.module:function"), or "module" (a module in
+    memory; `name` is then its class).
+    """
+
+    scheme: str
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def arch(self) -> str:
+        """The spec without its options, as it stands on a card."""
+        return self.name if self.scheme == "factory" else f"{self.scheme}:{self.name}"
+
+    @property
+    def build_options(self) -> dict[str, Scalar]:
+        """The options that the builder gets."""
+        return {k: v for k, v in self.options.items() if k not in LOADING_OPTIONS}
+
+
+@dataclass(frozen=True)
+class Convention:
+    """How inputs of an architecture usually look. `fixed`: another size needs another network."""
+
+    kind: Kind
+    channels: int | None = None
+    size: tuple[int, int] | None = None
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    fixed: bool = False
+    max_length: int | None = None
+    tokenizer: str | None = None
+
+
+def parse_spec(text: str, options: Mapping[str, Any] | None = None) -> Spec:
+    """Read a spec; `options` win over those in the text. Raises UsageError with the nearest valid names."""
+    body, _, query = text.partition("?")
+    found = {key: _value(value) for key, value in parse_qsl(query, keep_blank_values=True)}
+    merged = {**found, **(options or {})}
+    scheme, colon, name = body.partition(":")
+    if colon and scheme in SCHEMES:
+        if not name:
+            raise UsageError(f"the model {text!r} names no architecture after {scheme!r}:")
+        return Spec(scheme, name, merged)
+    if colon and all(part.isidentifier() for part in (*scheme.split("."), *name.split("."))):
+        return Spec("factory", f"{scheme}:{name}", merged)
+    hint = f"did you mean foretoll:{body}? " if body in ARCHITECTURES else ""
+    raise UsageError(
+        f"the model {text!r} is neither a checkpoint folder nor an architecture: {hint}give a folder, "
+        "foretoll:NAME, torchvision:NAME, timm:NAME, hf:PATH or package.module:function"
+    )
+
+
+def _value(text: str) -> Scalar:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for convert in (int, float):
+        try:
+            return convert(text)
+        except ValueError:
+            continue
+    return text
+
+
+def family_of(spec: Spec, network: nn.Module) -> str:
+    """The family label by which a forecaster groups architectures."""
+    if spec.scheme == "foretoll":
+        return architecture_family(spec.name, spec.build_options)
+    if spec.scheme == "hf":
+        config = getattr(network, "config", None)
+        if type(network).__name__.endswith("ForSequenceClassification"):
+            return "text-transformer"
+        return family_label(str(getattr(config, "model_type", "")))
+    return family_label(spec.name if spec.scheme in ("torchvision", "timm") else type(network).__name__)
+
+
+def family_label(name: str) -> str:
+    """The family that an architecture's name tells."""
+    low = name.lower()
+    return next((family for part, family in _FAMILIES if part in low), "other")
+
+
+def guarded_build(what: str, make: Callable[[], Any]) -> nn.Module:
+    """Call a builder that is somebody else's code; whatever it raises becomes one sentence, a ModelError."""
+    try:
+        with warnings.catch_warnings():
+            # how a library's builder initialises or names things is not the user's concern
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            network = make()
+    except (ModelError, UsageError, MissingExtraError):
+        raise
+    except Exception as error:  # the builder is somebody else's code: one sentence with its words
+        raise ModelError(
+            f"{what} cannot be built: {type(error).__name__}: {one_line(error)}; check its options and input size"
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"{what} returns {type(network).__name__}, not a torch.nn.Module")
+    return network
+
+
+def nearest(kind: str, name: str, names: Iterable[str]) -> str:
+    """Say that `name` is no known `kind`: the nearest of very many valid names, or a few of them."""
+    valid = sorted(names)
+    near = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
+    if near:
+        return f"unknown {kind} {name!r}: did you mean {' or '.join(map(repr, near))}?"
+    return f"unknown {kind} {name!r}: there are {len(valid)}, among them {', '.join(valid[:5])}"
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error on one line, cut to a readable length."""
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,180 @@
+"""Read weights from files without unpickling anything, and fit them to a network or say exactly why they do not."""
+
+from __future__ import annotations
+
+import difflib
+import pickle
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foretoll.errors import ModelError
+
+SAFE_SUFFIXES = (".safetensors",)
+TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar")
+_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "module")
+_PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
+
+
+def missing_path(what: str, path: Path) -> str:
+    """Say that a path does not exist, with the nearest names beside it."""
+    folder = path.parent
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    wanted = path.relative_to(folder).parts[0] if path != folder else path.name
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.4)
+    hint = f"nearest in {folder}: {', '.join(near)}" if near else "check the path"
+    return f"there is no {what} at {path}; {hint}"
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The state dict in a .safetensors file, or in a torch file by weights_only=True, on the CPU.
+
+    Training checkpoints that wrap the state dict ("state_dict", "model", …) are unwrapped. Raises ModelError for a
+    missing or truncated file, an unknown suffix, a pickled model, or a file without weights.
+    """
+    file = Path(path).expanduser()
+    if file.is_dir():
+        inside = file / "model.safetensors"
+        if not inside.is_file():
+            raise ModelError(f"the folder {file} holds no model.safetensors; name the weights file itself")
+        file = inside
+    if not file.is_file():
+        raise ModelError(missing_path("weights file", file))
+    if file.suffix in SAFE_SUFFIXES:
+        return _read_safetensors(file)
+    if file.suffix in TORCH_SUFFIXES:
+        return _unwrap(_read_torch(file), file)
+    raise ModelError(
+        f"{file} has a suffix that weights do not have; valid are {', '.join(SAFE_SUFFIXES + TORCH_SUFFIXES)}"
+    )
+
+
+def _read_safetensors(file: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(
+            f"{file} cannot be read as safetensors ({_line(error)}): it is truncated or of another format; copy it "
+            "again"
+        ) from error
+
+
+def _read_torch(file: Path) -> Any:
+    with file.open("rb") as stream:
+        start = stream.read(4)
+    truncated = ModelError(f"{file} is truncated or no torch file: copy or save it again")
+    if not start or (start[:2] == b"PK" and not zipfile.is_zipfile(file)):
+        raise truncated
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Unsupported" not in str(error) and "global" not in str(error).lower():
+            raise truncated from error
+        raise ModelError(
+            f"{file} holds a pickled object, and foretoll never unpickles, since that can run any code: where the file "
+            "was made, save the weights alone with torch.save(model.state_dict(), 'weights.pt'), and name the "
+            "architecture with --arch"
+        ) from error
+    except Exception as error:  # on arbitrary bytes torch's reader raises nearly anything
+        raise truncated from error
+
+
+def _unwrap(content: Any, file: Path) -> dict[str, Tensor]:
+    while isinstance(content, Mapping):
+        tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+        inner = next((content[k] for k in _WRAPPERS if isinstance(content.get(k), Mapping)), None)
+        if inner is None:
+            if tensors:
+                return tensors
+            break
+        content = inner
+    raise ModelError(
+        f"{file} holds no state dict; save the weights with torch.save(model.state_dict(), 'weights.pt')"
+    )
+
+
+def strip_prefixes(state: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
+    """Take off prefixes that wrappers put before every name ("module.", "model.", …) and the network does not use."""
+    state = dict(state)
+    while state:
+        prefix = next((p for p in _PREFIXES if all(key.startswith(p) for key in state)), None)
+        if prefix is None or any(name.startswith(prefix) for name in names):
+            break
+        state = {key[len(prefix) :]: value for key, value in state.items()}
+    return state
+
+
+def head_classes(state: Mapping[str, Tensor], head: str) -> int | None:
+    """Number of classes of the head in a state dict, or None where it has no such head."""
+    weight = state.get(f"{head}.weight")
+    return None if weight is None else int(weight.shape[0])
+
+
+def fit_state_dict(
+    network: nn.Module, state: Mapping[str, Tensor], *, source: str, head: str, new_head: bool = False
+) -> None:
+    """Load `state` into the network, strictly.
+
+    With `new_head` the head of the file is left out and the network's own is kept. Raises ModelError with counts and
+    the first few missing, unexpected and mis-shaped names; a head that alone does not fit is named with both class
+    counts. Weights that are NaN or infinite are refused.
+    """
+    own = network.state_dict()
+    state = strip_prefixes(state, list(own))
+    broken = [
+        name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()
+    ]
+    if broken:
+        raise ModelError(
+            f"{source} holds NaN or infinite weights in {len(broken)} tensors ({_some(broken)}); use weights from "
+            "before they diverged"
+        )
+    if new_head:
+        state = {k: v for k, v in state.items() if not k.startswith(f"{head}.")}
+        state |= {k: v for k, v in own.items() if k.startswith(f"{head}.")}
+    missing = [name for name in own if name not in state]
+    unexpected = [name for name in state if name not in own]
+    shapes = [n for n in own if n in state and own[n].shape != state[n].shape]
+    if not missing and not unexpected and not shapes:
+        network.load_state_dict(state)
+        return
+    if shapes and not missing and not unexpected and all(n.startswith(f"{head}.") for n in shapes):
+        have, want = head_classes(state, head), head_classes(own, head)
+        if (
+            have != want
+            and f"{head}.weight" in shapes
+            and own[f"{head}.weight"].shape[1:] == state[f"{head}.weight"].shape[1:]
+        ):
+            raise ModelError(
+                f"all weights in {source} fit except the head {head!r}: the model has {have} classes and the data have "
+                f"{want}; give it a new head with the option new_head=true, or use the data that it was trained on"
+            )
+    parts = []
+    if missing:
+        parts.append(f"{len(missing)} missing ({_some(missing)})")
+    if unexpected:
+        parts.append(f"{len(unexpected)} unexpected ({_some(unexpected)})")
+    if shapes:
+        shown = [f"{n}: file {tuple(state[n].shape)}, model {tuple(own[n].shape)}" for n in shapes]
+        parts.append(f"{len(shapes)} of another shape ({_some(shown)})")
+    raise ModelError(
+        f"the weights in {source} do not fit the architecture: {'; '.join(parts)}; name the architecture (and its "
+        "options) that they were saved from"
+    )
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,256 @@
+"""The one training loop that all options share. It records the toll of a run (design: the toll of a run).
+
+Measurement wraps the loop from outside: the energy meter is told which phase begins, nothing else. Gradient
+norms are read from the gradients that the step needs anyway, and stay on the device until the run ends.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from foretoll.errors import DataError
+from foretoll.quality import evaluate
+from foretoll.records import EvalPoint, GradientNorm, Outcome, PhaseCost, TrainingSettings
+
+if TYPE_CHECKING:
+    from foretoll.data import Split
+    from foretoll.measure import EnergyMeter, EnergyReading
+    from foretoll.models import Model
+
+Progress = Callable[[EvalPoint], None]
+TRAINING, EVALUATION = "training", "evaluation"
+
+
+@dataclass
+class LoopResult:
+    """What happened; a part that did not happen is None or empty."""
+
+    outcome: Outcome
+    reason: str = ""
+    steps: int = 0
+    steps_per_epoch: int = 1
+    evaluations: int = 0
+    gradient_norm: GradientNorm | None = None
+    parameter_change: float | None = None
+    parameter_change_by_tensor: dict[str, float] = field(default_factory=dict)
+    training: PhaseCost | None = None
+    evaluation: PhaseCost | None = None
+    reading: EnergyReading | None = None
+    curve: list[EvalPoint] = field(default_factory=list)
+
+    @property
+    def epochs(self) -> float:
+        """Optimisation steps over steps per epoch, fractional."""
+        return self.steps / self.steps_per_epoch
+
+
+def make_optimizer(parameters: Iterable[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Build the optimiser that the settings name."""
+    params = list(parameters)
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(
+            params, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+        )
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return kind(params, lr=settings.lr, weight_decay=settings.weight_decay)
+
+
+def steps_per_epoch(samples: int, batch_size: int) -> int:
+    """Optimisation steps in one epoch; a last batch of one sample is left out (batch norm has no variance)."""
+    full, rest = divmod(samples, batch_size)
+    return max(full + (rest > 1), 1)
+
+
+def training_step(
+    model: Model, optimizer: torch.optim.Optimizer, inputs: Tensor | list[str], labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One optimisation step; returns the batch's mean loss and the global gradient norm, both on the device."""
+    optimizer.zero_grad(set_to_none=True)
+    loss = F.cross_entropy(model(inputs), labels)
+    loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
+    grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = nn.utils.get_total_norm(grads)
+    optimizer.step()
+    return loss.detach(), norm.detach()
+
+
+def train_to_target(
+    model: Model,
+    train: Split,
+    validation: Split,
+    settings: TrainingSettings,
+    *,
+    trainable: dict[str, nn.Parameter],
+    meter: EnergyMeter,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> LoopResult:
+    """Train until the validation quality first reaches `settings.until`, or the epoch budget is spent.
+
+    The model is changed in place. With `until` None the whole budget is trained and the outcome is `reached`.
+    Ctrl-C ends the run as `interrupted`, a loss that is not finite as `failed`, each with what was measured
+    up to there; neither is raised.
+    """
+    if train.labels is None:
+        raise DataError("the data to retrain on have no labels: retraining needs them")
+    run = _Loop(model, train, validation, settings, trainable, meter, device, progress)
+    return run()
+
+
+class _Loop:
+    def __init__(
+        self,
+        model: Model,
+        train: Split,
+        validation: Split,
+        settings: TrainingSettings,
+        trainable: dict[str, nn.Parameter],
+        meter: EnergyMeter,
+        device: torch.device | str,
+        progress: Progress | None,
+    ) -> None:
+        self.model, self.train, self.validation = model, train, validation
+        self.settings, self.trainable, self.meter = settings, trainable, meter
+        self.device, self.progress = device, progress
+        self.start = {name: p.detach().clone() for name, p in trainable.items()}
+        self.norms: list[Tensor] = []
+        self.losses: list[Tensor] = []
+        self.seen_losses = 0
+        self.began = time.perf_counter()
+        self.per_epoch = steps_per_epoch(len(train), settings.batch_size)
+        # without the small tolerance 1.1 epochs of 10 steps would be 12 steps (1.1 × 10 is above 11 in floats)
+        self.budget = max(math.ceil(settings.max_epochs * self.per_epoch - 1e-9), 1)
+        self.result = LoopResult(Outcome.CENSORED, steps_per_epoch=self.per_epoch)
+
+    def __call__(self) -> LoopResult:
+        result = self.result
+        for name, parameter in self.model.network.named_parameters():
+            parameter.requires_grad_(name in self.trainable)
+        try:
+            self.meter.start(EVALUATION)
+            self._run()
+        except KeyboardInterrupt:
+            result.outcome, result.reason = Outcome.INTERRUPTED, "stopped by the user"
+        except torch.OutOfMemoryError:
+            result.outcome = Outcome.FAILED
+            result.reason = f"out of memory on {self.device}: try a smaller --batch-size"
+        finally:
+            if self.meter.running:  # not where it was stopped before it ran
+                result.reading = self.meter.stop()
+        if result.reading is not None:
+            phases = result.reading.phases
+            result.training = phases.get(TRAINING, PhaseCost(duration_s=0.0, energy_kwh=0.0))
+            result.evaluation = phases.get(EVALUATION)
+        result.gradient_norm = self._gradient_norm()
+        self._measure_change()
+        return result
+
+    def _run(self) -> None:
+        settings, result = self.settings, self.result
+        if self._evaluate():  # already good enough: nothing to pay
+            return
+        optimizer = make_optimizer(self.trainable.values(), settings)
+        checks = max(settings.evals_per_epoch, 1)
+        while True:
+            self.meter.switch(TRAINING)
+            self.model.train()
+            # One order per epoch, from the seed and the epoch alone.
+            epoch = result.steps // self.per_epoch
+            order = (settings.seed * 1_000_003 + epoch) % 2**63  # what torch's generators take
+            batches = self.train.batches(settings.batch_size, shuffle_seed=order)
+            for inputs, labels in batches:
+                if len(labels) < 2 and len(self.train) > 1:
+                    continue
+                features = inputs.to(self.device) if isinstance(inputs, Tensor) else inputs
+                loss, norm = training_step(self.model, optimizer, features, labels.to(self.device))
+                self.losses.append(loss)
+                self.norms.append(norm)
+                result.steps += 1
+                position = result.steps % self.per_epoch or self.per_epoch
+                due = position * checks // self.per_epoch > (position - 1) * checks // self.per_epoch
+                last = result.steps >= self.budget
+                if due or last:
+                    self.meter.switch(EVALUATION)
+                    if self._evaluate() or last:
+                        return
+                    self.meter.switch(TRAINING)
+                    self.model.train()
+
+    def _evaluate(self) -> bool:
+        """Evaluate on the validation split; True when the run is over and its outcome is known.
+
+        `reached` where the target is met (or, without one, the budget spent), `failed` where the loss diverged.
+        """
+        settings, result = self.settings, self.result
+        recent = self.losses[self.seen_losses :] if self.losses else []
+        train_loss = float(torch.stack(recent).mean()) if recent else None
+        self.seen_losses = len(self.losses)
+        if train_loss is not None and not math.isfinite(train_loss):
+            return self._diverged(train_loss)
+        measured = evaluate(self.model, self.validation, metric=settings.metric, device=self.device)
+        result.evaluations += 1
+        if not math.isfinite(measured.loss):  # the quality of NaN outputs is that of always naming one class
+            return self._diverged(measured.loss)
+        point = EvalPoint(
+            step=result.steps,
+            epochs=result.epochs,
+            quality=measured.quality,
+            loss=measured.loss,
+            train_loss=train_loss,
+            duration_s=time.perf_counter() - self.began,
+        )
+        result.curve.append(point)
+        if self.progress is not None:
+            self.progress(point)
+        spent = result.steps >= self.budget
+        if spent if settings.until is None else measured.quality >= settings.until:
+            result.outcome = Outcome.REACHED
+            return True
+        return False
+
+    def _diverged(self, loss: float) -> bool:
+        result = self.result
+        result.outcome = Outcome.FAILED
+        result.reason = (
+            f"the loss became {loss} by step {result.steps}: try a smaller --lr"
+            if result.steps
+            else f"the loss is {loss} before the first step: check the model's weights and its input"
+        )
+        return True
+
+    def _gradient_norm(self) -> GradientNorm | None:
+        if not self.norms:
+            return None
+        every = torch.stack(self.norms).double().cpu()
+        ends = every[self.per_epoch - 1 :: self.per_epoch]
+        norms, ends = every[torch.isfinite(every)], ends[torch.isfinite(ends)]
+        if not len(norms):
+            return None
+        return GradientNorm(
+            mean=float(norms.mean()),
+            std=float(norms.std(correction=0)),
+            first=float(norms[0]),
+            last=float(norms[-1]),
+            epoch_last=float(ends.mean()) if len(ends) else None,
+        )
+
+    def _measure_change(self) -> None:
+        """‖θ_end − θ_start‖₂ / √n, over all trainable parameters and per tensor."""
+        result, total, count = self.result, 0.0, 0
+        for name, parameter in self.trainable.items():
+            square = float((parameter.detach() - self.start[name]).double().square().sum())
+            result.parameter_change_by_tensor[name] = math.sqrt(square / parameter.numel())
+            total += square
+            count += parameter.numel()
+        change = math.sqrt(total / count) if count else None
+        if change is not None and not math.isfinite(change):
+            change, result.parameter_change_by_tensor = None, {}
+        result.parameter_change = change

@@ -1,0 +1,23 @@
+"""Option `scratch`: the same architecture, fresh weights, trained on the target alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from foretoll.models import fresh_copy
+from foretoll.options.base import Option
+
+if TYPE_CHECKING:
+    from foretoll.data import TaskData
+    from foretoll.models import Model
+
+
+class Scratch(Option):
+    """Train all weights from a fresh initialisation: what reuse is compared with."""
+
+    name = "scratch"
+    summary = "the same architecture with fresh weights, trained on the target alone"
+    reuses_weights = False
+
+    def _prepare(self, model: Model, target: TaskData, *, task_shift: bool, seed: int) -> Model:
+        return fresh_copy(model, target, seed=seed)

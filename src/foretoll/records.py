@@ -1,0 +1,414 @@
+"""What foretoll writes down: frozen, validated records, JSON in and out. Units are in the field's name.
+
+A missing measurement is None, never 0 and never NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, no unknown fields, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Presented(Record):
+    """A record that a terminal or a notebook shows as a table, once `foretoll.report` has said how."""
+
+    _presenters: ClassVar[dict[type, Callable[[Any], Any]]] = {}
+
+    @classmethod
+    def present_with(cls, presenter: Callable[[Any], Any]) -> None:
+        """Show records of this kind by what `presenter` makes of them (a Rich renderable)."""
+        Presented._presenters[cls] = presenter
+
+    def __rich__(self) -> Any:
+        presenter = self._presenters.get(type(self))
+        return presenter(self) if presenter else repr(self)
+
+    def _repr_mimebundle_(self, include: Sequence[str], exclude: Sequence[str], **_: Any) -> dict[str, str]:
+        shown = self.__rich__()
+        bundle: dict[str, str] = (
+            {"text/plain": shown}
+            if isinstance(shown, str)
+            else shown._repr_mimebundle_(include=include, exclude=exclude)
+        )
+        return bundle
+
+
+class Outcome(StrEnum):
+    """How a run ended. Only `reached` means that the quality target was met."""
+
+    REACHED = "reached"
+    CENSORED = "censored"  # the epoch budget was spent before the target was met
+    FAILED = "failed"  # the run could not go on: diverged, out of memory, …
+    INTERRUPTED = "interrupted"  # stopped from outside: Ctrl-C, a killed process
+    RUNNING = "running"  # begun and not yet ended, by a process that is alive
+
+
+# --- what was used -------------------------------------------------------------------------------
+
+
+class Shift(Record):
+    """A synthetic shift of a data set: its kind and level (the unit depends on the kind)."""
+
+    kind: str
+    level: float
+
+
+class DataCard(Record):
+    """What a data set is, as far as a cost depends on it."""
+
+    uri: str
+    name: str
+    kind: Literal["image", "vector", "series", "text"]
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    train: int = Field(ge=0)
+    validation: int = Field(ge=0)
+    test: int = Field(ge=0)
+    shift: tuple[Shift, ...] = ()
+    labelled: bool = True
+
+
+class Preprocessing(Record):
+    """How a stored sample becomes a model input; travels with the weights.
+
+    Images: uint8 (C, H, W) are scaled to [0, 1], given `channels` channels, resized to `size`
+    (height, width) and normalised per channel. Vectors and series: normalised per column or channel.
+    Text: tokenised by `tokenizer` (a local folder) to at most `max_length` tokens.
+    """
+
+    kind: Literal["image", "vector", "series", "text"]
+    channels: int | None = None
+    size: tuple[int, ...] | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    tokenizer: str | None = None
+    max_length: int | None = None
+
+
+class ModelCard(Record):
+    """What a model is: enough to build it again, to feed it, and to trace where it comes from."""
+
+    schema_: Literal["foretoll.model/1"] = Field("foretoll.model/1", alias="schema")
+    arch: str
+    arch_options: dict[str, int | float | str | bool] = {}
+    family: str
+    num_classes: int = Field(ge=1)
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    embedding_layer: str | None = None  # None: the input of the head
+    head: str
+    parameters: int = Field(ge=0)
+    has_batch_norm: bool
+    trained_on: str | None = None  # data URI
+    run_id: str | None = None  # the run that made these weights
+    parent_run_id: str | None = None  # the run that made the weights it started from
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class Hardware(Record):
+    """The machine and device of a measurement."""
+
+    device: str
+    device_name: str
+    cpu: str
+    cores: int
+    memory_gb: float
+    platform: str
+    torch: str
+    threads: int
+
+
+class TrainingSettings(Record):
+    """What decides a training run besides model and data."""
+
+    until: Share | None = None  # quality target on the validation split; None: train for max_epochs
+    metric: str = "accuracy"
+    max_epochs: float = Field(20.0, gt=0)
+    evals_per_epoch: int = Field(4, ge=1)
+    batch_size: int = Field(64, ge=1)
+    lr: float = Field(1e-3, gt=0)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    momentum: float = Field(0.9, ge=0, lt=1)  # sgd only
+    weight_decay: float = Field(0.0, ge=0)
+    seed: int = 0
+
+
+# --- what was measured ---------------------------------------------------------------------------
+
+
+class EnergyComponent(Record):
+    """One part of the machine (cpu, gpu, ram) and how its energy is known."""
+
+    name: str
+    method: Literal["counter", "load × TDP", "constant", "set by the user", "replay"]
+    energy_kwh: NonNegative | None
+    watts: NonNegative | None = None  # assumed power, for a power model
+    recognised: bool | None = None  # whether the part was found in the tool's table of powers
+    detail: str = ""
+
+
+class EnergyBasis(Record):
+    """What an energy figure rests on; stands beside every kWh."""
+
+    method: str  # one line for people: "power model, 0 % by counter"
+    tool: str
+    components: tuple[EnergyComponent, ...] = ()
+    counter_share: Share | None = None
+    scope: Literal["process", "machine", "device", "none"] = "none"
+    relative_low: NonNegative | None = None  # plausible range of a modelled figure, as factors of it
+    relative_high: NonNegative | None = None
+    idle_w: NonNegative | None = None
+    left_out: tuple[str, ...] = ()
+
+
+class GridIntensity(Record):
+    """Grams turned kilograms of CO2e per kWh, with where the number comes from."""
+
+    intensity_kg_per_kwh: NonNegative
+    region: str
+    level: Literal["country", "subregion", "world", "user"]
+    source: str
+    year: int | None
+    pue: float = Field(1.0, ge=1)
+    is_default: bool = False  # nobody named a region: the page must say so
+
+
+class PhaseCost(Record):
+    """Duration and energy of one part of a run (training steps, evaluations)."""
+
+    duration_s: NonNegative
+    energy_kwh: NonNegative | None = None
+
+
+class GradientNorm(Record):
+    """Global L2 norm of the mini-batch gradient over a run.
+
+    `epoch_last` is the released research code's convention: the last batch of each epoch, averaged.
+    """
+
+    mean: NonNegative
+    std: NonNegative
+    first: NonNegative
+    last: NonNegative
+    epoch_last: NonNegative | None = None
+
+
+class Quality(Record):
+    """The test metric before and after, on data that neither stopping nor selection saw."""
+
+    metric: str
+    before: Share | None = None
+    after: Share | None = None
+    loss_before: float | None = None
+    loss_after: float | None = None
+
+
+class EvalPoint(Record):
+    """One evaluation on the validation split."""
+
+    step: int
+    epochs: NonNegative
+    quality: Share
+    loss: float | None = None
+    train_loss: float | None = None  # mean over the steps since the evaluation before
+    duration_s: NonNegative | None = None
+
+
+class Toll(Record):
+    """The six costs of a run. A cost that was not or cannot be measured is None."""
+
+    epochs: NonNegative | None = None
+    gradient_norm: NonNegative | None = None
+    parameter_change: NonNegative | None = None
+    energy_kwh: NonNegative | None = None
+    emissions_kg: NonNegative | None = None
+    duration_s: NonNegative | None = None
+
+
+TOLL_COSTS: tuple[str, ...] = tuple(Toll.model_fields)
+
+
+class Run(Presented):
+    """One update that was really carried out and measured."""
+
+    schema_: Literal["foretoll.run/1"] = Field("foretoll.run/1", alias="schema")
+    id: str
+    option: str
+    outcome: Outcome
+    reason: str = ""  # why it failed or was interrupted
+    started_at: datetime
+    finished_at: datetime | None = None
+    model: ModelCard
+    source: DataCard | None = None  # None for a model trained from nothing
+    target: DataCard
+    task_shift: bool = False
+    settings: TrainingSettings
+    toll: Toll = Toll()
+    steps: int = 0
+    steps_per_epoch: int | None = None
+    evaluations: int = 0
+    trainable_parameters: int | None = None
+    gradient_norm: GradientNorm | None = None
+    parameter_change_by_tensor: dict[str, float] = {}
+    training: PhaseCost | None = None
+    evaluation: PhaseCost | None = None
+    quality: Quality | None = None
+    curve: tuple[EvalPoint, ...] = ()
+    energy: EnergyBasis | None = None
+    grid: GridIntensity | None = None
+    hardware: Hardware | None = None
+    signals: dict[str, float | None] = {}
+    checkpoint: str | None = None
+    lineage: tuple[str, ...] = ()  # run ids of the updates before this one, oldest first
+    tags: tuple[str, ...] = ()  # "calibration", "demo", study names
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+# --- what is foretold ----------------------------------------------------------------------------
+
+
+class IndexValue(Record):
+    """One index with its uncertainty; `floor` is the same statistic where nothing has shifted."""
+
+    name: str
+    value: float | None
+    low: float | None = None  # bootstrap interval, 90 %
+    high: float | None = None
+    floor: float | None = None
+    samples: int | None = None
+    detail: dict[str, float | None] = {}  # per class or per layer
+    missing_classes: tuple[str, ...] = ()
+    note: str = ""
+
+
+class Interval(Record):
+    """A forecast: median and the ends of an interval at `level`. `high` is None where it has no upper end."""
+
+    median: float | None
+    low: float | None
+    high: float | None
+    level: Share = 0.9
+
+
+class Forecast(Record):
+    """The forecast toll. A cost that cannot be forecast is None."""
+
+    epochs: Interval | None = None
+    gradient_norm: Interval | None = None
+    parameter_change: Interval | None = None
+    energy_kwh: Interval | None = None
+    emissions_kg: Interval | None = None
+    duration_s: Interval | None = None
+
+
+class NearRun(Record):
+    """A run of the ledger that is like the case at hand."""
+
+    run_id: str
+    distance: NonNegative
+    option: str
+    what: str
+    outcome: Outcome
+    epochs: float | None
+
+
+class StepProbe(Record):
+    """A few real training steps on this machine: seconds and joules per step, with their spread."""
+
+    steps: int
+    repeats: int
+    seconds_per_step: NonNegative
+    seconds_per_step_low: NonNegative
+    seconds_per_step_high: NonNegative
+    joules_per_step: NonNegative | None
+    seconds_per_evaluation: NonNegative
+    joules_per_evaluation: NonNegative | None
+    gradient_norm_mean: NonNegative | None = None
+
+
+class Coverage(Record):
+    """How often intervals like these held, out of sample. None: too few runs to measure it."""
+
+    level: Share
+    empirical: Share | None
+    runs: int
+    method: str
+
+
+class Basis(Record):
+    """What a forecast rests on."""
+
+    runs: int
+    own_runs: int
+    calibration_runs: int
+    nearest: tuple[NearRun, ...] = ()
+    method: str = ""
+    energy: EnergyBasis | None = None
+    grid: GridIntensity | None = None
+    hardware: Hardware | None = None
+    probe: StepProbe | None = None
+
+
+class SelfCost(Record):
+    """What finding out did cost itself."""
+
+    duration_s: NonNegative
+    energy_kwh: NonNegative | None
+    calibration_duration_s: NonNegative = 0.0
+    calibration_energy_kwh: NonNegative | None = None
+
+
+class Estimate(Presented):
+    """Everything that is known before any retraining; written as estimate.json."""
+
+    schema_: Literal["foretoll.estimate/1"] = Field("foretoll.estimate/1", alias="schema")
+    id: str
+    created_at: datetime
+    model: ModelCard
+    source: DataCard
+    target: DataCard
+    shift: Literal["none", "distribution", "task"]
+    option: str
+    until: Share | None
+    settings: TrainingSettings
+    indices: dict[str, IndexValue]
+    signals: dict[str, float | None]
+    forecast: Forecast
+    reach_probability: Share | None
+    alternatives: dict[str, Forecast] = {}  # the same for other options, "scratch" among them
+    alternatives_reach: dict[str, Share | None] = {}
+    coverage: Coverage
+    basis: Basis
+    self_cost: SelfCost
+    projection: Projection | None = None
+    warnings: tuple[str, ...] = ()
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class Projection(Record):
+    """A 2-D linear projection of source and target representations, for the picture only."""
+
+    source: tuple[tuple[float, float], ...]
+    source_labels: tuple[int, ...]
+    target: tuple[tuple[float, float], ...]
+    target_labels: tuple[int, ...]
+    explained: Share
+
+
+Estimate.model_rebuild()

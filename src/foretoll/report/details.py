@@ -1,0 +1,272 @@
+"""The tables at the end of the page: everything that the answer rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from foretoll.indices.table import INDICES
+from foretoll.records import EnergyBasis, Estimate, Hardware, IndexValue, Run, TrainingSettings
+from foretoll.report import story
+from foretoll.report.words import (
+    MISSING,
+    OUTCOME_WORDS,
+    cost_text,
+    count,
+    data_name,
+    energy_basis_text,
+    grid_text,
+    index_name,
+    model_name,
+    option_name,
+    percent,
+    plain,
+    two_digits,
+)
+from foretoll.units import human_number
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A plain table: a title, column heads, rows of text."""
+
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+    numbers: Sequence[int] = ()
+    folded: bool = False
+
+
+def angles(estimate: Estimate) -> IndexValue | None:
+    """RESQUE, whichever form was computed; its detail holds the value of each class."""
+    names = ("resque", "inv_ari")
+    return next((estimate.indices[name] for name in names if name in estimate.indices), None)
+
+
+def grids(estimate: Estimate | None, run: Run | None) -> list[Grid]:
+    """All tables that have something to say."""
+    found: list[Grid | None] = []
+    energy = (run.energy if run else None) or (estimate.basis.energy if estimate else None)
+    hardware = (run.hardware if run else None) or (estimate.basis.hardware if estimate else None)
+    if estimate is not None:
+        found += [_indices(estimate), _alternatives(estimate), _nearest(estimate), _signals(estimate)]
+    if run is not None:
+        found.append(_run_facts(run))
+    found += [_energy(energy), _basis(estimate, run, energy), _case(estimate, run), _hardware(hardware)]
+    if estimate is not None and (index := angles(estimate)) is not None and index.detail:
+        by_class = [(name, human_number(value)) for name, value in index.detail.items()]
+        found.append(
+            Grid(
+                f"{index_name(index.name)}, by class", ("class", "value"), by_class, numbers=(1,), folded=True
+            )
+        )
+    return [grid for grid in found if grid is not None and grid.rows]
+
+
+def _indices(estimate: Estimate) -> Grid:
+    rows = []
+    for name, index in estimate.indices.items():
+        low_high = (
+            MISSING
+            if index.low is None or index.high is None
+            else f"{two_digits(index.low)} … {two_digits(index.high)}"
+        )
+        said = [INDICES[name].sees if name in INDICES else "", index.note]
+        if index.missing_classes:
+            some = ", ".join(index.missing_classes[:5])
+            more = f" and {len(index.missing_classes) - 5} more" if len(index.missing_classes) > 5 else ""
+            said.append(f"missing on one side: {some}{more}")
+        samples = f"{index.samples:,}" if index.samples is not None else MISSING
+        rows.append(
+            (
+                index_name(name),
+                human_number(index.value),
+                low_high,
+                human_number(index.floor),
+                samples,
+                "; ".join(part for part in said if part),
+            )
+        )
+    heads = ("index", "value", "90 % interval", "no shift", "samples", "what it sees")
+    return Grid("Indices", heads, rows, numbers=(1, 2, 3, 4))
+
+
+def _alternatives(estimate: Estimate) -> Grid | None:
+    if not estimate.alternatives:
+        return None
+    everything = {estimate.option: (estimate.forecast, estimate.reach_probability)}
+    everything |= {n: (f, estimate.alternatives_reach.get(n)) for n, f in estimate.alternatives.items()}
+    rows = []
+    for name, (forecast, reach) in everything.items():
+        cells = [option_name(name), percent(reach)]
+        for cost in ("epochs", "duration_s", "energy_kwh", "emissions_kg"):
+            interval = getattr(forecast, cost)
+            cells.append(cost_text(cost, interval.median).removesuffix(" CO2e") if interval else MISSING)
+        rows.append(cells)
+    heads = ("option", "reached", "epochs", "duration", "energy", "CO2e")
+    return Grid("Options", heads, rows, note="Medians of the forecasts.", numbers=(1, 2, 3, 4, 5))
+
+
+def _nearest(estimate: Estimate) -> Grid:
+    rows = [
+        (
+            near.what,
+            near.option,
+            f"{near.distance:.2f}",
+            OUTCOME_WORDS[near.outcome],
+            human_number(near.epochs),
+            near.run_id,
+        )
+        for near in estimate.basis.nearest
+    ]
+    heads = ("run", "option", "distance", "outcome", "epochs", "id")
+    return Grid("Nearest runs", heads, rows, numbers=(2, 4))
+
+
+def _signals(estimate: Estimate) -> Grid:
+    rows = [(plain(name), human_number(value)) for name, value in estimate.signals.items()]
+    return Grid("Signals", ("signal", "value"), rows, numbers=(1,), folded=True)
+
+
+def _run_facts(run: Run) -> Grid:
+    rows = [("outcome", OUTCOME_WORDS[run.outcome] + (f": {run.reason}" if run.reason else ""))]
+    if run.quality is not None:
+        name = plain(run.quality.metric)
+        rows.append((f"{name} before, on test data", story.quality_text(run.quality.before)))
+        rows.append((f"{name} after, on test data", story.quality_text(run.quality.after)))
+        rows.append(
+            (
+                "loss before and after",
+                f"{human_number(run.quality.loss_before)}, {human_number(run.quality.loss_after)}",
+            )
+        )
+    rows.append(("steps, evaluations", f"{run.steps:,}, {run.evaluations:,}"))
+    if run.trainable_parameters is not None:
+        rows.append(("trainable parameters", f"{run.trainable_parameters:,}"))
+    for name, phase in (("training steps", run.training), ("evaluations", run.evaluation)):
+        if phase is not None:
+            energy = cost_text("energy_kwh", phase.energy_kwh, digits=3)
+            rows.append((name, f"{cost_text('duration_s', phase.duration_s, digits=3)}, {energy}"))
+    norm = run.gradient_norm
+    if norm is not None:
+        rows.append(
+            (
+                "gradient norm",
+                f"mean {human_number(norm.mean)}, standard deviation {human_number(norm.std)}, "
+                f"first step {human_number(norm.first)}, last {human_number(norm.last)}",
+            )
+        )
+    if run.checkpoint:
+        rows.append(("saved model", run.checkpoint))
+    return Grid("The run", ("", ""), rows)
+
+
+def _energy(energy: EnergyBasis | None) -> Grid | None:
+    if energy is None:
+        return None
+    rows = []
+    for part in energy.components:
+        watts = MISSING if part.watts is None else f"{part.watts:g} W"
+        known = "" if part.recognised is None else "recognised" if part.recognised else "not recognised"
+        detail = "; ".join(text for text in (known, part.detail) if text)
+        rows.append(
+            (part.name, part.method, cost_text("energy_kwh", part.energy_kwh, digits=3), watts, detail)
+        )
+    note = energy_basis_text(energy)
+    note = note[:1].upper() + note[1:]
+    if energy.relative_low is not None and energy.relative_high is not None:
+        note += f"; plausible range {energy.relative_low:g} to {energy.relative_high:g} times the figure"
+    if energy.left_out:
+        note += f"; left out: {', '.join(energy.left_out)}"
+    if energy.counter_share == 0:
+        note += ". The energy is modelled, not measured: rank options by steps and seconds"
+    heads = ("part", "method", "energy", "assumed power", "detail")
+    return Grid(
+        "Energy",
+        heads,
+        rows or [(MISSING, energy.method, MISSING, MISSING, "")],
+        note=f"{note}.",
+        numbers=(2, 3),
+    )
+
+
+def _basis(estimate: Estimate | None, run: Run | None, energy: EnergyBasis | None) -> Grid:
+    rows = []
+    grid = (run.grid if run else None) or (estimate.basis.grid if estimate else None)
+    if energy is not None:
+        idle = f", idle {energy.idle_w:g} W" if energy.idle_w is not None else ""
+        rows.append(("energy meter", f"{energy.tool}, scope {energy.scope}{idle}"))
+    rows.append(
+        ("grid", f"{grid_text(grid)} ({grid.source}, {grid.level})" if grid is not None else "not known")
+    )
+    if estimate is not None:
+        basis, coverage = estimate.basis, estimate.coverage
+        rows.append(("forecaster", basis.method or MISSING))
+        rows.append(
+            ("runs", f"{basis.runs:,}, {basis.own_runs:,} own, {basis.calibration_runs:,} for calibration")
+        )
+        held = percent(coverage.empirical) if coverage.empirical is not None else "not measured"
+        rows.append(
+            (
+                "coverage",
+                f"{held} of {coverage.runs:,} runs ({coverage.method}; nominal {percent(coverage.level)})",
+            )
+        )
+        probe = basis.probe
+        if probe is not None:
+            low, high = (
+                cost_text("duration_s", s) for s in (probe.seconds_per_step_low, probe.seconds_per_step_high)
+            )
+            joules = f", {two_digits(probe.joules_per_step)} J" if probe.joules_per_step is not None else ""
+            rows.append(
+                (
+                    "step probe",
+                    f"{cost_text('duration_s', probe.seconds_per_step)} per step ({low} … {high}){joules}; "
+                    f"{probe.steps} steps, {probe.repeats} times",
+                )
+            )
+    return Grid("What it rests on", ("", ""), rows)
+
+
+def _case(estimate: Estimate | None, run: Run | None) -> Grid:
+    record = estimate if estimate is not None else run
+    if record is None:
+        return Grid("", (), ())
+    model, settings = record.model, record.settings
+    rows = [
+        ("model", f"{model_name(model)}, {count(model.parameters)} parameters, {model.num_classes} classes")
+    ]
+    rows.append(("option", option_name(record.option)))
+    for name, card in (("source", record.source), ("target", record.target)):
+        if card is not None:
+            sizes = f"{card.train:,} train, {card.validation:,} validation, {card.test:,} test"
+            shape = " × ".join(map(str, card.shape))
+            rows.append(
+                (name, f"{data_name(card)}: {card.kind} {shape}, {len(card.classes)} classes; {sizes}")
+            )
+    rows.append(("settings", _recipe(settings)))
+    return Grid("Case and settings", ("", ""), rows)
+
+
+def _recipe(settings: TrainingSettings) -> str:
+    goal = (
+        f"until {plain(settings.metric)} {settings.until:g}" if settings.until is not None else "to the end"
+    )
+    return (
+        f"{goal}, at most {settings.max_epochs:g} epochs, {settings.evals_per_epoch} evaluations per epoch; "
+        f"{settings.optimizer}, learning rate {settings.lr:g}, weight decay {settings.weight_decay:g}, "
+        f"batches of {settings.batch_size}, seed {settings.seed}"
+    )
+
+
+def _hardware(hardware: Hardware | None) -> Grid | None:
+    if hardware is None:
+        return None
+    rows = [
+        ("device", f"{hardware.device} ({hardware.device_name})"),
+        ("processor", f"{hardware.cpu}, {hardware.cores} cores, {hardware.threads} threads"),
+        ("memory", f"{hardware.memory_gb:g} GB"),
+        ("software", f"torch {hardware.torch}, {hardware.platform}"),
+    ]
+    return Grid("Hardware", ("", ""), rows)

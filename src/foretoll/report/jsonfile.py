@@ -1,0 +1,77 @@
+"""Write estimate.json, run.json and pages so that a reader never sees half a file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from foretoll.errors import ForetollError
+from foretoll.records import Estimate, Run
+
+
+def json_text(record: Estimate | Run) -> str:
+    """The record as indented JSON, by alias (`schema`, not `schema_`), with a final newline."""
+    return record.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+def write_json(path: str | Path, record: Estimate | Run) -> Path:
+    """Write a record as JSON, atomically; missing parent folders are made.
+
+    Raises ForetollError where the file cannot be written; an older file is then left as it was.
+    """
+    return write_text(path, json_text(record))
+
+
+def read_estimate(path: str | Path) -> Estimate:
+    """Read an estimate.json; ForetollError where it is missing, truncated or of another schema."""
+    try:
+        return Estimate.model_validate_json(Path(path).read_bytes())
+    except OSError as error:
+        raise ForetollError(
+            f"the estimate {path} cannot be read ({error.strerror}): write one with foretoll estimate --out FOLDER"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ForetollError(
+            f"{path} is no estimate.json of this version ({where or 'file'}: {first['msg']}): "
+            "write it anew with foretoll estimate"
+        ) from error
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write text as UTF-8: to a temporary file beside `path`, synced, then renamed over it.
+
+    Raises ForetollError where that fails; an older file is then left as it was.
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        temporary = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except (OSError, UnicodeEncodeError) as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ForetollError(
+            f"cannot write {str(path)!r} ({reason}): name another place with --out, or free it for writing"
+        ) from error
+    return path
+
+
+def _umask() -> int:
+    # mkstemp makes files that only their owner can read; a report is meant to be shared as the user's
+    # other files are, and the mask can only be read by setting it
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

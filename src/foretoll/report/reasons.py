@@ -1,0 +1,176 @@
+"""Why an update costs what it costs, what else could be done, and what the forecast rests on, as sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from foretoll.records import Estimate, Forecast, IndexValue, Interval, Outcome, Run
+from foretoll.report.story import human_level, median
+from foretoll.report.words import cost_text, interval_text, percent, plain, two_digits
+
+_GAP = ("recoverability_gap",)
+_RESQUE = ("resque", "inv_ari")  # of a distribution shift, of a task shift
+_LOSS = ("initial_loss",)
+_SOURCE_LOSS = ("source_loss",)
+_ACCURACY = ("initial_quality",)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A titled group of sentences: Why, Instead, Rests on, Finding out."""
+
+    title: str
+    sentences: tuple[str, ...]
+
+
+def why(estimate: Estimate) -> Line:
+    """What about the shift makes the update cost what it costs."""
+    sentences = []
+    gap = _known(estimate, _GAP)
+    if gap is not None:
+        what = (
+            f"falls {two_digits(gap)} short of the target"
+            if gap > 0
+            else f"meets the target with {two_digits(-gap)} to spare"
+        )
+        sentences.append(f"what is still readable {what} (recoverability gap)")
+    resque = _index(estimate, _RESQUE)
+    if resque is not None and resque.value is not None:
+        floor = f"; {two_digits(resque.floor)} without any shift" if resque.floor is not None else ""
+        what = (
+            "its clusters miss the new classes" if estimate.shift == "task" else "the representation turned"
+        )
+        sentences.append(f"{what} by {two_digits(resque.value)} (RESQUE{floor})")
+    loss, before = _known(estimate, _LOSS), _known(estimate, _SOURCE_LOSS)
+    if loss is not None:
+        source = f", against {two_digits(before)} on the source" if before is not None else ""
+        sentences.append(f"the loss on the target starts at {two_digits(loss)}{source}")
+    accuracy = _known(estimate, _ACCURACY)
+    if accuracy is not None:
+        sentences.append(
+            f"{plain(estimate.settings.metric)} on the target before any update: {human_level(round(accuracy, 3))}"
+        )
+    return Line("Why", tuple(sentences) or ("no index could be computed: see the warnings",))
+
+
+def instead(estimate: Estimate) -> Line:
+    """What the other options would cost, training from scratch first."""
+    sentences = []
+    names = sorted(estimate.alternatives, key=lambda name: name != "scratch")
+    for name in names:
+        other = estimate.alternatives[name]
+        label = "from scratch" if name == "scratch" else f"{name}:"
+        text = f"{label} {_epochs(other.epochs)}"
+        reach = estimate.alternatives_reach.get(name)
+        if name == "scratch" and (saving := _saving(estimate.forecast, other)):
+            text += f": {saving}"
+        if reach is not None and (name != "scratch" or reach < 0.9):
+            text += f", gets there with probability {percent(reach)}"
+        sentences.append(text)
+    return Line("Instead", tuple(sentences))
+
+
+def _epochs(interval: Interval | None) -> str:
+    if interval is None or (interval.median is None and interval.low is None):
+        return "without a forecast"
+    if interval.median is None:
+        return f"more than {two_digits(interval.low)} epochs"
+    if interval.median == interval.high == 0:
+        return "no epochs of training"
+    return f"{two_digits(interval.median)} epochs ({interval_text('epochs', interval)})"
+
+
+def _saving(reuse: Forecast, scratch: Forecast) -> str:
+    """How reuse compares with training from scratch; says so where the two intervals overlap."""
+    for cost, noun in (("energy_kwh", "energy"), ("epochs", "epochs")):
+        ours: Interval | None = getattr(reuse, cost)
+        theirs: Interval | None = getattr(scratch, cost)
+        if ours is None or theirs is None or ours.median is None or not theirs.median:
+            continue
+        share = 1 - ours.median / theirs.median
+        if abs(share) < 0.05:
+            return f"reuse costs about the same {noun}"
+        if share < 0:
+            return f"reuse costs {two_digits(1 - share)} times the {noun}"
+        overlap = ours.high is None or theirs.low is None or ours.high > theirs.low
+        doubt = ", though the intervals overlap" if overlap else ""
+        return f"reuse saves about {share * 100:.0f} % of the {noun}{doubt}"
+    return ""
+
+
+def rests_on(estimate: Estimate) -> Line:
+    """The runs behind the forecast and how often intervals like these held."""
+    basis, coverage = estimate.basis, estimate.coverage
+    if basis.runs == 0:
+        first = "no run at all"
+    else:
+        own = [
+            f"{basis.own_runs:,} of them your own" if basis.own_runs else "",
+            f"{basis.calibration_runs:,} for calibration" if basis.calibration_runs else "",
+        ]
+        own_text = ", ".join(part for part in own if part)
+        first = f"{basis.runs:,} runs{f' ({own_text})' if own_text else ''}"
+        if basis.nearest:
+            furthest = max(near.distance for near in basis.nearest)
+            first += f", the nearest {len(basis.nearest)} within {two_digits(furthest)}"
+    if coverage.empirical is None:
+        second = (
+            f"too few runs ({coverage.runs:,}) to check how often {percent(coverage.level)} intervals hold"
+        )
+    else:
+        second = (
+            f"such {percent(coverage.level)} intervals held {percent(coverage.empirical)} of the time on "
+            f"{coverage.runs:,} runs that the forecast had not seen"
+        )
+    return Line("Rests on", (first, second))
+
+
+def finding_out(estimate: Estimate, run: Run | None = None) -> Line:
+    """What the estimate itself cost, beside what it is an estimate of."""
+    own = estimate.self_cost
+    text = f"estimating took {cost_text('duration_s', own.duration_s)}"
+    if own.energy_kwh is not None:
+        text += f" and {cost_text('energy_kwh', own.energy_kwh)}"
+    reference = run.toll.duration_s if run and run.outcome is Outcome.REACHED else None
+    reference = reference or median(estimate.forecast, "duration_s")
+    if reference:
+        text += f", {percent(own.duration_s / reference)} of the retraining's time"
+    sentences = [text]
+    if own.calibration_duration_s:
+        extra = f"calibration took {cost_text('duration_s', own.calibration_duration_s)} more"
+        if own.calibration_energy_kwh is not None:
+            extra += f" and {cost_text('energy_kwh', own.calibration_energy_kwh)}"
+        sentences.append(extra)
+    return Line("Self-cost", tuple(sentences))
+
+
+def lines(estimate: Estimate, run: Run | None = None) -> list[Line]:
+    """All titled groups below the table that have something to say."""
+    groups = [why(estimate), instead(estimate), rests_on(estimate), finding_out(estimate, run)]
+    return [group for group in groups if group.sentences]
+
+
+def warnings(estimate: Estimate | None, run: Run | None = None) -> list[str]:
+    """The estimate's warnings, and what a reader must know about grid and energy before trusting a figure."""
+    found = list(estimate.warnings) if estimate else []
+    grid = (run.grid if run else None) or (estimate.basis.grid if estimate else None)
+    told = (estimate is not None and estimate.forecast.emissions_kg is not None) or (
+        run is not None and run.toll.emissions_kg is not None
+    )
+    named = any("region" in warning for warning in found)
+    if told and grid is not None and grid.is_default and not named:
+        found.append(
+            f"nobody named a grid region: emissions use {grid.region}; name yours to make them right"
+        )
+    return found
+
+
+def _index(estimate: Estimate, names: tuple[str, ...]) -> IndexValue | None:
+    return next((estimate.indices[name] for name in names if name in estimate.indices), None)
+
+
+def _known(estimate: Estimate, names: tuple[str, ...]) -> float | None:
+    index = _index(estimate, names)
+    if index is not None and index.value is not None:
+        return index.value
+    return next((estimate.signals[n] for n in names if estimate.signals.get(n) is not None), None)

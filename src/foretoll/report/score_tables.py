@@ -1,0 +1,75 @@
+"""The score table of forecasts: one block per way to leave runs out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+COLUMNS = {
+    "spearman": "Spearman",
+    "concordance": "concordance",
+    "median_factor": "median factor",
+    "auc": "AUC reached",
+    "brier": "Brier",
+    "coverage_0.5": "50 % held",
+    "coverage_0.8": "80 % held",
+    "coverage_0.9": "90 % held",
+    "width_0.9": "90 % width",
+}
+REPEAT = "repeat: another seed of the setting"
+
+
+def score_table(found: dict[str, Any]) -> RenderableType:
+    """For a terminal."""
+    parts: list[RenderableType] = []
+    for name, block in found["splits"].items():
+        table = Table(title=_title(name, block), title_justify="left", box=None, pad_edge=False)
+        table.add_column("")
+        for title in COLUMNS.values():
+            table.add_column(title, justify="right")
+        for row in _rows(block):
+            table.add_row(*row)
+        parts += [table, Text(_ahead(block)), Text("")]
+    return Group(*parts)
+
+
+def score_markdown(found: dict[str, Any]) -> str:
+    """For a document."""
+    lines = []
+    for name, block in found["splits"].items():
+        lines += [f"### {_title(name, block)}", "", "| | " + " | ".join(COLUMNS.values()) + " |"]
+        lines.append("|---|" + "---:|" * len(COLUMNS))
+        lines += ["| " + " | ".join(row) + " |" for row in _rows(block)]
+        lines += ["", _ahead(block), ""]
+    return "\n".join(lines) + "\n"
+
+
+def _title(name: str, block: dict[str, Any]) -> str:
+    own = block["methods"]["foretoll"]
+    return f"Left out: {name} ({own['runs']:.0f} runs, {own['censored']:.0%} censored)"
+
+
+def _rows(block: dict[str, Any]) -> list[list[str]]:
+    ordered = sorted(
+        block["methods"].items(),
+        key=lambda item: ("foretoll" not in item[0], -(item[1].get("concordance") or 0.0)),
+    )
+    rows = [[REPEAT, *_cells(block["repeat"])]]
+    return rows + [[name, *_cells(measures)] for name, measures in ordered]
+
+
+def _cells(measures: dict[str, Any]) -> list[str]:
+    return ["–" if measures.get(key) is None else f"{measures[key]:.2f}" for key in COLUMNS]
+
+
+def _ahead(block: dict[str, Any]) -> str:
+    parts = [
+        f"{name} {difference:+.3f} ({low:+.3f} … {high:+.3f})"
+        for name, (difference, low, high) in block["ahead_of_best_peer"].items()
+    ]
+    return (
+        f"foretoll against the best peer that does not train first ({block['best_peer']}): {', '.join(parts)}"
+    )

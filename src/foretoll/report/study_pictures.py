@@ -1,0 +1,212 @@
+"""The pictures of a study: cost against an index, cost against level by kind of shift, and seed against seed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean
+
+from markupsafe import Markup
+
+from foretoll.data import SHIFTS
+from foretoll.forecast.case import EPOCH_OFFSET
+from foretoll.report.figures import COLOURS, Point, Scale, Svg, axis_bottom, class_mark, fitted, shortened
+from foretoll.report.plots import WIDTH, Figure
+from foretoll.report.words import plain
+from foretoll.study.columns import Column
+from foretoll.study.score import Row
+
+EPOCH_TICKS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
+_HOLLOW = "".join(f".open.c{i} {{ stroke: var(--c{i}); }} " for i in range(COLOURS))
+CSS = (
+    f"""
+.open.shapes {{ fill: var(--paper); stroke-width: 1.3; }} {_HOLLOW}
+"""
+    + """
+.mean { fill: none; stroke-width: 1.5; opacity: 0.8; }
+polyline.mean { fill: none; }
+.heat { overflow-x: auto; margin-top: 10px; }
+.heat table { width: auto; font-size: 13.5px; }
+.heat th, .heat td { padding: 4px 7px; border: 0; text-align: right; white-space: nowrap; }
+.heat tbody tr + tr > * { border: 0; }
+.heat tbody th { text-align: left; position: sticky; left: 0; background: var(--paper); padding-left: 0; }
+.heat thead th { border: 0; vertical-align: bottom; white-space: normal; min-width: 4.4em; overflow-wrap: normal; }
+.heat td { background: color-mix(in srgb, var(--accent) var(--v, 0%), var(--paper)); }
+.heat td.against { background: color-mix(in srgb, var(--alert) var(--v, 0%), var(--paper)); }
+.heat tr.repeat > * { border-top: 1px solid var(--line); color: var(--soft); }
+.wide { grid-column: 1 / -1; }
+"""
+)
+"""Beside the page's own style."""
+
+
+def epoch_scale(rows: Iterable[Row], start: float, end: float) -> Scale:
+    """Epochs on a logarithm that has room for 0: of epochs + ⅛, as forecasts are learned."""
+    highest = max((row.epochs for row in rows), default=1.0)
+    return Scale(EPOCH_OFFSET * 0.85, (highest + EPOCH_OFFSET) * 1.15, start, end, log=True)
+
+
+def scatter(
+    rows: Sequence[Row],
+    index: Column,
+    colour: Callable[[Row], str],
+    *,
+    title: str,
+    caption: str,
+) -> Figure | None:
+    """Epochs against one index; hollow where the target was not reached, at the limit."""
+    known = [(value, row) for row in rows if (value := index.of(row)) is not None]
+    if len(known) < 3:
+        return None
+    height, top, left, right = 340.0, 26.0, 44.0, WIDTH - 8
+    bottom = height - 44
+    svg = Svg(WIDTH, height, f"{title}: epochs against {index.title}")
+    x = fitted((at for at, _ in known), left, right)
+    y = epoch_scale((row for _, row in known), bottom, top)
+    _epoch_axis_left(svg, y, left, right)
+    axis_bottom(svg, x, bottom, label=index.title, top=top)
+    if x.low < 0 < x.high:
+        svg.line(x(0), top, x(0), bottom, "reference")
+    names = sorted({colour(row) for _, row in known})
+    for place, name in enumerate(names):
+        css, shape = class_mark(place)
+        for censored in (False, True):
+            points = [
+                (x(at), y(row.epochs + EPOCH_OFFSET))
+                for at, row in known
+                if colour(row) == name and row.censored == censored
+            ]
+            if points:
+                _marks(svg, points, css, shape, hollow=censored, title=plain(name))
+    ended = sum(row.censored for _, row in known)
+    caption = f"{len(known)} runs. Hollow: {ended} that did not reach the target, at their limit. {caption}"
+    return Figure(title, svg.render(), caption.strip(), _legend(names))
+
+
+def levels_figure(rows: Sequence[Row]) -> Figure | None:
+    """For each kind of shift, epochs against level, a line per family of architectures through the means."""
+    shifted = [row for row in rows if len(row.run.target.shift) == 1]
+    kinds = sorted({row.case.shift_kind for row in shifted})
+    if not kinds:
+        return None
+    families = sorted({row.case.family for row in shifted})
+    columns, cell, high = 2, WIDTH / 2, 128.0
+    height = high * ((len(kinds) + 1) // columns)
+    svg = Svg(WIDTH, height, "Epochs against the level of each kind of shift")
+    y_of = epoch_scale(shifted, high - 30, 24)
+    for place, kind in enumerate(kinds):
+        of = [row for row in shifted if row.case.shift_kind == kind]
+        left, down = cell * (place % columns) + 30, high * (place // columns)
+        levels = _mild_to_strong(kind, {row.run.target.shift[0].level for row in of})
+        step = (cell - 44) / max(len(levels), 1)
+        at = {level: left + step * (i + 0.5) for i, level in enumerate(levels)}
+        svg.text(left, down + 15, shortened(plain(kind), 24), css="name")
+        for value in (0.0, 1.0, 10.0):
+            if y_of.low <= value + EPOCH_OFFSET <= y_of.high:
+                level_y = down + y_of(value + EPOCH_OFFSET)
+                svg.line(left, level_y, left + cell - 44, level_y, "grid")
+                svg.text(left - 6, level_y + 4.5, f"{value:g}", anchor="end", css="tick")
+        for level, x in at.items():
+            svg.text(x, down + high - 14, f"{level:g}", anchor="middle", css="tick")
+        for number, family in enumerate(families):
+            css, shape = class_mark(number)
+            mine = [row for row in of if row.case.family == family]
+            means: dict[float, list[float]] = defaultdict(list)
+            for row in mine:
+                means[row.run.target.shift[0].level].append(y_of(row.epochs + EPOCH_OFFSET))
+            line = [
+                (at[level], down + fmean(ys)) for level, ys in sorted(means.items(), key=lambda m: at[m[0]])
+            ]
+            if len(line) > 1:
+                svg.polyline(line, css=f"mean {css}")
+            for censored in (False, True):
+                points = [
+                    (
+                        at[row.run.target.shift[0].level] + (number - len(families) / 2) * 2.2,
+                        down + y_of(row.epochs + EPOCH_OFFSET),
+                    )
+                    for row in mine
+                    if row.censored == censored
+                ]
+                if points:
+                    _marks(svg, points, css, shape, hollow=censored, title=family, size=2.2)
+    caption = (
+        "Epochs by level, each kind with its own levels, from mild to strong. Lines: means of a family of "
+        "architectures, over all its data and training settings. Hollow: not reached."
+    )
+    return Figure("Cost against level", svg.render(), caption, _legend(families))
+
+
+def repeat_figure(rows: Sequence[Row]) -> Figure | None:
+    """Epochs of one seed against those of another seed of the very same setting."""
+    seeds: dict[str, list[Row]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: (row.run.settings.seed, row.run.id)):
+        seeds[row.setting].append(row)
+    pairs = [(group[0], group[1]) for group in seeds.values() if len(group) > 1]
+    if len(pairs) < 3:
+        return None
+    height, top, left, right = 340.0, 26.0, 44.0, WIDTH - 8
+    bottom = height - 44
+    svg = Svg(WIDTH, height, "Epochs of one seed against another seed of the same setting")
+    both = [row for pair in pairs for row in pair]
+    x, y = epoch_scale(both, left, right), epoch_scale(both, bottom, top)
+    _epoch_axis_left(svg, y, left, right)
+    axis_bottom(svg, x, bottom, label="epochs, first seed", ticks=_epoch_ticks(x), top=top)
+    svg.line(x(x.low), y(y.low), x(x.high), y(y.high), "reference")
+    for censored in (False, True):
+        points = [
+            (x(a.epochs + EPOCH_OFFSET), y(b.epochs + EPOCH_OFFSET))
+            for a, b in pairs
+            if (a.censored or b.censored) == censored
+        ]
+        if points:
+            _marks(svg, points, "c0", "circle", hollow=censored, title="a setting")
+    caption = (
+        f"{len(pairs)} settings; upwards: epochs of the second seed. On the dotted line both cost the same. "
+        "Hollow: one or both did not reach the target. No forecast of a single run can be better than this."
+    )
+    return Figure("Seed against seed", svg.render(), caption)
+
+
+def _mild_to_strong(kind: str, levels: Iterable[float]) -> list[float]:
+    usual = SHIFTS[kind].default_levels
+    return sorted(levels, reverse=usual[0] > usual[-1])
+
+
+def _marks(
+    svg: Svg,
+    points: Sequence[Point],
+    css: str,
+    shape: str,
+    *,
+    hollow: bool,
+    title: str,
+    size: float = 2.8,
+) -> None:
+    if hollow and shape == "circle":  # a circle is a stroke, which cannot be hollow: draw rings
+        for x, y in points:
+            svg.add("circle", title=title, cx=x, cy=y, r=size - 0.2, class_=f"{css} open shapes")
+    else:
+        svg.marks(points, shape=shape, size=size, css=f"{css} {'open' if hollow else 'point'}", title=title)
+
+
+def _epoch_ticks(scale: Scale) -> list[tuple[float, str]]:
+    inside = [e for e in EPOCH_TICKS if scale.low <= e + EPOCH_OFFSET <= scale.high]
+    return [(e + EPOCH_OFFSET, f"{e:g}") for e in inside]
+
+
+def _epoch_axis_left(svg: Svg, scale: Scale, x: float, right: float) -> None:
+    for value, text in _epoch_ticks(scale):
+        svg.line(x, scale(value), right, scale(value), "grid")
+        svg.text(x - 6, scale(value) + 4.5, text, anchor="end", css="tick")
+    svg.text(x, 12, "epochs", anchor="middle", css="tick")
+
+
+def _legend(names: Sequence[str]) -> tuple[tuple[Markup, str], ...]:
+    entries = []
+    for place, name in enumerate(names):
+        css, shape = class_mark(place)
+        entries.append(
+            (Svg(12, 12, name).marks([(6, 6)], shape=shape, size=4, css=css).render_hidden(), plain(name))
+        )
+    return tuple(entries)

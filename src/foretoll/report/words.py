@@ -1,0 +1,215 @@
+"""Numbers with their units, and names of models and data: the small words of every table and page."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+
+from foretoll.indices.table import INDICES
+from foretoll.records import (
+    DataCard,
+    EnergyBasis,
+    GridIntensity,
+    Interval,
+    ModelCard,
+    Outcome,
+)
+from foretoll.units import GRAMS_PER_KG, human_duration, human_energy, human_mass, human_number
+
+MISSING = "–"
+
+COST_LABELS: dict[str, str] = {
+    "epochs": "epochs",
+    "duration_s": "duration",
+    "energy_kwh": "energy",
+    "emissions_kg": "CO2e emissions",
+    "parameter_change": "parameter change",
+    "gradient_norm": "gradient norm",
+}
+"""The six costs in the order in which they are shown, with their names for people."""
+
+OPTION_NAMES: dict[str, str] = {
+    "keep": "keep as it is",
+    "recalibrate": "re-estimate normalisation",
+    "head": "retrain the head",
+    "lora": "low-rank adapters",
+    "finetune": "retrain all weights",
+    "reprogram": "reprogram the input",
+    "scratch": "train from scratch",
+}
+
+_OPTION_PHRASES: dict[str, str] = {
+    "keep": "Keeping {model} as it is",
+    "recalibrate": "Re-estimating the normalisation of {model}",
+    "head": "Retraining the head of {model}",
+    "lora": "Retraining {model} through low-rank adapters",
+    "finetune": "Retraining {model}",
+    "reprogram": "Reprogramming {model}",
+    "scratch": "Training {model} from scratch",
+}
+
+OUTCOME_WORDS: dict[Outcome, str] = {
+    Outcome.REACHED: "reached",
+    Outcome.CENSORED: "not reached",
+    Outcome.FAILED: "failed",
+    Outcome.INTERRUPTED: "interrupted",
+    Outcome.RUNNING: "still running",
+}
+
+_UNITS: dict[str, tuple[Callable[[float | None], str], dict[str, float]]] = {
+    "energy_kwh": (human_energy, {"kWh": 1.0, "Wh": 1e-3, "mWh": 1e-6, "µWh": 1e-9}),
+    "emissions_kg": (human_mass, {"kg": 1.0, "g": 1e-3, "mg": 1e-6, "µg": 1e-9}),
+    "duration_s": (human_duration, {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3}),
+}
+
+
+def two_digits(value: float | None) -> str:
+    """Two significant digits: a forecast shown with more would pretend to a precision it has not."""
+    if value is None:
+        return MISSING
+    if value == 0:
+        return "0"
+    if not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.1e}"
+    decimals = max(0, 1 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{decimals}f}"
+    # rounding up may have gained a digit: 0.0996 is 0.10, not 0.100
+    if decimals and round(abs(value), decimals) >= 10 ** (2 - decimals):
+        text = f"{value:,.{decimals - 1}f}"
+    return text
+
+
+def unit_of(cost: str, value: float | None) -> str:
+    """The unit in which `value` of this cost is easiest to read; empty for costs without one."""
+    if cost not in _UNITS or value is None:
+        return ""
+    human, _ = _UNITS[cost]
+    return human(value).rsplit(" ", 1)[1]
+
+
+def cost_number(cost: str, value: float | None, unit: str, *, digits: int = 2) -> str:
+    """The number alone, in the given unit."""
+    if value is None:
+        return MISSING
+    scaled = value / _UNITS[cost][1][unit] if unit else value
+    return two_digits(scaled) if digits == 2 else human_number(scaled)
+
+
+def cost_text(cost: str, value: float | None, *, unit: str = "", digits: int = 2) -> str:
+    """The number with its unit; emissions say CO2e. `unit` fixes the unit, else the easiest is taken."""
+    if value is None:
+        return MISSING
+    if unit and not 0.01 <= abs(value) / _UNITS[cost][1][unit] < 10_000 and value:
+        unit = ""
+    unit = unit or unit_of(cost, value)
+    number = cost_number(cost, value, unit, digits=digits)
+    if not unit:
+        return number
+    return f"{number} {unit}{' CO2e' if cost == 'emissions_kg' else ''}"
+
+
+def interval_text(cost: str, interval: Interval | None, *, unit: str = "", between: str = " … ") -> str:
+    """Both ends, in the unit of the forecast beside it, or each with its own where that reads badly."""
+    if interval is None or (interval.low is None and interval.high is None):
+        return MISSING
+    ends = [interval.low, interval.high]
+    known = [end for end in ends if end]
+    if unit and all(0.01 <= abs(end) / _UNITS[cost][1][unit] < 10_000 for end in known):
+        low, high = (cost_number(cost, end, unit) for end in ends)
+    else:
+        low, high = (cost_text(cost, end).removesuffix(" CO2e") for end in ends)
+    if interval.high is None:
+        return f"{low}{between}no upper end"
+    return f"{low}{between}{high}"
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage; never rounded to a certainty that it is not."""
+    if share is None:
+        return MISSING
+    if 0 < share < 0.005:
+        return "< 1 %"
+    if 0.995 <= share < 1:
+        return "> 99 %"
+    return f"{share * 100:.0f} %"
+
+
+def model_name(card: ModelCard) -> str:
+    """The architecture as people say it."""
+    return card.arch.removeprefix("foretoll:")
+
+
+def model_with_size(card: ModelCard) -> str:
+    """The architecture and its size: cnn (94 k parameters)."""
+    return f"{model_name(card)} ({count(card.parameters)} parameters)"
+
+
+def count(number: int) -> str:
+    """A large whole number, short: 94 k, 11.2 M."""
+    for factor, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= factor:
+            scaled = number / factor
+            return f"{scaled:.0f} {suffix}" if scaled >= 20 else f"{scaled:.1f} {suffix}"
+    return str(number)
+
+
+def data_name(card: DataCard) -> str:
+    """The data set and its synthetic shifts: digits with gaussian noise 0.3."""
+    if not card.shift:
+        return card.name
+    shifts = [f"{plain(shift.kind)} {shift.level:g}" for shift in card.shift]
+    return f"{card.name} with {' and '.join(shifts)}"
+
+
+_GLUE = re.compile(
+    r"(?<=\d) (?=(?:%|[kMG] |[mkµ]?g\b|[mkµ]?Wh\b|m?s\b|min\b|h\b|epochs\b|runs\b|CO2e|…))"
+    r"|(?<=…) (?=\d)|(?<=g) (?=CO2e)"
+)
+
+
+def glue(text: str) -> str:
+    """The text with no-break spaces between numbers and their units."""
+    return _GLUE.sub("\N{NO-BREAK SPACE}", text)
+
+
+def index_name(name: str) -> str:
+    """An index as its paper writes it."""
+    return INDICES[name].title if name in INDICES else plain(name)
+
+
+def plain(name: str) -> str:
+    """An identifier as words."""
+    return name.replace("_", " ").strip()
+
+
+def option_phrase(option: str, model: str) -> str:
+    """What is done to the model, as the subject of a sentence."""
+    phrase = _OPTION_PHRASES.get(option)
+    return phrase.replace("{model}", model) if phrase else f"Updating {model} by {option}"
+
+
+def option_name(option: str) -> str:
+    """An option's name for people, with its own name kept: head (retrain the head)."""
+    words = OPTION_NAMES.get(option)
+    return f"{option} ({words})" if words else option
+
+
+def energy_basis_text(basis: EnergyBasis | None) -> str:
+    """One line on what a kWh rests on. Empty where there is nothing to say."""
+    if basis is None:
+        return ""
+    if basis.counter_share is None or "%" in basis.method:
+        return basis.method
+    return f"{basis.method}, {percent(basis.counter_share)} by counter"
+
+
+def grid_text(grid: GridIntensity | None) -> str:
+    """Region, intensity, year and PUE in one line; says where nobody chose the region."""
+    if grid is None:
+        return ""
+    grams = two_digits(grid.intensity_kg_per_kwh * GRAMS_PER_KG)
+    year = str(grid.year) if grid.year is not None else "year unknown"
+    pue = f"{grid.pue:.2f}".removesuffix("0")
+    text = f"{grid.region}, {grams} g/kWh ({year}), PUE {pue}"
+    return f"{text}; no region was named, this is a default" if grid.is_default else text

@@ -1,0 +1,175 @@
+"""Carries out one cell of a study in a worker; knows the domain, nothing of where it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from foretoll.data import TaskData, open_data
+from foretoll.engine import WorkerCache, worker_cache
+from foretoll.errors import ForetollError
+from foretoll.indices.survey import survey
+from foretoll.ledger import Ledger
+from foretoll.models import Model, load_model
+from foretoll.quality import evaluate
+from foretoll.records import Outcome, Run, TrainingSettings
+from foretoll.study.plan import Cell, SourceModel
+from foretoll.workflows.calibrate import part_of
+from foretoll.workflows.context import Accounting, Job
+from foretoll.workflows.pilot import pilot_signals
+from foretoll.workflows.retrain import retrain_job
+from foretoll.workflows.train import train_model
+
+DONE = (Outcome.REACHED, Outcome.CENSORED)
+SAMPLES = 1000
+HELD_OUT = 800  # small training sets are still judged on enough samples
+KEPT = 64  # data sets of a study are small; models and signals are smaller
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study keeps its things, and how it measures."""
+
+    folder: Path
+    ledger: str
+    energy: str = "auto"
+    region: str | None = None
+    device: str = "cpu"
+
+    def model_folder(self, model: SourceModel) -> Path:
+        """Checkpoint folder of a source model."""
+        return self.folder / "models" / model.key
+
+    def has_model(self, model: SourceModel) -> bool:
+        """Whether a source model is there, whole, with the run that made it: a kill may have come in between."""
+        runs = Ledger.open(self.ledger).summaries(tag=f"source:{model.key}")
+        made = any(run.outcome in DONE for run in runs)
+        return made and (self.model_folder(model) / "model.json").exists()
+
+    @property
+    def accounting(self) -> Accounting:
+        """How runs are accounted for."""
+        return Accounting(energy=self.energy, region=self.region)
+
+
+def train_source(task: tuple[SourceModel, Place]) -> str:
+    """Train a source model unless it is there already; return its folder."""
+    model, place = task
+    folder = place.model_folder(model)
+    if not place.has_model(model):
+        done = train_model(
+            model.arch,
+            model.data,
+            out=folder,
+            settings=model.settings,
+            device=place.device,
+            accounting=place.accounting,
+            ledger=Ledger.open(place.ledger),
+            tags=("source", f"source:{model.key}"),
+        )
+        _check(done.run)
+    return str(folder)
+
+
+def run_cell(task: tuple[Cell, Place]) -> str:
+    """Carry out a cell and write its run to the study's ledger; return the run's id."""
+    cell, place = task
+    # a worker that died after it wrote the run, but before it said so: the run is there, and is not done again
+    for run in Ledger.open(place.ledger).summaries(tag=f"cell:{cell.key}"):
+        if run.outcome in DONE:
+            return run.id
+    device = torch.device(place.device)
+    model, source = _model(cell.source, cell, place), _data(cell.source)
+    target, clean = target_of(cell, _data(cell.target))
+    job = Job(model, source, target, cell.task, device, clean=clean)
+    settings = cell.settings.model_copy(update={"until": _target_quality(cell, place)})
+    done = retrain_job(
+        job,
+        cell.option,
+        settings,
+        accounting=place.accounting,
+        ledger=Ledger.open(place.ledger),
+        signals=_signals(cell, job, settings),
+        tags=(f"study:{cell.study}", f"cell:{cell.key}", f"setting:{cell.setting}"),
+    )
+    return _check(done.run).id
+
+
+def _check(run: Run) -> Run:
+    """Ctrl-C means the whole study, not this run; a run that failed is told of."""
+    if run.outcome is Outcome.INTERRUPTED:
+        raise KeyboardInterrupt
+    if run.outcome is Outcome.FAILED:
+        raise ForetollError(f"the run failed: {run.reason}")
+    return run
+
+
+def target_of(cell: Cell, whole: TaskData) -> tuple[TaskData, TaskData | None]:
+    """A cell's target from its whole data set: its part, shifted; and the same unshifted, where there is a shift."""
+    part = whole if cell.train_samples is None else part_of(whole, cell.train_samples, held_out=HELD_OUT)
+    return (part.shifted(cell.shift, seed=1), part) if cell.shift else (part, None)
+
+
+def _signals(cell: Cell, job: Job, settings: TrainingSettings) -> dict[str, float | None]:
+    """The signals of a setting; its seeds share all of them, its options those of the frozen model."""
+    fixed = settings.model_copy(update={"seed": 0})
+    shared = cell.model_copy(update={"option": "finetune"})
+
+    def look() -> dict[str, float | None]:
+        seen = survey(
+            job.model,
+            job.source,
+            job.target,
+            fixed,
+            task_shift=job.task_shift,
+            clean=job.clean,
+            linearised=True,
+            device=job.device,
+            samples=SAMPLES,
+        )
+        return seen.signals
+
+    frozen = _cache().once(("signals", shared.setting), look)
+    pilot = _cache().once(("pilot", cell.setting), lambda: pilot_signals(job, cell.option, fixed))
+    return frozen | pilot
+
+
+def _target_quality(cell: Cell, place: Place) -> float:
+    """A share of what the same architecture reaches on the reference data when trained on them alone."""
+
+    def measure() -> float:
+        model, data = _model(cell.reference, cell, place), _data(cell.reference)
+        device = torch.device(place.device)
+        return evaluate(model, data.validation, metric=cell.settings.metric, device=device).quality
+
+    folder = str(place.model_folder(_source_model(cell.reference, cell)))
+    whole = _cache().once(("quality", folder, cell.settings.metric), measure)
+    return round(cell.until_share * whole, 4)
+
+
+def _model(data: str, cell: Cell, place: Place) -> Model:
+    wanted = _source_model(data, cell)
+    folder = str(place.model_folder(wanted))
+
+    def load() -> Model:
+        if not place.has_model(wanted):
+            raise ForetollError(f"its source model, {cell.arch} on {data}, is not there: training it failed")
+        return load_model(folder).to(place.device)
+
+    return _cache().once(("model", folder), load)
+
+
+def _source_model(data: str, cell: Cell) -> SourceModel:
+    return SourceModel(arch=cell.arch, data=data, settings=cell.source_training)
+
+
+def _data(uri: str) -> TaskData:
+    return _cache().once(("data", uri), lambda: open_data(uri))
+
+
+def _cache() -> WorkerCache:
+    cache = worker_cache()
+    cache.max_entries = KEPT
+    return cache

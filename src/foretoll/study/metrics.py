@@ -1,0 +1,90 @@
+"""How good a forecast of time to target was: errors, order, coverage, probabilities; censored runs included.
+
+A censored run is known to lie beyond its limit: for ranks it stands at the limit, for errors a forecast at or
+beyond the limit is right, for intervals it is inside if the interval reaches the limit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foretoll.forecast.case import EPOCH_OFFSET
+from foretoll.forecast.survival import concordance
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What happened: epochs (at the limit where censored), the limit of each run, and whether it was censored."""
+
+    epochs: Array
+    limit: Array
+    censored: Flags
+
+    def take(self, rows: NDArray[np.intp]) -> Outcomes:
+        """The runs at these positions."""
+        return Outcomes(self.epochs[rows], self.limit[rows], self.censored[rows])
+
+
+def spearman(forecast: Array, seen: Outcomes) -> float | None:
+    """Rank correlation with the epochs, censored runs tied at their limit; None for a constant side."""
+    from scipy.stats import rankdata
+
+    a, b = rankdata(forecast), rankdata(np.minimum(seen.epochs, seen.limit))
+    if a.std() == 0 or b.std() == 0:
+        return None
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def log_errors(forecast: Array, seen: Outcomes) -> Array:
+    """|log| of (forecast + ⅛) / (epochs + ⅛), forecasts capped at the limit: 0 for a censored run foreseen."""
+    capped = np.minimum(forecast, seen.limit)
+    return np.asarray(
+        np.abs(np.log((capped + EPOCH_OFFSET) / (np.minimum(seen.epochs, seen.limit) + EPOCH_OFFSET)))
+    )
+
+
+def median_factor(forecast: Array, seen: Outcomes) -> float:
+    """Median factor by which a forecast is off; 1 is perfect."""
+    return float(math.exp(np.median(log_errors(forecast, seen))))
+
+
+def harrell(forecast: Array, seen: Outcomes) -> float | None:
+    """Concordance over comparable pairs."""
+    return concordance(forecast, seen.epochs, seen.censored)
+
+
+def coverage(low: Array, high: Array, seen: Outcomes) -> float:
+    """Share of runs inside their interval; `high` is infinite where the interval has no upper end."""
+    inside = np.where(
+        seen.censored,
+        high >= seen.limit - 1e-9,
+        (low <= seen.epochs + 1e-9) & (seen.epochs <= high + 1e-9),
+    )
+    return float(inside.mean())
+
+
+def width_factor(low: Array, high: Array, seen: Outcomes) -> float:
+    """Median ratio of the interval's ends, the upper one capped at the limit."""
+    upper = np.minimum(high, seen.limit)
+    return float(math.exp(np.median(np.log((upper + EPOCH_OFFSET) / (low + EPOCH_OFFSET)))))
+
+
+def brier(reach: Array, seen: Outcomes) -> float:
+    """Mean squared error of the probability that the target is reached within the limit."""
+    return float(((reach - ~seen.censored) ** 2).mean())
+
+
+def auc(reach: Array, seen: Outcomes) -> float | None:
+    """Area under the ROC curve of `reach` for "reached"; None where all runs ended alike."""
+    if seen.censored.all() or not seen.censored.any():
+        return None
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(~seen.censored, reach))

@@ -1,0 +1,275 @@
+"""A study file (TOML) and the cells that follow from it.
+
+A cell is one run that is wanted: everything that decides it, and nothing else, so that its content hash tells
+whether it was carried out already. The design is a seeded fraction of the full grid: training settings are
+drawn per setting, and the same for all seeds of it, so that repeats differ in the seed alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import random
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import ConfigDict, Field, model_validator
+
+from foretoll.data import SHIFTS
+from foretoll.errors import unknown_name
+from foretoll.options import OPTIONS
+from foretoll.records import Record, Shift, TrainingSettings
+
+Row = TypeVar("Row")
+Levels = Literal["default"] | tuple[float, ...]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class SourceSpec(Record):
+    """A data set that models are trained on, and disjoint data of it that are shifted to be the target."""
+
+    name: str
+    source: str
+    target: str | None = None
+    models: tuple[str, ...] = ()  # names from the study's models; all of them if empty
+    limit: int | None = None  # caps the choices of train_samples
+
+
+class TaskSpec(Record):
+    """A pair of data sets: another task, or a natural shift of the same one."""
+
+    name: str
+    source: str  # name of a source
+    target: str  # name of a source (its target data), or a URI
+    task: bool
+    models: tuple[str, ...] = ()
+
+
+class Vary(Record):
+    """Training settings drawn per setting from these values."""
+
+    lr: tuple[float, ...] = ()
+    batch_size: tuple[int, ...] = ()
+    optimizer: tuple[Literal["adam", "adamw", "sgd"], ...] = ()
+    train_samples: tuple[int, ...] = ()
+    until_share: tuple[float, ...] = (0.95,)
+
+
+class Design(Record):
+    """Which part of the full grid is carried out."""
+
+    seeds: tuple[int, ...] = (0, 1)
+    options: tuple[str, ...] = ("finetune",)
+    fraction: Fraction = 1.0  # of the shift settings
+    task_fraction: Fraction = 1.0
+    scratch_fraction: Annotated[float, Field(ge=0, le=1)] = (
+        0.0  # of the settings that also train from scratch
+    )
+    seed: int = 0
+
+
+class StudyFile(Record):
+    """A study as written down."""
+
+    schema_: Literal["foretoll.study/1"] = Field(alias="schema")
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    description: str = ""
+    models: dict[str, str]
+    sources: tuple[SourceSpec, ...]
+    shifts: dict[str, Levels] = Field(default_factory=dict)
+    tasks: tuple[TaskSpec, ...] = ()
+    settings: TrainingSettings = TrainingSettings()
+    source_training: TrainingSettings = TrainingSettings(max_epochs=8)
+    vary: Vary = Vary()
+    design: Design = Design()
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="after")
+    def _known_names(self) -> StudyFile:
+        sources = [source.name for source in self.sources]
+        problems = [unknown_name("shift", kind, SHIFTS) for kind in self.shifts if kind not in SHIFTS]
+        problems += [unknown_name("option", o, OPTIONS) for o in self.design.options if o not in OPTIONS]
+        named = [m for s in self.sources for m in s.models] + [m for t in self.tasks for m in t.models]
+        problems += [unknown_name("model", m, self.models) for m in named if m not in self.models]
+        problems += [unknown_name("source", t.source, sources) for t in self.tasks if t.source not in sources]
+        if self.shifts:
+            problems += (
+                [
+                    f"source {s.name!r} has no target data to shift: give target="
+                    for s in self.sources
+                    if not s.target
+                ]
+                if not self.tasks
+                else []
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class Cell(Record):
+    """One wanted run."""
+
+    study: str
+    source_name: str
+    source: str  # URI the model was trained on
+    target: str  # URI before the shift
+    target_name: str
+    arch: str
+    shift: Shift | None
+    task: bool
+    option: str
+    until_share: float
+    reference: str  # URI whose model sets the quality target: the source itself, or the target's own
+    train_samples: int | None
+    settings: TrainingSettings
+    source_training: TrainingSettings
+
+    @property
+    def key(self) -> str:
+        """Content hash: equal for equal cells of any study of that name."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def setting(self) -> str:
+        """Content hash without the seed: repeats share it."""
+        settings = self.settings.model_copy(update={"seed": 0})
+        return self.model_copy(update={"settings": settings}).key
+
+
+class SourceModel(Record):
+    """A source model that cells start from; trained once, kept in the study's folder."""
+
+    arch: str
+    data: str
+    settings: TrainingSettings
+
+    @property
+    def key(self) -> str:
+        """Content hash."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[
+            :12
+        ]
+
+
+def cells_of(study: StudyFile) -> list[Cell]:
+    """All cells of a study, in the order of their settings' hashes: any first part of it is a fair sample."""
+    rng = random.Random(study.design.seed)
+    settings = [*_shift_settings(study, rng), *_task_settings(study, rng)]
+    cells = []
+    for cell in settings:
+        options = list(study.design.options)
+        if "scratch" not in options and rng.random() < study.design.scratch_fraction:
+            options.append("scratch")
+        for option, seed in itertools.product(options, study.design.seeds):
+            update = {"option": option, "settings": cell.settings.model_copy(update={"seed": seed})}
+            cells.append(cell.model_copy(update=update))
+    return sorted(cells, key=lambda c: (c.setting, c.option, c.settings.seed))
+
+
+def source_models(cells: Sequence[Cell]) -> list[SourceModel]:
+    """The models that the cells need, each once."""
+    wanted = {}
+    for cell in cells:
+        for data in (cell.source, cell.reference):
+            model = SourceModel(arch=cell.arch, data=data, settings=cell.source_training)
+            wanted[model.key] = model
+    return list(wanted.values())
+
+
+def _shift_settings(study: StudyFile, rng: random.Random) -> list[Cell]:
+    grid = [
+        (source, model, Shift(kind=kind, level=level))
+        for source in study.sources
+        if source.target
+        for model in (source.models or tuple(study.models))
+        for kind, levels in study.shifts.items()
+        for level in (SHIFTS[kind].default_levels if levels == "default" else levels)
+    ]
+    chosen = _balanced(grid, study.design.fraction, rng, key=lambda row: (row[0].name, row[1], row[2].kind))
+    return [
+        _cell(study, rng, source, source.target or "", source.name, model, shift, task=False)
+        for source, model, shift in chosen
+    ]
+
+
+def _task_settings(study: StudyFile, rng: random.Random) -> list[Cell]:
+    by_name = {source.name: source for source in study.sources}
+    grid = [(task, model) for task in study.tasks for model in (task.models or tuple(study.models))]
+    chosen = _balanced(grid, study.design.task_fraction, rng, key=lambda row: row[0].name)
+    cells = []
+    for task, model in chosen:
+        known = by_name.get(task.target)
+        target = (known.target or known.source) if known else task.target
+        reference = known.source if known else task.target
+        name = known.name if known else task.name
+        cells.append(
+            _cell(
+                study,
+                rng,
+                by_name[task.source],
+                target,
+                name,
+                model,
+                None,
+                task=task.task,
+                reference=reference,
+            )
+        )
+    return cells
+
+
+def _cell(
+    study: StudyFile,
+    rng: random.Random,
+    source: SourceSpec,
+    target: str,
+    target_name: str,
+    model: str,
+    shift: Shift | None,
+    *,
+    task: bool,
+    reference: str | None = None,
+) -> Cell:
+    vary, update = study.vary, {}
+    for name in ("lr", "batch_size", "optimizer"):
+        values = getattr(vary, name)
+        if values:
+            update[name] = rng.choice(values)
+    sizes = [n for n in vary.train_samples if source.limit is None or n <= source.limit]
+    return Cell(
+        study=study.name,
+        source_name=source.name,
+        source=source.source,
+        target=target,
+        target_name=target_name,
+        arch=study.models[model],
+        shift=shift,
+        task=task,
+        option="finetune",
+        until_share=rng.choice(vary.until_share),
+        reference=reference or source.source,
+        train_samples=rng.choice(sizes) if sizes else None,
+        settings=study.settings.model_copy(update=update),
+        source_training=study.source_training,
+    )
+
+
+def _balanced(
+    grid: list[Row], fraction: float, rng: random.Random, *, key: Callable[[Row], object]
+) -> list[Row]:
+    """A seeded fraction of the grid that takes the same share of every group."""
+    if fraction >= 1:
+        return grid
+    groups: dict[object, list[Row]] = {}
+    for row in grid:
+        groups.setdefault(key(row), []).append(row)
+    chosen, carried = [], rng.random()
+    for rows in groups.values():
+        carried += len(rows) * fraction
+        count, carried = int(carried), carried - int(carried)
+        chosen += rng.sample(rows, min(count, len(rows)))
+    return chosen

@@ -1,0 +1,100 @@
+"""Carries out a study: plans, says what it will cost, resumes where it was stopped, writes to the ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from foretoll.engine import Engine
+from foretoll.ledger import Ledger
+from foretoll.records import Outcome, Run
+from foretoll.study.cell import DONE, Place, run_cell, train_source
+from foretoll.study.costing import PlanCost, cost_of_plan
+from foretoll.study.plan import Cell, SourceModel, StudyFile, cells_of, source_models
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a study still has to do."""
+
+    study: StudyFile
+    cells: list[Cell]
+    left: list[Cell]  # not there yet
+    todo: list[Cell]  # of these, what is to be done now
+    models: list[SourceModel]
+    models_todo: list[SourceModel]
+    runs: list[Run]  # the study's runs so far
+
+    def cost(self, place: Place) -> PlanCost:
+        """What is left will cost; takes some seconds where it has to be probed."""
+        return cost_of_plan(self.todo, self.models_todo, self.runs, place)
+
+
+@dataclass
+class StudyProgress:
+    """How a study goes; `failures` are sentences."""
+
+    total: int
+    done: int = 0
+    failures: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def left_s(self) -> float | None:
+        """Expected seconds to the end, from the pace so far."""
+        if not self.done:
+            return None
+        return (time.monotonic() - self.began) / self.done * (self.total - self.done)
+
+
+def plan_study(
+    study: StudyFile, place: Place, *, limit: int | None = None, retry_failed: bool = False
+) -> StudyPlan:
+    """Compare a study with its ledger: what is wanted, what is there, what is left (the first `limit` of it).
+
+    A run that failed counts as there, since the same would fail again; with `retry_failed` it is done again.
+    """
+    cells = cells_of(study)
+    runs = Ledger.open(place.ledger).runs(tag=f"study:{study.name}", newest_first=False)
+    ended = DONE if retry_failed else (*DONE, Outcome.FAILED)
+    there = {tag for run in runs if run.outcome in ended for tag in run.tags if tag.startswith("cell:")}
+    models = source_models(cells)
+    left = [cell for cell in cells if f"cell:{cell.key}" not in there]
+    todo = left[:limit]
+    needed = {model.key for model in source_models(todo)}
+    models_todo = [m for m in models if m.key in needed and not place.has_model(m)]
+    return StudyPlan(study, cells, left, todo, models, models_todo, runs)
+
+
+def run_study(
+    plan: StudyPlan,
+    place: Place,
+    engine: Engine,
+    *,
+    watch: Callable[[StudyProgress, str], None] | None = None,
+) -> StudyProgress:
+    """Carry out what is left. A cell that fails is told of; the others go on."""
+    progress = StudyProgress(total=len(plan.models_todo) + len(plan.todo))
+    stages: list[tuple[Callable[..., str], Iterable[object]]] = [
+        (train_source, [(model, place) for model in plan.models_todo]),
+        (run_cell, [(cell, place) for cell in plan.todo]),
+    ]
+    for function, tasks in stages:
+        for result in engine.run(function, tasks):
+            progress.done += 1
+            if result.error is not None:
+                progress.failures.append(f"{_what(result.task)}: {result.error}")
+            if watch is not None:
+                watch(progress, _what(result.task))
+    return progress
+
+
+def _what(task: object) -> str:
+    item = task[0] if isinstance(task, tuple) else task
+    if isinstance(item, Cell):
+        shift = f" {item.shift.kind} {item.shift.level:g}" if item.shift else ""
+        return f"{item.option} {item.arch} {item.source_name} → {item.target_name}{shift} (seed {item.settings.seed})"
+    if isinstance(item, SourceModel):
+        return f"source model {item.arch} on {item.data}"
+    return str(item)

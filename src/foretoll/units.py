@@ -1,0 +1,73 @@
+"""Exact unit conversions. Inside foretoll energy is in kWh or J, mass in kg, time in s; the field's name says which."""
+
+from __future__ import annotations
+
+JOULES_PER_KWH = 3_600_000.0
+GRAMS_PER_KG = 1_000.0
+
+
+def kwh_from_joules(energy_j: float) -> float:
+    """Joules to kilowatt-hours."""
+    return energy_j / JOULES_PER_KWH
+
+
+def joules_from_kwh(energy_kwh: float) -> float:
+    """Kilowatt-hours to joules."""
+    return energy_kwh * JOULES_PER_KWH
+
+
+def kg_from_grams(mass_g: float) -> float:
+    """Grams to kilograms."""
+    return mass_g / GRAMS_PER_KG
+
+
+def kwh_from_watts(power_w: float, duration_s: float) -> float:
+    """Energy in kWh of a constant power over a duration."""
+    return kwh_from_joules(power_w * duration_s)
+
+
+def emissions_kg(energy_kwh: float, intensity_kg_per_kwh: float, pue: float = 1.0) -> float:
+    """Emissions in kg CO2e = energy × PUE × grid intensity (design: the toll of a run)."""
+    return energy_kwh * pue * intensity_kg_per_kwh
+
+
+def human_energy(energy_kwh: float | None) -> str:
+    """Energy with the unit in which its number is easiest to read: kWh, Wh, mWh or µWh."""
+    return _scaled(energy_kwh, (("kWh", 1.0), ("Wh", 1e-3), ("mWh", 1e-6), ("µWh", 1e-9)))
+
+
+def human_mass(mass_kg: float | None) -> str:
+    """CO2e mass with the unit in which its number is easiest to read: kg, g, mg or µg."""
+    return _scaled(mass_kg, (("kg", 1.0), ("g", 1e-3), ("mg", 1e-6), ("µg", 1e-9)))
+
+
+def human_duration(duration_s: float | None) -> str:
+    """A duration in h, min, s or ms."""
+    return _scaled(duration_s, (("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3)))
+
+
+def human_number(value: float | None) -> str:
+    """A plain number with three significant digits, never in scientific notation between 1e-4 and 1e6."""
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    if abs(value) >= 1000 and abs(value) < 1e6:
+        return f"{value:,.0f}"
+    if 1e-4 <= abs(value) < 1e6:
+        digits = f"{value:#.3g}"
+        return digits.rstrip(".")
+    return f"{value:.2e}"
+
+
+def _scaled(value: float | None, scale: tuple[tuple[str, float], ...]) -> str:
+    if value is None:
+        return "–"
+    if value == 0:
+        # the base unit of each scale: kWh, kg and s
+        return f"0 {next(unit for unit, factor in scale if factor == 1.0)}"
+    for unit, factor in scale:
+        if abs(value) >= factor:
+            return f"{human_number(value / factor)} {unit}"
+    unit, factor = scale[-1]
+    return f"{human_number(value / factor)} {unit}"

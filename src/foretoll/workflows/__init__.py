@@ -1,0 +1,10 @@
+"""What a user asks for, from inputs to a record: train, estimate, retrain."""
+
+from __future__ import annotations
+
+from foretoll.workflows.context import Accounting, Watcher, check_out
+from foretoll.workflows.estimate import estimate
+from foretoll.workflows.retrain import retrain
+from foretoll.workflows.train import train
+
+__all__ = ["Accounting", "Watcher", "check_out", "estimate", "retrain", "train"]

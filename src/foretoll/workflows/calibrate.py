@@ -1,0 +1,129 @@
+"""Self-calibration: short graded retrainings of the user's own model, to rest a forecast on.
+
+Distribution shift: the source's data under synthetic shifts of graded strength. Task shift: the target's own
+data, in graded small parts. Every calibration run is a real run, measured and written to the ledger.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from foretoll.data import SHIFTS, Split, TaskData, stratified_sample
+from foretoll.errors import UsageError
+from foretoll.ledger import Ledger
+from foretoll.records import Outcome, Run, Shift, TrainingSettings
+from foretoll.workflows.context import Accounting, Job, Watcher
+from foretoll.workflows.retrain import retrain_job
+
+TAG = "calibration"
+FEWEST_SAMPLES = 400
+# Kinds that differ in what they do to the model: noise hides detail, contrast rescales, blur removes edges.
+KINDS = ("gaussian_noise", "contrast", "gaussian_blur", "salt_and_pepper", "brightness", "pixelate")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What calibration may spend: a number of runs, or seconds, or both."""
+
+    runs: int = 1000
+    duration_s: float = float("inf")
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Read `6`, `6runs`, `90s`, `5min` or `1h`; UsageError otherwise."""
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(runs?|s|sec|min|h)?\s*", text)
+        amount, unit = (float(found[1]), found[2] or "runs") if found else (0.0, "")
+        whole = amount == int(amount)
+        if amount <= 0 or (unit.startswith("run") and not whole):
+            raise UsageError(
+                f"--calibrate {text!r} is no budget: say a number of runs (6runs) or a time (5min)"
+            )
+        if unit.startswith("run"):
+            return cls(runs=int(amount))
+        return cls(duration_s=amount * {"s": 1, "sec": 1, "min": 60, "h": 3600}[unit])
+
+
+def calibrate(
+    job: Job,
+    settings: TrainingSettings,
+    budget: Budget,
+    *,
+    accounting: Accounting,
+    ledger: Ledger,
+    samples: int = 2000,
+    watcher: Watcher | None = None,
+) -> list[Run]:
+    """Carry out graded retrainings until the budget is spent; return their runs.
+
+    Every fourth run trains from scratch, so that reuse can be compared with it. A run under way when the time
+    is up is finished.
+    """
+    began, runs = time.monotonic(), []
+    watcher = watcher or Watcher()
+    plan = _graded_tasks(job, samples) if job.task_shift else _graded_shifts(job, samples)
+    for number, case in enumerate(plan):
+        if number >= budget.runs or time.monotonic() - began >= budget.duration_s:
+            break
+        option = "scratch" if number % 4 == 3 else "finetune"
+        watcher.note(f"calibration run {number + 1}: {option} under {_shift_text(case)}")
+        done = retrain_job(
+            case,
+            option,
+            settings.model_copy(update={"seed": settings.seed + number}),
+            accounting=accounting,
+            ledger=ledger,
+            tags=(TAG,),
+        )
+        runs.append(done.run)
+        if done.run.outcome is Outcome.INTERRUPTED:  # Ctrl-C means all of it, not this run
+            raise KeyboardInterrupt
+    return runs
+
+
+def _graded_shifts(job: Job, samples: int) -> Iterator[Job]:
+    """The source's own data under synthetic shifts, from middling to mild and strong, kinds in turn."""
+    kinds = [k for k in KINDS if k in SHIFTS and job.source.kind in SHIFTS[k].kinds]
+    if not kinds:
+        raise UsageError(
+            f"--calibrate has no graded shifts for {job.source.kind} data: forecast from the ledger instead"
+        )
+    small = part_of(job.source, samples)
+    for level in (1, 3, 0, 2):
+        for kind in kinds:
+            grade = SHIFTS[kind].levels_for(job.source.kind)[level]
+            yield replace(job, target=small.shifted(Shift(kind=kind, level=grade), seed=level), clean=small)
+
+
+def _graded_tasks(job: Job, samples: int) -> Iterator[Job]:
+    """Parts of the target of growing size; a small part cannot always reach the target, and says so."""
+    total = len(job.target.train)
+    for share in (0.25, 0.5, 0.125, 0.35) * 6:
+        count = min(max(int(total * share), FEWEST_SAMPLES), total, samples)
+        yield replace(job, target=part_of(job.target, count), clean=None)
+
+
+def _shift_text(job: Job) -> str:
+    shifts = job.target.card.shift
+    return (
+        ", ".join(f"{s.kind} {s.level:g}" for s in shifts) or f"{len(job.target.train)} samples of the target"
+    )
+
+
+def part_of(data: TaskData, samples: int, *, held_out: int = 200) -> TaskData:
+    """A stratified part of a data set with `samples` for training; validation and test in proportion.
+
+    Validation and test keep at least `held_out` samples each where they have as many.
+    """
+    share = min(samples / max(len(data.train), 1), 1.0)
+
+    def cut(split: Split, least: int) -> Split:
+        return stratified_sample(split, max(int(len(split) * share), min(len(split), least)), seed=0)
+
+    train, validation, test = cut(data.train, 1), cut(data.validation, held_out), cut(data.test, held_out)
+    card = data.card.model_copy(
+        update={"train": len(train), "validation": len(validation), "test": len(test)}
+    )
+    return replace(data, card=card, train=train, validation=validation, test=test)

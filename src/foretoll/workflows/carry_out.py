@@ -1,0 +1,208 @@
+"""Carry out one option, measured, and write the run to the ledger."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from foretoll.data import TaskData
+from foretoll.errors import DataError, ForetollError, ModelError
+from foretoll.ledger import Ledger
+from foretoll.measure import describe_hardware
+from foretoll.models import Model, save_checkpoint
+from foretoll.options import LoopResult, Option, train_to_target
+from foretoll.quality import Evaluation, evaluate
+from foretoll.records import Outcome, Quality, Run, Toll, TrainingSettings
+from foretoll.units import emissions_kg
+from foretoll.workflows.context import Accounting, Watcher, check_out, new_run_id, seeded
+
+
+@dataclass(frozen=True)
+class CarriedOut:
+    """The record of a run and the model it made; None where the run failed or was interrupted early."""
+
+    run: Run
+    model: Model | None
+
+
+def carry_out(
+    option: Option,
+    model: Model,
+    target: TaskData,
+    settings: TrainingSettings,
+    *,
+    source: TaskData | None,
+    task_shift: bool,
+    device: torch.device,
+    accounting: Accounting,
+    ledger: Ledger | None,
+    signals: Mapping[str, float | None] | None = None,
+    out: Path | None = None,
+    tags: tuple[str, ...] = (),
+    watcher: Watcher | None = None,
+    lineage: tuple[str, ...] = (),
+) -> CarriedOut:
+    """Prepare, train to the quality target, measure, save and record.
+
+    The ledger has the run from before the first step: a killed process leaves an interrupted run, not none.
+    """
+    watcher = watcher or Watcher()
+    require_labels(target, option.name)
+    check_out(out)
+    grid = accounting.grid
+    run_id, parent = new_run_id(), model.card.run_id
+    begun = Run(
+        id=run_id,
+        option=option.name,
+        outcome=Outcome.RUNNING,
+        started_at=datetime.now(UTC),
+        model=model.card.model_copy(update={"run_id": run_id, "parent_run_id": parent}),
+        source=source.card if source else None,
+        target=target.card,
+        task_shift=task_shift,
+        settings=settings,
+        grid=grid,
+        hardware=describe_hardware(device),
+        signals=dict(signals or {}),
+        lineage=lineage,
+        tags=tags,
+    )
+    if ledger is not None:
+        ledger.begin(begun)
+    run, updated, problem = begun, None, ""
+    try:
+        with seeded(settings.seed, device):
+            before = None
+            if source is not None and not task_shift:
+                before = _test(model, target, settings, device)
+            prepared = option.prepare(model, target, task_shift=task_shift, seed=settings.seed).to(device)
+            trainable = option.trainable(prepared)
+            with accounting.meter(device) as meter:
+                result = train_to_target(
+                    prepared,
+                    target.train,
+                    target.validation,
+                    settings,
+                    trainable=trainable,
+                    meter=meter,
+                    device=device,
+                    progress=lambda point: watcher.evaluated(point, settings),
+                )
+        run = _with_result(begun, result, sum(p.numel() for p in trainable.values()))
+        if result.outcome in (Outcome.REACHED, Outcome.CENSORED):
+            after = _test(prepared, target, settings, device)
+            run = run.model_copy(update={"quality": _quality(settings.metric, before, after)})
+            updated = _named(prepared, run, target, task_shift)
+            if out is not None:
+                folder, problem = _saved(updated, out)
+                run = run.model_copy(update={"checkpoint": folder, "reason": problem})
+    except KeyboardInterrupt:
+        run = run.model_copy(update={"outcome": Outcome.INTERRUPTED, "reason": "stopped by the user"})
+    except ForetollError as error:
+        run = run.model_copy(update={"outcome": Outcome.FAILED, "reason": str(error)})
+        raise
+    except Exception as error:
+        run = run.model_copy(
+            update={"outcome": Outcome.FAILED, "reason": f"{type(error).__name__}: {error}"[:500]}
+        )
+        raise
+    finally:
+        run = run.model_copy(update={"finished_at": datetime.now(UTC)})
+        if ledger is not None and run.outcome is not Outcome.RUNNING:
+            ledger.finish(run)
+    if problem:
+        raise ModelError(problem)
+    return CarriedOut(run, updated)
+
+
+def require_labels(target: TaskData, option: str) -> None:
+    """Refuse to carry out an option on unlabelled data (DataError)."""
+    if target.train.labels is None:
+        raise DataError(
+            f"{target.card.uri} has no labels: {option} needs them; only foretoll estimate works without"
+        )
+
+
+def _saved(model: Model, out: Path) -> tuple[str | None, str]:
+    """Save the updated model; where `out` fails after all (a full disk), in the folder for temporary files.
+
+    A model that was paid for is not thrown away. Returns the folder, and a sentence where it is not `out`.
+    """
+    try:
+        return str(save_checkpoint(model, out).resolve()), ""
+    except ModelError as error:
+        rescue = Path(tempfile.gettempdir()) / f"foretoll-model-{model.card.run_id}"
+        try:
+            return str(save_checkpoint(model, rescue)), f"{error}; it is saved in {rescue}"
+        except ModelError:
+            return None, f"{error}; the run itself is in the ledger"
+
+
+def _test(model: Model, target: TaskData, settings: TrainingSettings, device: torch.device) -> Evaluation:
+    return evaluate(model, target.test, metric=settings.metric, device=device)
+
+
+def _with_result(begun: Run, result: LoopResult, trainable: int) -> Run:
+    reading, grid = result.reading, begun.grid
+    energy_kwh = reading.energy_kwh if reading else None
+    emitted = None
+    if energy_kwh is not None and grid is not None:
+        emitted = emissions_kg(energy_kwh, grid.intensity_kg_per_kwh, grid.pue)
+    ended = result.outcome in (Outcome.REACHED, Outcome.CENSORED)
+    return begun.model_copy(
+        update={
+            "outcome": result.outcome,
+            "reason": result.reason,
+            "toll": Toll(
+                epochs=result.epochs,
+                gradient_norm=result.gradient_norm.mean if result.gradient_norm else None,
+                parameter_change=result.parameter_change if ended else None,
+                energy_kwh=energy_kwh,
+                emissions_kg=emitted,
+                duration_s=reading.duration_s if reading else None,
+            ),
+            "steps": result.steps,
+            "steps_per_epoch": result.steps_per_epoch,
+            "evaluations": result.evaluations,
+            "trainable_parameters": trainable,
+            "gradient_norm": result.gradient_norm,
+            "parameter_change_by_tensor": result.parameter_change_by_tensor if ended else {},
+            "training": result.training,
+            "evaluation": result.evaluation,
+            "curve": tuple(result.curve),
+            "energy": reading.basis if reading else None,
+        }
+    )
+
+
+def _quality(metric: str, before: Evaluation | None, after: Evaluation) -> Quality:
+    def finite(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    return Quality(
+        metric=metric,
+        before=before.quality if before else None,
+        after=after.quality,
+        loss_before=finite(before.loss) if before else None,
+        loss_after=finite(after.loss),
+    )
+
+
+def _named(model: Model, run: Run, target: TaskData, task_shift: bool) -> Model:
+    """Give the updated model its own card: which run made it, from what, on what."""
+    card = model.card.model_copy(
+        update={
+            "run_id": run.id,
+            "parent_run_id": run.model.parent_run_id,
+            "trained_on": target.card.uri,
+            "classes": target.classes if task_shift or run.source is None else model.card.classes,
+        }
+    )
+    model.card = card
+    return model

@@ -1,0 +1,213 @@
+"""What all workflows share: the case at hand, how costs are accounted for, and who is told of progress."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from foretoll.data import TaskData, open_data
+from foretoll.errors import ForetollError, UsageError, unknown_name
+from foretoll.measure import EnergyMeter, grid_intensity, open_meter
+from foretoll.models import Model, check_fits, load_model
+from foretoll.records import EvalPoint, GridIntensity, TrainingSettings
+from foretoll.workflows.classes import settle_classes
+
+Data = Any  # what foretoll.data.open_data takes: a URI, TaskData, a torch Dataset or DataLoader, arrays
+ModelLike = Any  # what foretoll.models.load_model takes: a spec, a checkpoint folder, an nn.Module, a Model
+
+
+DEVICES = ("cpu", "cuda", "xpu")
+
+
+class Watcher:
+    """Is told how the work goes on; this one keeps quiet. The CLI shows a progress line instead."""
+
+    def stage(self, text: str) -> None:
+        """A new stage begins."""
+
+    def note(self, text: str) -> None:
+        """Something within the stage under way."""
+
+    def evaluated(self, point: EvalPoint, settings: TrainingSettings) -> None:
+        """A training run was evaluated on its validation split."""
+
+
+@dataclass(frozen=True)
+class Accounting:
+    """How energy and emissions are accounted for.
+
+    energy: a meter's name, see `foretoll.measure.open_meter`
+    region, pue, intensity_g_per_kwh: see `foretoll.measure.grid_intensity`; None: the environment decides
+    """
+
+    energy: str = "auto"
+    region: str | None = None
+    pue: float | None = None
+    intensity_g_per_kwh: float | None = None
+
+    def meter(self, device: torch.device | str) -> EnergyMeter:
+        """A fresh meter for one measurement."""
+        return open_meter(self.energy, device=device)
+
+    def check(self, device: torch.device | str) -> None:
+        """Raise before any work what would else be raised after it: no such region, no such counter."""
+        self.meter(device).__exit__(None, None, None)  # gives back what a counter took
+        _ = self.grid
+
+    @cached_property
+    def grid(self) -> GridIntensity:
+        """The grid intensity that turns kWh into kg CO2e."""
+        return grid_intensity(self.region, pue=self.pue, intensity_g_per_kwh=self.intensity_g_per_kwh)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model, what it was trained on and what it must now serve."""
+
+    model: Model
+    source: TaskData
+    target: TaskData
+    task_shift: bool
+    device: torch.device
+    clean: TaskData | None = None  # the target before its synthetic shift, sample by sample
+
+    @property
+    def shift(self) -> Literal["none", "distribution", "task"]:
+        """The kind of shift between source and target."""
+        if self.task_shift:
+            return "task"
+        return "none" if self.same_data else "distribution"
+
+    @property
+    def same_data(self) -> bool:
+        """Whether the target is the source itself: one URI, or one object where Python handed the data over."""
+        source, target = self.source, self.target
+        if source.card.uri.startswith("python:"):
+            return source.train is target.train
+        return (source.card.uri, source.card.shift) == (target.card.uri, target.card.shift)
+
+
+def open_job(
+    model: ModelLike,
+    source: Data,
+    target: Data,
+    *,
+    task: bool | None = None,
+    weights: str | Path | None = None,
+    embedding_layer: str | None = None,
+    head: str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+) -> Job:
+    """Open data and model and check that they fit each other.
+
+    `task` says whether the target is a new task (other classes); None: decided by the class names.
+
+    Raises UsageError, DataError or ModelError where something is unknown, unusable or does not fit.
+    """
+    place = choose_device(device)
+    source_data = open_data(source, seed=seed)
+    target_data = open_data(target, seed=seed)
+    loaded = load_model(
+        model, data=source_data, weights=weights, embedding_layer=embedding_layer, head=head, seed=seed
+    ).to(place)
+    check_fits(loaded, source_data)
+    check_fits(loaded, target_data)
+    source_data, target_data, clean, task_shift = settle_classes(
+        loaded, source_data, target_data, _unshifted(target, seed), task
+    )
+    return Job(loaded, source_data, target_data, task_shift, place, clean=clean)
+
+
+def _unshifted(target: Data, seed: int) -> TaskData | None:
+    """The target before the synthetic shift that its URI names; None where it names none."""
+    if not isinstance(target, str) or "shift=" not in target:
+        return None
+    return open_data(unshifted_uri(target), seed=seed)
+
+
+def unshifted_uri(uri: str) -> str:
+    """The same data URI without its shifts."""
+    base, _, query = uri.partition("?")
+    kept = "&".join(part for part in query.split("&") if not part.startswith("shift="))
+    return f"{base}?{kept}" if kept else base
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes CUDA where there is one, else the CPU; anything else is taken at its word.
+
+    Raises UsageError for an unknown name, where that device does not exist on this machine, and for Apple's
+    MPS, which has no float64: the sums behind the indices need it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind = name.partition(":")[0]
+    if kind == "mps":
+        raise UsageError("device 'mps' has no float64, which the indices need: use --device cpu")
+    if kind not in DEVICES:
+        raise UsageError(unknown_name("device", name, ("auto", *DEVICES)))
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(
+            f"device {name!r} cannot be used on this machine: try --device cpu, or auto to have one chosen"
+        ) from error
+    return device
+
+
+def check_until(until: float) -> float:
+    """Return a quality target that lies in (0, 1]; UsageError otherwise."""
+    if not 0 < until <= 1:
+        raise UsageError(
+            f"--until {until:g} is no quality: it lies above 0 and at most at 1 (90 % is --until 0.9)"
+        )
+    return until
+
+
+def check_out(out: str | Path | None) -> None:
+    """Raise before any work that nothing can be written to a folder, rather than after it.
+
+    Folders that are made to try it are taken away again.
+    """
+    if out is None:
+        return
+    folder = Path(out).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise ForetollError(f"{str(out)!r} is a file and no folder: name another with --out")
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"foretoll")
+    except OSError as error:
+        raise ForetollError(
+            f"nothing can be written to the folder {str(out)!r} ({error.strerror}): name another with --out"
+        ) from error
+    finally:
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
+
+
+def new_run_id() -> str:
+    """A run id that sorts by time and does not clash between processes."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch for a block and give the global random state back afterwards."""
+    devices: Sequence[torch.device] = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield

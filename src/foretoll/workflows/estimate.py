@@ -1,0 +1,287 @@
+"""`foretoll estimate`: what an update will cost, before any retraining."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from foretoll.engine import InProcess, open_engine
+from foretoll.forecast import Case, Forecaster, Foretold, compose_costs
+from foretoll.forecast.reference import reference_held_out, reference_runs
+from foretoll.indices.collect import Collector, collect
+from foretoll.indices.survey import DEFAULT_SAMPLES, Survey
+from foretoll.ledger import Ledger
+from foretoll.measure import SelfCostMeter, describe_hardware, probe_steps
+from foretoll.models import Model
+from foretoll.options import get_option
+from foretoll.options.loop import make_optimizer, steps_per_epoch, training_step
+from foretoll.quality import check_metric, evaluate
+from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, StepProbe, TrainingSettings
+from foretoll.workflows.calibrate import Budget, calibrate
+from foretoll.workflows.context import (
+    Accounting,
+    Data,
+    Job,
+    ModelLike,
+    Watcher,
+    check_until,
+    choose_device,
+    new_run_id,
+    open_job,
+    seeded,
+    unshifted_uri,
+)
+from foretoll.workflows.pilot import endless_batches, pilot_signals
+from foretoll.workflows.retrain import take_signals, with_target
+from foretoll.workflows.sharded import sharded_collector
+
+PROBE_S = 3.0
+COMPARED = ("finetune", "scratch")
+
+
+def estimate(
+    model: ModelLike,
+    source: Data,
+    target: Data,
+    *,
+    option: str = "finetune",
+    until: float | None = None,
+    task: bool | None = None,
+    settings: TrainingSettings | None = None,
+    calibrate_for: str | Budget | None = None,
+    samples: int = DEFAULT_SAMPLES,
+    weights: str | Path | None = None,
+    embedding_layer: str | None = None,
+    head: str | None = None,
+    device: str = "auto",
+    accounting: Accounting | None = None,
+    ledger: Ledger | None = None,
+    watcher: Watcher | None = None,
+    engine: str = "local",
+) -> Estimate:
+    """Foretell the toll of updating `model` from `source` to `target` by `option`; nothing is retrained.
+
+    With `calibrate_for` (such as "6runs" or "5min") that budget is spent first on short graded retrainings of
+    this model, which are written to the ledger. `engine` says where the data are looked at: "local" (this
+    process), "processes:4", "ray" and so on, see `foretoll.engine.open_engine`. Returns the estimate with its
+    intervals, what it rests on and what it cost; raises UsageError, DataError or ModelError where the inputs
+    cannot be used.
+    """
+    settings = settings or TrainingSettings()
+    accounting = accounting or Accounting()
+    get_option(option)
+    check_metric(settings.metric)
+    if until is not None:
+        check_until(until)
+    accounting.check(choose_device(device))
+    budget = Budget.parse(calibrate_for) if isinstance(calibrate_for, str) else calibrate_for
+    watcher = watcher or Watcher()
+    with open_engine(engine) as runner:
+        watcher.stage("open data and model")
+        job = open_job(
+            model,
+            source,
+            target,
+            task=task,
+            weights=weights,
+            embedding_layer=embedding_layer,
+            head=head,
+            device=device,
+            seed=settings.seed,
+        )
+        collector: Collector = collect
+        if not isinstance(runner, InProcess):
+            collector = sharded_collector(
+                runner,
+                job.model,
+                model=model,
+                source=source,
+                target=target,
+                clean=unshifted_uri(target) if isinstance(target, str) else None,
+                seed=settings.seed,
+                weights=weights,
+                embedding_layer=embedding_layer,
+                head=head,
+            )
+        return estimate_job(
+            job,
+            option,
+            with_target(job, settings, until),
+            budget=budget,
+            samples=samples,
+            accounting=accounting,
+            ledger=Ledger.open() if ledger is None else ledger,
+            watcher=watcher,
+            collector=collector,
+        )
+
+
+def estimate_job(
+    job: Job,
+    option: str,
+    settings: TrainingSettings,
+    *,
+    budget: Budget | None,
+    accounting: Accounting,
+    ledger: Ledger,
+    samples: int = DEFAULT_SAMPLES,
+    watcher: Watcher | None = None,
+    collector: Collector = collect,
+) -> Estimate:
+    """Estimate an opened job whose quality target is fixed. `collector`: where its data are looked at."""
+    watcher = watcher or Watcher()
+    grid = accounting.grid  # an unknown region is said before any work
+    probe: StepProbe | None = None
+    energy: EnergyBasis | None = None
+    calibration_runs = 0
+    names = dict.fromkeys((option, *COMPARED))
+    pilots: dict[str, dict[str, float | None]] = {name: {} for name in names}
+    with SelfCostMeter(accounting.energy, device=job.device) as own:
+        watcher.stage("look at source and target through the model (indices, signals)")
+        seen = take_signals(job, settings, samples=samples, collector=collector)
+        if job.target.train.labels is not None:
+            watcher.stage("probe a few training steps (seconds and joules per step, first progress)")
+            probe, energy = _probe(job, option, settings, accounting)
+            pilots = {name: pilot_signals(job, name, settings) for name in names}
+        if budget is not None:
+            own.switch("calibration")
+            watcher.stage("calibrate on short graded retrainings of this model")
+            calibration_runs = len(
+                calibrate(job, settings, budget, accounting=accounting, ledger=ledger, watcher=watcher)
+            )
+    watcher.stage("forecast")
+    forecaster = Forecaster([*reference_runs(), *ledger.runs()], held_out=reference_held_out())
+    foretold = {
+        name: forecaster.foretell(_case(job, name, settings, seen.signals | pilots[name])) for name in names
+    }
+    forecasts = {
+        name: _compose(job, settings, told, probe, energy, accounting) for name, told in foretold.items()
+    }
+    chosen = foretold[option]
+    return Estimate(
+        id=new_run_id(),
+        created_at=datetime.now(UTC),
+        model=job.model.card,
+        source=job.source.card,
+        target=job.target.card,
+        shift=job.shift,
+        option=option,
+        until=settings.until,
+        settings=settings,
+        indices=seen.indices,
+        signals=seen.signals | pilots[option],
+        forecast=forecasts.pop(option),
+        reach_probability=chosen.reach_probability,
+        alternatives=forecasts,
+        alternatives_reach={name: foretold[name].reach_probability for name in forecasts},
+        coverage=chosen.coverage,
+        basis=Basis(
+            runs=chosen.runs,
+            own_runs=chosen.own_runs,
+            calibration_runs=calibration_runs,
+            nearest=chosen.nearest,
+            method="censored regression on the ledger's runs; energy and time from the step probe",
+            energy=energy,
+            grid=grid,
+            hardware=describe_hardware(job.device),
+            probe=probe,
+        ),
+        self_cost=own.record(),
+        projection=seen.projection,
+        warnings=_warnings(job, seen, chosen, accounting),
+    )
+
+
+def _case(job: Job, option: str, settings: TrainingSettings, signals: dict[str, float | None]) -> Case:
+    card = job.model.card
+    return Case(
+        option=option,
+        family=card.family,
+        arch=card.arch,
+        has_batch_norm=card.has_batch_norm,
+        parameters=card.parameters,
+        num_classes=max(job.target.num_classes, 2),
+        train_samples=len(job.target.train),
+        steps_per_epoch=steps_per_epoch(len(job.target.train), settings.batch_size),
+        batch_size=settings.batch_size,
+        lr=settings.lr,
+        optimizer=settings.optimizer,
+        until=settings.until or 1.0,
+        max_epochs=settings.max_epochs,
+        task_shift=job.task_shift,
+        signals=signals,
+        source_name=job.source.name,
+        target_name=job.target.name,
+        shift_kind="+".join(shift.kind for shift in job.target.card.shift),
+        model_id=card.run_id or "",
+    )
+
+
+def _compose(
+    job: Job,
+    settings: TrainingSettings,
+    told: Foretold,
+    probe: StepProbe | None,
+    energy: EnergyBasis | None,
+    accounting: Accounting,
+) -> Forecast:
+    if told.forecast.epochs is None:
+        return told.forecast
+    return compose_costs(
+        told.forecast.epochs,
+        steps_per_epoch=steps_per_epoch(len(job.target.train), settings.batch_size),
+        evals_per_epoch=settings.evals_per_epoch,
+        probe=probe,
+        energy=energy,
+        grid=accounting.grid,
+        learned=told.forecast,
+    )
+
+
+def _probe(
+    job: Job, option: str, settings: TrainingSettings, accounting: Accounting
+) -> tuple[StepProbe, EnergyBasis]:
+    """A few real training steps of a copy that is thrown away, and one evaluation."""
+    with seeded(settings.seed, job.device):
+        prepared: Model = (
+            get_option(option)
+            .prepare(job.model, job.target, task_shift=job.task_shift, seed=settings.seed)
+            .to(job.device)
+        )
+        optimizer = make_optimizer(get_option(option).trainable(prepared).values(), settings)
+        batches = endless_batches(job.target.train, settings.batch_size, settings.seed)
+
+        def step() -> None:
+            prepared.train()
+            inputs, labels = next(batches)
+            moved = inputs.to(job.device) if isinstance(inputs, Tensor) else inputs
+            training_step(prepared, optimizer, moved, labels.to(job.device))
+
+        part = job.target.validation.take(torch.arange(min(len(job.target.validation), 1024)))
+
+        def evaluated() -> int:
+            return evaluate(prepared, part, metric=settings.metric, device=job.device).samples
+
+        return probe_steps(
+            step,
+            evaluated,
+            device=job.device,
+            meter_factory=lambda: accounting.meter(job.device),
+            evaluation_samples=len(job.target.validation),
+            budget_s=PROBE_S,
+        )
+
+
+def _warnings(job: Job, seen: Survey, told: Foretold, accounting: Accounting) -> tuple[str, ...]:
+    warnings = [*seen.warnings, *told.warnings]
+    if accounting.grid.is_default:
+        warnings.append(
+            f"no region was named: emissions use {accounting.grid.region}'s intensity; "
+            "say --region DE (or FORETOLL_REGION) for yours"
+        )
+    if job.same_data:
+        warnings.append("source and target are the same data: there is no shift to pay for")
+    return tuple(warnings)

@@ -1,0 +1,109 @@
+"""`foretoll train`: train a model from nothing, measured like any other run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from foretoll.data import TaskData, open_data
+from foretoll.errors import DataError
+from foretoll.ledger import Ledger
+from foretoll.models import build_model
+from foretoll.options import Option
+from foretoll.quality import check_metric
+from foretoll.records import Run, TrainingSettings
+from foretoll.workflows.carry_out import CarriedOut, carry_out
+from foretoll.workflows.context import Accounting, Data, Watcher, check_out, check_until, choose_device
+
+
+class FromNothing(Option):
+    """The model as it was built is what is trained."""
+
+    name = "scratch"
+    summary = "train a freshly built model"
+    reuses_weights = False
+
+    def _prepare(self, model: Any, target: TaskData, *, task_shift: bool, seed: int) -> Any:
+        return model
+
+
+def train(
+    arch: str,
+    data: Data,
+    *,
+    out: str | Path | None = None,
+    until: float | None = None,
+    settings: TrainingSettings | None = None,
+    options: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    accounting: Accounting | None = None,
+    ledger: Ledger | None = None,
+    tags: tuple[str, ...] = (),
+    watcher: Watcher | None = None,
+) -> Run:
+    """Train `arch` on `data` from a fresh initialisation; save the checkpoint folder to `out`.
+
+    `until` (or `settings.until`) stops at that validation quality; without it the whole budget is trained.
+    Returns the run; raises UsageError, DataError or ModelError where the inputs cannot be used.
+    """
+    return train_model(
+        arch,
+        data,
+        out=out,
+        until=until,
+        settings=settings,
+        options=options,
+        device=device,
+        accounting=accounting,
+        ledger=ledger,
+        tags=tags,
+        watcher=watcher,
+    ).run
+
+
+def train_model(
+    arch: str,
+    data: Data,
+    *,
+    out: str | Path | None = None,
+    until: float | None = None,
+    settings: TrainingSettings | None = None,
+    options: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    accounting: Accounting | None = None,
+    ledger: Ledger | None = None,
+    tags: tuple[str, ...] = (),
+    watcher: Watcher | None = None,
+) -> CarriedOut:
+    """As `train`, and gives the trained model too."""
+    settings = settings or TrainingSettings()
+    if until is not None:
+        settings = settings.model_copy(update={"until": check_until(until)})
+    accounting = accounting or Accounting()
+    check_metric(settings.metric)
+    check_out(out)
+    watcher = watcher or Watcher()
+    place = choose_device(device)
+    accounting.check(place)
+    task = open_data(data, seed=settings.seed)
+    if task.train.labels is None:
+        raise DataError(
+            f"{task.name} has no labels, which training needs: give them, or a file that holds them"
+        )
+    model = build_model(arch, data=task, seed=settings.seed, options=options or {}).to(place)
+    watcher.stage(f"train {model.card.arch} on {task.name}")
+    return carry_out(
+        FromNothing(),
+        model,
+        task,
+        settings,
+        source=None,
+        task_shift=False,
+        device=place,
+        accounting=accounting,
+        ledger=Ledger.open() if ledger is None else ledger,
+        out=Path(out) if out else None,
+        tags=tags,
+        watcher=watcher,
+    )

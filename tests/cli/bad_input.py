@@ -1,0 +1,466 @@
+"""Every case of bad input with its exact message: the table of docs/bad_input.md, and what the test drives.
+
+python tests/cli/bad_input.py      writes the page anew
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "bad_input.md"
+UPDATE = "--model m --source npz:old.npz --target npz:new.npz"
+TRAIN = "--arch foretoll:mlp --data npz:old.npz"
+QUIETLY = "--energy none --region DE --quiet"
+SHIFT_NAMES = (
+    "brightness, contrast, defocus_blur, frost, gaussian_blur, gaussian_noise, gaussian_noise_released, "
+    "impulse_noise, inversion, jpeg, motion_blur, occlusion, pixelate, rotation, salt_and_pepper, shot_noise, "
+    "translation"
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One mistake. `FOLDER` stands for the current folder in the message, `RUN` for the id of a run.
+
+    `under` is what the machine does at that time: nothing special, "read-only" (the folder `locked`), "full disk"
+    (no room for a report), or "small disk" (room for the ledger, none for the model).
+    """
+
+    what: str
+    command: str
+    message: str
+    code: int = 1
+    under: str = ""
+
+    @property
+    def words(self) -> str:
+        """The whole command line behind the `…`."""
+        rest = TRAIN if self.command.startswith("train") else UPDATE
+        return self.command.replace("…", f"{rest} {QUIETLY}")
+
+
+def usage(what: str, command: str, message: str) -> Case:
+    return Case(what, command, message, code=2)
+
+
+DATA = (
+    Case("a missing file", "estimate … --target npz:gone.npz", "gone.npz is no file: give the path of an .npz file"),
+    Case("a truncated file", "estimate … --target npz:cut.npz",
+         "cut.npz cannot be read as .npz: it is truncated or of another format; make or copy it again"),
+    Case("a file of another format", "retrain … --target npz:text.npz",
+         "text.npz cannot be read as .npz: it is truncated or of another format; make or copy it again"),
+    Case("a single array", "train … --data npz:array.npy",
+         "array.npy is a single array, not an .npz file: save it with np.savez(x=…, y=…)"),
+    Case("pickled objects in it", "train … --data npz:objects.npz",
+         "objects.npz: x holds pickled Python objects, which are never unpickled: save plain arrays"),
+    Case("wrong keys", "train … --data npz:keys.npz",
+         "keys.npz has images, labels: it needs x_train, y_train, x_test, y_test, or x, y"),
+    Case("labels for one part only", "estimate … --target npz:half.npz",
+         "half.npz has y_train but no y_test: label all splits or none"),
+    Case("another number of labels than of samples", "estimate … --target npz:short.npz",
+         "short.npz: x has 300 samples and y 299 labels: they must be equally many"),
+    Case("NaN or infinite values", "retrain … --target npz:nan.npz",
+         "nan.npz: x has 6 NaN or infinite values, the first in row 21: remove or fill them before"),
+    Case("NaN labels", "train … --data npz:nanlabel.npz",
+         "nanlabel.npz: y has 1 NaN labels: labels are class numbers; store them as integers from 0"),
+    Case("labels of another type", "train … --data npz:floats.npz",
+         "floats.npz: y has labels of type float64: labels are class numbers; store them as integers from 0"),
+    Case("a negative label", "train … --data npz:negative.npz",
+         "negative.npz: y has the negative label -1 in row 21: labels run from 0"),
+    Case("a label out of range", "train … --data npz:range.npz",
+         "range.npz: y has the label 3 in row 21, out of range: labels run from 0 to 2"),
+    Case("one-hot labels", "train … --data npz:onehot.npz",
+         "onehot.npz: y has shape (300, 3): labels are one class number a sample, not one-hot"),
+    Case("texts for numbers", "estimate … --target npz:texts.npz",
+         "texts.npz: x has values of type <U1: samples are numbers"),
+    Case("no samples", "estimate … --target npz:none.npz",
+         "none.npz: x has shape (0, 6): vectors need (samples, features), at least one of each"),
+    Case("a single class", "train … --data npz:single.npz",
+         "data 'npz:single.npz': the train split has the single class '0': it needs two or more (a larger limit, or "
+         "a wider where, rows or classes)"),
+    Case("too few samples for three splits", "estimate … --target npz:new.npz?limit=4",
+         "data 'npz:new.npz?limit=4': the validation split has the single class '0': it needs two or more (a larger "
+         "limit, or a wider where, rows or classes)"),
+    Case("images with four channels", "train … --data npz:channels.npz",
+         "channels.npz: x has shape (300, 8, 8, 4): images need (n, H, W), (n, H, W, C) or (n, C, H, W) with "
+         "C = 1 or 3"),
+    Case("a missing Parquet file", "train … --data parquet:gone.parquet",
+         "gone.parquet is no file: give the path of a .parquet file"),
+    Case("a truncated Parquet file", "train … --data parquet:cut.parquet",
+         "cut.parquet cannot be read as Parquet: it is truncated or of another format; make or copy it again"),
+    Case("a missing folder", "train … --data folder:gone",
+         "gone is no folder: give a folder with one sub-folder of images for each class"),
+    Case("a folder without images", "train … --data folder:empty",
+         "empty has no images in sub-folders: it needs PATH/CLASS/IMAGE or PATH/train/CLASS/IMAGE"),
+    Case("an image that is none", "train … --data folder:photos",
+         "photos/ant/03.png is no readable image: remove or replace it"),
+    Case("a data set of torchvision that is not there", "train … --data torchvision:MNIST?root=empty",
+         "torchvision:MNIST is not in empty: Dataset not found; give its folder as root, or add download=1"),
+    Case("no labels to retrain on", "retrain … --target npz:bare.npz",
+         "npz:bare.npz has no labels: finetune needs them; only foretoll estimate works without"),
+    Case("no labels to train on", "train … --data npz:bare.npz",
+         "bare has no labels, which training needs: give them, or a file that holds them"),
+    Case("a source without labels", "estimate … --source npz:bare.npz",
+         "the source npz:bare.npz has no labels: give the labelled data that the model was trained on"),
+)  # fmt: skip
+
+URIS = (
+    usage("a path for a URI", "estimate … --target new.npz",
+          "'new.npz' is a path and not a data URI: write npz:new.npz"),
+    usage("an unknown scheme", "estimate … --target npy:new.npz",
+          "data URI 'npy:new.npz': unknown scheme 'npy': did you mean 'npz'? (valid: digits, folder, hf, npz, parquet, "
+          "torchvision)"),
+    usage("an unknown key", "estimate … --target npz:new.npz?limt=100",
+          "data URI 'npz:new.npz?limt=100': unknown key 'limt': did you mean 'limit' or 'split'? (valid: classes, "
+          "kind, label, limit, part, rows, seed, shift, split, where)"),
+    usage("an unknown shift", "estimate … --target npz:new.npz?shift=gausian_noise:0.3",
+          "data URI 'npz:new.npz?shift=gausian_noise:0.3': unknown shift 'gausian_noise': did you mean "
+          "'gaussian_noise' or 'gaussian_noise_released' or 'gaussian_blur'? (valid: " + SHIFT_NAMES + ")"),
+    usage("a shift without its level", "estimate … --target npz:new.npz?shift=contrast",
+          "data URI 'npz:new.npz?shift=contrast': shift=contrast needs a level: write shift=contrast:LEVEL (factor on "
+          "the distance from the mean; usual 0.6, 0.4, 0.25, 0.12)"),
+    usage("a level out of range", "estimate … --target npz:new.npz?shift=contrast:-3",
+          "data URI 'npz:new.npz?shift=contrast:-3': level -3 of shift contrast is outside 0 … 10 (factor on the "
+          "distance from the mean)"),
+    usage("a shift for other data", "estimate … --target npz:new.npz?shift=rotation:10",
+          "shift rotation is for image data and these are vector data: use gaussian_noise, salt_and_pepper, "
+          "impulse_noise, contrast, brightness, occlusion, inversion"),
+    usage("an unknown column", "estimate … --target npz:new.npz?where=month:1",
+          "unknown column of new 'month': valid are label"),
+    usage("an unknown class", "estimate … --target npz:new.npz?classes=0,7",
+          "unknown class of new '7': valid are 0, 1, 2"),
+    usage("an unknown data set of torchvision", "train … --data torchvision:MINST?root=.",
+          "unknown torchvision data set 'MINST': did you mean 'MNIST' or 'QMNIST' or 'KMNIST'? (valid: CIFAR10, "
+          "CIFAR100, CLEVRClassification, CREStereo, Caltech101, Caltech256, CarlaStereo, CelebA, Cityscapes, "
+          "CocoCaptions, …)"),
+    usage("no folder for it", "train … --data torchvision:MNIST",
+          "torchvision:MNIST needs root: write torchvision:MNIST?root=FOLDER"),
+)  # fmt: skip
+
+FIT = (
+    Case("other columns than the model's", "estimate … --target npz:wide.npz",
+         "the model takes vector samples of shape (6,), but npz:wide.npz holds samples of shape (12,); bring them to "
+         "the same columns, channels and length"),
+    Case("other channels than the model's", "estimate … --model hearer --source npz:series.npz --target npz:stereo.npz",
+         "the model takes series samples of shape (1, 20), but npz:stereo.npz holds samples of shape (2, 20); bring "
+         "them to the same columns, channels and length"),
+    Case("another kind of data", "retrain … --target npz:pictures.npz",
+         "the model takes vector samples, but npz:pictures.npz holds image samples of shape (1, 8, 8); use data of "
+         "the kind that the model was made for"),
+    Case("an architecture for other data", "train … --arch foretoll:cnn",
+         "foretoll:cnn cannot take samples of shape (6,); architectures that can: foretoll:mlp"),
+    Case("more classes, and no new task", "retrain … --target npz:five.npz --same-task",
+         "the target npz:five.npz has 5 classes but the model 3 outputs: say --task if it is a new task (the head is "
+         "then replaced)"),
+    usage("a new task without a quality to reach", "estimate … --target npz:others.npz",
+          "a new task has no natural quality target: name one, for example --until 0.9"),
+    usage("a part of the classes, by number", "estimate … --target npz:two.npz",
+          "npz:two.npz has 2 of the source's 3 classes by their numbers: say --same-task if a number means the same "
+          "class on both sides, or --task if it does not"),
+    Case("a source that the model was not trained on", "estimate … --source npz:five.npz",
+         "the source npz:five.npz has 5 classes but the model 3 outputs: give the data that the model was trained on"),
+    Case("weights for another number of classes",
+         "estimate … --model foretoll:mlp?width=16 --weights w.safetensors --source npz:five.npz",
+         "all weights in w.safetensors fit except the head 'head': the model has 3 classes and the data have 5; give "
+         "it a new head with the option new_head=true, or use the data that it was trained on"),
+    Case("constant activations", "estimate … --target npz:same.npz",
+         "the model represents all 180 samples of npz:same.npz alike: check the data and the weights, or name another "
+         "layer with --embedding-layer"),
+    Case("NaN or infinite activations", "retrain … --model hot",
+         "the model's activations are NaN or infinite (first in batch 0 of 1): check its weights and the input's "
+         "normalisation"),
+)  # fmt: skip
+
+MODELS = (
+    usage("a model that is not there", "estimate … --model gone",
+          "the model 'gone' is neither a checkpoint folder nor an architecture: give a folder, foretoll:NAME, "
+          "torchvision:NAME, timm:NAME, hf:PATH or package.module:function"),
+    Case("a folder that is not there", "estimate … --model ./mm",
+         "there is no checkpoint folder at mm; nearest in .: m"),
+    Case("a folder that is no checkpoint", "estimate … --model empty",
+         "empty is no foretoll checkpoint, model.json and model.safetensors are missing; name a folder that foretoll "
+         "wrote"),
+    Case("half a checkpoint", "retrain … --model half",
+         "half is no foretoll checkpoint, model.json is missing; name a folder that foretoll wrote"),
+    Case("a truncated checkpoint", "retrain … --model torn",
+         "torn/model.safetensors cannot be read as safetensors (REASON): it is truncated or of another format; copy it "
+         "again"),
+    usage("a weights file for a model", "estimate … --model w.safetensors",
+          "w.safetensors is a weights file: name its architecture as the model (--arch) and give the file as "
+          "--weights"),
+    usage("an unknown architecture", "train … --arch foretoll:mpl",
+          "unknown foretoll architecture 'mpl': did you mean 'mlp'? (valid: cnn, cnn1d, mlp, resnet, vit)"),
+    usage("an unknown architecture of a library", "estimate … --model torchvision:resnet19",
+          "unknown torchvision model 'resnet19': did you mean 'resnet18' or 'resnet152' or 'resnet101'?"),
+    usage("an architecture without its library", "estimate … --model mlp",
+          "the model 'mlp' is neither a checkpoint folder nor an architecture: did you mean foretoll:mlp? give a "
+          "folder, foretoll:NAME, torchvision:NAME, timm:NAME, hf:PATH or package.module:function"),
+    usage("an unknown option of an architecture", "train … --arch foretoll:mlp?widht=16",
+          "unknown option of foretoll:mlp 'widht': did you mean 'width'? (valid: depth, width)"),
+    Case("missing weights", "estimate … --model foretoll:mlp?width=16 --weights v.safetensors",
+         "there is no weights file at v.safetensors; nearest in .: w.safetensors, nan.safetensors, cut.safetensors"),
+    Case("truncated weights", "estimate … --model foretoll:mlp?width=16 --weights cut.safetensors",
+         "cut.safetensors cannot be read as safetensors (REASON): it is truncated or of another format; copy it again"),
+    Case("truncated weights of torch", "estimate … --model foretoll:mlp?width=16 --weights cut.pt",
+         "cut.pt is truncated or no torch file: copy or save it again"),
+    Case("a pickle", "estimate … --model foretoll:mlp?width=16 --weights model.pt",
+         "model.pt holds a pickled object, and foretoll never unpickles, since that can run any code: where the file "
+         "was made, save the weights alone with torch.save(model.state_dict(), 'weights.pt'), and name the "
+         "architecture with --arch"),
+    Case("a file that holds no weights", "estimate … --model foretoll:mlp?width=16 --weights w.bmp",
+         "w.bmp has a suffix that weights do not have; valid are .safetensors, .pt, .pth, .bin, .ckpt, .tar"),
+    Case("a state dict of another network", "estimate … --model foretoll:mlp?width=16 --weights other.safetensors",
+         "the weights in other.safetensors do not fit the architecture: 6 missing (body.1.weight, body.1.bias, "
+         "body.3.weight, …); 6 unexpected (encoder.body.1.bias, encoder.body.1.weight, encoder.body.3.bias, …); name "
+         "the architecture (and its options) that they were saved from"),
+    Case("a state dict of another size", "estimate … --model foretoll:mlp?width=8 --weights w.safetensors",
+         "the weights in w.safetensors do not fit the architecture: 5 of another shape (body.1.weight: file (16, 6), "
+         "model (8, 6), body.1.bias: file (16,), model (8,), body.3.weight: file (16, 16), model (8, 8), …); name the "
+         "architecture (and its options) that they were saved from"),
+    Case("weights that are NaN", "estimate … --model foretoll:mlp?width=16 --weights nan.safetensors",
+         "nan.safetensors holds NaN or infinite weights in 6 tensors (body.1.bias, body.1.weight, body.3.bias, …); use "
+         "weights from before they diverged"),
+    Case("no layer that looks like an embedding", "estimate … --model yardmodels:headless",
+         "no layer looks like the head of 3 classes, so none looks like an embedding; name one with --head NAME (and "
+         "--embedding-layer NAME; head= and embedding_layer= in Python); called were: no Linear or Conv module"),
+    usage("an unknown embedding layer", "estimate … --embedding-layer body.9",
+          "unknown embedding layer (a module of the model) 'body.9': did you mean 'body.4' or 'body.3' or 'body.2'? "
+          "(valid: body, body.0, body.1, body.2, body.3, body.4, head)"),
+    usage("an unknown head", "estimate … --head haed",
+          "unknown head (a module of the model) 'haed': did you mean 'head'? (valid: body, body.0, body.1, body.2, "
+          "body.3, body.4, head)"),
+    Case("a network that ends in a softmax", "estimate … --model yardmodels:softmax",
+         "the network ends in a softmax; give foretoll one that returns logits, without it"),
+    Case("a network that does not classify", "estimate … --model yardmodels:maps",
+         "the network returns shape (2, 3, 6) for a batch of 2, not (batch, classes); foretoll takes classifiers with "
+         "one output per class"),
+    Case("a factory that fails", "estimate … --model yardmodels:broken",
+         "yardmodels:broken cannot be built: ValueError: no such flavour; check its options and input size"),
+    usage("an unknown factory", "estimate … --model yardmodels:fien",
+          "unknown function of yardmodels 'fien': did you mean 'fine'?"),
+    usage("an unknown module", "estimate … --model nosuchmodule:build",
+          "the model 'nosuchmodule:build' names the module nosuchmodule, which cannot be found from FOLDER: check the "
+          "name and the current folder"),
+)  # fmt: skip
+
+FLAGS = (
+    usage("an unknown option of reuse", "retrain … --option fintune",
+          "unknown option 'fintune': did you mean 'finetune'? (valid: OPTIONS)"),
+    usage("an unknown metric", "retrain … --metric acuracy",
+          "unknown metric 'acuracy': did you mean 'accuracy' or 'balanced_accuracy'? (valid: accuracy, "
+          "balanced_accuracy, macro_f1)"),
+    usage("an unknown optimiser", "train … --optimizer adagrad",
+          "--optimizer 'adagrad': input should be 'adam', 'adamw' or 'sgd'"),
+    usage("an unknown device", "retrain … --device cud",
+          "unknown device 'cud': did you mean 'cuda' or 'cpu'? (valid: auto, cpu, cuda, xpu)"),
+    usage("a device that is not there", "retrain … --device cuda:99",
+          "device 'cuda:99' cannot be used on this machine: try --device cpu, or auto to have one chosen"),
+    Case("an unknown grid region", "estimate … --region Germoney",
+         "unknown grid region 'Germoney': did you mean 'DEU' or 'US-VT'? Else give an ISO code such as DE, FRA, US-CA "
+         "or CA-QC, or your own figure in g/kWh"),
+    usage("an unknown energy meter", "estimate … --energy nvlm",
+          "unknown energy meter 'nvlm': did you mean 'nvml'? (valid: auto, codecarbon, none, nvml, rapl, replay:FILE, "
+          "watts:NUMBER)"),
+    Case("no energy counter", "retrain … --energy nvml --device cpu",
+         "--energy nvml measures an NVIDIA GPU and the device is 'cpu': use --device cuda or --energy auto"),
+    usage("a power that is none", "retrain … --energy watts:much",
+          "--energy watts:much is no power: give a number of watts, such as watts:65"),
+    Case("an energy series that is not there", "retrain … --energy replay:gone.json",
+         "cannot read the energy series 'gone.json' (No such file or directory): give a JSON file such as "
+         '{"watts": 65}'),
+    Case("an impossible PUE", "retrain … --pue 0.5",
+         "a PUE of 0.5 is impossible: it is total over IT energy, so 1 or more"),
+    Case("an impossible grid intensity", "train … --intensity -1",
+         "a grid intensity of -1.0 g/kWh is impossible: give 0 or more"),
+    usage("a quality in percent", "retrain … --until 95",
+          "--until 95 is no quality: it lies above 0 and at most at 1 (90 % is --until 0.9)"),
+    usage("several impossible settings", "retrain … --batch-size 0 --max-epochs 0",
+          "--max-epochs 0.0: input should be greater than 0; --batch-size 0: input should be greater than or equal "
+          "to 1"),
+    usage("an impossible learning rate", "train … --lr 0", "--lr 0.0: input should be greater than 0"),
+    usage("an impossible seed", "train … --seed -1",
+          "invalid value for '--seed': Input should be greater than or equal to 0; see foretoll train --help"),
+    usage("a sample that is too small", "estimate … --samples 1",
+          "invalid value for '--samples': Input should be greater than or equal to 2; see foretoll estimate --help"),
+    usage("a budget that is none", "estimate … --calibrate lots",
+          "--calibrate 'lots' is no budget: say a number of runs (6runs) or a time (5min)"),
+    Case("an estimate that is not there", "retrain … --estimate gone.json",
+         "the estimate gone.json cannot be read (No such file or directory): write one with foretoll estimate --out "
+         "FOLDER"),
+    Case("an estimate that is none", "retrain … --estimate broken.toml",
+         "broken.toml is no estimate.json of this version (file: Invalid JSON: expected ident at line 1 column 2): "
+         "write it anew with foretoll estimate"),
+    Case("an estimate of another schema", "retrain … --estimate schema.json",
+         "schema.json is no estimate.json of this version (schema: Input should be 'foretoll.estimate/1'): write it "
+         "anew with foretoll estimate"),
+    usage("a missing flag", "estimate --model m", "missing option '--source' / '-s'; see foretoll estimate --help"),
+    usage("an unknown flag", "retrain … --xyzzy", "no such option: --xyzzy; see foretoll retrain --help"),
+    usage("an unknown command", "estimat", "no such command 'estimat': did you mean 'estimate'? see foretoll --help"),
+    usage("an unknown engine", "estimate … --engine proceses:2",
+          "unknown engine 'proceses:2': did you mean 'processes:4' or 'processes'? (valid: local, processes, "
+          "processes:4, ray, ray://host:port, ray:4)"),
+)  # fmt: skip
+
+PLACES = (
+    Case("a read-only folder", "retrain … --out locked/new",
+         "nothing can be written to the folder 'locked/new' (Permission denied): name another with --out",
+         under="read-only"),
+    Case("the same for an estimate", "estimate … --out locked",
+         "nothing can be written to the folder 'locked' (Permission denied): name another with --out",
+         under="read-only"),
+    Case("a ledger in a read-only folder", "retrain … --until 0.1 --ledger locked/l.db --out /tmp",
+         "the ledger FOLDER/locked/l.db cannot be opened or made (no permission?): name another place with "
+         "FORETOLL_LEDGER=FILE", under="read-only"),
+    Case("an export to a read-only folder", "ledger export locked/runs.jsonl --ledger whole.db",
+         "locked/runs.jsonl cannot be written (Permission denied): name a file in a folder that exists and has space",
+         under="read-only"),
+    Case("a full disk, after an estimate", "estimate … --out new",
+         "cannot write 'new/estimate.json' (DISK FULL): name another place with --out, or free it for writing",
+         under="full disk"),
+    Case("a full disk, after a training", "train … --arch foretoll:mlp?width=512 --max-epochs 1 --out new",
+         "the model cannot be saved in new (REASON); name a folder that can be written and has room; the run itself is "
+         "in the ledger", under="small disk"),
+    Case("a file in the way", "train … --out notes.db", "'notes.db' is a file and no folder: name another with --out"),
+    Case("the same for the demo", "demo --out notes.db", "'notes.db' is a file and no folder: name another with --out"),
+)  # fmt: skip
+
+LEDGER = (
+    Case("a ledger that is no database", "retrain … --ledger notes.db",
+         "FOLDER/notes.db is no SQLite database: name another file for the ledger or move this one away"),
+    Case("the same when it is read", "ledger list --ledger notes.db",
+         "FOLDER/notes.db is no SQLite database: name another file for the ledger or move this one away"),
+    Case("a truncated ledger", "ledger list --ledger cut.db",
+         "the ledger FOLDER/cut.db is truncated (10000 bytes): restore it from a copy or an export, or move it away"),
+    Case("a database of another program", "ledger list --ledger bookmarks.db",
+         "FOLDER/bookmarks.db is an SQLite database of another program (tables bookmarks): name another file for the "
+         "ledger"),
+    Case("a folder for a ledger", "train … --ledger empty",
+         "FOLDER/empty is a folder: name a file in it for the ledger"),
+    Case("a kind of database that is not known", "ledger list --ledger nosuch://host/db",
+         "the ledger nosuch://host/db is in a kind of database that is not known: use postgresql://… or the path of "
+         "an SQLite file"),
+    Case("an unknown run", "ledger show nosuch --ledger whole.db",
+         "there is no run 'nosuch' in the ledger FOLDER/whole.db (newest: other, one): see `foretoll ledger list`"),
+    Case("several runs of that beginning", "ledger show o --ledger whole.db",
+         "2 runs have ids that begin with 'o' (one, other): write more of it"),
+    Case("an empty ledger", "ledger show x --ledger fresh.db",
+         "there is no run 'x': the ledger FOLDER/fresh.db is empty"),
+    usage("an unknown outcome", "ledger list --outcome reachd",
+          "unknown outcome 'reachd': did you mean 'reached'? (valid: censored, failed, interrupted, reached, running)"),
+    Case("a missing export", "ledger import gone.jsonl",
+         "gone.jsonl is not there: name a file that `foretoll ledger export` wrote"),
+    Case("a line that is no run", "ledger import cut.jsonl",
+         "cut.jsonl line 2 is no run (REASON): correct that line, or export the file again if it is truncated"),
+    Case("a file of something else", "ledger import schema.json",
+         "schema.json line 1 is no run (REASON): correct that line, or export the file again if it is truncated"),
+    Case("a truncated export", "ledger import cut.jsonl.gz",
+         "cut.jsonl.gz is truncated or no gzip file (REASON): export it again"),
+    Case("a folder that is not there", "ledger export nowhere/runs.jsonl --ledger whole.db",
+         "nowhere/runs.jsonl cannot be written (No such file or directory): name a file in a folder that exists and "
+         "has space"),
+)  # fmt: skip
+
+STUDY = (
+    usage("an unknown study", "study run nosuch",
+          "unknown study 'nosuch': valid are STUDIES; or give the path of a .toml file"),
+    usage("a missing study file", "study run gone.toml",
+          "the study file gone.toml cannot be read: No such file or directory"),
+    usage("a study file that is no TOML", "study run broken.toml",
+          "broken.toml is no TOML file: Invalid value (at line 1, column 8)"),
+    usage("several mistakes in a study file", "study run mistakes.toml",
+          "mistakes.toml is no study file: study: unknown shift 'gausian_noise': did you mean 'gaussian_noise' or "
+          "'gaussian_noise_released' or 'gaussian_blur'? (valid: " + SHIFT_NAMES + "); unknown option 'fintune': did "
+          "you mean 'finetune'? (valid: OPTIONS)"),
+    usage("no folder for a study's data", "study run rooted.toml",
+          "rooted.toml names its data by {root}: set FORETOLL_DATA to the folder that holds them"),
+    usage("an unknown engine", "study run small.toml --engine procesess:2",
+          "unknown engine 'procesess:2': did you mean 'processes:4' or 'processes'? (valid: local, processes, "
+          "processes:4, ray, ray://host:port, ray:4)"),
+    usage("a number of workers that is none", "study run small.toml --engine processes:many",
+          "the engine 'processes:many' needs a number of workers after the colon, such as processes:4"),
+    usage("an unknown device", "study run small.toml --device cud",
+          "unknown device 'cud': did you mean 'cuda' or 'cpu'? (valid: auto, cpu, cuda, xpu)"),
+    Case("an unknown region", "study run small.toml --region Germoney",
+         "unknown grid region 'Germoney': did you mean 'DEU' or 'US-VT'? Else give an ISO code such as DE, FRA, US-CA "
+         "or CA-QC, or your own figure in g/kWh"),
+    Case("a file in the way", "study run small.toml --out notes.db",
+         "'FOLDER/notes.db' is a file and no folder: name another with --out"),
+    usage("a study that is not there", "study table gone",
+          "'gone' is no ledger: give the folder of a study, a ledger (.db) or an export (.jsonl, .jsonl.gz)"),
+    usage("nothing to pack", "study pack whole.db --into empty",
+          "'whole.db' has no run of a study to pack: name a study's folder, ledger or export"),
+)  # fmt: skip
+
+SECTIONS: dict[str, tuple[Case, ...]] = {
+    "Data": DATA,
+    "Data URIs": URIS,
+    "Model and data that do not fit": FIT,
+    "Models and weights": MODELS,
+    "Flags": FLAGS,
+    "Places to write to": PLACES,
+    "Ledger": LEDGER,
+    "Studies": STUDY,
+}
+ALL = tuple(case for cases in SECTIONS.values() for case in cases)
+
+# What is told by other means than the table's test; each names the test that drives it.
+FAULTS = (
+    ("Ctrl-C in the middle of a run", "`run RUN interrupted (stopped by the user); what was measured is kept: foretoll "
+     "ledger show RUN`, exit 1; the ledger has the run as interrupted", "tests/cli/test_bad_input.py"),
+    ("Ctrl-C at any other time", "`stopped by the user`, exit 1", "tests/cli/test_bad_input.py"),
+    ("a loss that diverges", "`run RUN failed (the loss became nan by step N: try a smaller --lr); what was measured "
+     "is kept: foretoll ledger show RUN`, exit 1", "tests/cli/test_commands.py"),
+    ("a disk that fills up while a model is trained", "the model is saved in the folder for temporary files, and the "
+     "message names it; the run is in the ledger with all that was measured", "tests/workflows/test_carry_out.py"),
+    ("SIGKILL in the middle of a run", "the ledger opens, the run is shown as interrupted, a checkpoint folder loads "
+     "whole or not at all", "tests/workflows/test_kill.py"),
+    ("SIGKILL in the middle of a ledger write; two processes writing", "nothing that was confirmed is lost",
+     "tests/ledger/test_processes.py"),
+    ("a worker that dies", "its task is begun again by another one", "tests/engine"),
+    ("a class that is missing on one side", "works: the index is the mean over the other classes, and a warning names "
+     "them", "tests/cli/test_bad_input.py"),
+    ("an unlabelled target", "`estimate` works and says what it could not know", "tests/cli/test_commands.py"),
+    ("a damaged ledger", "`foretoll ledger doctor` prints a sentence for each finding, exit 1",
+     "tests/cli/test_commands.py"),
+)  # fmt: skip
+
+HEAD = """# Bad input and faults
+
+Whatever is wrong, foretoll says it in one sentence on the standard error, which names the offending thing and the way
+out, and ends with exit code 1 (failed) or 2 (wrong use). There is no stack trace (`FORETOLL_DEBUG=1` shows it for
+what was not foreseen), and nothing that was measured or saved before is lost.
+
+The tables are written by `python tests/cli/bad_input.py`; `tests/cli/test_bad_input.py` types every command and
+compares every message. `…` stands for `--model m --source npz:old.npz --target npz:new.npz` (in `train` for
+`--arch foretoll:mlp --data npz:old.npz`); a flag that follows it takes the place of the first. `FOLDER` is the
+current folder, `RUN` the id of a run, `REASON` and `DISK FULL` the words of a library or of the operating system,
+`OPTIONS` and `STUDIES` the names that there are.
+"""
+
+
+def code(text: str) -> str:
+    """Text as it stands, in Markdown, also with backticks or bars in it."""
+    fence = "``" if "`" in text else "`"
+    pad = " " if "`" in text else ""
+    return f"{fence}{pad}{text}{pad}{fence}".replace("|", "\\|")
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    for title, cases in SECTIONS.items():
+        rows = [f"| {c.what} | {code(c.command)} | {code(c.message)} | {c.code} |" for c in cases]
+        parts.append(_table(title, "| what | command | message | exit |", rows))
+    rows = [f"| {what} | {answer} | `{test}` |" for what, answer, test in FAULTS]
+    parts.append(_table("Faults, and what works all the same", "| what | answer | tested in |", rows))
+    return "\n".join(parts)
+
+
+def _table(title: str, head: str, rows: list[str]) -> str:
+    line = "|" + "---|" * (head.count("|") - 1)
+    return "\n".join([f"## {title}\n", head, line, *rows]) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

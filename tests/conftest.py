@@ -1,0 +1,25 @@
+"""Shared fixtures. Tests that need the shared research data skip with a reason where it is absent."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("CODECARBON_LOG_LEVEL", "critical")
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The folder with golden values and real data sets beside the checkout."""
+    path = Path(__file__).resolve().parents[1].parent / "shared"
+    if not path.is_dir():
+        pytest.skip("../shared (golden values, data sets) is not beside this checkout")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _own_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test touches the user's ledger."""
+    monkeypatch.setenv("FORETOLL_LEDGER", str(tmp_path / "ledger.db"))

@@ -1,0 +1,86 @@
+"""The model of a cost: recovers what is there, covers what it claims, says when it knows nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from foretoll.forecast.regressor import CostModel, Neighbourhood, Table
+
+
+def make_table(n: int, seed: int, *, limit: float = np.inf, groups: int = 12, noise: float = 0.4) -> Table:
+    rng = np.random.default_rng(seed)
+    gap, loss = rng.uniform(-0.3, 0.3, n), rng.uniform(0, 3, n)
+    group = rng.integers(0, groups, n)
+    y = 1 + 6 * gap + 0.3 * loss + noise * rng.normal(size=n) + 0.3 * np.sin(group)
+    return Table(
+        rows=[{"gap": float(a), "loss": float(b)} for a, b in zip(gap, loss, strict=True)],
+        y=np.minimum(y, limit),
+        censored=y > limit,
+        weights=np.ones(n),
+        groups=[str(g) for g in group],
+        owners=["" for _ in range(n)],
+    )
+
+
+@pytest.mark.parametrize("limit", [np.inf, 2.5])
+def test_intervals_cover_new_data(limit: float) -> None:
+    model = CostModel(make_table(300, 0, limit=limit))
+    fresh = make_table(600, 1)  # uncensored truth
+    inside = reached_right = 0.0
+    for row, y in zip(fresh.rows, fresh.y, strict=True):
+        predictive = model.predict(row)
+        low, high = predictive.quantile(0.05), predictive.quantile(0.95)
+        assert low is not None
+        inside += low <= y and (high is None or y <= high)
+        reached_right += (predictive.cdf(2.5) > 0.5) == (y <= 2.5)
+    assert 0.84 <= inside / 600 <= 0.96
+    assert reached_right / 600 > 0.8
+
+
+def test_reported_coverage_is_near_its_level() -> None:
+    coverage = CostModel(make_table(300, 2, limit=2.5)).coverage(0.9)
+    assert coverage is not None
+    assert 0.84 <= coverage <= 0.96
+
+
+def test_few_runs_claim_no_coverage_and_give_wide_intervals() -> None:
+    model = CostModel(make_table(6, 3))
+    assert model.coverage(0.9) is None
+    few = model.predict({"gap": 0.0, "loss": 1.0})
+    many = CostModel(make_table(300, 3)).predict({"gap": 0.0, "loss": 1.0})
+    width_few = few.quantile(0.95) - few.quantile(0.05)  # type: ignore[operator]  # Student's t has both
+    width_many = many.quantile(0.95) - many.quantile(0.05)  # type: ignore[operator]
+    assert width_few > width_many
+
+
+def test_own_runs_move_the_forecast() -> None:
+    table = make_table(200, 4, noise=0.2)
+    own = [i < 6 for i in range(200)]
+    moved = Table(
+        table.rows,
+        table.y + np.where(own, 2.0, 0.0),
+        table.censored,
+        table.weights,
+        table.groups,
+        ["mine" if o else "" for o in own],
+    )
+    model = CostModel(moved)
+    row = {"gap": 0.0, "loss": 1.0}
+    shift = model.predict(row, owner="mine").location - model.predict(row, owner="other").location
+    assert 0.8 < shift < 2.2
+
+
+def test_the_neighbourhood_knows_what_is_far() -> None:
+    model = CostModel(make_table(200, 5))
+    near = Neighbourhood(model)
+    rows, unlike = near.of({"gap": 0.0, "loss": 1.0})
+    assert len(rows) == 8
+    assert unlike < 1
+    assert near.of({"gap": 5.0, "loss": 40.0})[1] > 5
+
+
+def test_seeded() -> None:
+    row = {"gap": 0.1, "loss": 0.5}
+    first, second = (CostModel(make_table(120, 6)).predict(row) for _ in range(2))
+    assert [first.quantile(q) for q in (0.1, 0.5, 0.9)] == [second.quantile(q) for q in (0.1, 0.5, 0.9)]

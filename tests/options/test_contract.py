@@ -1,0 +1,190 @@
+"""The contract of an option, for every registered one: preparing, and a whole tiny run with its record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from foretoll.data import TaskData
+from foretoll.errors import DataError, UsageError
+from foretoll.ledger import Ledger
+from foretoll.models import Model, load_model
+from foretoll.options import OPTIONS, Option, get_option
+from foretoll.records import Outcome, Run, TrainingSettings
+from foretoll.workflows import Accounting, estimate
+from foretoll.workflows.carry_out import CarriedOut, carry_out
+from foretoll.workflows.context import open_job
+from foretoll.workflows.retrain import retrain_job
+
+from .making import blobs, mlp, same, weights
+
+CPU = torch.device("cpu")
+SETTINGS = TrainingSettings(batch_size=32, max_epochs=4, lr=0.01, until=0.9, seed=7)
+ACCOUNTING = Accounting("watts:20", region="DE")
+
+
+@pytest.fixture(params=sorted(OPTIONS))
+def option(request: pytest.FixtureRequest) -> Option:
+    return OPTIONS[request.param]
+
+
+@pytest.fixture(params=[False, True], ids=["same task", "new task"])
+def task_shift(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
+def source() -> TaskData:
+    return blobs()
+
+
+@pytest.fixture
+def target(task_shift: bool) -> TaskData:
+    return blobs(classes=5, seed=1) if task_shift else blobs(seed=1, distance=3.0)
+
+
+@pytest.fixture
+def model(source: TaskData) -> Model:
+    return mlp(source, seed=3)
+
+
+def test_its_name_is_its_key_and_it_says_what_it_does(option: Option) -> None:
+    assert OPTIONS[option.name] is option and get_option(option.name) is option
+    assert option.summary and option.summary[0].islower() and not option.summary.endswith(".")
+
+
+def test_preparing_leaves_the_source_model_as_it_was(
+    option: Option, model: Model, target: TaskData, task_shift: bool
+) -> None:
+    before, card, random = weights(model), model.card, torch.get_rng_state()
+    modes = [module.training for module in model.modules()]
+    prepared = option.prepare(model, target, task_shift=task_shift, seed=1)
+    assert prepared is not model
+    for parameter in prepared.network.parameters():
+        with torch.no_grad():
+            parameter.add_(1.0)
+    assert same(weights(model), before) and model.card == card
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_preparing_is_seeded(option: Option, model: Model, target: TaskData, task_shift: bool) -> None:
+    first, again, other = (
+        weights(option.prepare(model, target, task_shift=task_shift, seed=seed)) for seed in (1, 1, 2)
+    )
+    assert same(first, again)
+    fresh = task_shift or not option.reuses_weights  # something new is initialised
+    assert same(first, other) is not fresh
+
+
+def test_reused_weights_are_the_source_models(
+    option: Option, model: Model, target: TaskData, task_shift: bool
+) -> None:
+    before = weights(model)
+    prepared = weights(option.prepare(model, target, task_shift=task_shift, seed=1))
+    shared = [name for name in before if name in prepared and not name.startswith(f"{model.head_name}.")]
+    assert all(torch.equal(before[name], prepared[name]) for name in shared) is option.reuses_weights
+
+
+def test_a_class_of_the_target_has_an_output(
+    option: Option, model: Model, target: TaskData, task_shift: bool
+) -> None:
+    prepared = option.prepare(model, target, task_shift=task_shift, seed=1)
+    assert prepared.num_classes == target.num_classes
+    inputs, _ = next(target.test.batches(4))
+    assert prepared(inputs).shape == (4, target.num_classes)
+
+
+def test_what_it_trains_exists_under_its_name(
+    option: Option, model: Model, target: TaskData, task_shift: bool
+) -> None:
+    prepared = option.prepare(model, target, task_shift=task_shift, seed=1)
+    known = dict(prepared.network.named_parameters())
+    trainable = option.trainable(prepared)
+    assert trainable
+    assert all(known[name] is parameter for name, parameter in trainable.items())
+
+
+def test_more_classes_without_a_new_task_are_refused(option: Option, model: Model) -> None:
+    with pytest.raises(DataError, match="has 5 classes but the model 3 outputs: say --task"):
+        option.prepare(model, blobs(classes=5), task_shift=False, seed=0)
+
+
+def run_of(
+    option: Option, model: Model, source: TaskData, target: TaskData, task: bool, **more: object
+) -> CarriedOut:
+    return carry_out(
+        option,
+        model,
+        target,
+        SETTINGS,
+        source=source,
+        task_shift=task,
+        device=CPU,
+        accounting=ACCOUNTING,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def test_a_whole_run_is_recorded_and_can_be_gone_on_from(
+    option: Option, model: Model, source: TaskData, target: TaskData, task_shift: bool, tmp_path: Path
+) -> None:
+    ledger, out = Ledger.open(tmp_path / "l.db"), tmp_path / "updated"
+    before = weights(model)
+    done = run_of(option, model, source, target, task_shift, ledger=ledger, out=out, tags=("t",))
+    run = done.run
+    assert done.model is not None and same(weights(model), before)
+    assert run.outcome in (Outcome.REACHED, Outcome.CENSORED) and run.reason == ""
+    assert all(value is not None for value in run.toll.model_dump().values())
+    assert run.training is not None and run.evaluation is not None and run.grid is not None
+    energy = (run.training.energy_kwh or 0) + (run.evaluation.energy_kwh or 0)
+    assert run.toll.energy_kwh == pytest.approx(energy, rel=1e-12)
+    assert run.toll.emissions_kg == pytest.approx(
+        energy * run.grid.pue * run.grid.intensity_kg_per_kwh, rel=1e-12
+    )
+    assert run.toll.duration_s == pytest.approx(
+        run.training.duration_s + run.evaluation.duration_s, rel=1e-12
+    )
+    assert run.toll.epochs == run.steps / (run.steps_per_epoch or 0)
+    assert run.quality is not None and (run.quality.before is None) is task_shift
+
+    # the record survives JSON and the ledger, value by value
+    assert Run.model_validate_json(run.model_dump_json(by_alias=True)) == run
+    assert ledger.get(run.id) == run and ledger.doctor() == []
+    data = json.loads(run.model_dump_json(by_alias=True))
+    assert {"option", "outcome", "toll", "quality", "seed" if "seed" in data else "settings"} <= set(data)
+
+    # the checkpoint is the next source; what is made of it knows where it comes from
+    again = load_model(str(out))
+    assert same(weights(again), weights(done.model)) and again.card == done.model.card
+    assert (again.card.run_id, again.card.classes) == (run.id, target.classes)
+    job = open_job(str(out), target, blobs(classes=target.num_classes, seed=5))
+    following = retrain_job(job, "finetune", SETTINGS, accounting=ACCOUNTING, ledger=ledger, signals={}).run
+    assert following.model.parent_run_id == run.id and following.lineage == (run.id,)
+    assert [r.id for r in ledger.lineage(following.id)] == [run.id, following.id]
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_an_estimate_takes_its_checkpoint_as_the_next_source(name: str, tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "l.db")
+    source, target = blobs(), blobs(seed=1, distance=3.0)
+    run_of(OPTIONS[name], mlp(source), source, target, False, ledger=ledger, out=tmp_path / "updated")
+    found = estimate(
+        str(tmp_path / "updated"),
+        target,
+        blobs(seed=2, distance=1.5),
+        option=name,
+        settings=SETTINGS,
+        accounting=ACCOUNTING,
+        ledger=ledger,
+    )
+    assert found.option == name and found.model.run_id is not None
+    assert found.signals["initial_loss"] is not None
+
+
+def test_an_unknown_option_is_told_the_nearest() -> None:
+    with pytest.raises(UsageError, match="unknown option 'fintune': did you mean 'finetune'"):
+        get_option("fintune")

@@ -1,0 +1,63 @@
+"""The house rules: imports go one way, the public names are known, the start is light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import foretoll
+
+PACKAGE = Path(foretoll.__file__).parent
+# A room imports only from rooms before it. The facade (foretoll/__init__.py) may name all of them.
+ROOMS = (
+    "errors", "units", "records", "data", "models", "quality", "representation", "indices", "measure",
+    "options", "ledger", "forecast", "decide", "engine", "workflows", "study", "report", "progress", "demo",
+    "commands", "cli",
+)  # fmt: skip
+
+
+def _rooms_imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "foretoll":
+            parts = node.module.split(".")
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("foretoll.")}
+    return found
+
+
+def _files() -> list[Path]:
+    return [p for p in sorted(PACKAGE.rglob("*.py")) if p != PACKAGE / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", _files(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_one_way(path: Path) -> None:
+    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert room in ROOMS, f"{room} has no place in the house: add it to ROOMS where it belongs"
+    above = set(ROOMS[: ROOMS.index(room) + 1])
+    assert _rooms_imported(path) - {"__version__"} <= above
+
+
+def test_no_torch_in_the_forecast() -> None:
+    code = "import sys, foretoll.forecast; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_start_is_light() -> None:
+    heavy = {"torch", "sklearn", "sqlalchemy", "plotly", "codecarbon", "pandas", "jinja2"}
+    code = f"import sys, foretoll, foretoll.cli; sys.exit(sorted({heavy!r} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_names_are_sorted_and_there() -> None:
+    assert foretoll.__all__ == sorted(foretoll.__all__)
+    for name in foretoll.__all__:
+        assert getattr(foretoll, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = foretoll.nothing
