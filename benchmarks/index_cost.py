@@ -16,7 +16,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -36,7 +36,8 @@ from foretoll.indices.resque import ResqueDistribution, resque_task
 from foretoll.indices.scores import Kept, scores
 from foretoll.indices.survey import survey
 from foretoll.models import Model, build_model, countable_layers
-from foretoll.options.loop import make_optimizer, training_step
+from foretoll.options import Training, get_option
+from foretoll.options.loop import make_optimizer, take_step
 from foretoll.records import Shift, TrainingSettings
 from foretoll.representation import Arrangement, Features, arrangement, sweep
 
@@ -91,13 +92,21 @@ def _cut(task: TaskData, samples: int) -> TaskData:
 def warm_model(case: Case, source: TaskData, device: str) -> Model:
     """The architecture after twenty steps: its representations tell the classes apart."""
     model = build_model(case.arch, data=source, seed=0, options=case.options).to(device)
-    model.train()
-    optimizer = make_optimizer(model.parameters(), SETTINGS)
-    for step, (inputs, labels) in enumerate(source.train.batches(32, shuffle_seed=0)):
-        if step == 20:
+    for step, _ in enumerate(training_steps(model, source, device)):
+        if step == 19:
             break
-        training_step(model, optimizer, inputs.to(device), labels.to(device))
     return model.eval()
+
+
+def training_steps(model: Model, data: TaskData, device: str) -> Iterator[None]:
+    """One epoch of optimisation steps of all weights, one at a time."""
+    option = get_option("finetune")
+    training = Training(model, data.train, data.validation, option.trainable(model))
+    optimizer = make_optimizer(training, option, SETTINGS)
+    training.train_mode()
+    for batch in data.train.batches(SETTINGS.batch_size, shuffle_seed=0):
+        take_step(training, optimizer, batch, device)
+        yield
 
 
 class Cost:
@@ -165,10 +174,8 @@ class Cost:
 
     def epoch(self) -> None:
         """One epoch of training on the target's samples, as `foretoll retrain` trains, without evaluations."""
-        model = self.model.clone().train()
-        optimizer = make_optimizer(model.parameters(), SETTINGS)
-        for inputs, labels in self.target.train.batches(SETTINGS.batch_size, shuffle_seed=0):
-            training_step(model, optimizer, inputs.to(self.device), labels.to(self.device))
+        for _ in training_steps(self.model.clone(), self.target, self.device):
+            pass
 
     def timed(self) -> dict[str, Any]:
         """Seconds of the plain pass, and the ratio of each case to it: median, least, most."""

@@ -188,7 +188,7 @@ class GridIntensity(Record):
 
 
 class PhaseCost(Record):
-    """Duration and energy of one part of a run (training steps, evaluations)."""
+    """Duration and energy of one part of a run (preparation, training steps, evaluations)."""
 
     duration_s: NonNegative
     energy_kwh: NonNegative | None = None
@@ -264,6 +264,9 @@ class Run(Presented):
     trainable_parameters: int | None = None
     gradient_norm: GradientNorm | None = None
     parameter_change_by_tensor: dict[str, float] = {}
+    preparation: PhaseCost | None = (
+        None  # passes without a gradient before the first step, where there were any
+    )
     training: PhaseCost | None = None
     evaluation: PhaseCost | None = None
     quality: Quality | None = None
@@ -339,6 +342,8 @@ class StepProbe(Record):
     seconds_per_evaluation: NonNegative
     joules_per_evaluation: NonNegative | None
     gradient_norm_mean: NonNegative | None = None
+    seconds_of_preparation: NonNegative = 0.0  # passes over the whole target before the first step
+    joules_of_preparation: NonNegative | None = None
 
 
 class Coverage(Record):

@@ -13,7 +13,7 @@ from foretoll.data import TaskData
 from foretoll.errors import DataError
 from foretoll.measure import NoMeter, ReplayMeter
 from foretoll.models import Model, build_model
-from foretoll.options import LoopResult, train_to_target
+from foretoll.options import LoopResult, Training, get_option, train_to_target
 from foretoll.options.loop import steps_per_epoch
 from foretoll.quality import evaluate
 from foretoll.records import EvalPoint, Outcome, TrainingSettings
@@ -35,11 +35,9 @@ def train(model: Model, data: TaskData, wanted: TrainingSettings, **more: object
     trainable = more.pop("trainable", dict(model.network.named_parameters()))
     meter = more.pop("meter", NoMeter())
     return train_to_target(
-        model,
-        data.train,
-        data.validation,
+        get_option("finetune"),
+        Training(model, data.train, data.validation, trainable),  # type: ignore[arg-type]
         wanted,
-        trainable=trainable,  # type: ignore[arg-type]
         meter=meter,  # type: ignore[arg-type]
         **more,  # type: ignore[arg-type]
     )

@@ -14,7 +14,7 @@ from foretoll.errors import DataError
 from foretoll.indices.survey import Survey, survey
 from foretoll.measure import NoMeter
 from foretoll.models import Model, build_model
-from foretoll.options import train_to_target
+from foretoll.options import Training, get_option, train_to_target
 from foretoll.quality import evaluate
 from foretoll.records import TrainingSettings
 from foretoll.representation import renormalised
@@ -30,8 +30,9 @@ NEEDS_SAME_CLASSES = {"source_quality", "initial_quality", "initial_loss", "resq
 def trained(arch: str, data: TaskData) -> Model:
     model = build_model(arch, data=data, seed=0)
     settings = TrainingSettings(max_epochs=8, batch_size=32, lr=0.01)
-    parameters = dict(model.network.named_parameters())
-    train_to_target(model, data.train, data.validation, settings, trainable=parameters, meter=NoMeter())
+    option = get_option("finetune")
+    training = Training(model, data.train, data.validation, option.trainable(model))
+    train_to_target(option, training, settings, meter=NoMeter())
     return model
 
 

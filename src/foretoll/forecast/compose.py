@@ -20,7 +20,8 @@ def compose_costs(
 ) -> Forecast:
     """Add duration (s), energy (kWh) and emissions (kg CO2e) to a forecast of epochs.
 
-    cost = steps × cost per step + evaluations × cost per evaluation; one evaluation comes before any step.
+    cost = preparation + steps × cost per step + evaluations × cost per evaluation; one evaluation comes before
+    any step.
     The ends of the interval take the ends of the probe's spread and, for modelled energy, of its plausible
     range. What the probe did not measure stays None.
     """
@@ -33,13 +34,15 @@ def compose_costs(
             probe.seconds_per_step_high / probe.seconds_per_step if probe.seconds_per_step else 1.0,
         )
 
-        def total(per_step: float, per_evaluation: float, factors: tuple[float, float, float]) -> Interval:
+        def total(
+            before: float, per_step: float, per_evaluation: float, factors: tuple[float, float, float]
+        ) -> Interval:
             def at(value: float | None, factor: float) -> float | None:
                 if value is None:
                     return None
                 steps = math.ceil(value * steps_per_epoch - 1e-9)
                 evaluations = 1 + math.ceil(value * evals_per_epoch - 1e-9)
-                return factor * (steps * per_step + evaluations * per_evaluation)
+                return factor * (before + steps * per_step + evaluations * per_evaluation)
 
             low, median, high = factors
             return Interval(
@@ -49,11 +52,14 @@ def compose_costs(
                 level=epochs.level,
             )
 
-        duration = total(probe.seconds_per_step, probe.seconds_per_evaluation, spread)
+        duration = total(
+            probe.seconds_of_preparation, probe.seconds_per_step, probe.seconds_per_evaluation, spread
+        )
         if probe.joules_per_step is not None:
             low = spread[0] * (energy.relative_low if energy and energy.relative_low is not None else 1.0)
             high = spread[2] * (energy.relative_high if energy and energy.relative_high is not None else 1.0)
             energy_kwh = total(
+                kwh_from_joules(probe.joules_of_preparation or 0.0),
                 kwh_from_joules(probe.joules_per_step),
                 kwh_from_joules(probe.joules_per_evaluation or 0.0),
                 (low, 1.0, high),

@@ -22,7 +22,7 @@ STEPS, EVALUATION = "steps", "evaluation"
 
 
 def probe_steps(
-    step: Callable[[], object],
+    step: Callable[[], object] | None,
     evaluate: Callable[[], int],
     *,
     device: torch.device | str,
@@ -37,7 +37,7 @@ def probe_steps(
     """Carry out real training steps and an evaluation, and say what one of each costs.
 
     Args:
-        step: one optimisation step (it changes the model: give a clone's).
+        step: one optimisation step (it changes the model: give a clone's); None where no step is ever taken.
         evaluate: one evaluation pass; returns the number of samples it processed.
         device: synchronised before every reading of the clock.
         meter_factory: gives a fresh energy meter.
@@ -61,11 +61,14 @@ def probe_steps(
     place = str(device)
     with meter_factory() as meter:
         deadline = clock() + budget_s
-        one_s = _warm_up(step, place, warmup, deadline, clock)
-        steps = _steps_per_repeat(one_s, min_steps, repeats, 0.6 * budget_s)
+        steps, times = 0, list[float]()
+        if step is not None:
+            one_s = _warm_up(step, place, warmup, deadline, clock)
+            steps = _steps_per_repeat(one_s, min_steps, repeats, 0.6 * budget_s)
         meter.start(STEPS)
-        times: list[float] = []
-        while len(times) < repeats and (not times or clock() + steps * max(times) <= deadline):
+        while step is not None and len(times) < repeats:
+            if times and clock() + steps * max(times) > deadline:
+                break
             times.append(_timed(step, place, steps, clock) / steps)
         meter.switch(EVALUATION)
         samples, evaluations = _evaluate(evaluate, place, EVALUATION_SHARE * budget_s, deadline, clock)
@@ -75,10 +78,10 @@ def probe_steps(
     probe = StepProbe(
         steps=steps * len(times),
         repeats=len(times),
-        seconds_per_step=median(times),
-        seconds_per_step_low=min(times),
-        seconds_per_step_high=max(times),
-        joules_per_step=None if joules_steps is None else joules_steps / (steps * len(times)),
+        seconds_per_step=median(times or [0.0]),
+        seconds_per_step_low=min(times, default=0.0),
+        seconds_per_step_high=max(times, default=0.0),
+        joules_per_step=None if joules_steps is None else joules_steps / max(steps * len(times), 1),
         seconds_per_evaluation=reading.phases[EVALUATION].duration_s * scale,
         joules_per_evaluation=None if joules_evaluation is None else joules_evaluation * scale,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from foretoll.errors import UsageError, unknown_name
-from foretoll.options.base import Option, check_classes
+from foretoll.options.base import Option, Training, check_classes
 from foretoll.options.finetune import Finetune
 from foretoll.options.loop import LoopResult, train_to_target
 from foretoll.options.scratch import Scratch
@@ -18,4 +18,4 @@ def get_option(name: str) -> Option:
     return OPTIONS[name]
 
 
-__all__ = ["OPTIONS", "LoopResult", "Option", "check_classes", "get_option", "train_to_target"]
+__all__ = ["OPTIONS", "LoopResult", "Option", "Training", "check_classes", "get_option", "train_to_target"]

@@ -1,7 +1,10 @@
 """What an option is: a way to reuse a model, as a preparation of the model and a choice of what is trained.
 
+`Option.start` gives a `Training`: the option at work on one target, with hooks that the one training loop calls.
+
 The contract, tested for every registered option: the source model is never changed; preparing twice with one
-seed gives equal weights; the prepared model has one output per class of the target.
+seed gives equal weights; the prepared model has one output per class of the target; the model that comes out is
+saved as a checkpoint folder that loads with the same outputs.
 """
 
 from __future__ import annotations
@@ -12,10 +15,51 @@ from typing import TYPE_CHECKING, ClassVar
 from foretoll.errors import DataError
 
 if TYPE_CHECKING:
-    from torch import nn
+    import torch
+    from torch import Tensor, nn
 
-    from foretoll.data import TaskData
+    from foretoll.data import Split, TaskData
     from foretoll.models import Model
+    from foretoll.records import TrainingSettings
+
+
+class Training:
+    """An option at work: what the loop trains and evaluates, on which data, and the model that comes out of it.
+
+    This one trains `trainable` of `model` on the target as it is; an option that prepares something first (caches
+    representations, re-estimates statistics, maps outputs) gives its own. Hooks are called in this order:
+    `open` (before the first evaluation, counted as evaluation), `begin` (before the first step, counted as
+    preparation), then per batch `train_mode`, `after_batch`, and per epoch `after_epoch`; at the end `finish`.
+    """
+
+    prepares: ClassVar[bool] = False  # whether `begin` does something, which is then measured as preparation
+
+    def __init__(
+        self, model: Model, train: Split, validation: Split, trainable: dict[str, nn.Parameter]
+    ) -> None:
+        self.model, self.train, self.validation = model, train, validation
+        self.trainable = trainable
+
+    def open(self) -> None:
+        """Prepare what the first evaluation needs."""
+
+    def begin(self) -> bool:
+        """Prepare what the steps need; True where the model's outputs may have changed by it."""
+        return False
+
+    def train_mode(self) -> None:
+        """Put the model in training mode, except for what the option keeps frozen."""
+        self.model.train()
+
+    def after_batch(self, labels: Tensor) -> None:
+        """A step was taken on a batch with these labels."""
+
+    def after_epoch(self) -> None:
+        """The last step of an epoch was taken."""
+
+    def finish(self) -> Model:
+        """The model to be served; called once, after the loop."""
+        return self.model
 
 
 class Option(ABC):
@@ -24,6 +68,9 @@ class Option(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     reuses_weights: ClassVar[bool] = True
+    takes_steps: ClassVar[bool] = True  # False: no gradient is ever taken
+    changes_weights: ClassVar[bool] = True  # False: the weights that are served stay those of the source
+    lr_factor: ClassVar[float] = 1.0  # few parameters train at a higher learning rate than all weights
 
     def prepare(self, model: Model, target: TaskData, *, task_shift: bool, seed: int) -> Model:
         """Return the model to be trained: new weights in memory, the given model untouched.
@@ -42,6 +89,27 @@ class Option(ABC):
     def trainable(self, model: Model) -> dict[str, nn.Parameter]:
         """The parameters that are trained, by name within the network; all unless the option says otherwise."""
         return dict(model.network.named_parameters())
+
+    def start(
+        self,
+        model: Model,
+        target: TaskData,
+        settings: TrainingSettings,
+        *,
+        task_shift: bool,
+        device: torch.device,
+    ) -> Training:
+        """Prepare the model, on the device, and say how it is trained on the target's training part."""
+        prepared = self.prepare(model, target, task_shift=task_shift, seed=settings.seed).to(device)
+        return self._training(prepared, target, settings)
+
+    def _training(self, prepared: Model, target: TaskData, settings: TrainingSettings) -> Training:
+        """How a prepared model is trained; `settings` for options that need to know the batch size or the seed."""
+        return Training(prepared, target.train, target.validation, self.trainable(prepared))
+
+    def suits(self, model: Model, target: TaskData, *, task_shift: bool) -> str | None:
+        """Why the option cannot be used here, as a sentence; None where it can."""
+        return None
 
 
 def check_classes(model: Model, target: TaskData, *, task_shift: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,12 @@ from foretoll.quality import evaluate
 from foretoll.records import EvalPoint, GradientNorm, Outcome, PhaseCost, TrainingSettings
 
 if TYPE_CHECKING:
-    from foretoll.data import Split
+    from foretoll.data import Batch
     from foretoll.measure import EnergyMeter, EnergyReading
-    from foretoll.models import Model
+    from foretoll.options.base import Option, Training
 
 Progress = Callable[[EvalPoint], None]
-TRAINING, EVALUATION = "training", "evaluation"
+PREPARATION, TRAINING, EVALUATION = "preparation", "training", "evaluation"
 
 
 @dataclass
@@ -41,6 +41,7 @@ class LoopResult:
     gradient_norm: GradientNorm | None = None
     parameter_change: float | None = None
     parameter_change_by_tensor: dict[str, float] = field(default_factory=dict)
+    preparation: PhaseCost | None = None
     training: PhaseCost | None = None
     evaluation: PhaseCost | None = None
     reading: EnergyReading | None = None
@@ -52,15 +53,13 @@ class LoopResult:
         return self.steps / self.steps_per_epoch
 
 
-def make_optimizer(parameters: Iterable[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Build the optimiser that the settings name."""
-    params = list(parameters)
+def make_optimizer(training: Training, option: Option, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Build the optimiser that the settings name, at the option's multiple of their learning rate."""
+    params, lr = list(training.trainable.values()), settings.lr * option.lr_factor
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(
-            params, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
-        )
+        return torch.optim.SGD(params, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind(params, lr=settings.lr, weight_decay=settings.weight_decay)
+    return kind(params, lr=lr, weight_decay=settings.weight_decay)
 
 
 def steps_per_epoch(samples: int, batch_size: int) -> int:
@@ -69,71 +68,70 @@ def steps_per_epoch(samples: int, batch_size: int) -> int:
     return max(full + (rest > 1), 1)
 
 
-def training_step(
-    model: Model, optimizer: torch.optim.Optimizer, inputs: Tensor | list[str], labels: Tensor
+def take_step(
+    training: Training, optimizer: torch.optim.Optimizer, batch: Batch, device: torch.device | str
 ) -> tuple[Tensor, Tensor]:
     """One optimisation step; returns the batch's mean loss and the global gradient norm, both on the device."""
+    inputs = batch.inputs.to(device) if isinstance(batch.inputs, Tensor) else batch.inputs
+    labels = batch.labels.to(device)
     optimizer.zero_grad(set_to_none=True)
-    loss = F.cross_entropy(model(inputs), labels)
+    loss = F.cross_entropy(training.model(inputs), labels)
     loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
     grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     norm = nn.utils.get_total_norm(grads)
     optimizer.step()
+    training.after_batch(labels)
     return loss.detach(), norm.detach()
 
 
 def train_to_target(
-    model: Model,
-    train: Split,
-    validation: Split,
+    option: Option,
+    training: Training,
     settings: TrainingSettings,
     *,
-    trainable: dict[str, nn.Parameter],
     meter: EnergyMeter,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> LoopResult:
     """Train until the validation quality first reaches `settings.until`, or the epoch budget is spent.
 
-    The model is changed in place. With `until` None the whole budget is trained and the outcome is `reached`.
-    Ctrl-C ends the run as `interrupted`, a loss that is not finite as `failed`, each with what was measured
-    up to there; neither is raised.
+    The training's model is changed in place. With `until` None the whole budget is trained and the outcome is
+    `reached`. An option that takes no steps is judged after its preparation, and is `censored` where that was not
+    enough. Ctrl-C ends the run as `interrupted`, a loss that is not finite as `failed`, each with what was
+    measured up to there; neither is raised.
     """
-    if train.labels is None:
+    if training.train.labels is None:
         raise DataError("the data to retrain on have no labels: retraining needs them")
-    run = _Loop(model, train, validation, settings, trainable, meter, device, progress)
-    return run()
+    return _Loop(option, training, settings, meter, device, progress)()
 
 
 class _Loop:
     def __init__(
         self,
-        model: Model,
-        train: Split,
-        validation: Split,
+        option: Option,
+        training: Training,
         settings: TrainingSettings,
-        trainable: dict[str, nn.Parameter],
         meter: EnergyMeter,
         device: torch.device | str,
         progress: Progress | None,
     ) -> None:
-        self.model, self.train, self.validation = model, train, validation
-        self.settings, self.trainable, self.meter = settings, trainable, meter
-        self.device, self.progress = device, progress
-        self.start = {name: p.detach().clone() for name, p in trainable.items()}
+        self.option, self.training, self.settings = option, training, settings
+        self.meter, self.device, self.progress = meter, device, progress
+        self.start = {name: p.detach().clone() for name, p in training.trainable.items()}
         self.norms: list[Tensor] = []
         self.losses: list[Tensor] = []
         self.seen_losses = 0
         self.began = time.perf_counter()
-        self.per_epoch = steps_per_epoch(len(train), settings.batch_size)
+        self.per_epoch = steps_per_epoch(len(training.train), settings.batch_size)
         # without the small tolerance 1.1 epochs of 10 steps would be 12 steps (1.1 × 10 is above 11 in floats)
         self.budget = max(math.ceil(settings.max_epochs * self.per_epoch - 1e-9), 1)
         self.result = LoopResult(Outcome.CENSORED, steps_per_epoch=self.per_epoch)
 
     def __call__(self) -> LoopResult:
         result = self.result
-        for name, parameter in self.model.network.named_parameters():
-            parameter.requires_grad_(name in self.trainable)
+        trained = {id(parameter) for parameter in self.training.trainable.values()}
+        for parameter in self.training.model.network.parameters():
+            parameter.requires_grad_(id(parameter) in trained)
         try:
             self.meter.start(EVALUATION)
             self._run()
@@ -147,6 +145,7 @@ class _Loop:
                 result.reading = self.meter.stop()
         if result.reading is not None:
             phases = result.reading.phases
+            result.preparation = phases.get(PREPARATION)
             result.training = phases.get(TRAINING, PhaseCost(duration_s=0.0, energy_kwh=0.0))
             result.evaluation = phases.get(EVALUATION)
         result.gradient_norm = self._gradient_norm()
@@ -154,27 +153,37 @@ class _Loop:
         return result
 
     def _run(self) -> None:
-        settings, result = self.settings, self.result
+        settings, result, training = self.settings, self.result, self.training
+        training.open()
         if self._evaluate():  # already good enough: nothing to pay
             return
-        optimizer = make_optimizer(self.trainable.values(), settings)
+        if training.prepares:
+            self.meter.switch(PREPARATION)
+            changed = training.begin()
+            self.meter.switch(EVALUATION)
+            if changed and self._evaluate():
+                return
+        if not self.option.takes_steps:
+            result.reason = f"{self.option.name} did not reach the target, and takes no steps towards it"
+            return
+        optimizer = make_optimizer(training, self.option, settings)
         checks = max(settings.evals_per_epoch, 1)
         while True:
             self.meter.switch(TRAINING)
-            self.model.train()
+            training.train_mode()
             # One order per epoch, from the seed and the epoch alone.
             epoch = result.steps // self.per_epoch
             order = (settings.seed * 1_000_003 + epoch) % 2**63  # what torch's generators take
-            batches = self.train.batches(settings.batch_size, shuffle_seed=order)
-            for inputs, labels in batches:
-                if len(labels) < 2 and len(self.train) > 1:
+            for batch in training.train.batches(settings.batch_size, shuffle_seed=order):
+                if len(batch.labels) < 2 and len(training.train) > 1:
                     continue
-                features = inputs.to(self.device) if isinstance(inputs, Tensor) else inputs
-                loss, norm = training_step(self.model, optimizer, features, labels.to(self.device))
+                loss, norm = take_step(training, optimizer, batch, self.device)
                 self.losses.append(loss)
                 self.norms.append(norm)
                 result.steps += 1
                 position = result.steps % self.per_epoch or self.per_epoch
+                if position == self.per_epoch:
+                    training.after_epoch()
                 due = position * checks // self.per_epoch > (position - 1) * checks // self.per_epoch
                 last = result.steps >= self.budget
                 if due or last:
@@ -182,7 +191,7 @@ class _Loop:
                     if self._evaluate() or last:
                         return
                     self.meter.switch(TRAINING)
-                    self.model.train()
+                    training.train_mode()
 
     def _evaluate(self) -> bool:
         """Evaluate on the validation split; True when the run is over and its outcome is known.
@@ -195,7 +204,9 @@ class _Loop:
         self.seen_losses = len(self.losses)
         if train_loss is not None and not math.isfinite(train_loss):
             return self._diverged(train_loss)
-        measured = evaluate(self.model, self.validation, metric=settings.metric, device=self.device)
+        measured = evaluate(
+            self.training.model, self.training.validation, metric=settings.metric, device=self.device
+        )
         result.evaluations += 1
         if not math.isfinite(measured.loss):  # the quality of NaN outputs is that of always naming one class
             return self._diverged(measured.loss)
@@ -245,7 +256,7 @@ class _Loop:
     def _measure_change(self) -> None:
         """‖θ_end − θ_start‖₂ / √n, over all trainable parameters and per tensor."""
         result, total, count = self.result, 0.0, 0
-        for name, parameter in self.trainable.items():
+        for name, parameter in self.training.trainable.items():
             square = float((parameter.detach() - self.start[name]).double().square().sum())
             result.parameter_change_by_tensor[name] = math.sqrt(square / parameter.numel())
             total += square

@@ -13,20 +13,19 @@ from datetime import datetime
 from statistics import fmean, median
 
 import torch
-from torch import Tensor
 
-from foretoll.data import TaskData, open_data
+from foretoll.data import open_data
 from foretoll.indices.survey import survey
-from foretoll.measure import probe_steps
-from foretoll.models import Model, build_model
-from foretoll.options.loop import make_optimizer, steps_per_epoch, training_step
-from foretoll.quality import evaluate
+from foretoll.models import build_model
+from foretoll.options import get_option
+from foretoll.options.loop import steps_per_epoch
 from foretoll.records import Outcome, Run, StepProbe, TrainingSettings
 from foretoll.study.cell import SAMPLES, Place, target_of
 from foretoll.study.plan import Cell, SourceModel
 from foretoll.units import kwh_from_joules
 from foretoll.workflows.context import seeded
-from foretoll.workflows.pilot import STEPS, endless_batches
+from foretoll.workflows.pilot import STEPS
+from foretoll.workflows.probe import probe_option
 
 FEWEST_RUNS = 10  # of the study itself, before their mean says more than a probe
 TYPICAL_SHARE = (
@@ -138,7 +137,16 @@ def _probed(cell: Cell, place: Place) -> _Pace:
     with seeded(0, device):
         model = build_model(cell.arch, data=target, seed=0).to(device)
         same = model if not cell.task else build_model(cell.arch, data=source, seed=0).to(device)
-        probe = _steps(model, target, settings, place)
+        probe, _ = probe_option(
+            get_option("finetune"),
+            model,
+            target,
+            settings,
+            task_shift=False,
+            device=device,
+            accounting=place.accounting,
+            budget_s=PROBE_S,
+        )
         began = time.perf_counter()
         survey(
             same,
@@ -159,24 +167,3 @@ def _probed(cell: Cell, place: Place) -> _Pace:
         return steps_per_epoch(size, settings.batch_size)
 
     return _Pace(probe, looked_s + pilot_s, steps)
-
-
-def _steps(model: Model, target: TaskData, settings: TrainingSettings, place: Place) -> StepProbe:
-    device = torch.device(place.device)
-    optimizer = make_optimizer(model.parameters(), settings)
-    batches = endless_batches(target.train, settings.batch_size, 0)
-
-    def step() -> None:
-        model.train()
-        inputs, labels = next(batches)
-        moved = inputs.to(device) if isinstance(inputs, Tensor) else inputs
-        training_step(model, optimizer, moved, labels.to(device))
-
-    probe, _ = probe_steps(
-        step,
-        lambda: evaluate(model, target.validation, metric=settings.metric, device=device).samples,
-        device=device,
-        meter_factory=lambda: place.accounting.meter(device),
-        budget_s=PROBE_S,
-    )
-    return probe

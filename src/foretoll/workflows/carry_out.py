@@ -81,24 +81,22 @@ def carry_out(
             before = None
             if source is not None and not task_shift:
                 before = _test(model, target, settings, device)
-            prepared = option.prepare(model, target, task_shift=task_shift, seed=settings.seed).to(device)
-            trainable = option.trainable(prepared)
+            training = option.start(model, target, settings, task_shift=task_shift, device=device)
             with accounting.meter(device) as meter:
                 result = train_to_target(
-                    prepared,
-                    target.train,
-                    target.validation,
+                    option,
+                    training,
                     settings,
-                    trainable=trainable,
                     meter=meter,
                     device=device,
                     progress=lambda point: watcher.evaluated(point, settings),
                 )
-        run = _with_result(begun, result, sum(p.numel() for p in trainable.values()))
+        run = _with_result(begun, result, sum(p.numel() for p in training.trainable.values()))
         if result.outcome in (Outcome.REACHED, Outcome.CENSORED):
-            after = _test(prepared, target, settings, device)
+            updated = training.finish()
+            after = _test(updated, target, settings, device)
             run = run.model_copy(update={"quality": _quality(settings.metric, before, after)})
-            updated = _named(prepared, run, target, task_shift)
+            updated = _named(updated, run, target, task_shift)
             if out is not None:
                 folder, problem = _saved(updated, out)
                 run = run.model_copy(update={"checkpoint": folder, "reason": problem})
@@ -173,6 +171,7 @@ def _with_result(begun: Run, result: LoopResult, trainable: int) -> Run:
             "trainable_parameters": trainable,
             "gradient_norm": result.gradient_norm,
             "parameter_change_by_tensor": result.parameter_change_by_tensor if ended else {},
+            "preparation": result.preparation,
             "training": result.training,
             "evaluation": result.evaluation,
             "curve": tuple(result.curve),

@@ -5,20 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from foretoll.engine import InProcess, open_engine
 from foretoll.forecast import Case, Forecaster, Foretold, compose_costs
 from foretoll.forecast.reference import reference_held_out, reference_runs
 from foretoll.indices.collect import Collector, collect
 from foretoll.indices.survey import DEFAULT_SAMPLES, Survey
 from foretoll.ledger import Ledger
-from foretoll.measure import SelfCostMeter, describe_hardware, probe_steps
-from foretoll.models import Model
+from foretoll.measure import SelfCostMeter, describe_hardware
 from foretoll.options import get_option
-from foretoll.options.loop import make_optimizer, steps_per_epoch, training_step
-from foretoll.quality import check_metric, evaluate
+from foretoll.options.loop import steps_per_epoch
+from foretoll.quality import check_metric
 from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, StepProbe, TrainingSettings
 from foretoll.workflows.calibrate import Budget, calibrate
 from foretoll.workflows.context import (
@@ -31,14 +27,13 @@ from foretoll.workflows.context import (
     choose_device,
     new_run_id,
     open_job,
-    seeded,
     unshifted_uri,
 )
-from foretoll.workflows.pilot import endless_batches, pilot_signals
+from foretoll.workflows.pilot import pilot_signals
+from foretoll.workflows.probe import probe_option
 from foretoll.workflows.retrain import take_signals, with_target
 from foretoll.workflows.sharded import sharded_collector
 
-PROBE_S = 3.0
 COMPARED = ("finetune", "scratch")
 
 
@@ -144,7 +139,15 @@ def estimate_job(
         seen = take_signals(job, settings, samples=samples, collector=collector)
         if job.target.train.labels is not None:
             watcher.stage("probe a few training steps (seconds and joules per step, first progress)")
-            probe, energy = _probe(job, option, settings, accounting)
+            probe, energy = probe_option(
+                get_option(option),
+                job.model,
+                job.target,
+                settings,
+                task_shift=job.task_shift,
+                device=job.device,
+                accounting=accounting,
+            )
             pilots = {name: pilot_signals(job, name, settings) for name in names}
         if budget is not None:
             own.switch("calibration")
@@ -239,40 +242,6 @@ def _compose(
         grid=accounting.grid,
         learned=told.forecast,
     )
-
-
-def _probe(
-    job: Job, option: str, settings: TrainingSettings, accounting: Accounting
-) -> tuple[StepProbe, EnergyBasis]:
-    """A few real training steps of a copy that is thrown away, and one evaluation."""
-    with seeded(settings.seed, job.device):
-        prepared: Model = (
-            get_option(option)
-            .prepare(job.model, job.target, task_shift=job.task_shift, seed=settings.seed)
-            .to(job.device)
-        )
-        optimizer = make_optimizer(get_option(option).trainable(prepared).values(), settings)
-        batches = endless_batches(job.target.train, settings.batch_size, settings.seed)
-
-        def step() -> None:
-            prepared.train()
-            inputs, labels = next(batches)
-            moved = inputs.to(job.device) if isinstance(inputs, Tensor) else inputs
-            training_step(prepared, optimizer, moved, labels.to(job.device))
-
-        part = job.target.validation.take(torch.arange(min(len(job.target.validation), 1024)))
-
-        def evaluated() -> int:
-            return evaluate(prepared, part, metric=settings.metric, device=job.device).samples
-
-        return probe_steps(
-            step,
-            evaluated,
-            device=job.device,
-            meter_factory=lambda: accounting.meter(job.device),
-            evaluation_samples=len(job.target.validation),
-            budget_s=PROBE_S,
-        )
 
 
 def _warnings(job: Job, seen: Survey, told: Foretold, accounting: Accounting) -> tuple[str, ...]:

@@ -10,12 +10,11 @@ import math
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
 
-from foretoll.data import Batch, Split
+from foretoll.data import Batch, Split, TaskData
 from foretoll.errors import DataError
 from foretoll.options import get_option
-from foretoll.options.loop import make_optimizer, training_step
+from foretoll.options.loop import make_optimizer, take_step
 from foretoll.quality import evaluate
 from foretoll.records import TrainingSettings
 from foretoll.workflows.context import Job, seeded
@@ -31,21 +30,25 @@ def pilot_signals(job: Job, option: str, settings: TrainingSettings) -> dict[str
     Also `pilot_gradient_norm`, the mean over the steps. A loss that is not finite is None.
     """
     found: dict[str, float | None] = {}
+    if not get_option(option).takes_steps:
+        return found
     with seeded(SEED, job.device):
-        model = get_option(option).prepare(job.model, job.target, task_shift=job.task_shift, seed=SEED)
-        model.to(job.device)
-        trained, scored = _parts(job.target.train)
-        optimizer = make_optimizer(get_option(option).trainable(model).values(), settings)
-        batches = endless_batches(trained, settings.batch_size, SEED)
+        chosen, part = get_option(option), part_of_target(job.target, max(STEPS) * settings.batch_size)
+        fixed = settings.model_copy(update={"seed": SEED})
+        training = chosen.start(job.model, part, fixed, task_shift=job.task_shift, device=job.device)
+        training.open()
+        training.begin()
+        optimizer = make_optimizer(training, chosen, settings)
+        batches = endless_batches(training.train, settings.batch_size, SEED)
         norms = []
         for step in range(1, max(STEPS) + 1):
-            model.train()
-            inputs, labels = next(batches)
-            moved = inputs.to(job.device) if isinstance(inputs, Tensor) else inputs
-            _, norm = training_step(model, optimizer, moved, labels.to(job.device))
+            training.train_mode()
+            _, norm = take_step(training, optimizer, next(batches), job.device)
             norms.append(float(norm))
             if step in STEPS:
-                seen = evaluate(model, scored, metric=settings.metric, device=job.device)
+                seen = evaluate(
+                    training.model, training.validation, metric=settings.metric, device=job.device
+                )
                 found[f"pilot{step}_loss"] = seen.loss if math.isfinite(seen.loss) else None
                 found[f"pilot{step}_quality"] = seen.quality
         mean = sum(norms) / len(norms)
@@ -65,8 +68,14 @@ def endless_batches(split: Split, batch_size: int, seed: int) -> Iterator[Batch]
         epoch += 1
 
 
-def _parts(train: Split) -> tuple[Split, Split]:
-    """What is trained on, and a fifth of the samples, at most 400, that are only scored."""
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(SEED))
-    count = max(min(len(train) // 5, SCORED), 1)
-    return train.take(order[count:]), train.take(order[:count])
+def part_of_target(target: TaskData, trained: int, *, scored: int = SCORED) -> TaskData:
+    """Training samples only: `trained` of them, as far as there are, and a fifth, at most `scored`, to score on."""
+    order = torch.randperm(len(target.train), generator=torch.Generator().manual_seed(SEED))
+    count = max(min(len(order) // 5, scored), 1)
+    return TaskData(
+        target.card,
+        train=target.train.take(order[count : count + max(trained, 2)]),
+        validation=target.train.take(order[:count]),
+        test=target.test,
+        reference=target.reference,
+    )

@@ -1,0 +1,84 @@
+"""What one step, one evaluation and the preparation of an option cost on this machine: a few real ones, measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from foretoll.measure import probe_steps
+from foretoll.options import Option, Training
+from foretoll.options.loop import PREPARATION, make_optimizer, take_step
+from foretoll.quality import evaluate
+from foretoll.records import EnergyBasis, StepProbe, TrainingSettings
+from foretoll.units import joules_from_kwh
+from foretoll.workflows.context import Accounting, seeded
+from foretoll.workflows.pilot import endless_batches, part_of_target
+
+if TYPE_CHECKING:
+    from foretoll.data import TaskData
+    from foretoll.models import Model
+
+PROBE_S = 3.0
+EVALUATED = 1024
+PREPARED = 512  # samples; what an option prepares costs in proportion to the samples
+
+
+def probe_option(
+    option: Option,
+    model: Model,
+    target: TaskData,
+    settings: TrainingSettings,
+    *,
+    task_shift: bool,
+    device: torch.device,
+    accounting: Accounting,
+    budget_s: float = PROBE_S,
+) -> tuple[StepProbe, EnergyBasis]:
+    """A few real training steps of a copy that is thrown away, and one evaluation, for one option.
+
+    An option that prepares something first (a pass over the data) does so for a part of them; the cost is given for
+    the whole target. The given model is left untouched.
+    """
+    with seeded(settings.seed, device):
+        part = part_of_target(target, max(PREPARED, 4 * settings.batch_size), scored=EVALUATED)
+        training = option.start(model, part, settings, task_shift=task_shift, device=device)
+        prepared_s, prepared_j = _prepare(training, target, part, accounting, device)
+        optimizer = make_optimizer(training, option, settings) if option.takes_steps else None
+        batches = endless_batches(training.train, settings.batch_size, settings.seed)
+
+        def step() -> None:
+            if optimizer is not None:
+                training.train_mode()
+                take_step(training, optimizer, next(batches), device)
+
+        def evaluated() -> int:
+            return evaluate(
+                training.model, training.validation, metric=settings.metric, device=device
+            ).samples
+
+        probe, basis = probe_steps(
+            step if optimizer is not None else None,
+            evaluated,
+            device=device,
+            meter_factory=lambda: accounting.meter(device),
+            evaluation_samples=len(target.validation),
+            budget_s=budget_s,
+        )
+    return probe.model_copy(
+        update={"seconds_of_preparation": prepared_s, "joules_of_preparation": prepared_j}
+    ), basis
+
+
+def _prepare(
+    training: Training, target: TaskData, part: TaskData, accounting: Accounting, device: torch.device
+) -> tuple[float, float | None]:
+    """Seconds and joules that the option's preparation takes on the whole target."""
+    with accounting.meter(device) as meter:
+        meter.start(PREPARATION)
+        training.open()
+        training.begin()
+        reading = meter.stop()
+    scale = (len(target.train) + len(target.validation)) / (len(part.train) + len(part.validation))
+    energy = reading.energy_kwh
+    return reading.duration_s * scale, None if energy is None else joules_from_kwh(energy) * scale
