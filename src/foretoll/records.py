@@ -228,6 +228,18 @@ class EvalPoint(Record):
     duration_s: NonNegative | None = None
 
 
+class InferenceCost(Record):
+    """What serving a model costs per 1,000 samples, in batches of `batch_size`; the ends are the repeats' spread."""
+
+    batch_size: int = Field(ge=1)
+    samples: int = Field(ge=1)  # timed, over all repeats
+    repeats: int = Field(ge=1)
+    seconds_per_1000: NonNegative
+    seconds_per_1000_low: NonNegative
+    seconds_per_1000_high: NonNegative
+    energy_kwh_per_1000: NonNegative | None
+
+
 class Toll(Record):
     """The six costs of a run. A cost that was not or cannot be measured is None."""
 
@@ -262,6 +274,9 @@ class Run(Presented):
     steps_per_epoch: int | None = None
     evaluations: int = 0
     trainable_parameters: int | None = None
+    training_state_bytes: int | None = (
+        None  # weights, gradients, optimiser state and caches, see docs/options.md
+    )
     gradient_norm: GradientNorm | None = None
     parameter_change_by_tensor: dict[str, float] = {}
     preparation: PhaseCost | None = (
@@ -270,6 +285,7 @@ class Run(Presented):
     training: PhaseCost | None = None
     evaluation: PhaseCost | None = None
     quality: Quality | None = None
+    inference: InferenceCost | None = None  # of the finished model; no part of the toll
     curve: tuple[EvalPoint, ...] = ()
     energy: EnergyBasis | None = None
     grid: GridIntensity | None = None
@@ -395,6 +411,7 @@ class Estimate(Presented):
     signals: dict[str, float | None]
     forecast: Forecast
     reach_probability: Share | None
+    expected_quality: Interval | None = None  # on the test data, after the update
     alternatives: dict[str, Forecast] = {}  # the same for other options, "scratch" among them
     alternatives_reach: dict[str, Share | None] = {}
     coverage: Coverage

@@ -7,6 +7,7 @@ from foretoll.measure.fixed_meters import NoMeter, ReplayMeter
 from foretoll.measure.green_window import GreenWindow, IntensitySeries, green_window, make_series, read_series
 from foretoll.measure.grid import grid_intensity, known_regions
 from foretoll.measure.hardware import describe_hardware
+from foretoll.measure.inference import probe_inference
 from foretoll.measure.meter import EnergyMeter, EnergyReading, synchronise
 from foretoll.measure.opening import METERS, open_meter
 from foretoll.measure.self_cost import SelfCostMeter
@@ -27,6 +28,7 @@ __all__ = [
     "known_regions",
     "make_series",
     "open_meter",
+    "probe_inference",
     "probe_steps",
     "read_series",
     "synchronise",

@@ -63,18 +63,18 @@ def probe_steps(
         deadline = clock() + budget_s
         steps, times = 0, list[float]()
         if step is not None:
-            one_s = _warm_up(step, place, warmup, deadline, clock)
-            steps = _steps_per_repeat(one_s, min_steps, repeats, 0.6 * budget_s)
+            one_s = warm_up(step, place, warmup, deadline, clock)
+            steps = steps_per_repeat(one_s, min_steps, repeats, 0.6 * budget_s)
         meter.start(STEPS)
         while step is not None and len(times) < repeats:
             if times and clock() + steps * max(times) > deadline:
                 break
-            times.append(_timed(step, place, steps, clock) / steps)
+            times.append(timed(step, place, steps, clock) / steps)
         meter.switch(EVALUATION)
         samples, evaluations = _evaluate(evaluate, place, EVALUATION_SHARE * budget_s, deadline, clock)
         reading = meter.stop()
     scale = (evaluation_samples if evaluation_samples is not None else samples / evaluations) / samples
-    joules_steps, joules_evaluation = _joules(reading, STEPS), _joules(reading, EVALUATION)
+    joules_steps, joules_evaluation = joules(reading, STEPS), joules(reading, EVALUATION)
     probe = StepProbe(
         steps=steps * len(times),
         repeats=len(times),
@@ -88,7 +88,8 @@ def probe_steps(
     return probe, reading.basis
 
 
-def _timed(step: Callable[[], object], device: str, count: int, clock: Clock) -> float:
+def timed(step: Callable[[], object], device: str, count: int, clock: Clock) -> float:
+    """Seconds of `count` steps, synchronised with the device."""
     synchronise(device)
     began = clock()
     for _ in range(count):
@@ -97,17 +98,17 @@ def _timed(step: Callable[[], object], device: str, count: int, clock: Clock) ->
     return clock() - began
 
 
-def _warm_up(step: Callable[[], object], device: str, count: int, deadline: float, clock: Clock) -> float:
+def warm_up(step: Callable[[], object], device: str, count: int, deadline: float, clock: Clock) -> float:
     """At least one step; the seconds of the last one, which is the warmest."""
-    seconds = _timed(step, device, 1, clock)
+    seconds = timed(step, device, 1, clock)
     for _ in range(count - 1):
         if clock() + seconds > deadline:
             break
-        seconds = _timed(step, device, 1, clock)
+        seconds = timed(step, device, 1, clock)
     return seconds
 
 
-def _steps_per_repeat(one_s: float, min_steps: int, repeats: int, budget_s: float) -> int:
+def steps_per_repeat(one_s: float, min_steps: int, repeats: int, budget_s: float) -> int:
     """Enough steps to fill the window, as far as the budget goes, never fewer than `min_steps`."""
     if one_s <= 0:
         return min_steps
@@ -134,6 +135,7 @@ def _evaluate(
             return samples, evaluations
 
 
-def _joules(reading: EnergyReading, phase: str) -> float | None:
+def joules(reading: EnergyReading, phase: str) -> float | None:
+    """Joules of one phase; None without an energy meter."""
     energy = reading.phases[phase].energy_kwh
     return None if energy is None else joules_from_kwh(energy)

@@ -5,10 +5,26 @@ from __future__ import annotations
 from foretoll.errors import UsageError, unknown_name
 from foretoll.options.base import Option, Training, check_classes
 from foretoll.options.finetune import Finetune
+from foretoll.options.head import Head
+from foretoll.options.keep import Keep
 from foretoll.options.loop import LoopResult, train_to_target
+from foretoll.options.lora import Lora
+from foretoll.options.partial import Partial
+from foretoll.options.recalibrate import Recalibrate
 from foretoll.options.scratch import Scratch
 
-OPTIONS: dict[str, Option] = {option.name: option for option in (Finetune(), Scratch())}
+OPTIONS: dict[str, Option] = {
+    option.name: option
+    for option in (
+        Keep(),
+        Recalibrate(),
+        Head(),
+        Lora(),
+        Partial(),
+        Finetune(),
+        Scratch(),
+    )
+}
 
 
 def get_option(name: str) -> Option:

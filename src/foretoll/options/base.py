@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from foretoll.errors import DataError
+from foretoll.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -33,12 +33,20 @@ class Training:
     """
 
     prepares: ClassVar[bool] = False  # whether `begin` does something, which is then measured as preparation
+    cache_bytes: int = 0  # what it keeps of the data in memory
 
     def __init__(
         self, model: Model, train: Split, validation: Split, trainable: dict[str, nn.Parameter]
     ) -> None:
         self.model, self.train, self.validation = model, train, validation
         self.trainable = trainable
+        trained = {id(parameter) for parameter in trainable.values()}
+        for parameter in model.network.parameters():  # a frozen weight costs no gradient, in a probe neither
+            parameter.requires_grad_(id(parameter) in trained)
+
+    def held(self) -> nn.Module:
+        """The network whose weights are in memory during the training."""
+        return self.model.network
 
     def open(self) -> None:
         """Prepare what the first evaluation needs."""
@@ -69,7 +77,8 @@ class Option(ABC):
     summary: ClassVar[str]
     reuses_weights: ClassVar[bool] = True
     takes_steps: ClassVar[bool] = True  # False: no gradient is ever taken
-    changes_weights: ClassVar[bool] = True  # False: the weights that are served stay those of the source
+    changes_weights: ClassVar[bool] = True  # False: the model that is served stays the source's, bit for bit
+    serves_new_task: ClassVar[bool] = True  # False: it cannot give the model outputs for other classes
     lr_factor: ClassVar[float] = 1.0  # few parameters train at a higher learning rate than all weights
 
     def prepare(self, model: Model, target: TaskData, *, task_shift: bool, seed: int) -> Model:
@@ -77,9 +86,11 @@ class Option(ABC):
 
         Raises:
             DataError: the target is no task shift and has classes the model has no output for.
+            UsageError: the option cannot be used here (`suits` says why).
 
         """
         check_classes(model, target, task_shift=task_shift)
+        self.require_suited(model, target, task_shift=task_shift)
         return self._prepare(model, target, task_shift=task_shift, seed=seed)
 
     @abstractmethod
@@ -109,7 +120,18 @@ class Option(ABC):
 
     def suits(self, model: Model, target: TaskData, *, task_shift: bool) -> str | None:
         """Why the option cannot be used here, as a sentence; None where it can."""
+        if task_shift and not self.serves_new_task:
+            return (
+                f"{self.name} cannot serve a new task: the model has no outputs for the classes of "
+                f"{target.card.uri}; use an option that gives it a new head, such as head or finetune"
+            )
         return None
+
+    def require_suited(self, model: Model, target: TaskData, *, task_shift: bool) -> None:
+        """Raise UsageError where the option cannot be used here."""
+        why = self.suits(model, target, task_shift=task_shift)
+        if why is not None:
+            raise UsageError(why)
 
 
 def check_classes(model: Model, target: TaskData, *, task_shift: bool) -> None:

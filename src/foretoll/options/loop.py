@@ -164,7 +164,10 @@ class _Loop:
             if changed and self._evaluate():
                 return
         if not self.option.takes_steps:
-            result.reason = f"{self.option.name} did not reach the target, and takes no steps towards it"
+            if settings.until is None:  # all that there is to do is done
+                result.outcome = Outcome.REACHED
+            else:
+                result.reason = f"{self.option.name} did not reach the target, and takes no steps towards it"
             return
         optimizer = make_optimizer(training, self.option, settings)
         checks = max(settings.evals_per_epoch, 1)

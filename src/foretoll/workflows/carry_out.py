@@ -14,13 +14,16 @@ import torch
 from foretoll.data import TaskData
 from foretoll.errors import DataError, ForetollError, ModelError
 from foretoll.ledger import Ledger
-from foretoll.measure import describe_hardware
+from foretoll.measure import describe_hardware, probe_inference
 from foretoll.models import Model, save_checkpoint
-from foretoll.options import LoopResult, Option, train_to_target
+from foretoll.options import LoopResult, Option, Training, train_to_target
+from foretoll.options.memory import training_state_bytes
 from foretoll.quality import Evaluation, evaluate
-from foretoll.records import Outcome, Quality, Run, Toll, TrainingSettings
+from foretoll.records import InferenceCost, Outcome, Quality, Run, Toll, TrainingSettings
 from foretoll.units import emissions_kg
 from foretoll.workflows.context import Accounting, Watcher, check_out, new_run_id, seeded
+
+INFERENCE_S = 0.3  # to spend on what the finished model costs to serve
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def carry_out(
     """
     watcher = watcher or Watcher()
     require_labels(target, option.name)
+    option.require_suited(model, target, task_shift=task_shift)
     check_out(out)
     grid = accounting.grid
     run_id, parent = new_run_id(), model.card.run_id
@@ -91,15 +95,18 @@ def carry_out(
                     device=device,
                     progress=lambda point: watcher.evaluated(point, settings),
                 )
-        run = _with_result(begun, result, sum(p.numel() for p in training.trainable.values()))
+        run = _with_result(begun, result, option, training)
         if result.outcome in (Outcome.REACHED, Outcome.CENSORED):
             updated = training.finish()
+            updated.network.requires_grad_(True)  # what was frozen here may be trained by the next update
             after = _test(updated, target, settings, device)
             run = run.model_copy(update={"quality": _quality(settings.metric, before, after)})
             updated = _named(updated, run, target, task_shift)
             if out is not None:
                 folder, problem = _saved(updated, out)
-                run = run.model_copy(update={"checkpoint": folder, "reason": problem})
+                run = run.model_copy(update={"checkpoint": folder, "reason": problem or run.reason})
+            served = _inference(updated, target, settings, device, accounting)
+            run = run.model_copy(update={"inference": served})
     except KeyboardInterrupt:
         run = run.model_copy(update={"outcome": Outcome.INTERRUPTED, "reason": "stopped by the user"})
     except ForetollError as error:
@@ -146,7 +153,20 @@ def _test(model: Model, target: TaskData, settings: TrainingSettings, device: to
     return evaluate(model, target.test, metric=settings.metric, device=device)
 
 
-def _with_result(begun: Run, result: LoopResult, trainable: int) -> Run:
+def _inference(
+    model: Model, target: TaskData, settings: TrainingSettings, device: torch.device, accounting: Accounting
+) -> InferenceCost:
+    return probe_inference(
+        model,
+        target.validation,
+        batch_size=settings.batch_size,
+        device=device,
+        meter_factory=lambda: accounting.meter(device),
+        budget_s=INFERENCE_S,
+    )
+
+
+def _with_result(begun: Run, result: LoopResult, option: Option, training: Training) -> Run:
     reading, grid = result.reading, begun.grid
     energy_kwh = reading.energy_kwh if reading else None
     emitted = None
@@ -168,7 +188,8 @@ def _with_result(begun: Run, result: LoopResult, trainable: int) -> Run:
             "steps": result.steps,
             "steps_per_epoch": result.steps_per_epoch,
             "evaluations": result.evaluations,
-            "trainable_parameters": trainable,
+            "trainable_parameters": sum(p.numel() for p in training.trainable.values()),
+            "training_state_bytes": training_state_bytes(option, training, begun.settings),
             "gradient_norm": result.gradient_norm,
             "parameter_change_by_tensor": result.parameter_change_by_tensor if ended else {},
             "preparation": result.preparation,

@@ -75,6 +75,7 @@ def retrain(
         seed=settings.seed,
     )
     require_labels(job.target, option)
+    get_option(option).require_suited(job.model, job.target, task_shift=job.task_shift)
     settings = with_target(job, settings, until)
     return retrain_job(
         job,
@@ -103,6 +104,7 @@ def retrain_job(
     """Retrain an opened job; `signals` are taken from the data unless they are given."""
     watcher = watcher or Watcher()
     require_labels(job.target, option)
+    get_option(option).require_suited(job.model, job.target, task_shift=job.task_shift)
     if signals is None:
         watcher.stage("look at the target through the model (signals)")
         signals = take_signals(job, settings).signals | pilot_signals(job, option, settings)

@@ -1,0 +1,185 @@
+"""Option `head`: train the head alone, on what the frozen backbone says of each sample once.
+
+The backbone (everything before the head, in evaluation mode) runs exactly once per training and validation sample;
+the head's inputs are kept, and the loop trains the head on them. That is the same optimisation as training the head
+within the network whose backbone is frozen in evaluation mode, at the cost of a fraction of the passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from foretoll.data.splits import ArraySplit
+from foretoll.errors import ModelError
+from foretoll.models.anatomy import pool_positions
+from foretoll.models.model import Model
+from foretoll.options.base import Option, Training
+from foretoll.quality import evaluating
+
+if TYPE_CHECKING:
+    from foretoll.data import Split, TaskData
+    from foretoll.records import TrainingSettings
+
+BATCH = 256
+ON_DEVICE_BYTES = 2**30  # a larger cache stays in the CPU's memory, and batches travel to the device
+
+Replay = Callable[[nn.Module, Tensor], Tensor]
+# What networks do between their head's output and their logits. Which one it is, is found by comparison.
+REPLAYS: tuple[Replay, ...] = (
+    lambda _head, output: output,
+    lambda head, output: pool_positions(output, head),
+    lambda head, output: pool_positions(torch.relu(output), head),  # SqueezeNet
+    lambda _head, output: output.flatten(1),
+)
+
+
+class CachedSplit(ArraySplit):
+    """Head inputs (n, …) that may lie on an accelerator."""
+
+    def _read(self, positions: Tensor) -> Tensor:
+        inputs = self.inputs
+        assert isinstance(inputs, Tensor)  # noqa: S101  (for the type checker)
+        return inputs.index_select(0, positions.to(inputs.device))
+
+
+class HeadModel(Model):
+    """The head behind a model's interface: cached head inputs in, logits (B, C) out. It shares the head's weights."""
+
+    def __init__(self, model: Model, replay: Replay) -> None:
+        nn.Module.__init__(self)  # no preprocessing: its inputs are what comes out of the backbone
+        self.network = model.head_module()
+        self.card = model.card
+        self.replay = replay
+
+    def forward(self, inputs: Any) -> Tensor:
+        """Logits of a batch of head inputs."""
+        return self.replay(self.network, self.network(inputs.to(self.device)))
+
+
+class HeadTraining(Training):
+    """Validation samples are cached before the first evaluation, training samples before the first step."""
+
+    prepares: ClassVar[bool] = True
+
+    def __init__(
+        self, model: Model, train: Split, validation: Split, trainable: dict[str, nn.Parameter]
+    ) -> None:
+        super().__init__(model, train, validation, trainable)
+        self.full = model
+        self._replays = list(REPLAYS)
+
+    def held(self) -> nn.Module:
+        """The backbone stays in memory: the trained head goes back to it."""
+        return self.full.network
+
+    def open(self) -> None:
+        """Run the backbone over the validation samples; from here on `model` is the head."""
+        self.validation = self._cached(self.validation, others=len(self.train))
+        self.model = HeadModel(self.full, self._replays[0])
+
+    def begin(self) -> bool:
+        """Run the backbone over the training samples."""
+        self.train = self._cached(self.train)
+        self.model = HeadModel(self.full, self._replays[0])
+        return False
+
+    def finish(self) -> Model:
+        """The whole model: its head was trained in place."""
+        return self.full.eval()
+
+    @torch.no_grad()
+    def _cached(self, split: Split, *, others: int = 0) -> CachedSplit:
+        """The head's inputs for a split, in the split's order; `others`: samples that will be cached later."""
+        head, device = self.full.head_module(), self.full.device
+        calls: list[tuple[tuple[Any, ...], Any]] = []
+
+        def note(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            # what comes next may work in place on the output
+            calls.append(
+                ((*args, *kwargs.values()), output.clone() if isinstance(output, Tensor) else output)
+            )
+
+        kept: Tensor | None = None
+        handle = head.register_forward_hook(note, with_kwargs=True)
+        try:
+            with evaluating(self.full):
+                for done, batch in enumerate(split.batches(BATCH)):
+                    calls.clear()
+                    inputs = batch.inputs
+                    logits = self.full(inputs.to(device) if isinstance(inputs, Tensor) else inputs)
+                    given = self._checked(calls, head, logits)
+                    if kept is None:
+                        kept = self._room(given, len(split), others)
+                    kept[done * BATCH : done * BATCH + len(given)] = given
+        finally:
+            handle.remove()
+        if kept is None:
+            raise ModelError("there is nothing to train the head on: the split is empty")
+        return CachedSplit(kept, split.labels, ids=split.ids)
+
+    def _checked(self, calls: list[tuple[tuple[Any, ...], Any]], head: nn.Module, logits: Tensor) -> Tensor:
+        """The head's only input, after a look whether the network's logits follow from its output alone."""
+        args, output = calls[0] if len(calls) == 1 else ((), None)
+        given = args[0] if len(args) == 1 else None
+        if isinstance(given, Tensor) and isinstance(output, Tensor) and len(given) == len(logits):
+            self._replays = [replay for replay in self._replays if _agrees(replay(head, output), logits)]
+            if self._replays:
+                return given
+        raise ModelError(
+            f"the logits of {self.full.card.arch} do not follow from its head {self.full.head_name!r} alone, so the "
+            "head cannot be trained on stored inputs; use partial, lora or finetune, or name its last layer with "
+            "--head NAME"
+        )
+
+    def _room(self, given: Tensor, samples: int, others: int) -> Tensor:
+        """Memory for the head's inputs of `samples` samples, on the device while the whole cache is small there."""
+        each = given[0].numel() * given.element_size()
+        self.cache_bytes = max(self.cache_bytes, each * (samples + others))
+        place = self.full.device if self.cache_bytes <= ON_DEVICE_BYTES else torch.device("cpu")
+        if place.type == "cpu":
+            _require_memory(each * (samples + others))
+        return torch.empty((samples, *given.shape[1:]), dtype=given.dtype, device=place)
+
+
+class Head(Option):
+    """Train the head on cached inputs; a task shift gets a new head first."""
+
+    name = "head"
+    summary = "train the head alone, on outputs of the backbone that are computed once"
+    lr_factor = 10.0  # measured: docs/options.md
+
+    def _prepare(self, model: Model, target: TaskData, *, task_shift: bool, seed: int) -> Model:
+        return model.with_new_head(target.classes, seed=seed) if task_shift else model.clone()
+
+    def trainable(self, model: Model) -> dict[str, nn.Parameter]:
+        """The head's parameters."""
+        return head_parameters(model)
+
+    def _training(self, prepared: Model, target: TaskData, settings: TrainingSettings) -> Training:
+        return HeadTraining(prepared, target.train, target.validation, self.trainable(prepared))
+
+
+def head_parameters(model: Model) -> dict[str, nn.Parameter]:
+    """The head's parameters, by their name within the network."""
+    return {f"{model.head_name}.{name}": p for name, p in model.head_module().named_parameters()}
+
+
+def _agrees(replayed: Tensor, logits: Tensor) -> bool:
+    return replayed.shape == logits.shape and torch.allclose(
+        replayed.float(), logits.float(), rtol=1e-4, atol=1e-5, equal_nan=True
+    )
+
+
+def _require_memory(wanted: int) -> None:
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if wanted > free:
+        raise ModelError(
+            f"the head's inputs take {wanted / 2**30:.1f} GiB and {free / 2**30:.1f} GiB of memory are free; "
+            "take fewer samples (limit=), or use partial, which stores nothing"
+        )
