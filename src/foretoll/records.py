@@ -115,8 +115,25 @@ class ModelCard(Record):
     trained_on: str | None = None  # data URI
     run_id: str | None = None  # the run that made these weights
     parent_run_id: str | None = None  # the run that made the weights it started from
+    program: ProgramCard | None = None  # what stands before and behind a reprogrammed source
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class ProgramCard(Record):
+    """An input program and an output mapping, by name and options, around a source with its own card.
+
+    The source's preprocessing says how the program's output is normalised.
+    """
+
+    program: str
+    program_options: dict[str, bool | int | float | str | tuple[float, ...] | None] = {}
+    mapping: str
+    mapping_options: dict[str, bool | int | float | str | tuple[float, ...] | None] = {}
+    source: ModelCard
+
+
+ModelCard.model_rebuild()
 
 
 class Hardware(Record):

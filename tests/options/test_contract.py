@@ -76,7 +76,8 @@ def test_preparing_is_seeded(option: Option, model: Model, target: TaskData, tas
         weights(option.prepare(model, target, task_shift=task_shift, seed=seed)) for seed in (1, 1, 2)
     )
     assert same(first, again)
-    fresh = task_shift or not option.reuses_weights  # something new is initialised
+    # a new head, or all weights, are drawn; a program and its mapping start from the source as it is
+    fresh = (task_shift and option.changes_weights) or not option.reuses_weights
     assert same(first, other) is not fresh
 
 

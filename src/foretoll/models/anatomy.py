@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from foretoll.errors import ModelError, UsageError, unknown_name
+from foretoll.reprogram import unwrap_logits
 
 if TYPE_CHECKING:
     from foretoll.models.model import Model
@@ -32,20 +33,6 @@ class Anatomy:
     embedding: str | None
     num_classes: int
     dim: int
-
-
-def unwrap_logits(output: Any) -> Tensor:
-    """The logits (B, C) in what a network returns: a tensor, a transformers output, a dict, a tuple."""
-    if isinstance(output, Tensor):
-        return output
-    logits = getattr(output, "logits", None)
-    if logits is None and isinstance(output, Mapping):
-        logits = output.get("logits", next(iter(output.values()), None))
-    if logits is None and isinstance(output, tuple | list) and output:
-        logits = output[0]
-    if isinstance(logits, Tensor):
-        return logits
-    raise ModelError(f"the network returns {type(output).__name__}, not logits of shape (batch, classes)")
 
 
 def call_network(network: nn.Module, x: Tensor | dict[str, Tensor]) -> Tensor:

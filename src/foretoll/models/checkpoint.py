@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from foretoll.errors import ModelError
 from foretoll.models.preprocess import load_tokenizer
+from foretoll.models.reprogrammed import innermost
 from foretoll.models.weights import missing_path, read_weights
 from foretoll.records import ModelCard
 
@@ -122,7 +123,9 @@ def is_checkpoint(directory: Path) -> bool:
 
 def _write_extras(model: Model, folder: Path) -> ModelCard:
     card = model.card
-    config: Any = getattr(model.network, "config", None)
+    _, prefix = innermost(card)
+    network = model.network.get_submodule(prefix.removesuffix(".")) if prefix else model.network
+    config: Any = getattr(network, "config", None)
     if card.arch.startswith("hf:") and hasattr(config, "to_json_file"):
         config.to_json_file(folder / CONFIG, use_diff=False)
     if card.preprocessing.tokenizer is not None:

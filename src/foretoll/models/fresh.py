@@ -9,6 +9,7 @@ import torch
 from foretoll.errors import ModelError
 from foretoll.models.loading import build_model
 from foretoll.models.model import Model
+from foretoll.models.reprogrammed import unwrapped
 
 if TYPE_CHECKING:
     from foretoll.data import TaskData
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
 def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
     """A model of the same architecture for the inputs and classes of `data`, its weights from `seed` alone.
 
+    Of a reprogrammed model it is the source's architecture, without the program.
+
     A module in memory cannot be built again: a copy of it is initialised anew by its layers' own
     `reset_parameters`. Raises ModelError where it has weights that no layer can initialise.
     """
+    model = unwrapped(model)
     card = model.card
     if not card.arch.startswith("module:"):
         options = dict(card.arch_options)

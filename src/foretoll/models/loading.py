@@ -21,6 +21,7 @@ from foretoll.models.libraries import published_weights, timm_renamed
 from foretoll.models.model import Model, check_fits, make_model, replace_head, wrong_class_count
 from foretoll.models.plan import input_shape, plan_preprocessing
 from foretoll.models.preprocess import make_preprocess
+from foretoll.models.reprogrammed import innermost, rebuild
 from foretoll.models.sources import build_network, convention
 from foretoll.models.spec import LOADING_OPTIONS, Convention, Spec, family_of, parse_spec
 from foretoll.models.weights import (
@@ -236,10 +237,15 @@ def _load_checkpoint(path: Path, wanted: _Wanted) -> Model:
             f"{path} was saved from a module in memory ({card.arch.removeprefix('module:')}), which a file cannot "
             f"rebuild: build the module yourself and call load_model(module, weights={str(path)!r})"
         )
-    spec = parse_spec(card.arch, card.arch_options)
     with torch.random.fork_rng(devices=[]):
-        network = _build(spec, card.preprocessing, card.num_classes, path if spec.scheme == "hf" else None)
+        network = rebuild(card, lambda inside: _build_card(inside, path))
     return _from_card(network, card, read_weights(wanted.weights) if wanted.weights else state, path, wanted)
+
+
+def _build_card(card: ModelCard, path: Path) -> nn.Module:
+    """The network of a card without a program, its weights fresh."""
+    spec = parse_spec(card.arch, card.arch_options)
+    return _build(spec, card.preprocessing, card.num_classes, path if spec.scheme == "hf" else None)
 
 
 def _from_card(
@@ -247,9 +253,11 @@ def _from_card(
 ) -> Model:
     """The model of a card: its head gets the card's width where the builder could not know it."""
     source = str(wanted.weights or path)
-    old = dict(network.named_modules()).get(card.head)
-    if isinstance(old, LAYERS) and old.weight.shape[0] != card.num_classes:
-        replace_head(network, card.head, card.num_classes, seed=0)
+    inside, prefix = innermost(card)
+    inner = network.get_submodule(prefix.removesuffix(".")) if prefix else network
+    old = dict(inner.named_modules()).get(inside.head)
+    if isinstance(old, LAYERS) and old.weight.shape[0] != inside.num_classes:
+        replace_head(inner, inside.head, inside.num_classes, seed=0)
     fit_state_dict(network, state, source=source, head=card.head)
     names = wanted.classes
     if names is not None and len(names) != card.num_classes:
@@ -280,6 +288,7 @@ def _load_module(module: nn.Module, wanted: _Wanted, options: dict[str, Any]) ->
             else wanted.classes
         )
         own = _Wanted(data, weights, names, wanted.embedding_layer, wanted.head)
+        network = rebuild(card, lambda _inside: network) if card.program is not None else network
         return _from_card(network, card, state, Path(weights), own)
     if data is None:
         raise UsageError(

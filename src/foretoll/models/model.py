@@ -137,12 +137,17 @@ class Model(nn.Module):
     def with_new_head(self, classes: Sequence[str], *, seed: int) -> Model:
         """A clone whose head has len(classes) outputs and fresh weights that depend on `seed` alone.
 
-        The head keeps its type (Linear or convolution) and its input width. Raises ModelError where the head is
+        The head keeps its type (Linear or convolution) and its input width; that of a reprogrammed model is its
+        source's, with no mapping behind it. Raises ModelError where the head is
         of another type or the network's output does not follow its head.
         """
         names = tuple(str(name) for name in classes)
         if not names:
             raise UsageError("a head needs at least one class")
+        if self.card.program is not None:
+            from foretoll.models.reprogrammed import with_new_source_head  # it is built on this module
+
+            return with_new_source_head(self, names, seed=seed)
         other = self.clone()
         replace_head(other.network, self.head_name, len(names), seed=seed)
         other.card = self.card.model_copy(

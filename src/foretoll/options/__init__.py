@@ -11,6 +11,7 @@ from foretoll.options.loop import LoopResult, train_to_target
 from foretoll.options.lora import Lora
 from foretoll.options.partial import Partial
 from foretoll.options.recalibrate import Recalibrate
+from foretoll.options.reprogram import Reprogram, ReprogramAndHead
 from foretoll.options.scratch import Scratch
 
 OPTIONS: dict[str, Option] = {
@@ -21,6 +22,8 @@ OPTIONS: dict[str, Option] = {
         Head(),
         Lora(),
         Partial(),
+        Reprogram(),
+        ReprogramAndHead(),
         Finetune(),
         Scratch(),
     )

@@ -77,7 +77,7 @@ class Option(ABC):
     summary: ClassVar[str]
     reuses_weights: ClassVar[bool] = True
     takes_steps: ClassVar[bool] = True  # False: no gradient is ever taken
-    changes_weights: ClassVar[bool] = True  # False: the model that is served stays the source's, bit for bit
+    changes_weights: ClassVar[bool] = True  # False: the source's own weights are served, bit for bit
     serves_new_task: ClassVar[bool] = True  # False: it cannot give the model outputs for other classes
     lr_factor: ClassVar[float] = 1.0  # few parameters train at a higher learning rate than all weights
 
