@@ -20,8 +20,8 @@ from typing import Any
 import torch
 
 from foretoll.data import TaskData, open_data
+from foretoll.indices.collect import DEFAULT_SAMPLES
 from foretoll.indices.gradients import NTK_MOST_STEPS, gradient_norms, linearised_signals
-from foretoll.indices.survey import DEFAULT_SAMPLES
 from foretoll.indices.table import INDICES
 from foretoll.models import Model
 from foretoll.report.figures import Scale, Svg, axis_bottom
@@ -192,7 +192,7 @@ def tables(results: dict[str, Any]) -> str:
     )
     return "\n\n".join(
         [
-            f"{rule}; `DEFAULT_SAMPLES` in `indices/survey.py` is {DEFAULT_SAMPLES:,}.",
+            f"{rule}; `DEFAULT_SAMPLES` in `indices/collect.py` is {DEFAULT_SAMPLES:,}.",
             "Root mean square error against the value on 8,000 samples, the worst of the three data sets:",
             markdown_table(head, worst),
             "The leading indices: value of one sample ± 1.645 half-sample standard deviations (90 %):",

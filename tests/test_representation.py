@@ -208,6 +208,17 @@ def test_statistics_of_batches_are_averaged_alike() -> None:
     torch.testing.assert_close(norm.running_var, var)  # type: ignore[union-attr]
 
 
+def test_statistics_of_a_part_are_those_of_samples_that_the_ids_decide() -> None:
+    split, model = samples(40), tiny()
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(1))
+    a, b = (renormalised(model, part, samples=16) for part in (split, split.take(order)))
+    assert a is not None and b is not None
+    chosen = torch.randperm(40, generator=torch.Generator().manual_seed(0))[:16]
+    norm, other = a.network.norm, b.network.norm  # type: ignore[union-attr]
+    torch.testing.assert_close(norm.running_mean, split.all().inputs[chosen].mean(dim=0))  # type: ignore[union-attr]
+    assert torch.equal(norm.running_mean, other.running_mean)  # type: ignore[union-attr,arg-type]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_order_of_the_data_does_not_matter(seed: int) -> None:
     """Sorted by class, batches would hold one class each, and their variances would be too small."""

@@ -121,13 +121,19 @@ def sweep(
 
 @torch.no_grad()
 def renormalised(
-    model: Model, split: Split, *, batch_size: int = 256, device: torch.device | str = "cpu"
+    model: Model,
+    split: Split,
+    *,
+    samples: int | None = None,
+    batch_size: int = 256,
+    device: torch.device | str = "cpu",
 ) -> Model | None:
     """Copy of `model` whose batch-norm statistics are re-estimated on `split`; None if it has no batch norm.
 
     Cumulative averages over the batches of one pass (momentum None), only batch-norm modules in training
     mode: dropout stays off and no weight changes. The original is untouched. The samples are taken in an order
-    that depends on their ids alone: data that are sorted by class would else give batches of one class.
+    that depends on their ids alone: data that are sorted by class would else give batches of one class. `samples`: how
+    many of them at most, the first in that order; None for all.
 
     Raises:
         DataError: the split has fewer than two samples, which have no variance.
@@ -146,7 +152,7 @@ def renormalised(
             module.momentum = None
             module.train()
     shuffled = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
-    order = torch.argsort(split.ids, stable=True)[shuffled]
+    order = torch.argsort(split.ids, stable=True)[shuffled][:samples]
     arranged = arrangement(model, split, device)
     # A last batch of one sample has no variance in a fully connected batch norm: it joins no statistic.
     for inputs, labels in split.batches(max(batch_size, 2), indices=order):

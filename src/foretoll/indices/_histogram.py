@@ -38,10 +38,11 @@ def histograms(x: Tensor, low: Tensor, high: Tensor, bins: int) -> Tensor:
 def _counts(bin_of: Tensor, bins: int) -> Tensor:
     """How often each bin occurs in each row of `bin_of` (rows, values), float64 (rows, bins)."""
     rows = bin_of.shape[0]
-    offset = torch.arange(rows, device=bin_of.device)[:, None] * bins
-    return (
-        torch.bincount((bin_of + offset).flatten(), minlength=rows * bins).view(rows, bins).to(torch.float64)
-    )
+    cell = bin_of + torch.arange(rows, device=bin_of.device)[:, None] * bins
+    in_memory = (
+        cell if cell.is_contiguous() else cell.T
+    )  # a transposed table needs no rearranging to be counted
+    return torch.bincount(in_memory.flatten(), minlength=rows * bins).view(rows, bins).to(torch.float64)
 
 
 def own_range_shares(x: Tensor, bins: int) -> Tensor:

@@ -91,14 +91,18 @@ class BoundedSample(Accumulator):
         new |= {f"kept_{name}": self._at_home(rows.detach()) for name, rows in tensors.items()}
         for name, rows in new.items():
             getattr(self, name).append(rows if hopeful is None else rows[hopeful])
-        self._held += n if hopeful is None else len(hopeful)
-        if self._held > max(self._kept, self.capacity) + self.capacity // 4:
-            self._cut()
+        self._hold(n if hopeful is None else len(hopeful))
 
     def merge_state(self, incoming_state: Any) -> None:
         """Take in another sampler's samples; the smallest keys of both stay."""
         super().merge_state(incoming_state)
-        self._cut()
+        self._hold(incoming_state._held)
+
+    def _hold(self, rows: int) -> None:
+        """Note that so many rows came in; cut where too many are held."""
+        self._held += rows
+        if self._held > max(self._kept, self.capacity) + self.capacity // 4:
+            self._cut()
 
     def reset(self) -> None:
         """Forget all samples."""

@@ -1,4 +1,8 @@
-"""What a survey keeps of one side of the data, in one sweep; mergeable, so that a sweep can be cut into shards."""
+"""What a survey keeps of one side of the data, in one sweep; mergeable, so that a sweep can be cut into shards.
+
+The accumulators are imported when the first sweep begins: their base, torchmetrics, loads torchvision and
+transformers for metrics that are not used here, which takes longer than all else that `import foretoll` asks for.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,17 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import torch
 
 from foretoll.errors import UsageError
-from foretoll.indices._sample import BoundedSample, Sample
-from foretoll.indices.arm import Arm
-from foretoll.indices.resque import ResqueDistribution, Side
 from foretoll.representation import Features, sweep
 
 if TYPE_CHECKING:
     from foretoll.data import Split
+    from foretoll.indices._sample import Sample
+    from foretoll.indices.resque import Side
     from foretoll.models import Model
 
 Part = Literal["source", "target", "clean"]
 BATCH = 256
+DEFAULT_SAMPLES = 2000  # of either side, by the rule of docs/sample_size.md
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,10 @@ class Collected:
     """The accumulators of one part: a consumer of `sweep`. Samples of unknown class count as the predicted one."""
 
     def __init__(self, wanted: Wanted) -> None:
+        from foretoll.indices._sample import BoundedSample
+        from foretoll.indices.arm import Arm
+        from foretoll.indices.resque import ResqueDistribution
+
         self.wanted = wanted
         self.kept = BoundedSample(wanted.capacity)
         self.resque = None if wanted.classes is None else ResqueDistribution(wanted.classes)

@@ -117,10 +117,11 @@ def _principal(centred: Tensor, dimensions: int) -> Tensor:
     """Scores on the leading principal components that have variance."""
     if dimensions < 1:
         raise UsageError(f"dimensions is {dimensions}: give at least 1, or None for no PCA")
-    u, s, _ = torch.linalg.svd(centred, full_matrices=False)
+    # the triangle of a QR decomposition has the singular values and the components, at less than half the work
+    _, s, components = torch.linalg.svd(torch.linalg.qr(centred, mode="r").R, full_matrices=False)
     rank = int((s > max(centred.shape) * torch.finfo(torch.float64).eps * s[0]).sum())
     if rank == 0:
         raise DataError("all features are constant: GBC needs representations that vary")
     kept = min(dimensions, rank)
-    scores: Tensor = u[:, :kept] * s[:kept]
+    scores: Tensor = centred @ components[:kept].T
     return scores

@@ -71,7 +71,8 @@ def median_distance(samples: Tensor) -> float:
         )
         order = (samples @ direction).argsort()
         samples = samples[order[torch.linspace(0, len(order) - 1, MEDIAN_SAMPLES).round().long()]]
-    distances = torch.pdist(samples)
+    above = torch.ones(len(samples), len(samples), dtype=torch.bool).triu_(1)
+    distances = torch.cdist(samples, samples)[above]
     median = float(distances.quantile(0.5))
     if median == 0 and float(distances.max()) > 0:
         return float(distances[distances > 0].mean())

@@ -99,8 +99,7 @@ def preindex_distance(
     check_choice("distance", distance, DISTANCES)
     check_choice("mode", mode, MODES)
     hist.check_bins(bins)
-    dtype = torch.float64 if mode == "corrected" else None
-    layers = check_layers(source_layers, target_layers, paired=True, num_classes=num_classes, dtype=dtype)
+    layers = check_layers(source_layers, target_layers, paired=True, num_classes=num_classes, dtype=None)
     means = {
         name: float(pair_distances(x, t, distance, bins, mode).mean()) for name, (x, t) in layers.items()
     }
@@ -112,6 +111,7 @@ def pair_distances(x: Tensor, t: Tensor, distance: Distance, bins: int, mode: Mo
     if mode == "released":
         p, q = hist.own_range_shares(x, bins), hist.own_range_shares(t, bins)
     else:
+        x, t = x.double(), t.double()
         low, high = torch.minimum(x.amin(1), t.amin(1)), torch.maximum(x.amax(1), t.amax(1))
         p, q = (hist.histograms(side, low, high, bins) / x.shape[1] for side in (x, t))
     if distance == "wasserstein":
@@ -207,9 +207,8 @@ class PreIndex(Accumulator):
 
         `ids`: one integer a sample; without them the first layer's rows decide the groups of the interval.
         """
-        dtype = torch.float64 if self.mode == "corrected" else None
         layers = check_layers(
-            source_layers, target_layers, paired=True, num_classes=self.num_classes, dtype=dtype
+            source_layers, target_layers, paired=True, num_classes=self.num_classes, dtype=None
         )
         names = sorted(layers)
         first = layers[names[0]][0]

@@ -1,8 +1,8 @@
 """Everything cheap that can be known of a (model, source, target) before any retraining: indices and signals.
 
-One sweep over a bounded sample of the source, one over the target, two more over the target where batch-norm
-statistics can be re-estimated, one over the unshifted target where it is known, and a few backward passes. The
-target's *training* part is looked at: neither the data that stop a run nor those that report it are touched.
+One sweep over a bounded sample of the source, one over the target, a pass over a part of it and another sweep where
+batch-norm statistics can be re-estimated, one over the unshifted target where it is known, and a few backward passes.
+The target's *training* part is looked at: neither the data that stop a run nor those that report it are touched.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from foretoll.data import ArraySplit, stratified_sample
 from foretoll.errors import DataError
-from foretoll.indices.collect import BATCH, Collected, Collector, Part, Wanted, collect
+from foretoll.indices.collect import BATCH, DEFAULT_SAMPLES, Collected, Collector, Part, Wanted, collect
 from foretoll.indices.gradients import gradient_norms, linearised_signals
 from foretoll.indices.preindex import PreIndex
 from foretoll.indices.recoverability import Probe, gap_of_probes, gap_value, linear_probe_accuracy
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from foretoll.models import Model
     from foretoll.records import TrainingSettings
 
-DEFAULT_SAMPLES = 2000  # by the rule of docs/sample_size.md
+NORMALISED = 512  # samples that normalisation statistics are estimated from (docs/sample_size.md)
 PROJECTED = 300
 Signals = dict[str, float | None]
 
@@ -202,7 +202,7 @@ def _readable(
     signals: Signals = {"renormalised_quality": None, "renormalised_loss": None}
     plain = linear_probe_accuracy(kept.representations, kept.labels, ids=kept.ids)
     indices = {"probe_accuracy": _probe_index("probe_accuracy", plain)}
-    fresh = renormalised(model, split, device=device)
+    fresh = renormalised(model, split, samples=NORMALISED, device=device)
     better = None
     if fresh is not None:
         again = Kept.of(collector(fresh, split, Wanted("target", len(split)), device=device).kept.compute())

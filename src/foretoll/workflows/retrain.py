@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from foretoll.errors import LedgerError, UsageError
-from foretoll.indices.collect import Collector, collect
-from foretoll.indices.survey import DEFAULT_SAMPLES, Survey, survey
+from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
 from foretoll.options import get_option
 from foretoll.quality import check_metric, evaluate
@@ -24,6 +24,9 @@ from foretoll.workflows.context import (
     open_job,
 )
 from foretoll.workflows.pilot import pilot_signals
+
+if TYPE_CHECKING:
+    from foretoll.indices.survey import Survey
 
 DEFAULT_SHARE = 0.95  # of the model's quality on its source, where no target is named
 
@@ -145,6 +148,8 @@ def take_signals(
     collector: Collector = collect,
 ) -> Survey:
     """Look at a job's source and target through its model."""
+    from foretoll.indices.survey import survey  # its accumulators take seconds to import
+
     return survey(
         job.model,
         job.source,
