@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from foretoll.data import ArraySplit, TaskData, open_data
-from foretoll.models import Model, build_model
+from foretoll.models import Model, build_model, load_model
 
 MLP = "foretoll:mlp?width=8&depth=1"
 CNN = "foretoll:cnn?width=4"
@@ -38,6 +38,28 @@ def digits(limit: int = 160) -> TaskData:
 def mlp(data: TaskData, seed: int = 0) -> Model:
     """A fresh multilayer perceptron for these data."""
     return build_model(MLP, data=data, seed=seed)
+
+
+class Normed(nn.Module):
+    """A perceptron with batch norm and dropout, for vectors of six numbers."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2))
+        self.head = nn.Linear(8, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x))
+
+
+def normed_network(num_classes: int = 3) -> nn.Module:
+    """What a checkpoint folder names to be built again."""
+    return Normed(num_classes)
+
+
+def normed(data: TaskData, seed: int = 0) -> Model:
+    """A fresh perceptron with batch norm for these data."""
+    return load_model("options.making:normed_network", data=data, seed=seed)
 
 
 def weights(model: Model) -> dict[str, Tensor]:

@@ -16,24 +16,33 @@ from foretoll.options import OPTIONS, Option, get_option
 from foretoll.records import Outcome, Run, TrainingSettings
 from foretoll.workflows import Accounting, estimate
 from foretoll.workflows.carry_out import CarriedOut, carry_out
-from foretoll.workflows.context import open_job
+from foretoll.workflows.context import Job, open_job
 from foretoll.workflows.retrain import retrain_job
 
-from .making import blobs, mlp, same, weights
+from .making import blobs, mlp, normed, recorded, same, weights
 
 CPU = torch.device("cpu")
 SETTINGS = TrainingSettings(batch_size=32, max_epochs=4, lr=0.01, until=0.9, seed=7)
 ACCOUNTING = Accounting("watts:20", region="DE")
 
 
-@pytest.fixture(params=sorted(OPTIONS))
-def option(request: pytest.FixtureRequest) -> Option:
-    return OPTIONS[request.param]
+CASES = [(name, task) for name in sorted(OPTIONS) for task in (False, True)]
+SERVED = [(name, task) for name, task in CASES if not task or OPTIONS[name].serves_new_task]
 
 
-@pytest.fixture(params=[False, True], ids=["same task", "new task"])
-def task_shift(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
+@pytest.fixture(params=SERVED, ids=[f"{name} {'new' if task else 'same'} task" for name, task in SERVED])
+def case(request: pytest.FixtureRequest) -> tuple[str, bool]:
+    return request.param
+
+
+@pytest.fixture
+def option(case: tuple[str, bool]) -> Option:
+    return OPTIONS[case[0]]
+
+
+@pytest.fixture
+def task_shift(case: tuple[str, bool]) -> bool:
+    return case[1]
 
 
 @pytest.fixture
@@ -47,8 +56,13 @@ def target(task_shift: bool) -> TaskData:
 
 
 @pytest.fixture
-def model(source: TaskData) -> Model:
-    return mlp(source, seed=3)
+def model(option: Option, source: TaskData) -> Model:
+    return suited(option, source, seed=3)
+
+
+def suited(option: Option, source: TaskData, seed: int = 0) -> Model:
+    """The smallest model that the option can work on."""
+    return normed(source, seed) if option.name == "recalibrate" else mlp(source, seed)
 
 
 def test_its_name_is_its_key_and_it_says_what_it_does(option: Option) -> None:
@@ -105,13 +119,32 @@ def test_what_it_trains_exists_under_its_name(
     prepared = option.prepare(model, target, task_shift=task_shift, seed=1)
     known = dict(prepared.network.named_parameters())
     trainable = option.trainable(prepared)
-    assert trainable
+    assert bool(trainable) is option.takes_steps
     assert all(known[name] is parameter for name, parameter in trainable.items())
 
 
 def test_more_classes_without_a_new_task_are_refused(option: Option, model: Model) -> None:
     with pytest.raises(DataError, match="has 5 classes but the model 3 outputs: say --task"):
         option.prepare(model, blobs(classes=5), task_shift=False, seed=0)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, task in set(CASES) - set(SERVED)))
+def test_a_new_task_that_an_option_cannot_serve_is_refused_before_any_work(name: str, tmp_path: Path) -> None:
+    option, source, target = OPTIONS[name], blobs(), blobs(classes=5, seed=1)
+    model, ledger = suited(option, source), Ledger.open(tmp_path / "l.db")
+    why = option.suits(model, target, task_shift=True)
+    assert why is not None and why.startswith(f"{name} cannot serve a new task") and "; use" in why
+    with pytest.raises(UsageError, match=f"{name} cannot serve a new task"):
+        option.prepare(model, target, task_shift=True, seed=0)
+    with pytest.raises(UsageError, match=f"{name} cannot serve a new task"):
+        run_of(option, model, source, target, True, ledger=ledger)
+    log: list[str] = []
+    job = Job(model, source, recorded(target, log), True, CPU)
+    log.clear()
+    with pytest.raises(UsageError, match=f"{name} cannot serve a new task"):
+        retrain_job(job, name, SETTINGS, accounting=ACCOUNTING, ledger=ledger)
+    assert set(log) <= {"train"} and len(log) == 1, "only whether there are labels was looked at"
+    assert list(ledger.runs()) == []
 
 
 def run_of(
@@ -138,17 +171,21 @@ def test_a_whole_run_is_recorded_and_can_be_gone_on_from(
     done = run_of(option, model, source, target, task_shift, ledger=ledger, out=out, tags=("t",))
     run = done.run
     assert done.model is not None and same(weights(model), before)
-    assert run.outcome in (Outcome.REACHED, Outcome.CENSORED) and run.reason == ""
-    assert all(value is not None for value in run.toll.model_dump().values())
+    assert run.outcome in (Outcome.REACHED, Outcome.CENSORED)
+    assert (run.reason == "") is (option.takes_steps or run.outcome is Outcome.REACHED)
+    of_steps = {"gradient_norm", "parameter_change"}
+    measured = {name for name, value in run.toll.model_dump().items() if value is not None}
+    assert measured == set(run.toll.model_dump()) - (set() if option.takes_steps else of_steps)
+    assert run.training_state_bytes is not None and run.training_state_bytes > 0
+    assert run.inference is not None and run.inference.seconds_per_1000 > 0
     assert run.training is not None and run.evaluation is not None and run.grid is not None
-    energy = (run.training.energy_kwh or 0) + (run.evaluation.energy_kwh or 0)
+    phases = [phase for phase in (run.preparation, run.training, run.evaluation) if phase is not None]
+    energy = sum(phase.energy_kwh or 0 for phase in phases)
     assert run.toll.energy_kwh == pytest.approx(energy, rel=1e-12)
     assert run.toll.emissions_kg == pytest.approx(
         energy * run.grid.pue * run.grid.intensity_kg_per_kwh, rel=1e-12
     )
-    assert run.toll.duration_s == pytest.approx(
-        run.training.duration_s + run.evaluation.duration_s, rel=1e-12
-    )
+    assert run.toll.duration_s == pytest.approx(sum(phase.duration_s for phase in phases), rel=1e-12)
     assert run.toll.epochs == run.steps / (run.steps_per_epoch or 0)
     assert run.quality is not None and (run.quality.before is None) is task_shift
 
@@ -172,7 +209,8 @@ def test_a_whole_run_is_recorded_and_can_be_gone_on_from(
 def test_an_estimate_takes_its_checkpoint_as_the_next_source(name: str, tmp_path: Path) -> None:
     ledger = Ledger.open(tmp_path / "l.db")
     source, target = blobs(), blobs(seed=1, distance=3.0)
-    run_of(OPTIONS[name], mlp(source), source, target, False, ledger=ledger, out=tmp_path / "updated")
+    model = suited(OPTIONS[name], source)
+    run_of(OPTIONS[name], model, source, target, False, ledger=ledger, out=tmp_path / "updated")
     found = estimate(
         str(tmp_path / "updated"),
         target,
