@@ -21,8 +21,8 @@ from foretoll.report.study_pictures import levels_figure, scatter
 from foretoll.report.study_tables import OF_KIND, correlation_grid, kinds_grid, section_title, spread_grid
 from foretoll.study.columns import COSTS, columns, title_of
 from foretoll.study.findings import Section, StudyTables
+from foretoll.study.leave_out import rows_of
 from foretoll.study.reading import runs_of
-from foretoll.study.score import rows_of
 from foretoll.study.tables import KIND, MODEL, POOLED, TARGET, shift_of, study_tables
 from pages import IMAGES, ROOT, STYLE, markdown_table, replace_block
 

@@ -24,8 +24,8 @@ from foretoll.report.study_tables import study_markdown, study_text
 from foretoll.report.terminal import as_text
 from foretoll.study import correlate
 from foretoll.study.columns import REPEAT, columns
+from foretoll.study.leave_out import rows_of
 from foretoll.study.reading import runs_of
-from foretoll.study.score import rows_of
 from foretoll.study.tables import KIND, MODEL, POOLED, TARGET, study_tables
 
 from .making import made, make_run

@@ -6,9 +6,23 @@ import math
 
 from foretoll.records import Outcome, Record, Run
 
+# A cost cannot fall where one of these rises: what is still missing to the target.
+RISING = frozenset(
+    {
+        "gap", "probe_gap", "neighbour_gap", "renormalised_deficit", "deficit", "start_deficit",
+        "start_z",
+        "pilot8_deficit", "pilot24_deficit",
+    }
+)  # fmt: skip
+# Told apart where several options are learned from together; all of them 0: finetune.
+OPTION_FLAGS = ("head", "lora", "partial", "reprogram", "reprogram+head", "scratch")
 # Half an evaluation interval at four evaluations an epoch: a run that needed no step gets a finite logarithm.
 EPOCH_OFFSET = 0.125
 Features = dict[str, float | None]
+
+
+# Options whose model answers as the source model does until it is changed: their first evaluation is known.
+STARTS_AS_SOURCE = frozenset({"keep", "recalibrate", "head", "lora", "partial", "finetune"})
 
 
 class Case(Record):
@@ -32,13 +46,25 @@ class Case(Record):
     source_name: str = ""
     target_name: str = ""
     shift_kind: str = ""
+    start_quality: float | None = (
+        None  # of the first evaluation, on the data that stop the run; None: new outputs
+    )
+    evals_per_epoch: int = 4
+    validation_samples: int = 0
+    test_samples: int = 0
     model_id: str = ""  # the source model: runs of one model share what is particular to it
+
+
+def starts_as_source(option: str, *, task_shift: bool) -> bool:
+    """Whether a run's first evaluation is that of the source model, so that it is known before the run."""
+    return option in STARTS_AS_SOURCE and not task_shift
 
 
 def case_of_run(run: Run) -> Case | None:
     """The case of a run that was carried out; None where it had no quality target or kept no signals."""
     if run.settings.until is None or run.steps_per_epoch is None or not run.signals:
         return None
+    starts = starts_as_source(run.option, task_shift=run.task_shift)
     return Case(
         option=run.option,
         family=run.model.family,
@@ -58,8 +84,17 @@ def case_of_run(run: Run) -> Case | None:
         source_name=run.source.name if run.source else "",
         target_name=run.target.name,
         shift_kind="+".join(shift.kind for shift in run.target.shift),
+        start_quality=run.curve[0].quality if starts and run.curve and run.curve[0].step == 0 else None,
+        evals_per_epoch=run.settings.evals_per_epoch,
+        validation_samples=run.target.validation,
+        test_samples=run.target.test,
         model_id=run.model.parent_run_id or "",
     )
+
+
+def decided(case: Case) -> bool:
+    """Whether the first evaluation already meets the target: the update costs that evaluation and nothing more."""
+    return case.start_quality is not None and case.start_quality >= case.until
 
 
 def usable(run: Run) -> bool:
@@ -79,7 +114,7 @@ def setting_features(case: Case) -> Features:
         "log_parameters": math.log(max(case.parameters, 1)),
         "has_batch_norm": float(case.has_batch_norm),
         "task_shift": float(case.task_shift),
-        "scratch": float(case.option == "scratch"),
+        **{option: float(case.option == option) for option in OPTION_FLAGS},
         "sgd": float(case.optimizer == "sgd"),
     }
 
@@ -98,9 +133,14 @@ def features(case: Case) -> Features:
         "neighbour_gap": _minus(case.until, s.get("knn_accuracy")),
         "renormalised_deficit": _minus(case.until, s.get("renormalised_quality")),
         "deficit": _minus(case.until, s.get("initial_quality")),
+        "start_deficit": _minus(case.until, case.start_quality),
+        "start_z": _start_z(case),
+        "start_luck": _difference(case.start_quality, s.get("initial_quality")),
         "pilot8_deficit": _minus(case.until, s.get("pilot8_quality")),
         "pilot24_deficit": _minus(case.until, s.get("pilot24_quality")),
         "log_pilot24_loss": _log(s.get("pilot24_loss")),
+        "pilot_gain": _difference(s.get("pilot24_quality"), s.get("initial_quality")),
+        "pilot_speed": _difference(s.get("pilot24_quality"), s.get("pilot8_quality")),
         "log_initial_loss": _log(s.get("initial_loss")),
         "log_initial_gradient_norm": _log(s.get("initial_gradient_norm")),
         "log_pilot_gradient_norm": _log(s.get("pilot_gradient_norm")),
@@ -109,8 +149,20 @@ def features(case: Case) -> Features:
     }
 
 
+def _start_z(case: Case) -> float | None:
+    """What is missing at the start, in standard deviations of a quality that is seen on the validation samples."""
+    q = case.start_quality
+    if q is None:
+        return None
+    return (case.until - q) / math.sqrt(max(q * (1 - q), 0.01) / max(case.validation_samples, 1))
+
+
 def _log(value: float | None) -> float | None:
     return None if value is None else math.log(max(value, 1e-6))
+
+
+def _difference(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a - b
 
 
 def _minus(until: float, value: float | None) -> float | None:

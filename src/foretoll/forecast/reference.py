@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from foretoll.forecast.forecaster import COSTS, Forecaster, feature_key, known_features
+from foretoll.forecast.learned import COSTS, Learned, known_features, table_key
 from foretoll.forecast.regressor import CostModel
 from foretoll.ledger import read_runs, write_runs
 from foretoll.records import Run
@@ -24,7 +24,7 @@ from foretoll.records import Run
 RUNS = Path(__file__).with_name("reference.jsonl.gz")
 HELD_OUT = Path(__file__).with_name("reference_held_out.json.gz")
 FEWEST = 20  # cases with a set of known features before residuals for that set are kept
-HeldOutTable = dict[str, dict[str, dict[str, float]]]  # cost → known features → run id → residual
+Residuals = dict[str, dict[str, dict[str, float]]]  # cost → set of runs and features → run id → residual
 
 
 @cache
@@ -34,11 +34,11 @@ def reference_runs() -> tuple[Run, ...]:
 
 
 @cache
-def reference_held_out() -> HeldOutTable:
+def reference_held_out() -> Residuals:
     """Residuals of the reference runs, held out; empty where the file is absent."""
     if not HELD_OUT.exists():
         return {}
-    found: HeldOutTable = json.loads(gzip.decompress(HELD_OUT.read_bytes()))
+    found: Residuals = json.loads(gzip.decompress(HELD_OUT.read_bytes()))
     return found
 
 
@@ -81,22 +81,26 @@ def pack(runs: Iterable[Run], *, into: Path | None = None) -> tuple[int, int]:
     return len(kept), sum((folder / name).stat().st_size for name in (RUNS.name, HELD_OUT.name))
 
 
-def held_out_of(runs: Iterable[Run]) -> HeldOutTable:
+def held_out_of(runs: Iterable[Run]) -> Residuals:
     """Residuals of each run when its group is left out, for every set of known features that is common."""
-    forecaster = Forecaster(runs)
-    sets: dict[frozenset[str], int] = defaultdict(int)
-    for case in forecaster.cases:
-        sets[known_features(case)] += 1
-    found: HeldOutTable = {cost: {} for cost in COSTS}
-    for known, count in sorted(sets.items(), key=lambda item: sorted(item[0])):
+    learned = Learned(runs)
+    sets: dict[tuple[str, str, frozenset[str]], int] = defaultdict(int)
+    for i, case in enumerate(learned.cases):
+        pool, positions = learned.pool(case.option)
+        if i in set(positions):
+            sets[pool, case.option, known_features(case)] += 1
+    found: Residuals = {cost: {} for cost in COSTS}
+    for (pool, option, known), count in sorted(
+        sets.items(), key=lambda item: (item[0][0], sorted(item[0][2]))
+    ):
         if count < FEWEST:
             continue
         for cost in COSTS:
-            table, ids = forecaster.table(cost, "", known)
-            held = CostModel(table).held_out
+            table, kept = learned.table(cost, option, "", known)
+            held = CostModel(table).held_out if len(table) else None
             if held is not None:
-                found[cost][feature_key(known)] = {
-                    ids[int(row)]: round(float(value), 4)
+                found[cost][table_key(pool, known)] = {
+                    learned.runs[kept[int(row)]].id: round(float(value), 4)
                     for row, value in zip(held.rows, held.residual, strict=True)
                     if np.isfinite(value)
                 }

@@ -1,7 +1,8 @@
 """The model of one learned cost, on a log scale: location, scale and the calibrated shape around them.
 
-location   a censored ridge regression, plus (from `FOREST_FROM` runs on) extremely randomised trees on what it
-           leaves, plus the mean of what both leave on the user's own model, shrunk towards 0
+location   a censored ridge regression, which also gives censored runs their expected cost; from `FOREST_FROM`
+           runs on, the mean of extremely randomised trees and of boosted trees that rise with what is missing
+           to the target; plus the mean of what is left on the user's own model, shrunk towards 0
 scale      how far held-out runs like this one fell from their location
 shape      the Kaplan–Meier distribution of (value − location) / scale over runs held out in whole groups:
            intervals are split-conformal in that sense, asymmetric, and censored runs count as censored
@@ -24,9 +25,11 @@ from foretoll.forecast.case import Features
 from foretoll.forecast.survival import Array, CensoredRidge, Distribution, Flags, kaplan_meier
 
 FOREST_FROM = 40
+RANDOM_TREES = 50
+BOOSTED_TREES = 80
 SHAPE_FROM = 20
 SCALE_FROM = 80
-FOLDS = 8
+FOLDS = 6
 OWN_SHRINKAGE = 2.0  # own runs count n / (n + 2) of their mean residual
 Positions = NDArray[np.intp]
 
@@ -41,6 +44,7 @@ class Table:
     weights: Array
     groups: Sequence[str]
     owners: Sequence[str]
+    rising: frozenset[str] = frozenset()  # features that y cannot fall with
     held_out: Array | None = None  # residuals known beforehand, NaN where they are not
 
     def __len__(self) -> int:
@@ -56,6 +60,7 @@ class Table:
             self.weights[index],
             [self.groups[i] for i in index],
             [self.owners[i] for i in index],
+            self.rising,
             None if self.held_out is None else self.held_out[keep],
         )
 
@@ -97,13 +102,27 @@ class Point:
         # A prior worth a third of the data: chosen on the left-out data sets of the second study.
         self.ridge = CensoredRidge.fit(x, table.y, table.censored, table.weights, ridge=0.3 * n + 3)
         filled = self.ridge.fill(x, table.y, table.censored)
-        self.forest: Any = None
+        self.trees: list[Any] = []
         if n >= FOREST_FROM:
-            from sklearn.ensemble import ExtraTreesRegressor
+            from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 
-            self.forest = ExtraTreesRegressor(
-                200, min_samples_leaf=2, max_features=0.7, random_state=seed, n_jobs=1
-            ).fit(x, filled - self.ridge.predict(x), sample_weight=table.weights)
+            rising = [int(name in table.rising) for name in self.columns]
+            random_trees = ExtraTreesRegressor(
+                RANDOM_TREES, min_samples_leaf=2, max_features=0.7, random_state=seed, n_jobs=1
+            )
+            boosted_trees = HistGradientBoostingRegressor(
+                max_iter=BOOSTED_TREES,
+                learning_rate=0.08,
+                max_leaf_nodes=8,
+                min_samples_leaf=10,
+                l2_regularization=1.0,
+                monotonic_cst=rising,
+                early_stopping=False,
+                random_state=seed,
+            )
+            self.trees = [
+                model.fit(x, filled, sample_weight=table.weights) for model in (random_trees, boosted_trees)
+            ]
         self.offsets: dict[str, float] = {}
         residual = filled - self._shared(x)
         for owner in {o for o in table.owners if o}:
@@ -123,8 +142,9 @@ class Point:
         return np.where(np.isnan(raw), self.medians, raw)
 
     def _shared(self, x: Array) -> Array:
-        location = self.ridge.predict(x)
-        return location + self.forest.predict(x) if self.forest is not None else location
+        if not self.trees:
+            return self.ridge.predict(x)
+        return np.asarray(np.mean([model.predict(x) for model in self.trees], axis=0))
 
     def predict(self, rows: Sequence[Features], owners: Sequence[str]) -> Array:
         """Locations (n,) of the rows."""
@@ -229,7 +249,7 @@ class CostModel:
 
             x = self.point.matrix(table.rows)
             self._scale_forest = ExtraTreesRegressor(
-                100, min_samples_leaf=12, max_features=0.7, random_state=seed, n_jobs=1
+                RANDOM_TREES, min_samples_leaf=12, max_features=0.7, random_state=seed, n_jobs=1
             ).fit(x, np.abs(held.residual))
         self.shape = kaplan_meier(held.residual / self._scale(table.rows), table.censored)
 

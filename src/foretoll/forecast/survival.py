@@ -111,10 +111,16 @@ def concordance(forecast: Array, values: Array, censored: Flags) -> float | None
 
     A pair is comparable if the smaller value is an event. None where no pair is comparable.
     """
+    good, total = concordant_pairs(forecast, values, censored)
+    return good / total if total else None
+
+
+def concordant_pairs(forecast: Array, values: Array, censored: Flags) -> tuple[float, float]:
+    """Comparable pairs in the right order (ties in the forecast count half), and all comparable pairs."""
     good = total = 0.0
     for i in np.flatnonzero(~censored):
         later = (values > values[i]) | ((values == values[i]) & censored)
         later[i] = False
-        total += later.sum()
-        good += (forecast[later] > forecast[i]).sum() + 0.5 * (forecast[later] == forecast[i]).sum()
-    return float(good / total) if total else None
+        total += float(later.sum())
+        good += float((forecast[later] > forecast[i]).sum() + 0.5 * (forecast[later] == forecast[i]).sum())
+    return good, total

@@ -12,12 +12,15 @@ COLUMNS = {
     "spearman": "Spearman",
     "concordance": "concordance",
     "median_factor": "median factor",
+    "spearman_open": "Spearman, open",
     "auc": "AUC reached",
     "brier": "Brier",
     "coverage_0.5": "50 % held",
     "coverage_0.8": "80 % held",
     "coverage_0.9": "90 % held",
     "width_0.9": "90 % width",
+    "within_target": "within a target",
+    "trained_first": "epochs trained first",
 }
 REPEAT = "repeat: another seed of the setting"
 
@@ -49,7 +52,10 @@ def score_markdown(found: dict[str, Any]) -> str:
 
 def _title(name: str, block: dict[str, Any]) -> str:
     own = block["methods"]["foretoll"]
-    return f"Left out: {name} ({own['runs']:.0f} runs, {own['censored']:.0%} censored)"
+    return (
+        f"Left out: {name} ({own['runs']:.0f} runs, {own['censored']:.0%} censored; "
+        f"{own['open_runs']:.0f} open: not decided by their first evaluation)"
+    )
 
 
 def _rows(block: dict[str, Any]) -> list[list[str]]:

@@ -17,7 +17,7 @@ from foretoll.report.study_tables import NOTE, SHIFTS, correlation_grid, spread_
 from foretoll.report.words import MISSING, plain
 from foretoll.study.columns import COSTS, REPEAT, columns
 from foretoll.study.findings import Section, StudyTables
-from foretoll.study.score import Row, rows_of
+from foretoll.study.leave_out import Row, rows_of
 from foretoll.study.tables import shift_of, study_tables
 
 

@@ -14,7 +14,7 @@ from foretoll.report.figures import COLOURS, Point, Scale, Svg, axis_bottom, cla
 from foretoll.report.plots import WIDTH, Figure
 from foretoll.report.words import plain
 from foretoll.study.columns import Column
-from foretoll.study.score import Row
+from foretoll.study.leave_out import Row
 
 EPOCH_TICKS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 _HOLLOW = "".join(f".open.c{i} {{ stroke: var(--c{i}); }} " for i in range(COLOURS))

@@ -7,13 +7,14 @@ beyond the limit is right, for intervals it is inside if the interval reaches th
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foretoll.forecast.case import EPOCH_OFFSET
-from foretoll.forecast.survival import concordance
+from foretoll.forecast.survival import concordance, concordant_pairs
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -58,6 +59,18 @@ def median_factor(forecast: Array, seen: Outcomes) -> float:
 def harrell(forecast: Array, seen: Outcomes) -> float | None:
     """Concordance over comparable pairs."""
     return concordance(forecast, seen.epochs, seen.censored)
+
+
+def grouped_harrell(forecast: Array, seen: Outcomes, groups: Sequence[str]) -> float | None:
+    """Concordance over the comparable pairs within groups; a row of group "" is left out."""
+    good = total = 0.0
+    names = np.array(groups)
+    for name in sorted(set(groups) - {""}):
+        rows = np.flatnonzero(names == name)
+        part = seen.take(rows)
+        right, pairs = concordant_pairs(forecast[rows], part.epochs, part.censored)
+        good, total = good + right, total + pairs
+    return good / total if total else None
 
 
 def coverage(low: Array, high: Array, seen: Outcomes) -> float:

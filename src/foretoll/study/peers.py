@@ -15,6 +15,7 @@ from foretoll.records import Run
 
 Make = Callable[[Run, Case], Features]
 PILOT_EPOCHS = 1.0
+PILOT_STEPS = 24  # of workflows.pilot
 LONGEST = 1e4  # epochs; a pilot curve that never arrives
 
 
@@ -24,8 +25,19 @@ class Method:
 
     name: str
     make: Make
+    is_peer: bool = True
     trains_epochs: float = 0.0
+    trains_steps: int = 0
     calibrated: bool = False  # whether intervals and probabilities are scored, which takes longer
+
+    @property
+    def trains_first(self) -> bool:
+        """Whether real training steps on the target come before the forecast."""
+        return bool(self.trains_epochs or self.trains_steps)
+
+    def trained_epochs(self, case: Case) -> float:
+        """Epochs of the case's own training that are paid before the forecast."""
+        return self.trains_epochs + self.trains_steps / case.steps_per_epoch
 
 
 def _signals(*names: str) -> Make:
@@ -115,9 +127,9 @@ def _frozen(run: Run, case: Case) -> Features:
     return {n: v for n, v in features(case).items() if "pilot" not in n}
 
 
-FORETOLL = Method("foretoll", _foretoll, calibrated=True)
-FROZEN = Method("foretoll, no pilot steps", _frozen)
-GAP = Method("recoverability gap alone", _chosen("gap"))
+FORETOLL = Method("foretoll", _foretoll, is_peer=False, trains_steps=PILOT_STEPS, calibrated=True)
+FROZEN = Method("foretoll, no pilot steps", _frozen, is_peer=False)
+GAP = Method("recoverability gap alone", _chosen("gap"), is_peer=False)
 PEERS: tuple[Method, ...] = (
     Method("static (settings only)", lambda run, case: setting_features(case)),
     Method("initial loss", _chosen("log_initial_loss")),

@@ -9,112 +9,23 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foretoll.forecast.case import Case, case_of_run, epochs_of, log_steps, usable
-from foretoll.forecast.regressor import CostModel, Point, Table
-from foretoll.records import Outcome, Run
+from foretoll.forecast.case import RISING, Case, decided, epochs_of, log_steps
+from foretoll.forecast.regressor import CostModel, Point, Predictive, Table
+from foretoll.records import Run
 from foretoll.study import metrics
+from foretoll.study.leave_out import Row, Split, outcomes, rows_of, splits_of
 from foretoll.study.metrics import Outcomes
 from foretoll.study.peers import FORETOLL, METHODS, Method
 
 LEVELS = (0.5, 0.8, 0.9)
 BOOTSTRAP = 400
 FEWEST_ROWS = 20  # to learn from, before a fold is forecast
-
-
-@dataclass(frozen=True)
-class Row:
-    """A run with its case and what it repeats."""
-
-    run: Run
-    case: Case
-    setting: str
-
-    @property
-    def censored(self) -> bool:
-        """Whether the budget was spent before the target was met."""
-        return self.run.outcome is Outcome.CENSORED
-
-    @property
-    def epochs(self) -> float:
-        """Epochs, at the limit where censored."""
-        return self.run.toll.epochs or 0.0
-
-
-@dataclass(frozen=True)
-class Split:
-    """One way to leave runs out: the fold a row is tested in (None: it is only learned from)."""
-
-    name: str
-    fold: Callable[[Row], str | None]
-    also_out: Callable[[Row, str], bool] = lambda row, fold: False  # learned from neither
-
-
-def _level(row: Row) -> str | None:
-    shifts = row.run.target.shift
-    return f"{shifts[0].kind}:{shifts[0].level:g}" if len(shifts) == 1 else None
-
-
-def level_grades(rows: Iterable[Row]) -> dict[str, str]:
-    """Grade of each kind's levels in a ledger, mildest first: "grade 1", "grade 2", …"""
-    levels: dict[str, set[float]] = defaultdict(set)
-    for row in rows:
-        for shift in row.run.target.shift:
-            levels[shift.kind].add(shift.level)
-    return {
-        f"{kind}:{level:g}": f"grade {rank + 1}"
-        for kind, values in levels.items()
-        for rank, level in enumerate(sorted(values))
-    }
-
-
-def splits_of(rows: Sequence[Row]) -> list[Split]:
-    """The ways to leave out that these rows allow."""
-    grades = level_grades(rows)
-    return [
-        Split("levels", lambda r: grades.get(_level(r) or "")),
-        Split("kinds of shift", lambda r: r.case.shift_kind or None),
-        Split(
-            "data sets",
-            lambda r: r.case.source_name,
-            also_out=lambda r, fold: fold in (r.case.source_name, r.case.target_name),
-        ),
-        Split("architecture families", lambda r: r.case.family),
-        Split(
-            "task pairs",
-            lambda r: f"{r.case.source_name} → {r.case.target_name}" if _is_pair(r) else None,
-        ),
-    ]
-
-
-def _is_pair(row: Row) -> bool:
-    return row.case.task_shift or row.case.source_name != row.case.target_name
-
-
-def rows_of(runs: Iterable[Run], *, option: str | None = None) -> list[Row]:
-    """Usable runs as rows; `option` keeps one way of reuse."""
-    rows = []
-    for run in runs:
-        case = case_of_run(run)
-        if case is None or not usable(run) or (option and run.option != option):
-            continue
-        setting = next((t for t in run.tags if t.startswith("setting:")), run.id)
-        rows.append(Row(run, case, f"{setting}:{run.option}"))
-    return rows
-
-
-def outcomes(rows: Sequence[Row]) -> Outcomes:
-    """What happened to these rows."""
-    return Outcomes(
-        np.array([r.epochs for r in rows]),
-        np.array([r.case.max_epochs for r in rows]),
-        np.array([r.censored for r in rows], dtype=bool),
-    )
 
 
 @dataclass(frozen=True)
@@ -128,41 +39,62 @@ class Forecasts:
 
 
 def forecast_left_out(rows: Sequence[Row], split: Split, method: Method, *, seed: int = 0) -> Forecasts:
-    """Leave each fold of the split out, learn from the rest, forecast the fold."""
+    """Leave each fold of the split out, learn from the rest, forecast the fold.
+
+    A row whose first evaluation meets the target is forecast by that, whatever the method: nothing is learned of it.
+    """
     made = [method.make(r.run, r.case) for r in rows]
     folds = [split.fold(r) for r in rows]
-    tested: list[int] = []
-    median: list[float] = []
-    reach: list[float] = []
-    ends: dict[float, list[tuple[float, float]]] = {level: [] for level in LEVELS}
+    told: dict[int, _Told] = {}
     for fold in sorted({f for f in folds if f is not None}):
         test = [i for i, f in enumerate(folds) if f == fold]
         learn = [i for i, f in enumerate(folds) if f != fold and not split.also_out(rows[i], fold)]
+        learn = [i for i in learn if not decided(rows[i].case)]
         if len(learn) < FEWEST_ROWS:
             continue
-        for known, part in _by_known([made[i] for i in test], test):
+        told |= {i: _Told(0.0, 1.0, dict.fromkeys(LEVELS, (0.0, 0.0))) for i in test if decided(rows[i].case)}
+        for known, part in _by_known(made, [i for i in test if i not in told]):
             table = _table(rows, made, learn, known)
             if method.calibrated:
                 model = CostModel(table, seed=seed)
-                for i in part:
-                    case = rows[i].case
-                    told = model.predict(made[i])
-                    median.append(_epochs(told.quantile(0.5), case))
-                    reach.append(told.cdf(log_steps(case.max_epochs, case.steps_per_epoch)))
-                    for level in LEVELS:
-                        low, high = told.quantile((1 - level) / 2), told.quantile((1 + level) / 2)
-                        ends[level].append((_epochs(low, case), _epochs(high, case)))
+                told |= {i: _calibrated(model.predict(made[i]), rows[i].case) for i in part}
             else:
-                point = Point(table, seed)
-                located = point.predict([made[i] for i in part], [""] * len(part))
-                median += [_epochs(v, rows[i].case) for v, i in zip(located, part, strict=True)]
-            tested += part
-    intervals = {
-        level: (np.array([a for a, _ in pairs]), np.array([b for _, b in pairs]))
-        for level, pairs in ends.items()
-        if pairs
+                located = Point(table, seed).predict([made[i] for i in part], [""] * len(part))
+                told |= {i: _Told(_epochs(v, rows[i].case)) for i, v in zip(part, located, strict=True)}
+    tested = sorted(told)
+    found = [told[i] for i in tested]
+    reach = [t.reach for t in found if t.reach is not None] if method.calibrated else []
+    return Forecasts(
+        tested,
+        np.array([t.median for t in found]),
+        np.array(reach) if reach else None,
+        {
+            level: (
+                np.array([t.ends[level][0] for t in found]),
+                np.array([t.ends[level][1] for t in found]),
+            )
+            for level in (LEVELS if method.calibrated and found else ())
+        },
+    )
+
+
+@dataclass(frozen=True)
+class _Told:
+    median: float
+    reach: float | None = None
+    ends: dict[float, tuple[float, float]] = field(default_factory=dict)
+
+
+def _calibrated(told: Predictive, case: Case) -> _Told:
+    ends = {
+        level: (
+            _epochs(told.quantile((1 - level) / 2), case),
+            _epochs(told.quantile((1 + level) / 2), case),
+        )
+        for level in LEVELS
     }
-    return Forecasts(tested, np.array(median), np.array(reach) if reach else None, intervals)
+    reach = told.cdf(log_steps(case.max_epochs, case.steps_per_epoch))
+    return _Told(_epochs(told.quantile(0.5), case), reach, ends)
 
 
 def _by_known(
@@ -170,8 +102,8 @@ def _by_known(
 ) -> list[tuple[frozenset[str], list[int]]]:
     """Group cases by which features they know: nothing is made up for a case."""
     groups: dict[frozenset[str], list[int]] = defaultdict(list)
-    for row, position in zip(made, positions, strict=True):
-        groups[frozenset(n for n, v in row.items() if v is not None)].append(position)
+    for i in positions:
+        groups[frozenset(n for n, v in made[i].items() if v is not None)].append(i)
     return list(groups.items())
 
 
@@ -186,29 +118,49 @@ def _table(
         weights=np.ones(len(chosen)),
         groups=[f"{r.case.source_name}|{r.case.target_name}|{r.case.shift_kind}" for r in chosen],
         owners=["" for _ in chosen],
+        rising=RISING,
     )
 
 
 def _epochs(value: float | None, case: Case) -> float:
-    return math.inf if value is None else epochs_of(value, case.steps_per_epoch)
+    """Epochs of a log time, at least to the first evaluation after a step."""
+    if value is None:
+        return math.inf
+    return max(epochs_of(value, case.steps_per_epoch), 1 / case.evals_per_epoch)
 
 
 def scores(found: Forecasts, rows: Sequence[Row]) -> dict[str, float | None]:
-    """All measures of one method on one split."""
+    """All measures of one method on one split.
+
+    Those of intervals and probabilities, and `spearman_open`, are of the runs that were not decided by their first
+    evaluation: for the others every method is right.
+    """
     seen = outcomes([rows[i] for i in found.rows])
+    open_ = np.flatnonzero([not decided(rows[i].case) for i in found.rows])
+    left = seen.take(open_)
     result: dict[str, float | None] = {
         "runs": float(len(found.rows)),
+        "open_runs": float(len(open_)),
         "censored": float(seen.censored.mean()),
         "spearman": metrics.spearman(found.median, seen),
         "concordance": metrics.harrell(found.median, seen),
         "median_factor": metrics.median_factor(found.median, seen),
+        "spearman_open": metrics.spearman(found.median[open_], left),
+        "median_factor_open": metrics.median_factor(found.median[open_], left),
+        "within_target": metrics.grouped_harrell(found.median, seen, [_target(rows[i]) for i in found.rows]),
     }
     if found.reach is not None:
-        result |= {"brier": metrics.brier(found.reach, seen), "auc": metrics.auc(found.reach, seen)}
+        reach = found.reach[open_]
+        result |= {"brier": metrics.brier(reach, left), "auc": metrics.auc(reach, left)}
     for level, (low, high) in found.intervals.items():
-        result[f"coverage_{level:g}"] = metrics.coverage(low, high, seen)
-        result[f"width_{level:g}"] = metrics.width_factor(low, high, seen)
+        result[f"coverage_{level:g}"] = metrics.coverage(low[open_], high[open_], left)
+        result[f"width_{level:g}"] = metrics.width_factor(low[open_], high[open_], left)
     return result
+
+
+def _target(row: Row) -> str:
+    """Which source model is the cheapest is asked for one target and one architecture."""
+    return f"{row.case.target_name}|{row.case.family}" if row.case.task_shift else ""
 
 
 def repeat_scores(rows: Sequence[Row], tested: Sequence[int]) -> dict[str, float | None]:
@@ -223,11 +175,16 @@ def repeat_scores(rows: Sequence[Row], tested: Sequence[int]) -> dict[str, float
         return {"runs": 0.0}
     seen = outcomes([rows[i] for i, _ in pairs])
     other = np.array([math.inf if rows[j].censored else rows[j].epochs for _, j in pairs])
+    open_ = np.flatnonzero([not decided(rows[i].case) for i, _ in pairs])
+    left = seen.take(open_)
     return {
         "runs": float(len(pairs)),
         "spearman": metrics.spearman(np.minimum(other, seen.limit), seen),
         "concordance": metrics.harrell(other, seen),
         "median_factor": metrics.median_factor(other, seen),
+        "open_runs": float(len(open_)),
+        "spearman_open": metrics.spearman(np.minimum(other[open_], left.limit), left),
+        "median_factor_open": metrics.median_factor(other[open_], left),
     }
 
 
@@ -276,27 +233,37 @@ def score_all(
     from joblib import Parallel, delayed
 
     rows = rows_of(runs, option=option)
-    splits = splits_of(rows)
-    done = Parallel(n_jobs=jobs)(delayed(_all_splits)(rows, method) for method in methods)
+    names = [split.name for split in splits_of(rows)]
+    tasks = [(name, method) for method in methods for name in names]
+    done = Parallel(n_jobs=jobs)(delayed(_one)(rows, name, method) for name, method in tasks)
+    forecasts = {(name, method.name): found for (name, method), found in zip(tasks, done, strict=True)}
     table: dict[str, Any] = {}
-    for number, split in enumerate(splits):
-        found = {method.name: forecasts[number] for method, forecasts in zip(methods, done, strict=True)}
-        own = found[FORETOLL.name]
+    for split in names:
+        own = forecasts[split, FORETOLL.name]
         if not len(own.rows):
             continue
-        measured = {name: scores(forecasts, rows) for name, forecasts in found.items()}
-        before = [
-            m.name for m in methods if m.name in measured and not m.trains_epochs and "foretoll" not in m.name
-        ]
+        measured = {
+            m.name: scores(forecasts[split, m.name], rows) | {"trained_first": _trained_first(m, rows)}
+            for m in methods
+        }
+        before = [m.name for m in methods if not m.trains_first and m.is_peer]
         best = max(before, key=lambda name: measured[name]["concordance"] or 0.0)
-        table[split.name] = {
+        table[split] = {
             "repeat": repeat_scores(rows, own.rows),
             "methods": measured,
             "best_peer": best,
-            "ahead_of_best_peer": against(own, found[best], rows),
+            "ahead_of_best_peer": against(own, forecasts[split, best], rows),
         }
     return {"runs": len(rows), "option": option, "splits": table}
 
 
-def _all_splits(rows: Sequence[Row], method: Method) -> list[Forecasts]:
-    return [forecast_left_out(rows, split, method) for split in splits_of(rows)]
+def _one(rows: Sequence[Row], split: str, method: Method) -> Forecasts:
+    found = next(
+        s for s in splits_of(rows) if s.name == split
+    )  # a split holds functions, which do not travel
+    return forecast_left_out(rows, found, method)
+
+
+def _trained_first(method: Method, rows: Sequence[Row]) -> float:
+    """Epochs of training that a method needs before it forecasts: median over the runs."""
+    return float(np.median([method.trained_epochs(row.case) for row in rows]))

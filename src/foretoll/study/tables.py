@@ -22,7 +22,7 @@ from foretoll.records import Run
 from foretoll.study.columns import COSTS, CUMULATED, REPEAT, Column, columns, cost_of, title_of
 from foretoll.study.correlate import draws_of, mean_interval, midranks, pearson, spearman, spearman_interval
 from foretoll.study.findings import Association, OfKind, Section, Spread, StudyTables
-from foretoll.study.score import Row, rows_of
+from foretoll.study.leave_out import Row, rows_of
 
 DRAWS = 400
 FEWEST_SETTINGS = 3  # a correlation within fewer settings than this says nothing

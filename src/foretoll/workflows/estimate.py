@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from foretoll.engine import InProcess, open_engine
 from foretoll.forecast import Case, Forecaster, Foretold, compose_costs
+from foretoll.forecast.case import starts_as_source
 from foretoll.forecast.reference import reference_held_out, reference_runs
-from foretoll.indices.collect import Collector, collect
-from foretoll.indices.survey import DEFAULT_SAMPLES, Survey
+from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
 from foretoll.measure import SelfCostMeter, describe_hardware
 from foretoll.options import get_option
 from foretoll.options.loop import steps_per_epoch
-from foretoll.quality import check_metric
+from foretoll.quality import check_metric, evaluate
 from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, StepProbe, TrainingSettings
 from foretoll.workflows.calibrate import Budget, calibrate
 from foretoll.workflows.context import (
@@ -33,6 +34,9 @@ from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.probe import probe_option
 from foretoll.workflows.retrain import take_signals, with_target
 from foretoll.workflows.sharded import sharded_collector
+
+if TYPE_CHECKING:
+    from foretoll.indices.survey import Survey
 
 COMPARED = ("finetune", "scratch")
 
@@ -137,7 +141,9 @@ def estimate_job(
     with SelfCostMeter(accounting.energy, device=job.device) as own:
         watcher.stage("look at source and target through the model (indices, signals)")
         seen = take_signals(job, settings, samples=samples, collector=collector)
+        start = None
         if job.target.train.labels is not None:
+            start = _start_quality(job, settings)
             watcher.stage("probe a few training steps (seconds and joules per step, first progress)")
             probe, energy = probe_option(
                 get_option(option),
@@ -158,7 +164,8 @@ def estimate_job(
     watcher.stage("forecast")
     forecaster = Forecaster([*reference_runs(), *ledger.runs()], held_out=reference_held_out())
     foretold = {
-        name: forecaster.foretell(_case(job, name, settings, seen.signals | pilots[name])) for name in names
+        name: forecaster.foretell(_case(job, name, settings, seen.signals | pilots[name], start))
+        for name in names
     }
     forecasts = {
         name: _compose(job, settings, told, probe, energy, accounting) for name, told in foretold.items()
@@ -178,6 +185,7 @@ def estimate_job(
         signals=seen.signals | pilots[option],
         forecast=forecasts.pop(option),
         reach_probability=chosen.reach_probability,
+        expected_quality=chosen.quality,
         alternatives=forecasts,
         alternatives_reach={name: foretold[name].reach_probability for name in forecasts},
         coverage=chosen.coverage,
@@ -198,7 +206,20 @@ def estimate_job(
     )
 
 
-def _case(job: Job, option: str, settings: TrainingSettings, signals: dict[str, float | None]) -> Case:
+def _start_quality(job: Job, settings: TrainingSettings) -> float | None:
+    """The run's own first evaluation, which decides whether it needs any step; None where the outputs are new."""
+    if job.task_shift:
+        return None
+    return evaluate(job.model, job.target.validation, metric=settings.metric, device=job.device).quality
+
+
+def _case(
+    job: Job,
+    option: str,
+    settings: TrainingSettings,
+    signals: dict[str, float | None],
+    start_quality: float | None,
+) -> Case:
     card = job.model.card
     return Case(
         option=option,
@@ -219,6 +240,10 @@ def _case(job: Job, option: str, settings: TrainingSettings, signals: dict[str, 
         source_name=job.source.name,
         target_name=job.target.name,
         shift_kind="+".join(shift.kind for shift in job.target.card.shift),
+        start_quality=start_quality if starts_as_source(option, task_shift=job.task_shift) else None,
+        evals_per_epoch=settings.evals_per_epoch,
+        validation_samples=len(job.target.validation),
+        test_samples=len(job.target.test),
         model_id=card.run_id or "",
     )
 

@@ -1,0 +1,50 @@
+"""Cases that need no learned model: what is known by looking, up to the size of the samples that were looked at."""
+
+from __future__ import annotations
+
+import math
+
+from scipy.stats import norm
+
+from foretoll.forecast.case import Case
+from foretoll.records import Interval
+
+NO_STEPS = frozenset({"keep", "recalibrate"})  # options that take no gradient step
+
+
+def looked_up_quality(case: Case) -> tuple[float, int] | None:
+    """Quality of an option that takes no step, and the samples it was seen on; None where it was not seen."""
+    if case.option == "recalibrate":
+        seen = case.signals.get("renormalised_quality")
+        return None if seen is None else (seen, min(case.train_samples, LOOKED_AT))
+    if case.start_quality is None:
+        return None
+    return case.start_quality, case.validation_samples
+
+
+LOOKED_AT = 2000  # samples that a survey looks at, unless it is told otherwise
+
+
+def binomial_deviation(quality: float, *samples: int) -> float:
+    """Standard deviation of a share of successes that is seen on each of these samples, kept off 0 at the ends."""
+    spread = max(quality * (1 - quality), 0.25 / max(min(samples), 1))
+    return math.sqrt(sum(spread / max(n, 1) for n in samples))
+
+
+def test_quality(quality: float, seen_on: int, test_samples: int, level: float) -> Interval:
+    """Test quality of a model whose quality was seen on other samples of the same data."""
+    deviation = binomial_deviation(quality, seen_on, test_samples)
+    half = float(norm.ppf((1 + level) / 2)) * deviation
+    return Interval(median=quality, low=max(quality - half, 0.0), high=min(quality + half, 1.0), level=level)
+
+
+def reach_by_looking(case: Case) -> float | None:
+    """Probability that an option that takes no step meets the target on the validation data."""
+    seen = looked_up_quality(case)
+    if seen is None:
+        return None
+    quality, samples = seen
+    if case.option == "keep":
+        return float(quality >= case.until)  # seen on the very data that decide
+    deviation = binomial_deviation(quality, samples, case.validation_samples)
+    return float(norm.sf((case.until - quality) / deviation))

@@ -1,0 +1,114 @@
+"""What is learned from the ledger's runs: one model per cost, option and set of known features."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from foretoll.forecast.case import RISING, Case, Features, case_of_run, decided, features, log_steps, usable
+from foretoll.forecast.regressor import CostModel, Table
+from foretoll.records import Outcome, Run
+
+COSTS = ("epochs", "gradient_norm", "parameter_change", "quality")  # learned; the others are composed
+FEWEST_RUNS = 3
+FEWEST_OF_OPTION = 30  # runs of one option before it is learned from alone
+OWN_WEIGHT = 4.0  # a run of the user's own model counts as this many of others
+HeldOutTable = Mapping[
+    str, Mapping[str, Mapping[str, float]]
+]  # cost → set of runs and features → run id → residual
+
+
+class Learned:
+    """The models of all costs, fitted when they are first asked for.
+
+    Runs whose first evaluation met the target cost that evaluation and nothing more; whether a case is one of them
+    is known (`case.decided`), so they are not learned from. Each run is held out together with the runs of the
+    same data set and kind of shift when intervals are calibrated, so that they hold for shifts the ledger has
+    not seen.
+    """
+
+    def __init__(self, runs: Iterable[Run], *, seed: int = 0, held_out: HeldOutTable | None = None) -> None:
+        pairs = [(run, case) for run in runs if usable(run) and (case := case_of_run(run)) is not None]
+        self.runs: list[Run] = [run for run, _ in pairs]
+        self.cases: list[Case] = [case for _, case in pairs]
+        self.seed, self._held_out = seed, held_out or {}
+        self._fitted: dict[tuple[str, str, str, frozenset[str]], CostModel | None] = {}
+
+    def of_option(self, option: str) -> list[int]:
+        """Positions of an option's runs that needed at least a step or were not known to need none."""
+        return [i for i, case in enumerate(self.cases) if case.option == option and not decided(case)]
+
+    def pool(self, option: str) -> tuple[str, list[int]]:
+        """What an option is learned from: its own runs where there are enough, else those of all options."""
+        own = self.of_option(option)
+        if len(own) >= FEWEST_OF_OPTION:
+            return option, own
+        return "", [i for i, case in enumerate(self.cases) if not decided(case)]
+
+    def model(self, cost: str, case: Case) -> CostModel | None:
+        """The model of one cost; None where there are too few runs.
+
+        The runs of the case's own source model weigh more. A feature that the case does not know is left out, not
+        made up.
+        """
+        known = known_features(case)
+        option, _ = self.pool(case.option)
+        key = (cost, option, case.model_id, known)
+        if key not in self._fitted:
+            table, _ = self.table(cost, case.option, case.model_id, known)
+            self._fitted[key] = CostModel(table, seed=self.seed) if len(table) >= FEWEST_RUNS else None
+        return self._fitted[key]
+
+    def table(self, cost: str, option: str, model_id: str, known: frozenset[str]) -> tuple[Table, list[int]]:
+        """What a cost is learned from when only `known` features are known, and the positions of its runs."""
+        name, pool = self.pool(option)
+        found = [(i, value) for i in pool if (value := _value(cost, self.runs[i], self.cases[i])) is not None]
+        keep = [i for i, _ in found]
+        cases = [self.cases[i] for i in keep]
+        before = self._held_out.get(cost, {}).get(table_key(name, known))
+        residuals = None
+        if before is not None:
+            residuals = np.array([before.get(self.runs[i].id, math.nan) for i in keep])
+        table = Table(
+            rows=[{name: v for name, v in features(c).items() if name in known} for c in cases],
+            y=np.array([value for _, value in found], dtype=float),
+            censored=np.array(
+                [cost == "epochs" and self.runs[i].outcome is Outcome.CENSORED for i in keep], dtype=bool
+            ),
+            weights=np.array([OWN_WEIGHT if model_id and c.model_id == model_id else 1.0 for c in cases]),
+            groups=[f"{c.source_name}|{c.target_name}|{c.shift_kind}" for c in cases],
+            owners=[c.model_id for c in cases],
+            rising=RISING if cost == "epochs" else frozenset(),
+            held_out=residuals,
+        )
+        return table, keep
+
+
+def _value(cost: str, run: Run, case: Case) -> float | None:
+    """The response that is learned: log steps, log norm, log change, or the quality above the target."""
+    if cost == "quality":
+        after = run.quality.after if run.quality else None
+        return None if after is None else after - case.until
+    value: float | None = getattr(run.toll, cost)
+    if value is None:
+        return None
+    if cost == "epochs":
+        return log_steps(value, case.steps_per_epoch)
+    return math.log(value) if value > 0 else None  # a run without a step has neither norm nor change
+
+
+def known_features(case: Case) -> frozenset[str]:
+    """Names of the features that a case knows."""
+    return known(features(case))
+
+
+def known(row: Features) -> frozenset[str]:
+    """Names of the features that have a value."""
+    return frozenset(name for name, value in row.items() if value is not None)
+
+
+def table_key(option: str, features_known: frozenset[str]) -> str:
+    """A set of runs (those of an option, or of all: "") and of feature names, as text."""
+    return f"{option}:{','.join(sorted(features_known))}"

@@ -1,0 +1,107 @@
+"""The rows that forecasts are scored on, and the ways to leave whole groups of them out."""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from foretoll.forecast.case import Case, case_of_run, usable
+from foretoll.records import Outcome, Run
+from foretoll.study.metrics import Outcomes
+
+PAIR_FOLDS = 10
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run with its case and what it repeats."""
+
+    run: Run
+    case: Case
+    setting: str
+
+    @property
+    def censored(self) -> bool:
+        """Whether the budget was spent before the target was met."""
+        return self.run.outcome is Outcome.CENSORED
+
+    @property
+    def epochs(self) -> float:
+        """Epochs, at the limit where censored."""
+        return self.run.toll.epochs or 0.0
+
+
+@dataclass(frozen=True)
+class Split:
+    """One way to leave runs out: the fold a row is tested in (None: it is only learned from)."""
+
+    name: str
+    fold: Callable[[Row], str | None]
+    also_out: Callable[[Row, str], bool] = lambda row, fold: False  # learned from neither
+
+
+def _level(row: Row) -> str | None:
+    shifts = row.run.target.shift
+    return f"{shifts[0].kind}:{shifts[0].level:g}" if len(shifts) == 1 else None
+
+
+def level_grades(rows: Iterable[Row]) -> dict[str, str]:
+    """Grade of each kind's levels in a ledger, mildest first: "grade 1", "grade 2", …"""
+    levels: dict[str, set[float]] = defaultdict(set)
+    for row in rows:
+        for shift in row.run.target.shift:
+            levels[shift.kind].add(shift.level)
+    return {
+        f"{kind}:{level:g}": f"grade {rank + 1}"
+        for kind, values in levels.items()
+        for rank, level in enumerate(sorted(values))
+    }
+
+
+def splits_of(rows: Sequence[Row]) -> list[Split]:
+    """The ways to leave out that these rows allow."""
+    grades = level_grades(rows)
+    return [
+        Split("levels", lambda r: grades.get(_level(r) or "")),
+        Split("kinds of shift", lambda r: r.case.shift_kind or None),
+        Split(
+            "data sets",
+            lambda r: r.case.source_name,
+            also_out=lambda r, fold: fold in (r.case.source_name, r.case.target_name),
+        ),
+        Split("architecture families", lambda r: r.case.family),
+        Split("task pairs", _pair_fold),
+    ]
+
+
+def _pair_fold(row: Row) -> str | None:
+    """Pairs of data sets, a tenth of them left out at a time."""
+    pair = (row.case.source_name, row.case.target_name)
+    if not row.case.task_shift and pair[0] == pair[1]:
+        return None
+    return f"pairs {zlib.crc32(' → '.join(pair).encode()) % PAIR_FOLDS}"
+
+
+def rows_of(runs: Iterable[Run], *, option: str | None = None) -> list[Row]:
+    """Usable runs as rows; `option` keeps one way of reuse."""
+    rows = []
+    for run in runs:
+        case = case_of_run(run)
+        if case is None or not usable(run) or (option and run.option != option):
+            continue
+        setting = next((t for t in run.tags if t.startswith("setting:")), run.id)
+        rows.append(Row(run, case, f"{setting}:{run.option}"))
+    return rows
+
+
+def outcomes(rows: Sequence[Row]) -> Outcomes:
+    """What happened to these rows."""
+    return Outcomes(
+        np.array([r.epochs for r in rows]),
+        np.array([r.case.max_epochs for r in rows]),
+        np.array([r.censored for r in rows], dtype=bool),
+    )
