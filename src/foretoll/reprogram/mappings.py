@@ -169,7 +169,8 @@ class Bayesian(_Counted):
 
     W[s, t] = D[s, t] / (Σ_t D[s, t] + λ), λ = `smoothing`, then each column divided by its sum; a target class
     that no sample showed gets the mean of all source logits. Fitted anew each epoch to the epoch's own logits,
-    unless `iterate` is false. Before it is fitted, target class t is source class t mod S.
+    unless `iterate` is false. Before it is fitted, target class t is source class t mod S. Counts of one source class
+    alone would make all target logits equal, and every gradient zero: then the weights stay as they are.
     """
 
     name: ClassVar[str] = "bayesian"
@@ -190,7 +191,10 @@ class Bayesian(_Counted):
     weight: Tensor  # (S, T) float32, columns sum to 1
 
     def _fit(self, counts: Tensor) -> None:
-        rows = counts.sum(1, keepdim=True) + self.smoothing
+        seen = counts.sum(1)
+        if int((seen > 0).sum()) < 2 <= min(counts.shape):
+            return
+        rows = seen.unsqueeze(1) + self.smoothing
         share = torch.where(
             rows > 0, counts / rows, torch.zeros_like(counts)
         )  # λ = 0 and a source class unseen
