@@ -26,7 +26,13 @@ UntilOption = Annotated[
     ),
 ]
 OptionOption = Annotated[
-    str, typer.Option("--option", "-o", help="way to reuse the model: finetune, scratch")
+    str,
+    typer.Option(
+        "--option",
+        "-o",
+        help="way to reuse the model: keep, recalibrate, head, lora, partial, reprogram, reprogram+head, finetune, "
+        "scratch",
+    ),
 ]
 TaskOption = Annotated[
     bool | None,
