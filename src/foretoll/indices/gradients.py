@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretoll.indices.ntk import functional_model, ntk_forecast, ntk_gram, ntk_modes
-from foretoll.representation import arrangement
 
 if TYPE_CHECKING:
     from foretoll.data import Split
@@ -38,14 +37,13 @@ def gradient_norms(
     wanted = min(GRADIENT_BATCHES * settings.batch_size, len(split))
     generator = torch.Generator().manual_seed(settings.seed)
     first = split.take(torch.randperm(len(split), generator=generator)[:wanted])
-    arranged = arrangement(copy, first, device)
     norms: list[Tensor] = []
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         for inputs, labels in first.batches(settings.batch_size):
             if len(labels) < 2 and norms:
                 continue
-            batch = arranged.laid_out(inputs).to(device) if isinstance(inputs, Tensor) else inputs
+            batch = inputs.to(device) if isinstance(inputs, Tensor) else inputs
             copy.zero_grad(set_to_none=True)
             F.cross_entropy(copy(batch), labels.to(device)).backward()  # type: ignore[no-untyped-call]
             norms.append(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))

@@ -24,6 +24,8 @@ from foretoll.errors import DataError, UsageError
 from foretoll.indices._arrays import labelled, matrix, pot, same_width, vector
 from foretoll.indices._validate import Array, check_choice, check_not_constant
 
+BLOCK_ROWS = 1_024
+
 
 class ClassMatch(NamedTuple):
     """Classes matched with clusters: plan (C, K) of masses, best class of each cluster (K,), and the total cost."""
@@ -50,17 +52,11 @@ def knn_accuracy(
         DataError: NaN, infinity, one class only, or lengths that differ.
         UsageError: fewer than one neighbour, or an unknown metric.
     """
-    from sklearn.neighbors import NearestNeighbors
-
     check_choice("metric", metric, ("cosine", "euclidean"))
     if neighbours < 1:
         raise UsageError(f"neighbours is {neighbours}: give at least 1")
     x, position, classes = labelled(features, labels)
-    if metric == "euclidean":
-        x = x - x.mean(0)  # the products that distances come from lose fewer digits without the offset
-    count = min(neighbours, len(x) - 1)
-    search = NearestNeighbors(n_neighbors=count, algorithm="brute", metric=metric).fit(x.numpy())
-    distances, nearest = (torch.from_numpy(part) for part in search.kneighbors())  # without the sample itself
+    distances, nearest = _nearest(x, min(neighbours, len(x) - 1), metric)
     voters = position[nearest]
     votes = torch.zeros(len(x), classes, dtype=torch.float64).scatter_add_(
         1, voters, torch.ones_like(distances)
@@ -69,6 +65,20 @@ def knn_accuracy(
     winning = votes == votes.amax(1, keepdim=True)
     chosen = way.where(winning, torch.full_like(way, math.inf)).argmin(1)
     return float((chosen == position).double().mean())
+
+
+def _nearest(x: Tensor, count: int, metric: str) -> tuple[Tensor, Tensor]:
+    """Distances (n, count) and rows (n, count) of each sample's nearest others."""
+    cosine = metric == "cosine"
+    # the products that Euclidean distances come from lose fewer digits without the offset
+    x = torch.nn.functional.normalize(x, dim=1, eps=1e-300) if cosine else x - x.mean(0)
+    found = []
+    for start in range(0, len(x), BLOCK_ROWS):
+        rows = x[start : start + BLOCK_ROWS]
+        distances = (rows @ x.T).neg_().add_(1).clamp_(min=0) if cosine else torch.cdist(rows, x)
+        distances.diagonal(start).fill_(math.inf)
+        found.append(distances.topk(count, largest=False))
+    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
 def effective_rank(features: Array, *, center: bool = False) -> float:
