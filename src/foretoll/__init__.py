@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from foretoll.errors import ForetollError
     from foretoll.ledger import Ledger
     from foretoll.models import Model, load_model, save_checkpoint
-    from foretoll.records import Estimate, Run, TrainingSettings
+    from foretoll.records import Comparison, Estimate, Run, TrainingSettings
     from foretoll.report import write_report
-    from foretoll.workflows import Accounting, estimate, retrain, train
+    from foretoll.workflows import Accounting, compare, estimate, retrain, train
 
 # Names and the modules they come from: nothing heavy is loaded before it is used.
 _HOME = {
     "Accounting": "foretoll.workflows",
+    "Comparison": "foretoll.records",
     "Estimate": "foretoll.records",
     "ForetollError": "foretoll.errors",
     "Ledger": "foretoll.ledger",
@@ -31,6 +32,7 @@ _HOME = {
     "Run": "foretoll.records",
     "TaskData": "foretoll.data",
     "TrainingSettings": "foretoll.records",
+    "compare": "foretoll.workflows",
     "estimate": "foretoll.workflows",
     "load_model": "foretoll.models",
     "open_data": "foretoll.data",
@@ -42,6 +44,7 @@ _HOME = {
 
 __all__ = [
     "Accounting",
+    "Comparison",
     "Estimate",
     "ForetollError",
     "Ledger",
@@ -50,6 +53,7 @@ __all__ = [
     "TaskData",
     "TrainingSettings",
     "__version__",
+    "compare",
     "estimate",
     "load_model",
     "open_data",

@@ -28,6 +28,7 @@ class Foretold:
     nearest: tuple[NearRun, ...]
     runs: int
     own_runs: int
+    already_met: bool  # the first evaluation ends the run: nothing is prepared and no step taken
     unlike: float | None  # 1: as the outermost 5 % of the runs; above: unlike all of them
     warnings: tuple[str, ...]
 
@@ -113,6 +114,7 @@ class Forecaster:
             nearest=tuple(self._near(kept[i], distance) for i, distance in near),
             runs=len(self.runs),
             own_runs=self._own_runs(case),
+            already_met=False,
             unlike=unlike,
             warnings=tuple(warnings),
         )
@@ -156,6 +158,7 @@ class Forecaster:
             nearest=(),
             runs=len(self.runs),
             own_runs=self._own_runs(case),
+            already_met=decided(case),
             unlike=None,
             warnings=(),
         )
@@ -215,6 +218,7 @@ class Forecaster:
             nearest=(),
             runs=len(self.runs),
             own_runs=0,
+            already_met=False,
             unlike=None,
             warnings=(warning,),
         )

@@ -137,7 +137,7 @@ def _probed(cell: Cell, place: Place) -> _Pace:
     with seeded(0, device):
         model = build_model(cell.arch, data=target, seed=0).to(device)
         same = model if not cell.task else build_model(cell.arch, data=source, seed=0).to(device)
-        probe, _ = probe_option(
+        probe = probe_option(
             get_option("finetune"),
             model,
             target,
@@ -146,7 +146,7 @@ def _probed(cell: Cell, place: Place) -> _Pace:
             device=device,
             accounting=place.accounting,
             budget_s=PROBE_S,
-        )
+        ).step
         began = time.perf_counter()
         survey(
             same,

@@ -1,10 +1,11 @@
-"""What a user asks for, from inputs to a record: train, estimate, retrain."""
+"""What a user asks for, from inputs to a record: train, estimate, retrain, compare."""
 
 from __future__ import annotations
 
+from foretoll.workflows.compare import compare
 from foretoll.workflows.context import Accounting, Watcher, check_out
 from foretoll.workflows.estimate import estimate
 from foretoll.workflows.retrain import retrain
 from foretoll.workflows.train import train
 
-__all__ = ["Accounting", "Watcher", "check_out", "estimate", "retrain", "train"]
+__all__ = ["Accounting", "Watcher", "check_out", "compare", "estimate", "retrain", "train"]

@@ -143,9 +143,9 @@ def estimate_job(
         seen = take_signals(job, settings, samples=samples, collector=collector)
         start = None
         if job.target.train.labels is not None:
-            start = _start_quality(job, settings)
+            start = start_quality(job, settings)
             watcher.stage("probe a few training steps (seconds and joules per step, first progress)")
-            probe, energy = probe_option(
+            probed = probe_option(
                 get_option(option),
                 job.model,
                 job.target,
@@ -154,6 +154,7 @@ def estimate_job(
                 device=job.device,
                 accounting=accounting,
             )
+            probe, energy = probed.step, probed.energy
             pilots = {name: pilot_signals(job, name, settings) for name in names}
         if budget is not None:
             own.switch("calibration")
@@ -164,11 +165,11 @@ def estimate_job(
     watcher.stage("forecast")
     forecaster = Forecaster([*reference_runs(), *ledger.runs()], held_out=reference_held_out())
     foretold = {
-        name: forecaster.foretell(_case(job, name, settings, seen.signals | pilots[name], start))
+        name: forecaster.foretell(case_of_job(job, name, settings, seen.signals | pilots[name], start))
         for name in names
     }
     forecasts = {
-        name: _compose(job, settings, told, probe, energy, accounting) for name, told in foretold.items()
+        name: composed(job, settings, told, probe, energy, accounting) for name, told in foretold.items()
     }
     chosen = foretold[option]
     return Estimate(
@@ -206,20 +207,21 @@ def estimate_job(
     )
 
 
-def _start_quality(job: Job, settings: TrainingSettings) -> float | None:
+def start_quality(job: Job, settings: TrainingSettings) -> float | None:
     """The run's own first evaluation, which decides whether it needs any step; None where the outputs are new."""
     if job.task_shift:
         return None
     return evaluate(job.model, job.target.validation, metric=settings.metric, device=job.device).quality
 
 
-def _case(
+def case_of_job(
     job: Job,
     option: str,
     settings: TrainingSettings,
     signals: dict[str, float | None],
     start_quality: float | None,
 ) -> Case:
+    """What a forecaster may see of a job; `start_quality` as `start_quality` gives it."""
     card = job.model.card
     return Case(
         option=option,
@@ -248,7 +250,7 @@ def _case(
     )
 
 
-def _compose(
+def composed(
     job: Job,
     settings: TrainingSettings,
     told: Foretold,
@@ -256,8 +258,11 @@ def _compose(
     energy: EnergyBasis | None,
     accounting: Accounting,
 ) -> Forecast:
+    """The learned costs of a job, and those that follow from its steps."""
     if told.forecast.epochs is None:
         return told.forecast
+    if told.already_met and probe is not None:
+        probe = probe.model_copy(update={"seconds_of_preparation": 0.0, "joules_of_preparation": None})
     return compose_costs(
         told.forecast.epochs,
         steps_per_epoch=steps_per_epoch(len(job.target.train), settings.batch_size),
@@ -272,10 +277,15 @@ def _compose(
 def _warnings(job: Job, seen: Survey, told: Foretold, accounting: Accounting) -> tuple[str, ...]:
     warnings = [*seen.warnings, *told.warnings]
     if accounting.grid.is_default:
-        warnings.append(
-            f"no region was named: emissions use {accounting.grid.region}'s intensity; "
-            "say --region DE (or FORETOLL_REGION) for yours"
-        )
+        warnings.append(default_region_warning(accounting))
     if job.same_data:
         warnings.append("source and target are the same data: there is no shift to pay for")
     return tuple(warnings)
+
+
+def default_region_warning(accounting: Accounting) -> str:
+    """No default country is silent."""
+    return (
+        f"no region was named: emissions use {accounting.grid.region}'s intensity; "
+        "say --region DE (or FORETOLL_REGION) for yours"
+    )

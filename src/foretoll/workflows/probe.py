@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
 
+from foretoll.data import TaskData
 from foretoll.measure import probe_steps
+from foretoll.models import Model
 from foretoll.options import Option, Training
 from foretoll.options.loop import PREPARATION, make_optimizer, take_step
+from foretoll.options.memory import training_state_bytes
 from foretoll.quality import evaluate
 from foretoll.records import EnergyBasis, StepProbe, TrainingSettings
 from foretoll.units import joules_from_kwh
 from foretoll.workflows.context import Accounting, seeded
 from foretoll.workflows.pilot import endless_batches, part_of_target
 
-if TYPE_CHECKING:
-    from foretoll.data import TaskData
-    from foretoll.models import Model
+
+@dataclass(frozen=True)
+class Probed:
+    """What a few real steps of an option told; `served` is the model they made, which is thrown away."""
+
+    step: StepProbe
+    energy: EnergyBasis
+    trainable_parameters: int
+    training_state_bytes: int
+    served: Model
+
 
 PROBE_S = 3.0
 EVALUATED = 1024
@@ -34,7 +45,7 @@ def probe_option(
     device: torch.device,
     accounting: Accounting,
     budget_s: float = PROBE_S,
-) -> tuple[StepProbe, EnergyBasis]:
+) -> Probed:
     """A few real training steps of a copy that is thrown away, and one evaluation, for one option.
 
     An option that prepares something first (a pass over the data) does so for a part of them; the cost is given for
@@ -65,9 +76,23 @@ def probe_option(
             evaluation_samples=len(target.validation),
             budget_s=budget_s,
         )
-    return probe.model_copy(
-        update={"seconds_of_preparation": prepared_s, "joules_of_preparation": prepared_j}
-    ), basis
+        held = training_state_bytes(option, training, settings)
+        cached = training.cache_bytes
+        scale = _times_the_part(target, part)
+        trainable = sum(p.numel() for p in training.trainable.values())
+        served = training.finish()
+    return Probed(
+        probe.model_copy(update={"seconds_of_preparation": prepared_s, "joules_of_preparation": prepared_j}),
+        basis,
+        trainable,
+        held + round(cached * (scale - 1)),
+        served,
+    )
+
+
+def _times_the_part(target: TaskData, part: TaskData) -> float:
+    """Samples of the whole target over those of the part."""
+    return (len(target.train) + len(target.validation)) / (len(part.train) + len(part.validation))
 
 
 def _prepare(
@@ -79,6 +104,6 @@ def _prepare(
         training.open()
         training.begin()
         reading = meter.stop()
-    scale = (len(target.train) + len(target.validation)) / (len(part.train) + len(part.validation))
+    scale = _times_the_part(target, part)
     energy = reading.energy_kwh
     return reading.duration_s * scale, None if energy is None else joules_from_kwh(energy) * scale

@@ -1,0 +1,55 @@
+"""What an update may cost at most: energy, time or emissions, as one text such as 0.1kWh, 20min or 50g."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from foretoll.errors import UsageError
+from foretoll.records import Forecast
+from foretoll.units import human_duration, human_energy, human_mass
+
+UNITS: dict[str, tuple[str, float]] = {
+    "kwh": ("energy_kwh", 1.0),
+    "wh": ("energy_kwh", 1e-3),
+    "mwh": ("energy_kwh", 1e-6),  # milli: an update of one model takes no megawatt-hours
+    "j": ("energy_kwh", 1 / 3.6e6),
+    "kj": ("energy_kwh", 1 / 3.6e3),
+    "s": ("duration_s", 1.0),
+    "min": ("duration_s", 60.0),
+    "h": ("duration_s", 3600.0),
+    "mg": ("emissions_kg", 1e-6),
+    "g": ("emissions_kg", 1e-3),
+    "kg": ("emissions_kg", 1.0),
+}
+HUMAN = {"energy_kwh": human_energy, "duration_s": human_duration, "emissions_kg": human_mass}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The most that one cost may be: `cost` is energy_kwh, duration_s or emissions_kg."""
+
+    cost: str
+    most: float
+
+    @classmethod
+    def parse(cls, text: str) -> Limit:
+        """Read `0.1kWh`, `5Wh`, `300mWh`, `20min`, `90s`, `50g` or `2kg`; UsageError otherwise."""
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\s*", text)
+        unit = UNITS.get(found[2].lower()) if found else None
+        if found is None or unit is None or float(found[1]) <= 0:
+            raise UsageError(
+                f"--budget {text!r} is no budget: give an energy (0.1kWh), a time (20min) or emissions (50g)"
+            )
+        return cls(unit[0], float(found[1]) * unit[1])
+
+    def broken_by(self, forecast: Forecast) -> str:
+        """Which limit a forecast's median breaks, in words; empty where it keeps to it."""
+        interval = getattr(forecast, self.cost)
+        median = interval.median if interval is not None else None
+        human = HUMAN[self.cost]
+        if median is None:
+            return f"its cost is not known, and at most {human(self.most)} may be spent"
+        if median <= self.most:
+            return ""
+        return f"{human(median)} are expected, {human(self.most)} may be spent"
