@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from foretoll.models import Model
     from foretoll.records import TrainingSettings
 
-NORMALISED = 512  # samples that normalisation statistics are estimated from (docs/sample_size.md)
+NORMALISED = 512  # samples that normalisation statistics are estimated from (benchmarks/statistics_size.py)
 PROJECTED = 300
 Signals = dict[str, float | None]
 
