@@ -399,6 +399,7 @@ class Basis(Record):
     energy: EnergyBasis | None = None
     grid: GridIntensity | None = None
     hardware: Hardware | None = None
+    elsewhere: str | None = None  # the device that time and energy are for, where it is not this machine's
     probe: StepProbe | None = None
 
 

@@ -139,6 +139,12 @@ def estimate(
         int, typer.Option("--samples", min=2, help="samples of source and target to look at")
     ] = 2000,
     engine: EngineOption = "local",
+    hardware: Annotated[
+        str | None,
+        typer.Option(
+            "--hardware", help="forecast time and energy for a device that is not at hand: A100, L4, …"
+        ),
+    ] = None,
     task: TaskOption = None,
     weights: WeightsOption = None,
     embedding_layer: LayerOption = None,
@@ -181,6 +187,7 @@ def estimate(
             calibrate_for=calibrate,
             samples=samples,
             engine=engine,
+            hardware=hardware,
             weights=weights,
             embedding_layer=embedding_layer,
             head=head,

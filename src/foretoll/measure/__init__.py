@@ -3,6 +3,8 @@
 Nothing here imports torch, codecarbon or pynvml before it is used.
 """
 
+from foretoll.measure.catalogue import CATALOGUE, Device, find_device
+from foretoll.measure.elsewhere import Work, count_work, probe_on
 from foretoll.measure.fixed_meters import NoMeter, ReplayMeter
 from foretoll.measure.green_window import GreenWindow, IntensitySeries, green_window, make_series, read_series
 from foretoll.measure.grid import grid_intensity, known_regions
@@ -14,7 +16,9 @@ from foretoll.measure.self_cost import SelfCostMeter
 from foretoll.measure.step_probe import probe_steps
 
 __all__ = [
+    "CATALOGUE",
     "METERS",
+    "Device",
     "EnergyMeter",
     "EnergyReading",
     "GreenWindow",
@@ -22,13 +26,17 @@ __all__ = [
     "NoMeter",
     "ReplayMeter",
     "SelfCostMeter",
+    "Work",
+    "count_work",
     "describe_hardware",
+    "find_device",
     "green_window",
     "grid_intensity",
     "known_regions",
     "make_series",
     "open_meter",
     "probe_inference",
+    "probe_on",
     "probe_steps",
     "read_series",
     "synchronise",

@@ -140,8 +140,22 @@ def finding_out(estimate: Estimate, run: Run | None = None) -> Line:
         extra = f"calibration took {cost_text('duration_s', own.calibration_duration_s)} more"
         if own.calibration_energy_kwh is not None:
             extra += f" and {cost_text('energy_kwh', own.calibration_energy_kwh)}"
-        sentences.append(extra)
+        sentences.append(extra + _break_even(estimate))
     return Line("Self-cost", tuple(sentences))
+
+
+def _break_even(estimate: Estimate) -> str:
+    """Calibration is paid for sure, a retraining only if it is carried out: when the first saves the second."""
+    own, expected = estimate.self_cost, estimate.forecast
+    spent, whole = own.calibration_energy_kwh, median(expected, "energy_kwh")
+    if spent is None or not whole:
+        spent, whole = own.calibration_duration_s, median(expected, "duration_s")
+    if not spent or not whole:
+        return ""
+    share = spent / whole
+    if share >= 1:
+        return f": as much as {two_digits(share)} such retrainings, so it pays where it informs more updates than that"
+    return f": it breaks even where it saves one such retraining in {max(round(1 / share), 1)}"
 
 
 def lines(estimate: Estimate, run: Run | None = None) -> list[Line]:

@@ -1,7 +1,8 @@
 """Self-calibration: short graded retrainings of the user's own model, to rest a forecast on.
 
-Distribution shift: the source's data under synthetic shifts of graded strength. Task shift: the target's own
-data, in graded small parts. Every calibration run is a real run, measured and written to the ledger.
+Distribution shift: samples of the source that its training did not see, under synthetic shifts of graded strength.
+Task shift: the target's own data, in graded small parts. Every calibration run is a real run, measured and written
+to the ledger.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from foretoll.data import SHIFTS, Split, TaskData, stratified_sample
+import torch
+
+from foretoll.data import SHIFTS, ArraySplit, Split, TaskData, stratified_sample
 from foretoll.errors import UsageError
 from foretoll.ledger import Ledger
 from foretoll.records import Outcome, Run, Shift, TrainingSettings
@@ -84,13 +87,13 @@ def calibrate(
 
 
 def _graded_shifts(job: Job, samples: int) -> Iterator[Job]:
-    """The source's own data under synthetic shifts, from middling to mild and strong, kinds in turn."""
+    """Unseen samples of the source under synthetic shifts, from middling to mild and strong, kinds in turn."""
     kinds = [k for k in KINDS if k in SHIFTS and job.source.kind in SHIFTS[k].kinds]
     if not kinds:
         raise UsageError(
             f"--calibrate has no graded shifts for {job.source.kind} data: forecast from the ledger instead"
         )
-    small = part_of(job.source, samples)
+    small = unseen_part(job.source, samples)
     for level in (1, 3, 0, 2):
         for kind in kinds:
             grade = SHIFTS[kind].levels_for(job.source.kind)[level]
@@ -103,6 +106,38 @@ def _graded_tasks(job: Job, samples: int) -> Iterator[Job]:
     for share in (0.25, 0.5, 0.125, 0.35) * 6:
         count = min(max(int(total * share), FEWEST_SAMPLES), total, samples)
         yield replace(job, target=part_of(job.target, count), clean=None)
+
+
+def unseen_part(source: TaskData, samples: int) -> TaskData:
+    """Up to `samples` training samples, of data that the source model was not trained on, and as many to judge by.
+
+    A model is better on what it was trained on than it will be on any target, so that runs on those data would be
+    too short. They are taken from the validation and test parts, three of five to train on; where these hold fewer
+    than `FEWEST_SAMPLES`, from the training part after all.
+    """
+    parts = [part for part in (source.validation, source.test) if len(part)]
+    if sum(map(len, parts)) < FEWEST_SAMPLES:
+        return part_of(source, samples)
+    batches = [part.all() for part in parts]
+    inputs = [batch.inputs for batch in batches]
+    texts = isinstance(inputs[0], list)
+    pool = ArraySplit(
+        [text for part in inputs for text in part] if texts else torch.cat(inputs),
+        torch.cat([batch.labels for batch in batches]),
+        ids=torch.cat([part.ids for part in parts]),
+    )
+    train = stratified_sample(pool, min(samples, 3 * len(pool) // 5), seed=0)
+    rest = _without(pool, train)
+    validation = stratified_sample(rest, len(rest) // 2, seed=1)
+    test = _without(rest, validation)
+    card = source.card.model_copy(
+        update={"train": len(train), "validation": len(validation), "test": len(test)}
+    )
+    return replace(source, card=card, train=train, validation=validation, test=test)
+
+
+def _without(split: Split, taken: Split) -> Split:
+    return split.take(torch.nonzero(~torch.isin(split.ids, taken.ids)).flatten())
 
 
 def _shift_text(job: Job) -> str:

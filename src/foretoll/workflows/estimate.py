@@ -12,7 +12,7 @@ from foretoll.forecast.case import starts_as_source
 from foretoll.forecast.reference import reference_held_out, reference_runs
 from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
-from foretoll.measure import SelfCostMeter, describe_hardware
+from foretoll.measure import SelfCostMeter, describe_hardware, find_device
 from foretoll.options import get_option
 from foretoll.options.loop import steps_per_epoch
 from foretoll.quality import check_metric, evaluate
@@ -31,7 +31,7 @@ from foretoll.workflows.context import (
     unshifted_uri,
 )
 from foretoll.workflows.pilot import pilot_signals
-from foretoll.workflows.probe import probe_option
+from foretoll.workflows.probe import probe_elsewhere, probe_option
 from foretoll.workflows.retrain import take_signals, with_target
 from foretoll.workflows.sharded import sharded_collector
 
@@ -60,12 +60,15 @@ def estimate(
     ledger: Ledger | None = None,
     watcher: Watcher | None = None,
     engine: str = "local",
+    hardware: str | None = None,
 ) -> Estimate:
     """Foretell the toll of updating `model` from `source` to `target` by `option`; nothing is retrained.
 
     With `calibrate_for` (such as "6runs" or "5min") that budget is spent first on short graded retrainings of
     this model, which are written to the ledger. `engine` says where the data are looked at: "local" (this
-    process), "processes:4", "ray" and so on, see `foretoll.engine.open_engine`. Returns the estimate with its
+    process), "processes:4", "ray" and so on, see `foretoll.engine.open_engine`. `hardware` names a device that is
+    not at hand (`foretoll.measure.CATALOGUE`): time and energy are then forecast for it from its data sheet, with
+    wide intervals. Returns the estimate with its
     intervals, what it rests on and what it cost; raises UsageError, DataError or ModelError where the inputs
     cannot be used.
     """
@@ -76,6 +79,8 @@ def estimate(
     if until is not None:
         check_until(until)
     accounting.check(choose_device(device))
+    if hardware is not None:
+        find_device(hardware)
     budget = Budget.parse(calibrate_for) if isinstance(calibrate_for, str) else calibrate_for
     watcher = watcher or Watcher()
     with open_engine(engine) as runner:
@@ -115,6 +120,7 @@ def estimate(
             ledger=Ledger.open() if ledger is None else ledger,
             watcher=watcher,
             collector=collector,
+            hardware=hardware,
         )
 
 
@@ -129,6 +135,7 @@ def estimate_job(
     samples: int = DEFAULT_SAMPLES,
     watcher: Watcher | None = None,
     collector: Collector = collect,
+    hardware: str | None = None,
 ) -> Estimate:
     """Estimate an opened job whose quality target is fixed. `collector`: where its data are looked at."""
     watcher = watcher or Watcher()
@@ -145,16 +152,7 @@ def estimate_job(
         if job.target.train.labels is not None:
             start = start_quality(job, settings)
             watcher.stage("probe a few training steps (seconds and joules per step, first progress)")
-            probed = probe_option(
-                get_option(option),
-                job.model,
-                job.target,
-                settings,
-                task_shift=job.task_shift,
-                device=job.device,
-                accounting=accounting,
-            )
-            probe, energy = probed.step, probed.energy
+            probe, energy = _probe(job, option, settings, accounting, hardware)
             pilots = {name: pilot_signals(job, name, settings) for name in names}
         if budget is not None:
             own.switch("calibration")
@@ -199,11 +197,12 @@ def estimate_job(
             energy=energy,
             grid=grid,
             hardware=describe_hardware(job.device),
+            elsewhere=hardware,
             probe=probe,
         ),
         self_cost=own.record(),
         projection=seen.projection,
-        warnings=_warnings(job, seen, chosen, accounting),
+        warnings=_warnings(job, seen, chosen, accounting, hardware),
     )
 
 
@@ -274,8 +273,30 @@ def composed(
     )
 
 
-def _warnings(job: Job, seen: Survey, told: Foretold, accounting: Accounting) -> tuple[str, ...]:
+def _probe(
+    job: Job, option: str, settings: TrainingSettings, accounting: Accounting, hardware: str | None
+) -> tuple[StepProbe, EnergyBasis]:
+    """Seconds and joules of a step: measured here, or counted here for hardware that is not at hand."""
+    chosen, task = get_option(option), job.task_shift
+    if hardware is not None:
+        return probe_elsewhere(
+            chosen, job.model, job.target, settings, task_shift=task, device=job.device, hardware=hardware
+        )
+    probed = probe_option(
+        chosen, job.model, job.target, settings, task_shift=task, device=job.device, accounting=accounting
+    )
+    return probed.step, probed.energy
+
+
+def _warnings(
+    job: Job, seen: Survey, told: Foretold, accounting: Accounting, hardware: str | None
+) -> tuple[str, ...]:
     warnings = [*seen.warnings, *told.warnings]
+    if hardware is not None:
+        warnings.append(
+            f"time and energy are for {find_device(hardware).name}, from its data sheet: nothing was measured on it, "
+            "and the truth may be several times off; estimate there for firmer figures"
+        )
     if accounting.grid.is_default:
         warnings.append(default_region_warning(accounting))
     if job.same_data:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from foretoll.data import TaskData
-from foretoll.measure import probe_steps
+from foretoll.measure import Work, count_work, find_device, probe_on, probe_steps
 from foretoll.models import Model
 from foretoll.options import Option, Training
 from foretoll.options.loop import PREPARATION, make_optimizer, take_step
@@ -88,6 +88,42 @@ def probe_option(
         held + round(cached * (scale - 1)),
         served,
     )
+
+
+def probe_elsewhere(
+    option: Option,
+    model: Model,
+    target: TaskData,
+    settings: TrainingSettings,
+    *,
+    task_shift: bool,
+    device: torch.device,
+    hardware: str,
+) -> tuple[StepProbe, EnergyBasis]:
+    """What `probe_option` would measure on hardware that is not at hand: the work is counted here.
+
+    Raises UsageError for hardware that is not in the catalogue.
+    """
+    there = find_device(hardware)
+    with seeded(settings.seed, device):
+        part = part_of_target(target, max(PREPARED, 4 * settings.batch_size), scored=EVALUATED)
+        training = option.start(model, part, settings, task_shift=task_shift, device=device)
+
+        def prepare() -> None:
+            training.open()
+            training.begin()
+
+        prepared = count_work(prepare).times(_times_the_part(target, part))
+        step = Work(0.0, 0.0)
+        if option.takes_steps:
+            optimizer = make_optimizer(training, option, settings)
+            batch = next(endless_batches(training.train, settings.batch_size, settings.seed))
+            training.train_mode()
+            step = count_work(lambda: take_step(training, optimizer, batch, device))
+        evaluated = count_work(
+            lambda: evaluate(training.model, training.validation, metric=settings.metric, device=device)
+        ).times(len(target.validation) / len(part.validation))
+    return probe_on(there, step=step, evaluation=evaluated, preparation=prepared)
 
 
 def _times_the_part(target: TaskData, part: TaskData) -> float:
