@@ -1,8 +1,11 @@
 """Real data sets, end to end: train, estimate, retrain, by the very commands that a user would type.
 
     FORETOLL_DATA=/path/to/data python benchmarks/cases.py
+    FORETOLL_DATA=/path/to/data python benchmarks/cases.py --new
 
-Writes docs/cases.md: each command, and the numbers it gave. The data sets are named in the page.
+Writes docs/cases.md: each command, and the numbers it gave. With `--new`, docs/new_cases.md: three cases whose data
+set and architecture no run of the reference ledger has, which were chosen and committed before any of them was run,
+and one of more than 20,000 samples, for the share of its own cost that an estimate may have.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from typing import Any
 from foretoll.measure import describe_hardware
 from foretoll.units import human_duration, human_energy, human_mass
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "cases.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 COSTS = {
     "epochs": "epochs",
     "gradient_norm": "gradient norm",
@@ -32,6 +35,12 @@ COSTS = {
     "emissions_kg": "emissions",
     "duration_s": "duration",
 }
+
+ABOUT_NEW = (
+    "The cases stood in `benchmarks/cases.py` before any of them was run: neither their data sets nor their",
+    "architectures are in the reference ledger. The last one is large, for what an estimate costs beside the retraining.",
+    "",
+)
 
 
 @dataclass(frozen=True)
@@ -79,11 +88,54 @@ CASES = (
     ),
 )
 
+NEW_CASES = (
+    Case(
+        "Tiny-ImageNet, 200 classes, defocused; torchvision's ResNet-18",
+        "npz:$D/tiny_imagenet_32px_13000.npz?part=1/2",
+        "npz:$D/tiny_imagenet_32px_13000.npz?part=2/2&shift=defocus_blur:1",
+        "",
+        "tiny",
+        train_flags="--max-epochs 6",
+        arch="torchvision:resnet18",
+    ),
+    Case(
+        "Power drawn by household devices (ElectricDevices) with noise; a recurrent network of our own",
+        "npz:$D/ucr_electricdevices.npz?part=1/2&kind=series",
+        "npz:$D/ucr_electricdevices.npz?part=2/2&kind=series&shift=gaussian_noise:0.5",
+        "",
+        "devices",
+        train_flags="--max-epochs 8",
+        arch="networks:recurrent",
+    ),
+    Case(
+        "Handwritten digits 0 to 4, then 5 to 9 as a new task; MobileNet",
+        "digits?classes=0,1,2,3,4",
+        "digits?classes=5,6,7,8,9",
+        "--task --until 0.9",
+        "digits",
+        train_flags="--max-epochs 20",
+        arch="torchvision:mobilenet_v3_small",
+    ),
+    Case(
+        "Large: Fashion-MNIST, 24,000 training samples, with occlusion; ResNet",
+        "npz:$D/fashion_mnist.npz?part=1/2",
+        "npz:$D/fashion_mnist.npz?part=2/2&shift=occlusion:0.4",
+        "--until 0.88",
+        "large",
+        train_flags="--max-epochs 4",
+        arch="foretoll:resnet?width=16",
+    ),
+)
+
 
 def run(command: str, folder: Path, data: str) -> tuple[dict[str, Any], float]:
     """Run a command of the page; return its JSON and the seconds it took."""
     words = [sys.executable, "-m", "foretoll.cli", *shlex.split(command.replace("$D", data))[1:], "--json"]
-    environment = {**os.environ, "FORETOLL_LEDGER": str(folder / "ledger.db")}
+    environment = {
+        **os.environ,
+        "FORETOLL_LEDGER": str(folder / "ledger.db"),
+        "PYTHONPATH": str(Path(__file__).parent),  # networks.py
+    }
     began = time.perf_counter()
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -131,7 +183,7 @@ def section(case: Case, folder: Path, data: str, trained: set[str]) -> list[str]
         rows.append(f"| {words} | {show(cost, told['median'])} | {ends} | {show(cost, done['toll'][cost])} |")
     quality = done["quality"] or {}
     before = "–" if quality.get("before") is None else f"{quality['before']:.3f}"
-    own = estimate["self_cost"]["duration_s"]
+    own, spent = estimate["self_cost"], done["toll"]
     gap, resque = estimate["signals"].get("recoverability_gap"), estimate["signals"].get("resque")
     return [
         f"## {case.title}",
@@ -149,7 +201,9 @@ def section(case: Case, folder: Path, data: str, trained: set[str]) -> list[str]
             else f", 1 − ARI {estimate['signals']['inv_ari']:.3f}"
         )
         + f"; rests on {estimate['basis']['runs']} runs; estimating took "
-        f"{human_duration(own)} ({own / max(done['toll']['duration_s'], 1e-9):.0%} of the retraining's time).",
+        f"{human_duration(own['duration_s'])} and {human_energy(own['energy_kwh'])} "
+        f"({own['duration_s'] / max(spent['duration_s'], 1e-9):.0%} of the retraining's time, "
+        f"{own['energy_kwh'] / max(spent['energy_kwh'], 1e-30):.0%} of its energy).",
         "",
     ]
 
@@ -159,21 +213,24 @@ def main() -> None:
     data = os.environ.get("FORETOLL_DATA")
     if not data:
         raise SystemExit("set FORETOLL_DATA to the folder with the data sets")
+    new = "--new" in sys.argv[1:]
     hardware = describe_hardware("cpu")
     lines = [
-        "# Real data sets, with the numbers obtained",
+        "# Cases that were new to the ledger" if new else "# Real data sets, with the numbers obtained",
         "",
+        *(ABOUT_NEW if new else ()),
         "Every number on this page comes from the commands above it; `$D` is the folder with the data sets. The page",
-        "is written by `FORETOLL_DATA=$D python benchmarks/cases.py` "
+        f"is written by `FORETOLL_DATA=$D python benchmarks/cases.py{' --new' if new else ''}` "
         f"({date.today()}, {hardware.cpu}, {hardware.cores} cores, "
         f"Python {platform.python_version()}, torch {hardware.torch}, seed 0, one run each).",
         "",
     ]
     trained: set[str] = set()
     with tempfile.TemporaryDirectory() as folder:
-        for case in CASES:
+        for case in NEW_CASES if new else CASES:
             lines += section(case, Path(folder), data, trained)
-    PAGE.write_text("\n".join(lines), encoding="utf-8")
+    page = DOCS / ("new_cases.md" if new else "cases.md")
+    page.write_text("\n".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":
