@@ -8,7 +8,7 @@ row per run; a second call goes on where the first was stopped) and reprogrammin
 number of epochs, and its last weights are tested once, so that nothing is chosen on test data.
 
 --defaults prints the small table in docs/reprogramming.md by which the options' defaults were chosen: a small source of
-MNIST digits before smaller images, and under shifts of its own task (two minutes on one core).
+MNIST digits before smaller images, and under shifts of its own task (some minutes on one core).
 """
 
 from __future__ import annotations
