@@ -37,8 +37,8 @@ COSTS = {
 }
 
 ABOUT_NEW = (
-    "The cases stood in `benchmarks/cases.py` before any of them was run: neither their data sets nor their",
-    "architectures are in the reference ledger. The last one is large, for what an estimate costs beside the retraining.",
+    "The cases stood in `benchmarks/cases.py` before any of them was run. Of the first three, neither the data sets",
+    "nor the architectures are in the reference ledger. The last is large, for what an estimate itself costs.",
     "",
 )
 

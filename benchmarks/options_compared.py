@@ -1,0 +1,224 @@
+"""Every way to reuse a model, forecast and then carried out: six shifts, two architectures each.
+
+    FORETOLL_DATA=/path/to/data OMP_NUM_THREADS=1 python benchmarks/options_compared.py [--workers 2] [--only speech]
+
+Runs `foretoll compare --measure` for each; writes docs/options_compared.md and its JSON in benchmarks/results.
+The recommendation rests on the forecasts made before any option was carried out. Last line: one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from foretoll.measure import describe_hardware
+from foretoll.units import human_energy
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES = ("foretoll:cnn?width=16&input_size=16", "foretoll:resnet?width=8&input_size=16")
+SERIES = ("foretoll:cnn1d?width=16", "networks:recurrent")
+
+
+@dataclass(frozen=True)
+class Shift:
+    """What a model was trained on, and what it must then serve."""
+
+    name: str
+    title: str
+    source: str
+    target: str
+    flags: str
+    archs: tuple[str, str] = IMAGES
+
+
+SHIFTS = (
+    Shift(
+        "blur",
+        "CIFAR-10, blurred",
+        "parquet:$D/cifar10.parquet?part=1/10",
+        "parquet:$D/cifar10.parquet?part=2/10&shift=gaussian_blur:1.0",
+        "",
+    ),
+    Shift(
+        "noise",
+        "Fashion-MNIST, noise",
+        "npz:$D/fashion_mnist.npz?part=1/12",
+        "npz:$D/fashion_mnist.npz?part=2/12&shift=gaussian_noise:0.3",
+        "",
+    ),
+    Shift("usps", "MNIST → USPS", "npz:$D/mnist.npz?part=1/12", "npz:$D/usps.npz", "--same-task"),
+    Shift(
+        "kmnist",
+        "Fashion-MNIST → KMNIST, a task",
+        "npz:$D/fashion_mnist.npz?part=1/12",
+        "npz:$D/kmnist_test10k_split.npz?part=1/2",
+        "--task --until 0.75",
+    ),
+    Shift(
+        "gtsrb",
+        "CIFAR-10 → GTSRB, a task of 43 classes",
+        "parquet:$D/cifar10.parquet?part=1/10",
+        "npz:$D/gtsrb_32px_8880.npz?part=1/2",
+        "--task --until 0.5",
+    ),
+    Shift(
+        "speech",
+        "Spoken digits, a new speaker",
+        "npz:$D/fsdd_8khz.npz?where=speaker!theo",
+        "npz:$D/fsdd_8khz.npz?where=speaker:theo",
+        "--same-task",
+        SERIES,
+    ),
+)
+
+
+def foretoll(command: str, folder: Path, data: str) -> dict[str, Any]:
+    """Run a command in the folder; its JSON."""
+    words = [sys.executable, "-m", "foretoll.cli", *shlex.split(command.replace("$D", data)), "--json"]
+    environment = {
+        **os.environ,
+        "FORETOLL_LEDGER": str(folder / "ledger.db"),
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]),
+    }
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if not done.stdout.strip():
+        raise SystemExit(f"{command}\n{done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def carried_out(task: tuple[Shift, str, str]) -> dict[str, Any]:
+    """Train a source model, compare all options for it, carry all of them out; the comparison."""
+    shift, arch, data = task
+    with tempfile.TemporaryDirectory() as name:  # each with a ledger of its own: no case teaches another
+        folder = Path(name)
+        shared = "--max-epochs 10 --batch-size 32 --region DE"
+        foretoll(f"train --arch '{arch}' --data '{shift.source}' {shared} --out source", folder, data)
+        between = f"--source '{shift.source}' --target '{shift.target}' {shift.flags}"
+        found = foretoll(f"compare --model source {between} {shared} --measure --out compared", folder, data)
+    found["case"], found["arch"] = shift.title, arch
+    print(f"{shift.title}, {arch}: {found['recommendation']['reason']}; regret {found['regret']}", flush=True)
+    return found
+
+
+def option_rows(found: dict[str, Any]) -> list[str]:
+    """The table of one comparison."""
+    rows = [
+        "| option | reach | expected quality | forecast energy | measured | quality | energy | epochs | "
+        "trained parameters | inference / 1,000 |",
+        "|---|---:|---:|---:|---|---:|---:|---:|---:|---:|",
+    ]
+    chosen, best = found["recommendation"]["candidate"], found["measured_best"]
+    for number, row in enumerate(found["candidates"]):
+        name = f"**{row['option']}**" if number == chosen else row["option"]
+        name += " ✓" if number == best else ""
+        if row["why_not"]:
+            rows.append(f"| {name} | – | – | – | cannot serve | – | – | – | – | – |")
+            continue
+        told, run = row["forecast"], row["run"]
+        quality = row["quality"]
+        reach = row["reach_probability"]
+        rows.append(
+            f"| {name} | {'–' if reach is None else f'{reach:.0%}'} | "
+            f"{'–' if quality is None else f'''{quality['median']:.2f}'''} | "
+            f"{human_energy(told['energy_kwh']['median']) if told['energy_kwh'] else '–'} | {run['outcome']} | "
+            f"{run['quality']['after']:.3f} | {human_energy(run['toll']['energy_kwh'])} | "
+            f"{run['toll']['epochs']:.2f} | "
+            f"{row['trainable_parameters']:,} | {human_energy(row['inference']['energy_kwh_per_1000'])} |"
+        )
+    return rows
+
+
+def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Regrets, and how often the recommendation missed a target that another option reached."""
+    regrets = [f["regret"] for f in found if f["regret"] is not None]
+    reachable = [f for f in found if f["measured_best"] is not None]
+    missed = [f for f in reachable if f["recommendation"]["candidate"] is not None and f["regret"] is None]
+    return {
+        "comparisons": len(found),
+        "some_option_reached": len(reachable),
+        "recommended": sum(f["recommendation"]["candidate"] is not None for f in reachable),
+        "recommended_missed": len(missed),
+        "median_regret": median(regrets) if regrets else None,
+        "largest_regret": max(regrets) if regrets else None,
+    }
+
+
+def main() -> None:
+    """Carry out all comparisons and write the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", nargs="*", help="names of shifts; the page is not written")
+    given = parser.parse_args()
+    data = os.environ.get("FORETOLL_DATA")
+    if not data:
+        raise SystemExit("set FORETOLL_DATA to the folder with the data sets")
+    shifts = [s for s in SHIFTS if not given.only or s.name in given.only]
+    tasks = [(shift, arch, data) for shift in shifts for arch in shift.archs]
+    with ThreadPoolExecutor(given.workers) as pool:
+        found = list(pool.map(carried_out, tasks))
+    figures = summary(found)
+    if not given.only:
+        write(found, figures, given.workers)
+    print(json.dumps(figures))
+
+
+def write(found: list[dict[str, Any]], figures: dict[str, Any], workers: int) -> None:
+    """docs/options_compared.md and the JSON beside the other results."""
+    hardware = describe_hardware("cpu")
+    machine = (
+        f"{hardware.cpu}, {hardware.cores} cores, Python {platform.python_version()}, torch {hardware.torch}"
+    )
+    lines = [
+        "# Every way to reuse a model, forecast and carried out",
+        "",
+        "Bold: recommended, from the forecasts alone, before any option was carried out. ✓: the cheapest that",
+        "reached the target. Regret: energy of the recommended option over that of the cheapest that reached.",
+        "",
+        f"`FORETOLL_DATA=$D OMP_NUM_THREADS=1 python benchmarks/options_compared.py --workers {workers}`",
+        f"({date.today()}, {machine}, seed 0, one run of each option; energy by a power model).",
+        "",
+        f"{figures['comparisons']} comparisons; in {figures['some_option_reached']} some option reached the target;",
+        f"in {figures['recommended']} of these one was recommended, in {figures['recommended_missed']} it missed the",
+        f"target. Median regret {_factor(figures['median_regret'])}, largest {_factor(figures['largest_regret'])}.",
+        "",
+        "| case | architecture | target | recommended | cheapest that reached | regret |",
+        "|---|---|---:|---|---|---:|",
+    ]
+    for one in found:
+        chosen, best = one["recommendation"]["candidate"], one["measured_best"]
+        names = ["none" if i is None else one["candidates"][i]["option"] for i in (chosen, best)]
+        lines.append(
+            f"| {one['case']} | {one['arch'].partition('?')[0]} | {one['until']:.3f} | {names[0]} | {names[1]} | "
+            f"{_factor(one['regret'])} |"
+        )
+    for one in found:
+        lines += ["", f"## {one['case']}, {one['arch'].partition('?')[0]}", "", *option_rows(one), ""]
+        lines.append(f"{one['recommendation']['reason']}. Target {one['until']:.3f}.")
+    (ROOT / "docs" / "options_compared.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    fields = ("case", "arch", "until", "regret", "recommendation")
+    kept = [{name: one[name] for name in fields} for one in found]
+    text = json.dumps({"summary": figures, "comparisons": kept}, indent=1)
+    (ROOT / "benchmarks" / "results" / "options_compared.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _factor(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Scores of forecasts: closed forms of the measures, and the table on real runs."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from foretoll.forecast.case import decided
+from foretoll.forecast.reference import reference_runs
+from foretoll.study import metrics
+from foretoll.study.leave_out import Row, rows_of, splits_of
+from foretoll.study.metrics import Outcomes
+from foretoll.study.peers import FORETOLL, GAP, METHODS, PEERS
+from foretoll.study.score import LEVELS, against, forecast_left_out, repeat_scores, score_all, scores
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    """Every third setting of the reference, with both of its seeds."""
+    every = rows_of(reference_runs(), option="finetune")
+    kept = set(sorted({row.setting for row in every})[::4])
+    return [row for row in every if row.setting in kept]
+
+
+def outcomes(epochs: list[float], limit: float = 10.0) -> Outcomes:
+    values = np.array(epochs)
+    return Outcomes(np.minimum(values, limit), np.full(len(values), limit), values > limit)
+
+
+def test_a_forecast_of_the_truth_is_perfect() -> None:
+    seen = outcomes([0.25, 1.0, 3.0, 20.0])
+    told = np.array([0.25, 1.0, 3.0, 12.0])
+    assert metrics.spearman(told, seen) == pytest.approx(1)
+    assert metrics.harrell(told, seen) == 1
+    assert metrics.median_factor(told, seen) == 1
+
+
+def test_the_factor_is_that_of_epochs_with_an_eighth_added() -> None:
+    seen = outcomes([0.875, 0.875, 0.875])
+    assert metrics.median_factor(np.array([1.875, 1.875, 1.875]), seen) == pytest.approx(2)
+
+
+def test_pairs_are_compared_within_groups_alone() -> None:
+    seen = outcomes([1.0, 2.0, 1.0, 2.0])
+    told = np.array([5.0, 6.0, 2.0, 1.0])
+    assert metrics.grouped_harrell(told, seen, ["a", "a", "b", "b"]) == 0.5
+    assert metrics.grouped_harrell(told, seen, ["a", "a", "", ""]) == 1
+    assert metrics.grouped_harrell(told, seen, ["a", "b", "c", "d"]) is None
+
+
+def test_coverage_counts_a_censored_run_inside_where_the_interval_reaches_its_limit() -> None:
+    seen = outcomes([1.0, 20.0, 20.0])
+    low, high = np.array([0.5, 1.0, 1.0]), np.array([2.0, np.inf, 5.0])
+    assert metrics.coverage(low, high, seen) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_no_fold_is_learned_from(rows: list[Row], number: int) -> None:
+    split = splits_of(rows)[number]
+    folds = [split.fold(row) for row in rows]
+    assert len({fold for fold in folds if fold is not None}) > 1, split.name
+    for fold in {fold for fold in folds if fold is not None}:
+        left = [row for row, f in zip(rows, folds, strict=True) if f == fold]
+        rest = [r for r, f in zip(rows, folds, strict=True) if f != fold and not split.also_out(r, fold)]
+        assert not {row.setting for row in left} & {row.setting for row in rest}
+        if split.name == "data sets":
+            assert all(fold not in (row.case.source_name, row.case.target_name) for row in rest)
+
+
+def test_decided_rows_are_forecast_alike_by_every_method(rows: list[Row]) -> None:
+    split = splits_of(rows)[1]
+    found = forecast_left_out(rows, split, GAP)
+    for i, median in zip(found.rows, found.median, strict=True):
+        assert (median == 0) == decided(rows[i].case)
+
+
+def test_our_forecast_is_scored_with_its_intervals_and_beside_its_repeats(rows: list[Row]) -> None:
+    split = splits_of(rows)[1]
+    ours, static = (forecast_left_out(rows, split, method) for method in (FORETOLL, PEERS[0]))
+    measured = scores(ours, rows)
+    assert measured["open_runs"] == sum(not decided(rows[i].case) for i in ours.rows)
+    widths = [measured[f"width_{level:g}"] for level in LEVELS]
+    assert all(a is not None and b is not None and a <= b for a, b in itertools.pairwise(widths))
+    assert measured["auc"] is not None and measured["brier"] is not None and measured["brier"] < 0.25
+    difference, low, high = against(ours, static, rows)["spearman"]
+    assert low <= difference <= high and difference > 0  # looking at the data beats not looking
+    repeat = repeat_scores(rows, ours.rows)
+    assert repeat["runs"] and (repeat["spearman"] or 0) > (measured["spearman"] or 0) - 0.05
+
+
+def test_the_table_names_the_best_peer_that_does_not_train_first(rows: list[Row]) -> None:
+    chosen = [m for m in METHODS if m.name in {"foretoll", "initial loss", "pilot epoch, extrapolated"}]
+    table = score_all([row.run for row in rows], methods=chosen, jobs=1)
+    assert set(table["splits"]) <= {split.name for split in splits_of(rows)}
+    for block in table["splits"].values():
+        assert block["best_peer"] == "initial loss"
+        assert block["methods"]["pilot epoch, extrapolated"]["trained_first"] == 1
