@@ -109,7 +109,7 @@ class Forecaster:
                 level=self.level,
                 empirical=time.coverage(self.level),
                 runs=len(time.table),
-                method="held out by data set and kind of shift; censored runs counted as censored",
+                method="held out by source data set; censored runs counted as censored",
             ),
             nearest=tuple(self._near(kept[i], distance) for i, distance in near),
             runs=len(self.runs),

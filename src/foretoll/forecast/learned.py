@@ -24,9 +24,8 @@ class Learned:
     """The models of all costs, fitted when they are first asked for.
 
     Runs whose first evaluation met the target cost that evaluation and nothing more; whether a case is one of them
-    is known (`case.decided`), so they are not learned from. Each run is held out together with the runs of the
-    same data set and kind of shift when intervals are calibrated, so that they hold for shifts the ledger has
-    not seen.
+    is known (`case.decided`), so they are not learned from. Each run is held out together with all runs
+    of the same source data when intervals are calibrated, so that they hold for data the ledger has not seen.
     """
 
     def __init__(self, runs: Iterable[Run], *, seed: int = 0, held_out: HeldOutTable | None = None) -> None:
@@ -78,7 +77,7 @@ class Learned:
                 [cost == "epochs" and self.runs[i].outcome is Outcome.CENSORED for i in keep], dtype=bool
             ),
             weights=np.array([OWN_WEIGHT if model_id and c.model_id == model_id else 1.0 for c in cases]),
-            groups=[f"{c.source_name}|{c.target_name}|{c.shift_kind}" for c in cases],
+            groups=[c.source_name for c in cases],
             owners=[c.model_id for c in cases],
             rising=RISING if cost == "epochs" else frozenset(),
             held_out=residuals,

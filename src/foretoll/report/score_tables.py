@@ -14,6 +14,7 @@ COLUMNS = {
     "median_factor": "median factor",
     "spearman_open": "Spearman, open",
     "auc": "AUC reached",
+    "auc_open": "AUC, open",
     "brier": "Brier",
     "coverage_0.5": "50 % held",
     "coverage_0.8": "80 % held",

@@ -116,7 +116,7 @@ def _table(
         y=np.array([log_steps(r.epochs, r.case.steps_per_epoch) for r in chosen]),
         censored=np.array([r.censored for r in chosen], dtype=bool),
         weights=np.ones(len(chosen)),
-        groups=[f"{r.case.source_name}|{r.case.target_name}|{r.case.shift_kind}" for r in chosen],
+        groups=[r.case.source_name for r in chosen],
         owners=["" for _ in chosen],
         rising=RISING,
     )
@@ -132,7 +132,7 @@ def _epochs(value: float | None, case: Case) -> float:
 def scores(found: Forecasts, rows: Sequence[Row]) -> dict[str, float | None]:
     """All measures of one method on one split.
 
-    Those of intervals and probabilities, and `spearman_open`, are of the runs that were not decided by their first
+    Those of intervals, the Brier score and those called `open` are of the runs that were not decided by their first
     evaluation: for the others every method is right.
     """
     seen = outcomes([rows[i] for i in found.rows])
@@ -151,7 +151,11 @@ def scores(found: Forecasts, rows: Sequence[Row]) -> dict[str, float | None]:
     }
     if found.reach is not None:
         reach = found.reach[open_]
-        result |= {"brier": metrics.brier(reach, left), "auc": metrics.auc(reach, left)}
+        result |= {
+            "auc": metrics.auc(found.reach, seen),
+            "auc_open": metrics.auc(reach, left),
+            "brier": metrics.brier(reach, left),
+        }
     for level, (low, high) in found.intervals.items():
         result[f"coverage_{level:g}"] = metrics.coverage(low[open_], high[open_], left)
         result[f"width_{level:g}"] = metrics.width_factor(low[open_], high[open_], left)
