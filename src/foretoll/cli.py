@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from foretoll.commands.compare import compare_command
 from foretoll.commands.ledger import ledger_app
 from foretoll.commands.study import study_app
 from foretoll.commands.updates import commands
@@ -22,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(commands)
+app.add_typer(compare_command)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(study_app, name="study")
 

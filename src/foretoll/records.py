@@ -444,7 +444,7 @@ class Estimate(Presented):
 class Candidate(Record):
     """One way to serve the target: a model and an option, with what it is forecast to cost and to reach."""
 
-    model: str  # as it was named: a checkpoint folder, an architecture
+    model: str  # as it was named: a checkpoint folder, an architecture; a key of the comparison's models
     option: str
     why_not: str = ""  # a sentence where the option cannot be used with this model and target
     forecast: Forecast = Forecast()
@@ -459,6 +459,7 @@ class Candidate(Record):
     on_front: bool = False  # no other candidate reaches more for less
     warnings: tuple[str, ...] = ()
     run: Run | None = None  # what happened, where it was carried out
+    failure: str = ""  # why it could not be carried out, or not to its end
 
 
 class Recommendation(Record):
@@ -479,14 +480,15 @@ class Comparison(Presented):
     source: DataCard
     target: DataCard
     shift: Literal["none", "distribution", "task"]
+    models: dict[str, ModelCard] = {}  # by the name that the candidates have
     until: Share
     settings: TrainingSettings
     budget: str | None = None
     requests: int = 0  # samples to be served after the update
     candidates: tuple[Candidate, ...]
     recommendation: Recommendation
-    measured_best: int | None = None  # the cheapest candidate that reached the target, where all were carried out
-    regret: NonNegative | None = None  # energy of the recommended one over that of the cheapest that reached
+    measured_best: int | None = None  # the cheapest candidate that reached the target, of those carried out
+    regret: NonNegative | None = None  # cost of the recommended one over that of the cheapest that reached
     energy: EnergyBasis | None = None
     grid: GridIntensity | None = None
     hardware: Hardware | None = None

@@ -15,6 +15,14 @@ ModelOption = Annotated[
         help="checkpoint folder, timm:NAME, torchvision:NAME, hf:PATH, foretoll:NAME or package.module:factory",
     ),
 ]
+ModelsOption = Annotated[
+    list[str],
+    typer.Option(
+        "--model",
+        "-m",
+        help="as in estimate; once for each model, all trained on the source",
+    ),
+]
 SourceOption = Annotated[str, typer.Option("--source", "-s", help="data URI that the model was trained on")]
 TargetOption = Annotated[str, typer.Option("--target", "-t", help="data URI that it must now serve")]
 UntilOption = Annotated[
@@ -33,6 +41,10 @@ OptionOption = Annotated[
         help="way to reuse the model: keep, recalibrate, head, lora, partial, reprogram, reprogram+head, finetune, "
         "scratch",
     ),
+]
+OptionsOption = Annotated[
+    list[str] | None,
+    typer.Option("--option", "-o", help="once for each way to reuse a model; without it all of them"),
 ]
 TaskOption = Annotated[
     bool | None,

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from foretoll.errors import UsageError
-from foretoll.records import Forecast
+from foretoll.records import Forecast, Run
 from foretoll.units import human_duration, human_energy, human_mass
 
 UNITS: dict[str, tuple[str, float]] = {
@@ -34,17 +34,20 @@ class Limit:
 
     @classmethod
     def parse(cls, text: str) -> Limit:
-        """Read `0.1kWh`, `5Wh`, `300mWh`, `20min`, `90s`, `50g` or `2kg`; UsageError otherwise."""
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]+)\s*", text)
+        """Read `0.1kWh`, `5Wh`, `300mWh`, `20min`, `90s`, `50g` or `2kg`, upper or lower case; UsageError otherwise."""
+        found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]+)\s*", text)
         unit = UNITS.get(found[2].lower()) if found else None
-        if found is None or unit is None or float(found[1]) <= 0:
+        if found is None or unit is None or not 0 < float(found[1]) < 1e300:
             raise UsageError(
                 f"--budget {text!r} is no budget: give an energy (0.1kWh), a time (20min) or emissions (50g)"
             )
         return cls(unit[0], float(found[1]) * unit[1])
 
     def broken_by(self, forecast: Forecast) -> str:
-        """Which limit a forecast's median breaks, in words; empty where it keeps to it."""
+        """Which limit a forecast's median breaks, in words; empty where it keeps to it.
+
+        A cost that is not known cannot be told to keep to a limit, and breaks it.
+        """
         interval = getattr(forecast, self.cost)
         median = interval.median if interval is not None else None
         human = HUMAN[self.cost]
@@ -52,4 +55,9 @@ class Limit:
             return f"its cost is not known, and at most {human(self.most)} may be spent"
         if median <= self.most:
             return ""
-        return f"{human(median)} are expected, {human(self.most)} may be spent"
+        return f"{human(median)} expected, at most {human(self.most)} may be spent"
+
+    def broken_by_run(self, run: Run) -> bool:
+        """Whether a run took more, or took what was not measured."""
+        spent = getattr(run.toll, self.cost)
+        return spent is None or spent > self.most

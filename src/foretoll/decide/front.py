@@ -1,35 +1,48 @@
-"""The Pareto front: candidates that no other beats in both quality and energy."""
+"""The Pareto front: candidates that no other beats in both quality and cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from foretoll.decide.price import kind_of_price, measured_price, price
 from foretoll.records import Candidate
 
-
-def cost_and_quality(candidate: Candidate) -> tuple[float, float] | None:
-    """Energy (kWh, or seconds where there is no meter) and test quality: measured where it was, else expected."""
-    run = candidate.run
-    if run is not None and run.quality is not None and run.quality.after is not None:
-        cost = run.toll.energy_kwh if run.toll.energy_kwh is not None else run.toll.duration_s
-        return None if cost is None else (cost, run.quality.after)
-    spent = candidate.forecast.energy_kwh or candidate.forecast.duration_s
-    quality = candidate.quality
-    if spent is None or spent.median is None or quality is None or quality.median is None:
-        return None
-    return spent.median, quality.median
+Point = tuple[float, float]
+"""Cost (kWh, or seconds where no energy is known) and quality on the test data."""
 
 
-def mark_front(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """The same candidates, with `on_front` set where no other costs at most as much and reaches more."""
-    points = [cost_and_quality(candidate) for candidate in candidates]
-    marked = []
-    for candidate, point in zip(candidates, points, strict=True):
-        front = point is not None and not any(_beats(other, point) for other in points if other is not None)
-        marked.append(candidate.model_copy(update={"on_front": front}))
-    return tuple(marked)
+def forecast_point(candidate: Candidate, kind: str) -> Point | None:
+    """The medians of the forecast; None where one is not known."""
+    cost = price(candidate, kind)
+    quality = candidate.quality.median if candidate.quality is not None else None
+    return None if candidate.why_not or cost is None or quality is None else (cost, quality)
 
 
-def _beats(other: tuple[float, float], point: tuple[float, float]) -> bool:
+def measured_point(candidate: Candidate, kind: str, requests: int = 0) -> Point | None:
+    """What a run took and reached; None where there is no run, or where it was not measured to its end."""
+    cost = measured_price(candidate, kind, requests)
+    quality = candidate.run.quality if candidate.run is not None else None
+    return None if cost is None or quality is None or quality.after is None else (cost, quality.after)
+
+
+def mark_front(candidates: Sequence[Candidate], requests: int = 0) -> tuple[Candidate, ...]:
+    """The same candidates, with `on_front` set where no other is as good in cost and quality and better in one.
+
+    By what was measured where any was carried out, else by the medians of the forecasts; never a mixture.
+    """
+    kind = kind_of_price(candidates)
+    points: list[Point | None] = [measured_point(candidate, kind, requests) for candidate in candidates]
+    if not any(points):
+        points = [forecast_point(candidate, kind) for candidate in candidates]
+    known = [point for point in points if point is not None]
+    return tuple(
+        candidate.model_copy(
+            update={"on_front": point is not None and not any(_beats(other, point) for other in known)}
+        )
+        for candidate, point in zip(candidates, points, strict=True)
+    )
+
+
+def _beats(other: Point, point: Point) -> bool:
     """Whether `other` is at least as good in both and better in one."""
     return other[0] <= point[0] and other[1] >= point[1] and other != point

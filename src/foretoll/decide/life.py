@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from foretoll.records import InferenceCost, Interval
+from foretoll.records import EnergyBasis, InferenceCost, Interval
 
 
 def life_energy(
-    update_kwh: Interval | None, inference: InferenceCost | None, requests: int
+    update_kwh: Interval | None,
+    inference: InferenceCost | None,
+    requests: int,
+    energy: EnergyBasis | None = None,
 ) -> Interval | None:
-    """Energy (kWh) of the update and of `requests` samples; None where either is not known."""
+    """Energy (kWh) of the update and of `requests` samples; None where either is not known.
+
+    The ends of the interval add the ends of the inference probe's spread and, for modelled energy, of its plausible
+    range (`energy`), as the update's own interval does.
+    """
     if update_kwh is None or inference is None or inference.energy_kwh_per_1000 is None:
         return None
     served = inference.energy_kwh_per_1000 * requests / 1000
+    second = inference.seconds_per_1000
+    low, high = (
+        (inference.seconds_per_1000_low / second, inference.seconds_per_1000_high / second)
+        if second
+        else (1.0, 1.0)
+    )
+    if energy is not None:
+        low *= 1.0 if energy.relative_low is None else energy.relative_low
+        high *= 1.0 if energy.relative_high is None else energy.relative_high
 
-    def plus(value: float | None) -> float | None:
-        return None if value is None else value + served
+    def plus(value: float | None, factor: float) -> float | None:
+        return None if value is None else value + factor * served
 
     return Interval(
-        median=plus(update_kwh.median),
-        low=plus(update_kwh.low),
-        high=plus(update_kwh.high),
+        median=plus(update_kwh.median, 1.0),
+        low=plus(update_kwh.low, min(low, 1.0)),
+        high=plus(update_kwh.high, max(high, 1.0)),
         level=update_kwh.level,
     )

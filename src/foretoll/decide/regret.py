@@ -4,39 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from foretoll.decide.budget import Limit
+from foretoll.decide.price import kind_of_price, measured_price, undominated
 from foretoll.records import Candidate, Outcome
 
 
-def measured_best(candidates: Sequence[Candidate]) -> int | None:
-    """Position of the cheapest candidate that reached the target; None where none did or nothing was carried out."""
-    reached = [
-        (cost, i) for i, c in enumerate(candidates) if (cost := measured_cost(c)) is not None and _reached(c)
+def measured_best(
+    candidates: Sequence[Candidate], *, requests: int = 0, limit: Limit | None = None
+) -> int | None:
+    """Position of the cheapest candidate that reached the target and kept to the budget; None where none did."""
+    kind = kind_of_price(candidates)
+    served = [i for i, candidate in enumerate(candidates) if _served(candidate, limit)]
+    priced = [
+        (cost, i)
+        for i in undominated(candidates, served)
+        if (cost := measured_price(candidates[i], kind, requests)) is not None
     ]
-    return min(reached)[1] if reached else None
+    return min(priced)[1] if priced else None
 
 
-def regret_of(candidates: Sequence[Candidate], recommended: int | None) -> float | None:
-    """Energy of the recommended candidate over that of the cheapest that reached the target.
+def regret_of(
+    candidates: Sequence[Candidate],
+    recommended: int | None,
+    *,
+    requests: int = 0,
+    limit: Limit | None = None,
+) -> float | None:
+    """Measured cost of the recommended candidate over that of the measured best.
 
-    1 is perfect. None where none reached it, where nothing was recommended, or where the recommended one missed the
-    target: that is no matter of a factor.
+    1 is perfect. None where none reached the target, where nothing was recommended, or where the recommended one
+    missed the target or the budget: that is no matter of a factor. Below 1 only within the spread of measuring the
+    same work twice, where `keep` counts as the cheapest.
     """
-    best = measured_best(candidates)
-    if best is None or recommended is None or not _reached(candidates[recommended]):
+    best = measured_best(candidates, requests=requests, limit=limit)
+    if best is None or recommended is None or not _served(candidates[recommended], limit):
         return None
-    mine, least = measured_cost(candidates[recommended]), measured_cost(candidates[best])
-    if mine is None or not least:
-        return None
-    return mine / least
+    kind = kind_of_price(candidates)
+    mine, least = (measured_price(candidates[i], kind, requests) for i in (recommended, best))
+    return None if mine is None or not least else mine / least
 
 
-def measured_cost(candidate: Candidate) -> float | None:
-    """Energy in kWh that was measured, or seconds where there is no meter."""
-    if candidate.run is None:
-        return None
-    toll = candidate.run.toll
-    return toll.energy_kwh if toll.energy_kwh is not None else toll.duration_s
-
-
-def _reached(candidate: Candidate) -> bool:
-    return candidate.run is not None and candidate.run.outcome is Outcome.REACHED
+def _served(candidate: Candidate, limit: Limit | None) -> bool:
+    """Whether a run reached the target within the budget."""
+    run = candidate.run
+    if run is None or run.outcome is not Outcome.REACHED:
+        return False
+    return limit is None or not limit.broken_by_run(run)

@@ -53,7 +53,12 @@ def grids(estimate: Estimate | None, run: Run | None) -> list[Grid]:
         found += [_indices(estimate), _alternatives(estimate), _nearest(estimate), _signals(estimate)]
     if run is not None:
         found.append(_run_facts(run))
-    found += [_energy(energy), _basis(estimate, run, energy), _case(estimate, run), _hardware(hardware)]
+    found += [
+        energy_grid(energy),
+        _basis(estimate, run, energy),
+        _case(estimate, run),
+        hardware_grid(hardware),
+    ]
     if estimate is not None and (index := angles(estimate)) is not None and index.detail:
         by_class = [(name, human_number(value)) for name, value in index.detail.items()]
         found.append(
@@ -162,7 +167,8 @@ def _run_facts(run: Run) -> Grid:
     return Grid("The run", ("", ""), rows)
 
 
-def _energy(energy: EnergyBasis | None) -> Grid | None:
+def energy_grid(energy: EnergyBasis | None) -> Grid | None:
+    """What an energy figure rests on, part by part."""
     if energy is None:
         return None
     rows = []
@@ -245,11 +251,12 @@ def _case(estimate: Estimate | None, run: Run | None) -> Grid:
             rows.append(
                 (name, f"{data_name(card)}: {card.kind} {shape}, {len(card.classes)} classes; {sizes}")
             )
-    rows.append(("settings", _recipe(settings)))
+    rows.append(("settings", recipe(settings)))
     return Grid("Case and settings", ("", ""), rows)
 
 
-def _recipe(settings: TrainingSettings) -> str:
+def recipe(settings: TrainingSettings) -> str:
+    """The training settings in one line."""
     goal = (
         f"until {plain(settings.metric)} {settings.until:g}" if settings.until is not None else "to the end"
     )
@@ -260,7 +267,8 @@ def _recipe(settings: TrainingSettings) -> str:
     )
 
 
-def _hardware(hardware: Hardware | None) -> Grid | None:
+def hardware_grid(hardware: Hardware | None) -> Grid | None:
+    """The machine."""
     if hardware is None:
         return None
     rows = [

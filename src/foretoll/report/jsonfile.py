@@ -1,23 +1,26 @@
-"""Write estimate.json, run.json and pages so that a reader never sees half a file."""
+"""Write estimate.json, run.json, comparison.json and pages so that a reader never sees half a file."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from foretoll.errors import ForetollError
-from foretoll.records import Estimate, Run
+from foretoll.records import Comparison, Estimate, Run
+
+Kind = TypeVar("Kind", Comparison, Estimate)
 
 
-def json_text(record: Estimate | Run) -> str:
+def json_text(record: Comparison | Estimate | Run) -> str:
     """The record as indented JSON, by alias (`schema`, not `schema_`), with a final newline."""
     return record.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
-def write_json(path: str | Path, record: Estimate | Run) -> Path:
+def write_json(path: str | Path, record: Comparison | Estimate | Run) -> Path:
     """Write a record as JSON, atomically; missing parent folders are made.
 
     Raises ForetollError where the file cannot be written; an older file is then left as it was.
@@ -27,18 +30,27 @@ def write_json(path: str | Path, record: Estimate | Run) -> Path:
 
 def read_estimate(path: str | Path) -> Estimate:
     """Read an estimate.json; ForetollError where it is missing, truncated or of another schema."""
+    return _read(path, Estimate, "estimate")
+
+
+def read_comparison(path: str | Path) -> Comparison:
+    """Read a comparison.json; ForetollError where it is missing, truncated or of another schema."""
+    return _read(path, Comparison, "comparison", "compare")
+
+
+def _read(path: str | Path, kind: type[Kind], name: str, command: str | None = None) -> Kind:
+    by = f"foretoll {command or name}"
     try:
-        return Estimate.model_validate_json(Path(path).read_bytes())
+        return kind.model_validate_json(Path(path).read_bytes())
     except OSError as error:
         raise ForetollError(
-            f"the estimate {path} cannot be read ({error.strerror}): write one with foretoll estimate --out FOLDER"
+            f"the {name} {path} cannot be read ({error.strerror}): write one with {by} --out FOLDER"
         ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ForetollError(
-            f"{path} is no estimate.json of this version ({where or 'file'}: {first['msg']}): "
-            "write it anew with foretoll estimate"
+            f"{path} is no {name}.json of this version ({where or 'file'}: {first['msg']}): write it anew with {by}"
         ) from error
 
 

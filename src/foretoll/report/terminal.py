@@ -64,7 +64,7 @@ def indices_table(rows: Iterable[object]) -> RenderableType:
     """A table of mappings, dataclasses or named tuples, one column per key, truth values as yes and no."""
     plain_rows = [_mapping(row) for row in rows]
     columns = list(dict.fromkeys(key for row in plain_rows for key in row))
-    table = _table(padding=(0, 2, 0, 0))
+    table = plain_table(padding=(0, 2, 0, 0))
     for position, column in enumerate(columns):
         table.add_column(Text(plain(column), style="bold"), overflow="fold", no_wrap=position == 0)
     for row in plain_rows:
@@ -96,7 +96,7 @@ class _Page(JupyterMixin):
         record = self.estimate if self.estimate is not None else self.run
         if record is None:
             return
-        yield _wrapped(story.task_text(record, size=True), options.max_width, "bold")
+        yield wrapped(story.task_text(record, size=True), options.max_width, "bold")
         yield ""
         yield self._costs(narrow)
         lines: list[_TitledText] = _bases(self.estimate, self.run) if narrow else []
@@ -109,17 +109,17 @@ class _Page(JupyterMixin):
             lines.extend(_run_lines(self.run))
         lines.extend(("Warning", text, "yellow") for text in reasons.warnings(self.estimate, self.run))
         yield ""
-        grid = _table(padding=(0, 2, 0, 0), show_header=False)
+        grid = plain_table(padding=(0, 2, 0, 0), show_header=False)
         grid.add_column(no_wrap=True)
         grid.add_column(overflow="fold")
         room = options.max_width - 2 - max((len(title) for title, _, _ in lines), default=0)
         for title, text, style in lines:
-            grid.add_row(Text(title, style="bold"), _wrapped(text, room, style))
+            grid.add_row(Text(title, style="bold"), wrapped(text, room, style))
         yield grid
 
     def _costs(self, narrow: bool) -> Table:
         estimate, run = self.estimate, self.run
-        table = _table(padding=(0, 1 if narrow else 3, 0, 0))
+        table = plain_table(padding=(0, 1 if narrow else 3, 0, 0))
         table.add_column("", no_wrap=True)
         if estimate is not None:
             table.add_column("forecast", no_wrap=True)
@@ -171,7 +171,7 @@ class _Ledger(JupyterMixin):
             yield Text("The ledger has no runs yet: `foretoll retrain` adds one.")
             return
         width = options.max_width
-        table = _table(padding=(0, 2, 0, 0))
+        table = plain_table(padding=(0, 2, 0, 0))
         shown = [name for name, least in _LEDGER_COLUMNS.items() if width >= least]
         rows = [_ledger_cells(run) for run in self.runs]
         for row, short in zip(rows, _short_ids([run.id for run in self.runs]), strict=True):
@@ -257,7 +257,7 @@ def _run_lines(run: Run) -> list[_TitledText]:
     return lines
 
 
-def _wrapped(text: str, width: int, style: str) -> Text:
+def wrapped(text: str, width: int, style: str) -> Text:
     """Wrapped at spaces, never between a number and its unit; Rich would break no-break spaces."""
     lines = [
         piece
@@ -267,7 +267,8 @@ def _wrapped(text: str, width: int, style: str) -> Text:
     return Text("\n".join(lines).replace("\N{NO-BREAK SPACE}", " "), style=style)
 
 
-def _table(*, padding: tuple[int, int, int, int], show_header: bool = True) -> Table:
+def plain_table(*, padding: tuple[int, int, int, int], show_header: bool = True) -> Table:
+    """A table without lines."""
     return Table(
         box=None,
         padding=padding,

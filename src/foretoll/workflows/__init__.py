@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from foretoll.workflows.candidates import was_stopped
 from foretoll.workflows.compare import compare
 from foretoll.workflows.context import Accounting, Watcher, check_out
 from foretoll.workflows.estimate import estimate
 from foretoll.workflows.retrain import retrain
 from foretoll.workflows.train import train
 
-__all__ = ["Accounting", "Watcher", "check_out", "compare", "estimate", "retrain", "train"]
+__all__ = ["Accounting", "Watcher", "check_out", "compare", "estimate", "retrain", "train", "was_stopped"]

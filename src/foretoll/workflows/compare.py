@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,20 +12,12 @@ from foretoll.errors import UsageError
 from foretoll.forecast import Forecaster
 from foretoll.forecast.reference import reference_held_out, reference_runs
 from foretoll.indices.collect import DEFAULT_SAMPLES
-from foretoll.indices.survey import Survey
 from foretoll.ledger import Ledger
-from foretoll.measure import SelfCostMeter, describe_hardware, probe_inference
-from foretoll.models import Model
+from foretoll.measure import SelfCostMeter, describe_hardware
 from foretoll.options import OPTIONS, get_option
 from foretoll.quality import check_metric
-from foretoll.records import (
-    Candidate,
-    Comparison,
-    EnergyBasis,
-    InferenceCost,
-    Outcome,
-    TrainingSettings,
-)
+from foretoll.records import Candidate, Comparison, EnergyBasis, TrainingSettings
+from foretoll.workflows.candidates import STOPPED, Looked, carry_out_all, was_stopped
 from foretoll.workflows.carry_out import require_labels
 from foretoll.workflows.context import (
     Accounting,
@@ -33,17 +25,14 @@ from foretoll.workflows.context import (
     Job,
     ModelLike,
     Watcher,
+    check_out,
     check_until,
     choose_device,
     new_run_id,
     open_job,
 )
-from foretoll.workflows.estimate import case_of_job, composed, default_region_warning, start_quality
-from foretoll.workflows.pilot import pilot_signals
-from foretoll.workflows.probe import probe_option
-from foretoll.workflows.retrain import retrain_job, take_signals, with_target
-
-PROBE_S = 1.0  # per option: there are many
+from foretoll.workflows.estimate import default_region_warning
+from foretoll.workflows.retrain import take_signals, with_target
 
 
 def compare(
@@ -61,6 +50,8 @@ def compare(
     measure: bool = False,
     samples: int = DEFAULT_SAMPLES,
     weights: str | Path | None = None,
+    embedding_layer: str | None = None,
+    head: str | None = None,
     device: str = "auto",
     accounting: Accounting | None = None,
     ledger: Ledger | None = None,
@@ -70,188 +61,161 @@ def compare(
     """Forecast all options for all models and recommend one; with `measure`, carry all of them out as well.
 
     `models` were all trained on `source`. Without `until`, the target is 95 % of the first model's quality on its
-    source. `budget`: a limit such as "0.1kWh", "20min" or "50g". `requests`: samples to be served afterwards, whose
-    energy is then added. With `measure`, each run is written to the ledger and, with `out`, each model to
-    `out`/model-option; the recommendation still rests on the forecasts made before.
+    source. `budget`: what the update may cost, such as "0.1kWh", "20min" or "50g"; forecast medians are held against
+    it. `requests`: samples to be served afterwards, whose energy is then added. With `measure`, each run is written
+    to the ledger and, with `out`, each model to `out`/OPTION (`out`/MODEL-OPTION where there are several models); the
+    recommendation still rests on the forecasts made before. An option that cannot be used or fails says why in its
+    candidate (`why_not`, `failure`), and the others go on. `weights`, `embedding_layer` and `head` as in
+    `foretoll.estimate`, for a single model.
 
     Raises UsageError, DataError or ModelError where the inputs cannot be used.
     """
     settings, accounting = settings or TrainingSettings(), accounting or Accounting()
-    names = list(options) if options else list(OPTIONS)
-    for name in names:
+    given = list(models) if isinstance(models, list | tuple) else [models]
+    one_model_only = {"--weights": weights, "--embedding-layer": embedding_layer, "--head": head}
+    _check_models(given, [flag for flag, value in one_model_only.items() if value is not None])
+    wanted = list(dict.fromkeys(options or OPTIONS))
+    for name in wanted:
         get_option(name)
     check_metric(settings.metric)
     if until is not None:
         check_until(until)
-    if requests < 0 or not 0 < confidence < 1:
-        raise UsageError("--requests is at least 0, and --confidence lies between 0 and 1")
+    if requests < 0:
+        raise UsageError(f"--requests {requests} is no number of samples to serve: give 0 or more")
+    if not 0 < confidence < 1:
+        raise UsageError(f"--confidence {confidence:g} is no probability to rely on: it lies between 0 and 1")
     limit = Limit.parse(budget) if budget is not None else None
+    check_out(out)
     accounting.check(choose_device(device))
     watcher = watcher or Watcher()
     store = Ledger.open() if ledger is None else ledger
-    given = list(models) if isinstance(models, list | tuple) else [models]
-    jobs: list[tuple[str, Job]] = []
-    for number, model in enumerate(given):
-        watcher.stage("open data and model")
-        job = open_job(model, source, target, task=task, weights=weights, device=device, seed=settings.seed)
-        require_labels(job.target, "compare")
-        jobs.append((_label(model, number, len(given)), job))
-    settings = with_target(jobs[0][1], settings, until)
+    watcher.stage("open data and models" if len(given) > 1 else "open data and model")
+    opened = [
+        open_job(
+            model,
+            source,
+            target,
+            task=task,
+            weights=weights,
+            embedding_layer=embedding_layer,
+            head=head,
+            device=device,
+            seed=settings.seed,
+        )
+        for model in given
+    ]
+    jobs = dict(zip(_names(given, opened), opened, strict=True))
+    first = opened[0]
+    require_labels(first.target, "compare")
+    settings = with_target(first, settings, until)
     found: list[Candidate] = []
+    looked: dict[str, Looked] = {}
     energy: EnergyBasis | None = None
-    with SelfCostMeter(accounting.energy, device=jobs[0][1].device) as own:
+    with SelfCostMeter(accounting.energy, device=first.device) as own:
         forecaster = Forecaster([*reference_runs(), *store.runs()], held_out=reference_held_out())
-        for label, job in jobs:
-            watcher.stage(f"look at source and target through {label or 'the model'}")
-            looked = _Looked(job, settings, take_signals(job, settings, samples=samples), accounting)
-            for name in names:
-                watcher.note(name)
-                candidate, basis = looked.at(name, label, forecaster)
-                if not candidate.why_not:
-                    life = life_energy(candidate.forecast.energy_kwh, candidate.inference, requests)
-                    candidate = candidate.model_copy(
-                        update={
-                            "life_energy_kwh": life if requests else None,
-                            "over_budget": limit.broken_by(candidate.forecast) if limit else "",
-                        }
-                    )
-                energy = basis or energy
-                found.append(candidate)
+        for model_name, job in jobs.items():
+            watcher.stage(f"look at source and target through {model_name}")
+            seen = take_signals(job, settings, samples=samples)
+            looked[model_name] = Looked(model_name, job, settings, seen, accounting)
+            for name in wanted:
+                watcher.stage(f"probe and forecast {name}")
+                candidate, basis = looked[model_name].forecast(name, forecaster)
+                found.append(_costed(candidate, limit, requests, basis))
+                energy = energy or basis
     advice = recommend(found, until=settings.until or 0.0, confidence=confidence)
     if measure:
-        found = _carried_out(found, jobs, settings, accounting, store, out, watcher)
-    first = jobs[0][1]
+        folders = _folders(found, None if out is None else Path(out))
+        found = carry_out_all(found, looked, settings, accounting, store, folders, watcher)
     return Comparison(
         id=new_run_id(),
         created_at=datetime.now(UTC),
         source=first.source.card,
         target=first.target.card,
         shift=first.shift,
+        models={name: job.model.card for name, job in jobs.items()},
         until=settings.until or 0.0,
         settings=settings,
         budget=budget,
         requests=requests,
-        candidates=mark_front(found),
+        candidates=mark_front(found, requests),
         recommendation=advice,
-        measured_best=measured_best(found),
-        regret=regret_of(found, advice.candidate),
+        measured_best=measured_best(found, requests=requests, limit=limit),
+        regret=regret_of(found, advice.candidate, requests=requests, limit=limit),
         energy=energy,
         grid=accounting.grid,
         hardware=describe_hardware(first.device),
         self_cost=own.record(),
-        warnings=_warnings(accounting),
+        warnings=_warnings(list(looked.values()), found, accounting),
     )
 
 
-def _label(model: ModelLike, number: int, count: int) -> str:
-    """How a model is named beside others; nothing where there is only one."""
-    if count == 1:
-        return ""
-    return str(model) if isinstance(model, str | Path) else f"model {number + 1}"
-
-
-@dataclass
-class _Looked:
-    """One model and target that were looked at once; each option adds its probe and its pilot."""
-
-    job: Job
-    settings: TrainingSettings
-    seen: Survey
-    accounting: Accounting
-
-    def __post_init__(self) -> None:
-        self.start = start_quality(self.job, self.settings)
-        self.inference: InferenceCost | None = None
-
-    def at(self, name: str, label: str, forecaster: Forecaster) -> tuple[Candidate, EnergyBasis | None]:
-        """The forecast of one option."""
-        job, settings, option = self.job, self.settings, get_option(name)
-        why_not = option.suits(job.model, job.target, task_shift=job.task_shift)
-        if why_not:
-            return Candidate(model=label, option=name, why_not=why_not), None
-        probed = probe_option(
-            option,
-            job.model,
-            job.target,
-            settings,
-            task_shift=job.task_shift,
-            device=job.device,
-            accounting=self.accounting,
-            budget_s=PROBE_S,
+def _check_models(given: Sequence[ModelLike], one_model_only: Sequence[str]) -> None:
+    if not given:
+        raise UsageError("there is nothing to compare: give at least one --model")
+    if len(given) > 1 and one_model_only:
+        raise UsageError(
+            f"{' and '.join(one_model_only)} cannot be said of {len(given)} models at once: give checkpoint folders, "
+            "which know them, or one --model"
         )
-        signals = self.seen.signals | pilot_signals(job, name, settings)
-        told = forecaster.foretell(case_of_job(job, name, settings, signals, self.start))
-        return Candidate(
-            model=label,
-            option=name,
-            forecast=composed(job, settings, told, probed.step, probed.energy, self.accounting),
-            quality=told.quality,
-            reach_probability=told.reach_probability,
-            trainable_parameters=probed.trainable_parameters,
-            training_state_bytes=probed.training_state_bytes,
-            changes_weights=option.changes_weights,
-            inference=self._inference(probed.served),
-            warnings=told.warnings,
-        ), probed.energy
-
-    def _inference(self, served: Model) -> InferenceCost:
-        """What serving costs: measured once for all options that serve the source's own architecture."""
-        same = served.card.program == self.job.model.card.program
-        if same and self.inference is not None:
-            return self.inference
-        cost = probe_inference(
-            served,
-            self.job.target.validation,
-            batch_size=self.settings.batch_size,
-            device=self.job.device,
-            meter_factory=lambda: self.accounting.meter(self.job.device),
-        )
-        if same:
-            self.inference = cost
-        return cost
+    named = Counter(str(model) for model in given if isinstance(model, str | Path))
+    twice = [name for name, count in named.items() if count > 1]
+    if twice:
+        raise UsageError(f"--model {twice[0]} is named twice: name each model once")
 
 
-def _carried_out(
-    found: Sequence[Candidate],
-    jobs: Sequence[tuple[str, Job]],
-    settings: TrainingSettings,
-    accounting: Accounting,
-    ledger: Ledger,
-    out: str | Path | None,
-    watcher: Watcher,
-) -> list[Candidate]:
-    """The same candidates with their runs; an option that fails keeps its reason and the others go on."""
-    by_label = dict(jobs)
-    done = []
-    for candidate in found:
-        if candidate.why_not:
-            done.append(candidate)
-            continue
-        job = by_label[candidate.model]
-        folder = None if out is None else Path(out) / _folder(candidate)
-        carried = retrain_job(
-            job,
-            candidate.option,
-            settings,
-            accounting=accounting,
-            ledger=ledger,
-            out=folder,
-            tags=("compare",),
-            watcher=watcher,
-        )
-        if carried.run.outcome is Outcome.INTERRUPTED:
-            raise KeyboardInterrupt
-        done.append(candidate.model_copy(update={"run": carried.run}))
-    return done
+def _names(given: Sequence[ModelLike], opened: Sequence[Job]) -> list[str]:
+    """How each model is named: as it was typed; one from Python by its architecture."""
+    names = [
+        str(model) if isinstance(model, str | Path) else job.model.card.arch
+        for model, job in zip(given, opened, strict=True)
+    ]
+    often = Counter(names)
+    return [name if often[name] == 1 else f"model {i + 1} ({name})" for i, name in enumerate(names)]
 
 
-def _folder(candidate: Candidate) -> str:
-    """A folder's name for a candidate's model: its option, after the model's own name where there are several."""
-    model = Path(candidate.model).name if candidate.model else ""
-    kept = "".join(c if c.isalnum() or c in "._-" else "-" for c in model)
-    option = candidate.option.replace("+", "-")
-    return f"{kept}-{option}" if kept else option
+def _costed(
+    candidate: Candidate, limit: Limit | None, requests: int, energy: EnergyBasis | None
+) -> Candidate:
+    """With what serving adds, and which limit is broken."""
+    if candidate.why_not:
+        return candidate
+    update = candidate.forecast.energy_kwh
+    life = life_energy(update, candidate.inference, requests, energy) if requests else None
+    broken = limit.broken_by(candidate.forecast) if limit is not None else ""
+    return candidate.model_copy(update={"life_energy_kwh": life, "over_budget": broken})
 
 
-def _warnings(accounting: Accounting) -> tuple[str, ...]:
-    return (default_region_warning(accounting),) if accounting.grid.is_default else ()
+def _folders(found: Sequence[Candidate], out: Path | None) -> list[Path | None]:
+    """A folder of its own for each candidate's model: its option, after the model's name where there are several."""
+    if out is None:
+        return [None] * len(found)
+    models = list(dict.fromkeys(candidate.model for candidate in found))
+    short = {
+        model: "".join(c if c.isalnum() or c in "._-" else "-" for c in Path(model).name) for model in models
+    }
+    often = Counter(short.values())
+    several = {
+        model: f"{i + 1}-{short[model]}" if often[short[model]] > 1 else short[model]
+        for i, model in enumerate(models)
+    }
+    names = [candidate.option.replace("+", "-") for candidate in found]
+    if len(models) == 1:
+        return [out / name for name in names]
+    return [out / f"{several[c.model]}-{name}" for c, name in zip(found, names, strict=True)]
+
+
+def _warnings(
+    looked: Sequence[Looked], found: Sequence[Candidate], accounting: Accounting
+) -> tuple[str, ...]:
+    """What concerns the whole comparison; what concerns one candidate stands in it."""
+    said = []
+    for model in looked:
+        prefix = f"{model.name}: " if len(looked) > 1 else ""
+        said += [prefix + warning for warning in model.seen.warnings]
+    if accounting.grid.is_default:
+        said.append(default_region_warning(accounting))
+    if looked[0].job.same_data:
+        said.append("source and target are the same data: there is no shift to pay for")
+    if was_stopped(found):
+        said.append(f"{STOPPED} before all candidates were carried out; what was measured is in the ledger")
+    return tuple(dict.fromkeys(said))

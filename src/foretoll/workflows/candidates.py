@@ -1,0 +1,168 @@
+"""The candidates of a comparison: one option of one model, forecast, and on request carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from foretoll.errors import ForetollError
+from foretoll.forecast import Forecaster
+from foretoll.indices.survey import Survey
+from foretoll.ledger import Ledger
+from foretoll.measure import probe_inference
+from foretoll.models import Model
+from foretoll.options import get_option
+from foretoll.records import Candidate, EnergyBasis, InferenceCost, Outcome, Run, TrainingSettings
+from foretoll.workflows.context import Accounting, Job, Watcher
+from foretoll.workflows.estimate import case_of_job, composed, start_quality
+from foretoll.workflows.pilot import pilot_signals
+from foretoll.workflows.probe import probe_option
+from foretoll.workflows.retrain import retrain_job
+
+PROBE_S = 1.0  # to spend on the steps of an option: there are many of them
+STOPPED = "stopped by the user"
+TAG = "compare"
+FIRMER = "add runs with --measure or foretoll estimate --calibrate"
+
+
+@dataclass
+class Looked:
+    """One model and target that were looked at once; each option adds its probe and its pilot."""
+
+    name: str
+    job: Job
+    settings: TrainingSettings
+    seen: Survey
+    accounting: Accounting
+    signals: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    """By option, those that its forecast rests on: its run carries the same."""
+
+    def __post_init__(self) -> None:
+        self.start = start_quality(self.job, self.settings)
+        self.inference: InferenceCost | None = None
+
+    def forecast(self, option: str, forecaster: Forecaster) -> tuple[Candidate, EnergyBasis | None]:
+        """The candidate of one option. One that cannot be used here, or fails its probe, says why."""
+        why_not = get_option(option).suits(self.job.model, self.job.target, task_shift=self.job.task_shift)
+        if not why_not:
+            try:
+                return self._forecast(option, forecaster)
+            except ForetollError as error:
+                why_not = str(error)
+            except (torch.OutOfMemoryError, MemoryError):
+                why_not = _out_of_memory(option)
+        return Candidate(model=self.name, option=option, why_not=why_not), None
+
+    def _forecast(self, name: str, forecaster: Forecaster) -> tuple[Candidate, EnergyBasis]:
+        job, settings, option = self.job, self.settings, get_option(name)
+        probed = probe_option(
+            option,
+            job.model,
+            job.target,
+            settings,
+            task_shift=job.task_shift,
+            device=job.device,
+            accounting=self.accounting,
+            budget_s=PROBE_S,
+        )
+        signals = self.seen.signals | pilot_signals(job, name, settings)
+        told = forecaster.foretell(case_of_job(job, name, settings, signals, self.start))
+        self.signals[name] = signals
+        return Candidate(
+            model=self.name,
+            option=name,
+            forecast=composed(job, settings, told, probed.step, probed.energy, self.accounting),
+            quality=told.quality,
+            reach_probability=told.reach_probability,
+            trainable_parameters=probed.trainable_parameters,
+            training_state_bytes=probed.training_state_bytes,
+            changes_weights=option.changes_weights,
+            inference=self._inference(probed.served),
+            warnings=tuple(warning.replace("add --calibrate", FIRMER) for warning in told.warnings),
+        ), probed.energy
+
+    def _inference(self, served: Model) -> InferenceCost:
+        """What serving costs: measured once for all options that serve the source's own architecture."""
+        same = served.card.program == self.job.model.card.program
+        if same and self.inference is not None:
+            return self.inference
+        cost = probe_inference(
+            served,
+            self.job.target.validation,
+            batch_size=self.settings.batch_size,
+            device=self.job.device,
+            meter_factory=lambda: self.accounting.meter(self.job.device),
+        )
+        if same:
+            self.inference = cost
+        return cost
+
+
+def carry_out_all(
+    found: Sequence[Candidate],
+    looked: Mapping[str, Looked],
+    settings: TrainingSettings,
+    accounting: Accounting,
+    ledger: Ledger,
+    folders: Sequence[Path | None],
+    watcher: Watcher,
+) -> list[Candidate]:
+    """The same candidates with their runs. One that fails keeps its reason, and the others go on.
+
+    Ctrl-C ends the one under way and leaves the rest undone; what was measured until then is kept.
+    """
+    done: list[Candidate] = []
+    stopped = False
+    for candidate, folder in zip(found, folders, strict=True):
+        if candidate.why_not:
+            done.append(candidate)
+            continue
+        if stopped:
+            done.append(candidate.model_copy(update={"failure": f"not begun: {STOPPED}"}))
+            continue
+        job, began = looked[candidate.model].job, datetime.now(UTC)
+        run: Run | None = None
+        failure = ""
+        try:
+            run = retrain_job(
+                job,
+                candidate.option,
+                settings,
+                accounting=accounting,
+                ledger=ledger,
+                signals=looked[candidate.model].signals[candidate.option],
+                out=folder,
+                tags=(TAG,),
+                watcher=watcher,
+            ).run
+            failure = "" if run.outcome in (Outcome.REACHED, Outcome.CENSORED) else run.reason
+        except ForetollError as error:
+            failure = str(error)
+        except (torch.OutOfMemoryError, MemoryError):
+            failure = _out_of_memory(candidate.option)
+        except KeyboardInterrupt:
+            failure, stopped = STOPPED, True
+        if run is None:
+            run = _recorded(ledger, candidate.option, began)
+        stopped = stopped or (run is not None and run.outcome is Outcome.INTERRUPTED)
+        done.append(candidate.model_copy(update={"run": run, "failure": failure}))
+    return done
+
+
+def was_stopped(candidates: Sequence[Candidate]) -> bool:
+    """Whether the user ended the comparison before all candidates were carried out."""
+    return any(candidate.failure.endswith(STOPPED) for candidate in candidates)
+
+
+def _recorded(ledger: Ledger, option: str, began: datetime) -> Run | None:
+    """The run that the ledger has of a candidate which failed: what was measured before is not lost."""
+    runs = ledger.runs(option=option, tag=TAG, limit=1)
+    return next((run for run in runs if run.started_at >= began), None)
+
+
+def _out_of_memory(option: str) -> str:
+    return f"out of memory in {option}: try a smaller --batch-size, or another --device"
