@@ -144,6 +144,12 @@ def features(case: Case) -> Features:
         "log_initial_loss": _log(s.get("initial_loss")),
         "log_initial_gradient_norm": _log(s.get("initial_gradient_norm")),
         "log_pilot_gradient_norm": _log(s.get("pilot_gradient_norm")),
+        "room": _difference(s.get("source_quality"), case.until),
+        "renormalised_gain": _difference(s.get("renormalised_quality"), s.get("initial_quality")),
+        "log_renormalised_loss": _log_ratio(s.get("renormalised_loss"), s.get("initial_loss")),
+        "probe_over_neighbours": _difference(s.get("probe_accuracy"), s.get("knn_accuracy")),
+        "calibration_error": s.get("calibration_error"),
+        "log_travel": math.log(case.lr * case.steps_per_epoch),  # how far an epoch of such steps may go
         "resque": s.get("resque"),
         "inv_ari": s.get("inv_ari"),
     }
@@ -163,6 +169,10 @@ def _log(value: float | None) -> float | None:
 
 def _difference(a: float | None, b: float | None) -> float | None:
     return None if a is None or b is None else a - b
+
+
+def _log_ratio(a: float | None, b: float | None) -> float | None:
+    return None if not a or not b else math.log(a / b)
 
 
 def _minus(until: float, value: float | None) -> float | None:

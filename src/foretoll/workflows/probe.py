@@ -30,7 +30,7 @@ class Probed:
     served: Model
 
 
-PROBE_S = 3.0
+PROBE_S = 1.5  # a few updates of any counter; more would only cost more
 EVALUATED = 1024
 PREPARED = 512  # samples; what an option prepares costs in proportion to the samples
 
