@@ -144,6 +144,20 @@ def finding_out(estimate: Estimate, run: Run | None = None) -> Line:
     return Line("Self-cost", tuple(sentences))
 
 
+def serves(estimate: Estimate) -> Line:
+    """The quality that is expected on the test data, which neither stops nor selects."""
+    expected = estimate.expected_quality
+    if expected is None or expected.median is None or expected.low is None or expected.high is None:
+        return Line("Serves", ())
+    metric = plain(estimate.settings.metric)
+    return Line(
+        "Serves",
+        (
+            f"{metric} {expected.median:.2f} on test data is expected ({expected.low:.2f} … {expected.high:.2f})",
+        ),
+    )
+
+
 def _break_even(estimate: Estimate) -> str:
     """Calibration is paid for sure, a retraining only if it is carried out: when the first saves the second."""
     own, expected = estimate.self_cost, estimate.forecast
@@ -160,7 +174,13 @@ def _break_even(estimate: Estimate) -> str:
 
 def lines(estimate: Estimate, run: Run | None = None) -> list[Line]:
     """All titled groups below the table that have something to say."""
-    groups = [why(estimate), instead(estimate), rests_on(estimate), finding_out(estimate, run)]
+    groups = [
+        why(estimate),
+        serves(estimate),
+        instead(estimate),
+        rests_on(estimate),
+        finding_out(estimate, run),
+    ]
     return [group for group in groups if group.sentences]
 
 

@@ -87,6 +87,11 @@ def headline(estimate: Estimate) -> str:
     if not parts:
         return f"{task} {_without_medians(epochs, reach, budget)}."
     toll = _and(parts)
+    if epochs is not None and epochs.high == 0 and reach is not None:
+        ends = "meets the target" if reach >= 0.5 else "probably misses the target"
+        return (
+            f"{task} takes no training step and {ends} (probability {percent(reach)}), at {_and(parts[1:])}."
+        )
     if reach is None:
         return f"{task} will take {toll}."
     if reach < 0.5:
