@@ -244,6 +244,36 @@ MODELS = (
           "name and the current folder"),
 )  # fmt: skip
 
+COMPARE = (
+    usage("an unknown option among several", "compare … --option keep --option lorra",
+          "unknown option 'lorra': did you mean 'lora'? (valid: OPTIONS)"),
+    usage("a budget without a unit", "compare … --budget 50",
+          "--budget '50' is no budget: give an energy (0.1kWh), a time (20min) or emissions (50g)"),
+    usage("a budget in another unit", "compare … --budget 5euro",
+          "--budget '5euro' is no budget: give an energy (0.1kWh), a time (20min) or emissions (50g)"),
+    usage("no budget at all", "compare … --budget 0kWh",
+          "--budget '0kWh' is no budget: give an energy (0.1kWh), a time (20min) or emissions (50g)"),
+    usage("a negative number of requests", "compare … --requests -1",
+          "invalid value for '--requests': Input should be greater than or equal to 0; see foretoll compare --help"),
+    usage("a confidence in percent", "compare … --confidence 80",
+          "--confidence 80 is no probability to rely on: it lies between 0 and 1"),
+    usage("a certainty", "compare … --confidence 1",
+          "--confidence 1 is no probability to rely on: it lies between 0 and 1"),
+    usage("a model named twice", "compare … --model m", "--model m is named twice: name each model once"),
+    usage("one weights file for several models", "compare … --model foretoll:mlp?width=16 --weights w.safetensors",
+          "--weights cannot be said of 2 models at once: give checkpoint folders, which know them, or one --model"),
+    Case("a second model that does not fit", "compare … --model hearer",
+         "the model takes series samples, but npz:old.npz holds vector samples of shape (6,); use data of the kind "
+         "that the model was made for"),
+    Case("no labels to compare on", "compare … --target npz:bare.npz",
+         "npz:bare.npz has no labels: compare needs them; only foretoll estimate works without"),
+    Case("a file in the way", "compare … --out notes.db",
+         "'notes.db' is a file and no folder: name another with --out"),
+    Case("an unknown grid region", "compare … --region Germoney",
+         "unknown grid region 'Germoney': did you mean 'DEU' or 'US-VT'? Else give an ISO code such as DE, FRA, US-CA "
+         "or CA-QC, or your own figure in g/kWh"),
+)  # fmt: skip
+
 FLAGS = (
     usage("an unknown option of reuse", "retrain … --option fintune",
           "unknown option 'fintune': did you mean 'finetune'? (valid: OPTIONS)"),
@@ -397,6 +427,7 @@ SECTIONS: dict[str, tuple[Case, ...]] = {
     "Data URIs": URIS,
     "Model and data that do not fit": FIT,
     "Models and weights": MODELS,
+    "Comparisons": COMPARE,
     "Flags": FLAGS,
     "Places to write to": PLACES,
     "Ledger": LEDGER,
@@ -433,7 +464,8 @@ what was not foreseen), and nothing that was measured or saved before is lost.
 
 The tables are written by `python tests/cli/bad_input.py`; `tests/cli/test_bad_input.py` types every command and
 compares every message. `…` stands for `--model m --source npz:old.npz --target npz:new.npz` (in `train` for
-`--arch foretoll:mlp --data npz:old.npz`); a flag that follows it takes the place of the first. `FOLDER` is the
+`--arch foretoll:mlp --data npz:old.npz`); a flag that follows it takes the place of the first, or in
+`compare` is a further model. `FOLDER` is the
 current folder, `RUN` the id of a run, `REASON` and `DISK FULL` the words of a library or of the operating system,
 `OPTIONS` and `STUDIES` the names that there are.
 """
