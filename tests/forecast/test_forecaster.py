@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from foretoll.forecast import Case, Forecaster, case_of_run
 from foretoll.forecast.case import decided
 from foretoll.forecast.direct import reach_by_looking, test_quality
-from foretoll.forecast.learned import FEWEST_OF_OPTION, Learned
+from foretoll.forecast.learned import FEWEST_ALONE, Learned
 from foretoll.forecast.reference import reference_runs
 from foretoll.records import Outcome, Run
 
@@ -19,8 +19,8 @@ test_quality.__test__ = False  # type: ignore[attr-defined]
 
 @pytest.fixture(scope="module")
 def runs() -> list[Run]:
-    """Every fifth of the runs that ship."""
-    return list(reference_runs())[::5]
+    """Every third of the runs that ship."""
+    return list(reference_runs())[::3]
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_an_open_case_is_learned_and_its_parts_are_in_order(runs: list[Run], for
 def test_an_option_with_enough_runs_is_learned_from_them_alone(runs: list[Run]) -> None:
     learned = Learned(runs)
     name, positions = learned.pool("finetune")
-    assert name == "finetune" and len(positions) >= FEWEST_OF_OPTION
+    assert name == "finetune" and len(positions) >= FEWEST_ALONE
     assert {learned.cases[i].option for i in positions} == {"finetune"}
     assert not any(decided(learned.cases[i]) for i in positions)
 

@@ -14,7 +14,8 @@ from foretoll.records import Coverage, Forecast, Interval, NearRun, Run
 
 UNLIKE = 1.25  # times the outermost 5 % of the runs: from here on a case is told that it is unlike them
 WIDEST = 4.0
-OTHER_OPTIONS = 2.0  # intervals are widened so much where an option is forecast from runs of others
+FEW_OF_OPTION = 10  # with fewer runs of an option its forecast rests on others,
+OTHER_OPTIONS = 2.0  # and its intervals are widened so much
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,12 @@ class Forecaster:
                 f"this case is unlike the runs that the forecast rests on ({unlike:.1f} times the outermost "
                 "5 %): the intervals are widened; add --calibrate for firmer ones"
             )
-        pool, positions = self.learned.pool(case.option)
-        if pool != case.option and any(self.learned.cases[i].option != case.option for i in positions):
+        own, (_, positions) = len(self.learned.of_option(case.option)), self.learned.pool(case.option)
+        if own < FEW_OF_OPTION < len(positions):
             widen = min(widen * OTHER_OPTIONS, WIDEST)
-            own = len(self.learned.of_option(case.option))
             warnings.append(
-                f"the ledger holds {own} runs of {case.option}: its forecast rests on other options too, "
-                "and the intervals are widened; add --calibrate for firmer ones"
+                f"the ledger holds {own} runs of {case.option}: its forecast rests on other options, and the "
+                "intervals are widened; add --calibrate for firmer ones"
             )
         predictive = time.predict(row, owner=case.model_id, widen=widen)
         reach = predictive.cdf(log_steps(case.max_epochs, case.steps_per_epoch))

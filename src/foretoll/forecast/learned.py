@@ -13,8 +13,8 @@ from foretoll.records import Outcome, Run
 
 COSTS = ("epochs", "gradient_norm", "parameter_change", "quality")  # learned; the others are composed
 FEWEST_RUNS = 3
-FEWEST_OF_OPTION = 30  # runs of one option before it is learned from alone
-OWN_WEIGHT = 4.0  # a run of the user's own model counts as this many of others
+FEWEST_ALONE = 200  # runs of one option before it is learned from alone
+OWN_WEIGHT = 4.0  # a run of the user's own model, or of the very option, counts as this many of others
 HeldOutTable = Mapping[
     str, Mapping[str, Mapping[str, float]]
 ]  # cost → set of runs and features → run id → residual
@@ -40,9 +40,13 @@ class Learned:
         return [i for i, case in enumerate(self.cases) if case.option == option and not decided(case)]
 
     def pool(self, option: str) -> tuple[str, list[int]]:
-        """What an option is learned from: its own runs where there are enough, else those of all options."""
+        """What an option is learned from: its own runs where there are enough, else those of all options.
+
+        With 30 to 40 runs of an option, those of the others help: left-out data sets are ordered better
+        (Spearman 0.04 … 0.73 from an option's own runs, 0.45 … 0.81 from all of them, for five options).
+        """
         own = self.of_option(option)
-        if len(own) >= FEWEST_OF_OPTION:
+        if len(own) >= FEWEST_ALONE:
             return option, own
         return "", [i for i, case in enumerate(self.cases) if not decided(case)]
 
@@ -53,8 +57,7 @@ class Learned:
         made up.
         """
         known = known_features(case)
-        option, _ = self.pool(case.option)
-        key = (cost, option, case.model_id, known)
+        key = (cost, case.option, case.model_id, known)
         if key not in self._fitted:
             table, _ = self.table(cost, case.option, case.model_id, known)
             self._fitted[key] = CostModel(table, seed=self.seed) if len(table) >= FEWEST_RUNS else None
@@ -66,7 +69,7 @@ class Learned:
         found = [(i, value) for i in pool if (value := _value(cost, self.runs[i], self.cases[i])) is not None]
         keep = [i for i, _ in found]
         cases = [self.cases[i] for i in keep]
-        before = self._held_out.get(cost, {}).get(table_key(name, known))
+        before = self._held_out.get(cost, {}).get(table_key(option, known))
         residuals = None
         if before is not None:
             residuals = np.array([before.get(self.runs[i].id, math.nan) for i in keep])
@@ -76,13 +79,18 @@ class Learned:
             censored=np.array(
                 [cost == "epochs" and self.runs[i].outcome is Outcome.CENSORED for i in keep], dtype=bool
             ),
-            weights=np.array([OWN_WEIGHT if model_id and c.model_id == model_id else 1.0 for c in cases]),
+            weights=np.array([_weight(c, model_id, option if not name else "") for c in cases]),
             groups=[c.source_name for c in cases],
             owners=[c.model_id for c in cases],
             rising=RISING if cost == "epochs" else frozenset(),
             held_out=residuals,
         )
         return table, keep
+
+
+def _weight(case: Case, model_id: str, option: str) -> float:
+    own_model = OWN_WEIGHT if model_id and case.model_id == model_id else 1.0
+    return own_model * (OWN_WEIGHT if case.option == option else 1.0)
 
 
 def _value(cost: str, run: Run, case: Case) -> float | None:
@@ -109,5 +117,5 @@ def known(row: Features) -> frozenset[str]:
 
 
 def table_key(option: str, features_known: frozenset[str]) -> str:
-    """A set of runs (those of an option, or of all: "") and of feature names, as text."""
+    """What is learned for an option from these features, as text."""
     return f"{option}:{','.join(sorted(features_known))}"

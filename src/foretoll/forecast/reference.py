@@ -84,22 +84,19 @@ def pack(runs: Iterable[Run], *, into: Path | None = None) -> tuple[int, int]:
 def held_out_of(runs: Iterable[Run]) -> Residuals:
     """Residuals of each run when its group is left out, for every set of known features that is common."""
     learned = Learned(runs)
-    sets: dict[tuple[str, str, frozenset[str]], int] = defaultdict(int)
-    for i, case in enumerate(learned.cases):
-        pool, positions = learned.pool(case.option)
-        if i in set(positions):
-            sets[pool, case.option, known_features(case)] += 1
+    sets: dict[tuple[str, frozenset[str]], int] = defaultdict(int)
+    for option in {case.option for case in learned.cases}:
+        for i in learned.of_option(option):
+            sets[option, known_features(learned.cases[i])] += 1
     found: Residuals = {cost: {} for cost in COSTS}
-    for (pool, option, known), count in sorted(
-        sets.items(), key=lambda item: (item[0][0], sorted(item[0][2]))
-    ):
+    for (option, known), count in sorted(sets.items(), key=lambda item: table_key(*item[0])):
         if count < FEWEST:
             continue
         for cost in COSTS:
             table, kept = learned.table(cost, option, "", known)
             held = CostModel(table).held_out if len(table) else None
             if held is not None:
-                found[cost][table_key(pool, known)] = {
+                found[cost][table_key(option, known)] = {
                     learned.runs[kept[int(row)]].id: round(float(value), 4)
                     for row, value in zip(held.rows, held.residual, strict=True)
                     if np.isfinite(value)
