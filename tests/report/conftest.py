@@ -25,7 +25,10 @@ def _load_examples() -> ModuleType:
     return sys.modules[name]
 
 
-PAGES = tuple(_load_examples().pages())
+PAGES = (
+    *_load_examples().pages(),
+    *(f"compare-{name}" for name in _load_examples().comparisons()),
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from foretoll.records import (
     Basis,
+    Candidate,
+    Comparison,
     Coverage,
     DataCard,
     EnergyBasis,
@@ -19,6 +21,7 @@ from foretoll.records import (
     GridIntensity,
     Hardware,
     IndexValue,
+    InferenceCost,
     Interval,
     ModelCard,
     NearRun,
@@ -27,6 +30,7 @@ from foretoll.records import (
     Preprocessing,
     Projection,
     Quality,
+    Recommendation,
     Run,
     SelfCost,
     Shift,
@@ -423,6 +427,124 @@ def malicious() -> tuple[Estimate, Run]:
         grid=grid,
         parameter_change_by_tensor={MALICIOUS: 0.5},
     )
+
+
+def candidate(
+    option: str, median: float | None, quality: float, reach: float, **changes: object
+) -> Candidate:
+    """One option at a median energy in kWh, with ends at a third and at three times."""
+    costs = {
+        name: interval(median * factor, median * factor / 3, median * factor * 3)
+        for name, factor in (("energy_kwh", 1.0), ("duration_s", 2e5), ("emissions_kg", 0.331))
+        if median is not None
+    }
+    fields: dict[str, object] = {
+        "model": "source",
+        "option": option,
+        "forecast": Forecast(epochs=interval(2.4, 1.7, 3.6), **costs),
+        "quality": interval(quality, quality - 0.05, min(quality + 0.04, 1.0)),
+        "reach_probability": reach,
+        "trainable_parameters": 970,
+        "training_state_bytes": 1_111_976,
+        "changes_weights": option not in ("keep", "reprogram"),
+        "inference": InferenceCost(
+            batch_size=64,
+            samples=3072,
+            repeats=3,
+            seconds_per_1000=0.08,
+            seconds_per_1000_low=0.07,
+            seconds_per_1000_high=0.09,
+            energy_kwh_per_1000=6.8e-7,
+        ),
+    }
+    return Candidate.model_validate(fields | changes)
+
+
+def comparison(**changes: object) -> Comparison:
+    """Six options of one model: one out of reach, one that cannot be used, one over budget."""
+    fields: dict[str, object] = {
+        "id": "cmp-0191f3a27c44",
+        "created_at": START,
+        "source": data_card(),
+        "target": data_card(shift=(Shift(kind="gaussian_noise", level=0.3),)),
+        "shift": "distribution",
+        "models": {"source": model_card()},
+        "until": 0.92,
+        "settings": SETTINGS,
+        "budget": "50mg",
+        "candidates": (
+            candidate("keep", 3e-7, 0.31, 0.0, on_front=True),
+            Candidate(
+                model="source", option="recalibrate", why_not="cnn has no batch-norm statistics; use head"
+            ),
+            candidate("head", 2e-6, 0.88, 0.41, on_front=True),
+            candidate("lora", 9e-6, 0.935, 0.84, on_front=True, warnings=("few runs of lora",)),
+            candidate("finetune", 2.1e-5, 0.94, 0.97, on_front=True),
+            candidate(
+                "scratch", 5.3e-4, 0.93, 0.99, over_budget="175 mg expected, at most 50 mg may be spent"
+            ),
+        ),
+        "recommendation": Recommendation(
+            candidate=3,
+            reason="lora reaches 0.92 with probability 84 % and is the cheapest of those with at least 80 %: 9.00 mWh",
+            would_change=("head would cost 2.00 mWh, but reaches the target with probability 41 % only",),
+            confidence=0.8,
+        ),
+        "energy": ENERGY,
+        "grid": GRID,
+        "hardware": HARDWARE,
+        "self_cost": SelfCost(duration_s=12.0, energy_kwh=4.4e-5),
+    }
+    return Comparison.model_validate(fields | changes)
+
+
+def measured_comparison() -> Comparison:
+    """The same, carried out: one missed the target, one failed."""
+    found = comparison()
+    keep, none, head, lora, finetune, scratch = found.candidates
+    taken = {"toll": Toll(epochs=2.0, energy_kwh=1.1e-5, duration_s=2.3)}
+    done = (
+        keep.model_copy(update={"run": censored_run().model_copy(update={"option": "keep"})}),
+        none,
+        head.model_copy(update={"run": censored_run().model_copy(update={"option": "head"})}),
+        lora.model_copy(update={"run": run(option="lora", **taken)}),
+        finetune.model_copy(update={"run": run()}),
+        scratch.model_copy(update={"failure": "the disk is full: name a folder that has room"}),
+    )
+    return found.model_copy(update={"candidates": done, "measured_best": 3, "regret": 1.0})
+
+
+def comparisons() -> dict[str, Comparison]:
+    """Every page of a comparison that the tests lay out, by name."""
+    nothing = Candidate(model=MALICIOUS, option=MALICIOUS, why_not=MALICIOUS)
+    advice = Recommendation(candidate=None, reason=MALICIOUS, would_change=(MALICIOUS,), confidence=0.8)
+    two = tuple(
+        c.model_copy(update={"model": name}) for name in ("one", MALICIOUS) for c in comparison().candidates
+    )
+    bare = candidate("head", None, 0.9, 0.5, inference=None).model_copy(update={"quality": None})
+    return {
+        "forecast": comparison(),
+        "measured": measured_comparison(),
+        "served": comparison(
+            requests=1_000_000,
+            candidates=tuple(
+                c.model_copy(
+                    update={"life_energy_kwh": interval(7e-4, 6e-4, 9e-4) if not c.why_not else None}
+                )
+                for c in comparison().candidates
+            ),
+        ),
+        "nothing": comparison(candidates=(nothing,), recommendation=advice, models={MALICIOUS: model_card()}),
+        "unknown": comparison(
+            candidates=(bare,), recommendation=advice, energy=None, grid=None, hardware=None
+        ),
+        "two": comparison(
+            candidates=two,
+            models={"one": model_card(), MALICIOUS: model_card(f"x{MALICIOUS}")},
+            target=data_card(MALICIOUS),
+            warnings=(MALICIOUS,),
+        ),
+    }
 
 
 def pages() -> dict[str, tuple[Estimate | None, Run | None]]:

@@ -11,8 +11,10 @@ from types import ModuleType
 import pytest
 
 from foretoll.errors import ForetollError, UsageError
+from foretoll.report.comparison_page import render_comparison
 from foretoll.report.html import render_report, write_report
 
+COMPARED = ("compare-measured", "compare-two", "compare-served")
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 
@@ -52,6 +54,8 @@ class Page(HTMLParser):
 
 
 def rendered(examples: ModuleType, name: str) -> str:
+    if name.startswith("compare-"):
+        return render_comparison(examples.comparisons()[name.removeprefix("compare-")])
     estimate, run = examples.pages()[name]
     return render_report(estimate=estimate, run=run)
 
@@ -223,7 +227,7 @@ addEventListener("message", event => {
 def test_no_page_scrolls_sideways(examples: ModuleType, chromium: Callable[..., str], tmp_path: Path) -> None:
     """All awkward pages at phone, tablet and desktop width, each in a frame of its own in one browser."""
     asked, frames = {}, [COLLECT]
-    for name in ("both", "censored", "task", "long", "malicious", "no_energy"):
+    for name in ("both", "censored", "task", "long", "malicious", "no_energy", *COMPARED):
         # only the copy that is measured carries a script, and no policy that forbids it
         text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", rendered(examples, name))
         text = text.replace("<details>", "<details open>").replace("</body>", f"{MEASURE}</body>")

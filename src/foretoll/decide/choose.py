@@ -12,6 +12,7 @@ from foretoll.records import Candidate, Recommendation
 CONFIDENCE = 0.8  # probability of reaching the target below which a candidate is not relied on
 LIKELIER_THAN_NOT = 0.5
 WORTH_A_WORD = 0.2  # a cheaper candidate that reaches the target with less than this is no alternative
+NEAR = 0.75  # of the target: a candidate that is expected to reach less is no alternative either
 EQUAL = 1.05  # costs within this factor count as equal: the likelier one is taken
 
 
@@ -105,7 +106,11 @@ class _Choice:
                 f"{self.name(best)} would cost {self.cost(best)}, but reaches the target with probability "
                 f"{_percent(self.reach(best))} only"
             )
-        short = {i: quality for i in cheaper if i not in unsure and (quality := self.quality(i)) < self.until}
+        short = {
+            i: quality
+            for i in cheaper
+            if i not in unsure and NEAR * self.until <= (quality := self.quality(i)) < self.until
+        }
         if short:
             best = max(short, key=lambda i: short[i])
             said.append(

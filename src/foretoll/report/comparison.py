@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from foretoll.decide import kind_of_price
-from foretoll.records import Candidate, Comparison, Interval, Outcome, Toll
+from foretoll.records import Candidate, Comparison, Interval, Toll
 from foretoll.report.reasons import Line
-from foretoll.report.story import human_level, outcome_short, quality_text
+from foretoll.report.story import human_level, quality_text
 from foretoll.report.words import (
     MISSING,
     OUTCOME_WORDS,
@@ -46,7 +46,7 @@ def headline(comparison: Comparison) -> str:
     """The answer in one sentence."""
     advice = comparison.recommendation
     if advice.candidate is None:
-        return f"None of {len(comparison.candidates)} candidates is recommended: {advice.reason}."
+        return f"No candidate of {len(comparison.candidates)} is recommended: {advice.reason}."
     return f"Recommended: {advice.reason}."
 
 
@@ -230,8 +230,7 @@ def outcome_text(candidate: Candidate) -> str:
     """What came of carrying it out, for the page: yes, or why not."""
     if candidate.run is None:
         return f"not measured: {candidate.failure}" if candidate.failure else MISSING
-    reached = candidate.run.outcome is Outcome.REACHED
-    return "reached" if reached else outcome_short(candidate.run)
+    return OUTCOME_WORDS[candidate.run.outcome]
 
 
 def size(number: int | None) -> str:

@@ -108,26 +108,21 @@ def _measured(comparison: Comparison) -> Grid | None:
     rows = []
     for _, c in said.usable(comparison):
         toll = c.run.toll if c.run is not None else Toll()
+        after = c.run.quality.after if c.run is not None and c.run.quality is not None else None
         rows.append(
             (
                 said.title(comparison, c),
                 said.outcome_text(c),
-                f"{percent(c.reach_probability)}",
-                said.with_ends("", c.quality, ends=False),
-                quality_text(
-                    c.run.quality.after if c.run is not None and c.run.quality is not None else None
-                ),
-                said.with_ends("epochs", c.forecast.epochs, ends=False),
-                cost_text("epochs", toll.epochs),
-                said.with_ends("energy_kwh", c.forecast.energy_kwh, ends=False),
-                cost_text("energy_kwh", toll.energy_kwh),
+                percent(c.reach_probability),
+                f"{said.with_ends('', c.quality, ends=False)} → {quality_text(after)}",
+                f"{said.with_ends('epochs', c.forecast.epochs, ends=False)} → {cost_text('epochs', toll.epochs)}",
+                f"{said.with_ends('energy_kwh', c.forecast.energy_kwh, ends=False)} → "
+                f"{cost_text('energy_kwh', toll.energy_kwh)}",
             )
         )
-    heads = (
-        "option", "outcome", "chance foretold", "quality foretold", "measured", "epochs foretold", "measured",
-        "energy foretold", "measured",
-    )  # fmt: skip
-    return Grid("Forecast and measurement", heads, rows, numbers=tuple(range(2, 9)))
+    heads = ("option", "outcome", "chance", "quality", "epochs", "energy")
+    note = "Foretold → measured."
+    return Grid("Forecast and measurement", heads, rows, note=note, numbers=(2, 3, 4, 5))
 
 
 def _resources(comparison: Comparison) -> Grid:
