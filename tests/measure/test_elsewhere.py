@@ -66,5 +66,5 @@ def test_a_device_is_found_however_it_is_written(name: str) -> None:
 
 
 def test_an_unknown_device_is_told_the_nearest() -> None:
-    with pytest.raises(UsageError, match="unknown hardware 'A101': did you mean .*'A100'"):
+    with pytest.raises(UsageError, match=r"unknown hardware 'A101': did you mean .*'A100'"):
         find_device("A101")

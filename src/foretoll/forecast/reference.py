@@ -23,7 +23,7 @@ from foretoll.records import Run
 
 RUNS = Path(__file__).with_name("reference.jsonl.gz")
 HELD_OUT = Path(__file__).with_name("reference_held_out.json.gz")
-FEWEST = 20  # cases with a set of known features before residuals for that set are kept
+FEWEST = 8  # cases with a set of known features before residuals for that set are kept
 Residuals = dict[str, dict[str, dict[str, float]]]  # cost → set of runs and features → run id → residual
 
 
