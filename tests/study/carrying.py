@@ -15,7 +15,18 @@ from foretoll.study.run import StudyProgress, plan_study, run_study
 from foretoll.study.study_file import read_study
 
 TINY = Path(__file__).with_name("tiny.toml")
-MEASURED = {"id", "started_at", "finished_at", "training", "evaluation", "energy", "lineage", "checkpoint"}
+MEASURED = {
+    "id",
+    "started_at",
+    "finished_at",
+    "preparation",
+    "inference",
+    "training",
+    "evaluation",
+    "energy",
+    "lineage",
+    "checkpoint",
+}
 
 
 def tiny() -> StudyFile:
