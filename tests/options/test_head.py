@@ -163,7 +163,7 @@ def test_probe_and_pilot(images: TaskData) -> None:
     before = weights(job.model)
     signals = pilot_signals(job, "head", SETTINGS)
     assert (signals["pilot_gradient_norm"] or 0) > 0 and signals["pilot24_loss"] is not None
-    probe, _ = probe_option(
+    probe = probe_option(
         get_option("head"),
         job.model,
         images,
@@ -172,6 +172,6 @@ def test_probe_and_pilot(images: TaskData) -> None:
         device=CPU,
         accounting=Accounting("watts:20", region="DE"),
         budget_s=0.05,
-    )
+    ).step
     assert probe.seconds_of_preparation > 0 and probe.seconds_per_step > 0
     assert all(torch.equal(value, before[name]) for name, value in weights(job.model).items())

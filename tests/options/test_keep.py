@@ -67,7 +67,7 @@ def test_a_target_that_is_met_or_not_named_is_reached(until: float | None) -> No
 def test_probe_and_pilot_have_no_steps() -> None:
     job = Job(mlp(blobs()), blobs(), blobs(seed=1), False, CPU)
     assert pilot_signals(job, "keep", SETTINGS) == {}
-    probe, _ = probe_option(
+    probe = probe_option(
         get_option("keep"),
         job.model,
         job.target,
@@ -76,7 +76,7 @@ def test_probe_and_pilot_have_no_steps() -> None:
         device=CPU,
         accounting=ACCOUNTING,
         budget_s=0.05,
-    )
+    ).step
     assert (probe.steps, probe.seconds_per_step) == (0, 0.0) and probe.seconds_per_evaluation > 0
 
 

@@ -101,7 +101,7 @@ def test_probe_and_pilot(images: TaskData) -> None:
     job = Job(build_model(CNN, data=images, seed=0), images, images, False, CPU)
     before = weights(job.model)
     assert pilot_signals(job, "recalibrate", SETTINGS) == {}
-    probe, _ = probe_option(
+    probe = probe_option(
         get_option("recalibrate"),
         job.model,
         job.target,
@@ -110,7 +110,7 @@ def test_probe_and_pilot(images: TaskData) -> None:
         device=CPU,
         accounting=ACCOUNTING,
         budget_s=0.05,
-    )
+    ).step
     assert probe.steps == 0 and probe.seconds_of_preparation > 0 and (probe.joules_of_preparation or 0) > 0
     assert same(weights(job.model), before)
 

@@ -564,3 +564,10 @@ def pages() -> dict[str, tuple[Estimate | None, Run | None]]:
         "long": long_names(),
         "malicious": malicious(),
     }
+
+
+def records(name: str) -> tuple[Estimate | Run | Comparison, ...]:
+    """What a page shows."""
+    if name.startswith("compare-"):
+        return (comparisons()[name.removeprefix("compare-")],)
+    return tuple(record for record in pages()[name] if record is not None)

@@ -9,10 +9,13 @@ from typing import NamedTuple
 import pytest
 from rich.console import Console
 
+from foretoll.report import comparison_table
 from foretoll.report.terminal import as_text, estimate_table, indices_table, ledger_table, run_table
 
 
 def shown(examples: ModuleType, name: str, width: int) -> str:
+    if name.startswith("compare-"):
+        return as_text(comparison_table(*examples.records(name)), width=width)
     estimate, run = examples.pages()[name]
     table = estimate_table(estimate, run) if estimate is not None else run_table(run)
     return as_text(table, width=width)
