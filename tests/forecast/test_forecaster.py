@@ -63,7 +63,9 @@ def test_keep_is_known_and_recalibrate_nearly(runs: list[Run], forecaster: Forec
     kept = forecaster.foretell(case.model_copy(update={"option": "keep"}))
     assert kept.reach_probability == 0.0 and kept.forecast.epochs is not None
     signals = {**case.signals, "renormalised_quality": case.until + 0.01}
-    again = forecaster.foretell(case.model_copy(update={"option": "recalibrate", "signals": signals}))
+    again = forecaster.foretell(
+        case.model_copy(update={"option": "recalibrate", "signals": signals, "looked_at": 1000})
+    )
     assert again.reach_probability is not None and 0.5 < again.reach_probability < 1
     blind = forecaster.foretell(case.model_copy(update={"option": "recalibrate", "signals": {}}))
     assert blind.forecast.epochs is None and "could not be seen" in blind.warnings[0]
@@ -79,7 +81,7 @@ def test_recalibrate_is_likelier_to_reach_what_it_was_seen_to_reach(
             Case.model_construct(
                 option="recalibrate",
                 until=0.7,
-                train_samples=1000,
+                looked_at=1000,
                 validation_samples=validation,
                 start_quality=None,
                 signals={"renormalised_quality": quality},

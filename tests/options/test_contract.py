@@ -10,6 +10,8 @@ import torch
 
 from foretoll.data import TaskData
 from foretoll.errors import DataError, UsageError
+from foretoll.forecast.case import starts_as_source
+from foretoll.forecast.direct import NO_STEPS
 from foretoll.ledger import Ledger
 from foretoll.models import Model, load_model
 from foretoll.options import OPTIONS, Option, get_option
@@ -227,3 +229,17 @@ def test_an_estimate_takes_its_checkpoint_as_the_next_source(name: str, tmp_path
 def test_an_unknown_option_is_told_the_nearest() -> None:
     with pytest.raises(UsageError, match="unknown option 'fintune': did you mean 'finetune'"):
         get_option("fintune")
+
+
+def test_forecasts_know_which_options_take_no_step_and_which_start_as_the_source(
+    option: Option, model: Model, source: TaskData
+) -> None:
+    """The forecast reads records alone and knows options by name: its names must say what the options do."""
+    assert (option.name in NO_STEPS) is not option.takes_steps
+    inputs, _ = next(source.test.batches(16))
+    if option.suits(model, source, task_shift=False):
+        pytest.skip("the option cannot be used with this model")
+    prepared = option.prepare(model, source, task_shift=False, seed=1)
+    alike = torch.allclose(prepared.eval()(inputs), model.eval()(inputs), atol=1e-5)
+    assert alike is starts_as_source(option.name, task_shift=False)
+    assert not starts_as_source(option.name, task_shift=True)

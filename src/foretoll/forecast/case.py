@@ -21,10 +21,6 @@ EPOCH_OFFSET = 0.125
 Features = dict[str, float | None]
 
 
-# Options whose model answers as the source model does until it is changed: their first evaluation is known.
-STARTS_AS_SOURCE = frozenset({"keep", "recalibrate", "head", "lora", "partial", "finetune"})
-
-
 class Case(Record):
     """One planned update. `signals` are those of foretoll.indices.signals; a missing one is None."""
 
@@ -50,14 +46,18 @@ class Case(Record):
         None  # of the first evaluation, on the data that stop the run; None: new outputs
     )
     evals_per_epoch: int = 4
+    looked_at: int = 0  # samples of the target that the signals were taken from
     validation_samples: int = 0
     test_samples: int = 0
     model_id: str = ""  # the source model: runs of one model share what is particular to it
 
 
 def starts_as_source(option: str, *, task_shift: bool) -> bool:
-    """Whether a run's first evaluation is that of the source model, so that it is known before the run."""
-    return option in STARTS_AS_SOURCE and not task_shift
+    """Whether a run's first evaluation is that of the source model, so that it is known before the run.
+
+    True of every option that reuses the weights (a program starts without effect, adapters at zero), on the same task.
+    """
+    return option != "scratch" and not task_shift
 
 
 def case_of_run(run: Run) -> Case | None:

@@ -16,13 +16,10 @@ def looked_up_quality(case: Case) -> tuple[float, int] | None:
     """Quality of an option that takes no step, and the samples it was seen on; None where it was not seen."""
     if case.option == "recalibrate":
         seen = case.signals.get("renormalised_quality")
-        return None if seen is None else (seen, min(case.train_samples, LOOKED_AT))
+        return None if seen is None else (seen, case.looked_at)
     if case.start_quality is None:
         return None
     return case.start_quality, case.validation_samples
-
-
-LOOKED_AT = 2000  # samples that a survey looks at, unless it is told otherwise
 
 
 def binomial_deviation(quality: float, *samples: int) -> float:

@@ -69,9 +69,9 @@ class Looked:
             accounting=self.accounting,
             budget_s=PROBE_S,
         )
-        signals = self.seen.signals | pilot_signals(job, name, settings)
-        told = forecaster.foretell(case_of_job(job, name, settings, signals, self.start))
-        self.signals[name] = signals
+        pilot = pilot_signals(job, name, settings)
+        told = forecaster.foretell(case_of_job(job, name, settings, self.seen, pilot, self.start))
+        self.signals[name] = self.seen.signals | pilot
         return Candidate(
             model=self.name,
             option=name,

@@ -163,7 +163,7 @@ def estimate_job(
     watcher.stage("forecast")
     forecaster = Forecaster([*reference_runs(), *ledger.runs()], held_out=reference_held_out())
     foretold = {
-        name: forecaster.foretell(case_of_job(job, name, settings, seen.signals | pilots[name], start))
+        name: forecaster.foretell(case_of_job(job, name, settings, seen, pilots[name], start))
         for name in names
     }
     forecasts = {
@@ -217,7 +217,8 @@ def case_of_job(
     job: Job,
     option: str,
     settings: TrainingSettings,
-    signals: dict[str, float | None],
+    seen: Survey,
+    pilot: dict[str, float | None],
     start_quality: float | None,
 ) -> Case:
     """What a forecaster may see of a job; `start_quality` as `start_quality` gives it."""
@@ -237,7 +238,8 @@ def case_of_job(
         until=settings.until or 1.0,
         max_epochs=settings.max_epochs,
         task_shift=job.task_shift,
-        signals=signals,
+        signals=seen.signals | pilot,
+        looked_at=seen.target_samples,
         source_name=job.source.name,
         target_name=job.target.name,
         shift_kind="+".join(shift.kind for shift in job.target.card.shift),
@@ -307,6 +309,6 @@ def _warnings(
 def default_region_warning(accounting: Accounting) -> str:
     """No default country is silent."""
     return (
-        f"no region was named: emissions use {accounting.grid.region}'s intensity; "
+        f"no region was named: emissions use the intensity of the {accounting.grid.region}; "
         "say --region DE (or FORETOLL_REGION) for yours"
     )
