@@ -17,7 +17,9 @@ from foretoll.study.study_file import FILES, find_study, read_study
 
 COUNTS = {  # runs, settings, source models
     "natural": (26, 13, 18),
+    "large": (38, 38, 12),
     "options": (290, 290, 12),
+    "options_wide": (265, 265, 30),
     "preindex": (180, 90, 6),
     "preindex_full": (405, 135, 9),
     "resque_distribution": (360, 180, 12),

@@ -83,8 +83,16 @@ class Forecaster:
                 f"the ledger holds {own} runs of {case.option}: its forecast rests on other options, and the "
                 "intervals are widened; add --calibrate for firmer ones"
             )
-        predictive = time.predict(row, owner=case.model_id, widen=widen)
-        reach = predictive.cdf(log_steps(case.max_epochs, case.steps_per_epoch))
+        limit = log_steps(case.max_epochs, case.steps_per_epoch)
+        predictive = time.predict(
+            row,
+            owner=case.model_id,
+            group=case.source_name,
+            widen=widen,
+            limit=limit,
+            option=case.option,
+        )
+        reach = predictive.cdf(limit)
         least = 1 / case.evals_per_epoch  # the first evaluation after a step
         epochs = self._interval(
             predictive,
@@ -107,7 +115,7 @@ class Forecaster:
             reach_probability=min(max(reach, 0.0), 1.0),
             coverage=Coverage(
                 level=self.level,
-                empirical=time.coverage(self.level),
+                empirical=time.coverage(self.level, group=case.source_name),
                 runs=len(time.table),
                 method="held out by source data set; censored runs counted as censored",
             ),
@@ -175,14 +183,14 @@ class Forecaster:
         model = self.learned.model(cost, case)
         if model is None:
             return None
-        predictive = model.predict(features(case), owner=case.model_id, widen=widen)
+        predictive = model.predict(features(case), owner=case.model_id, group=case.source_name, widen=widen)
         return self._interval(predictive, lambda v: math.exp(min(v, 700.0)), None)
 
     def _quality(self, case: Case, widen: float) -> Interval | None:
         model = self.learned.model("quality", case)
         if model is None:
             return None
-        predictive = model.predict(features(case), owner=case.model_id, widen=widen)
+        predictive = model.predict(features(case), owner=case.model_id, group=case.source_name, widen=widen)
         return self._interval(predictive, lambda v: min(max(case.until + v, 0.0), 1.0), 1.0)
 
     def _interval(

@@ -80,6 +80,10 @@ class Learned:
             owners=[c.model_id for c in cases],
             rising=RISING if cost == "epochs" else frozenset(),
             held_out=residuals,
+            limits=np.array([log_steps(c.max_epochs, c.steps_per_epoch) for c in cases])
+            if cost == "epochs"
+            else None,
+            options=[c.option for c in cases] if cost == "epochs" else (),
         )
         return table, keep
 

@@ -6,6 +6,8 @@ location   a censored ridge regression, which also gives censored runs their exp
 scale      how far held-out runs like this one fell from their location
 shape      the Kaplan–Meier distribution of (value − location) / scale over runs held out in whole groups:
            intervals are split-conformal in that sense, asymmetric, and censored runs count as censored
+reach      the probability of staying within a budget, calibrated on its own (`foretoll.forecast.reach`); the
+           shape then says when, given that it does
 
 With fewer than `SHAPE_FROM` held-out runs the shape is Student's t, and no coverage is claimed.
 """
@@ -14,14 +16,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 from scipy.stats import t as student_t
 
 from foretoll.forecast.case import Features
+from foretoll.forecast.reach import Reach
 from foretoll.forecast.survival import Array, CensoredRidge, Distribution, Flags, kaplan_meier
 
 FOREST_FROM = 40
@@ -46,6 +50,8 @@ class Table:
     owners: Sequence[str]
     rising: frozenset[str] = frozenset()  # features that y cannot fall with
     held_out: Array | None = None  # residuals known beforehand, NaN where they are not
+    limits: Array | None = None  # log of the budget, where y is a time within one
+    options: Sequence[str] = ()  # the way of reuse of each run, where there are limits
 
     def __len__(self) -> int:
         return len(self.y)
@@ -62,27 +68,52 @@ class Table:
             [self.owners[i] for i in index],
             self.rising,
             None if self.held_out is None else self.held_out[keep],
+            None if self.limits is None else self.limits[keep],
+            [self.options[i] for i in index] if self.options else (),
         )
 
 
 @dataclass(frozen=True)
 class Predictive:
-    """The predictive distribution of one log cost."""
+    """The predictive distribution of one log cost.
+
+    With a `limit` and the probability `reach` of staying within it, values up to the limit are distributed as
+    location, scale and shape say of such values, and the rest of the probability lies beyond it.
+    """
 
     location: float
     scale: float
     shape: Distribution | None
     freedom: float
+    limit: float | None = None
+    reach: float = 1.0
 
     def quantile(self, level: float) -> float | None:
         """The value that the log cost stays below with probability `level`; None: beyond all that was seen."""
+        if self.limit is None:
+            return self._quantile(level)
+        within = self._cdf(self.limit)
+        if level > self.reach:
+            return None
+        found = self._quantile(level / self.reach * within) if within > 0 else self.limit
+        return self.limit if found is None else min(found, self.limit)
+
+    def cdf(self, value: float) -> float:
+        """P(log cost ≤ value)."""
+        if self.limit is None:
+            return self._cdf(value)
+        within = self._cdf(self.limit)
+        if value >= self.limit:
+            return self.reach
+        return self.reach * self._cdf(value) / within if within > 0 else 0.0
+
+    def _quantile(self, level: float) -> float | None:
         if self.shape is None:
             return self.location + self.scale * float(student_t.ppf(level, self.freedom))
         unit = self.shape.quantile(level)
         return None if unit is None else self.location + self.scale * unit
 
-    def cdf(self, value: float) -> float:
-        """P(log cost ≤ value)."""
+    def _cdf(self, value: float) -> float:
         unit = (value - self.location) / self.scale
         return float(student_t.cdf(unit, self.freedom)) if self.shape is None else self.shape.cdf(unit)
 
@@ -195,34 +226,75 @@ class CostModel:
         self.sigma = self.point.ridge.sigma
         self._scale_forest: Any = None
         self.shape: Distribution | None = None
+        self.reach: Reach | None = None
         self.held_out = self._given() or self._hold_out(seed)
         if self.held_out is not None:
             self._calibrate(self.held_out, seed)
 
-    def predict(self, row: Features, *, owner: str = "", widen: float = 1.0) -> Predictive:
-        """Predictive distribution for one row; `widen` multiplies the scale where the case is unlike all runs."""
-        location = float(self.point.predict([row], [owner])[0])
-        scale = float(self._scale([row])[0]) * widen
-        return Predictive(location, scale, self.shape, max(len(self.table) - 2.0, 1.0))
+    def predict(
+        self,
+        row: Features,
+        *,
+        owner: str = "",
+        group: str | None = None,
+        widen: float = 1.0,
+        limit: float | None = None,
+        option: str = "",
+    ) -> Predictive:
+        """Predictive distribution for one row.
 
-    def coverage(self, level: float) -> float | None:
-        """Share of held-out runs inside their interval, each fold calibrated on the others only."""
+        `widen` multiplies the scale where the case is unlike all runs; a `group` that none of them is of widens
+        too. `limit` is the log of the budget that a time of this `option` has.
+        """
+        location = float(self.point.predict([row], [owner])[0])
+        scale = float(self._scale([row])[0]) * widen * self._for_new(group)
+        told = Predictive(location, scale, self.shape, max(len(self.table) - 2.0, 1.0))
+        if limit is None or self.reach is None:
+            return told
+        return replace(
+            told, limit=limit, reach=float(self.reach.of(np.array([limit - location]), [option])[0])
+        )
+
+    def _for_new(self, group: str | None) -> float:
+        """How much wider an interval is for a group that was never seen: it is one more of few.
+
+        Of K groups, whole groups spread about their mean as Student's t with K − 1 degrees of freedom says, where
+        the residuals of all runs take them for many.
+        """
+        known = set(self.table.groups)
+        if group is None or group in known or len(known) < 3:
+            return 1.0
+        return float(student_t.ppf(0.95, len(known) - 1) / norm.ppf(0.95))
+
+    def coverage(self, level: float, *, group: str | None = None) -> float | None:
+        """Share of held-out runs inside their interval, each fold calibrated on the others only.
+
+        `group` as in `predict`: the intervals of a group that was never seen are wider.
+        """
         if self.held_out is None:
             return None
-        held = self.held_out
+        held, widen = self.held_out, self._for_new(group)
         table = self.table.take(held.rows)
-        unit = held.residual / self._scale(table.rows)
-        inside, counted = 0.0, 0
+        location, scale = table.y - held.residual, self._scale(table.rows)
+        limits, reach = table.limits, None
+        if limits is not None and self.reach is not None:
+            reach = self.reach.of(limits - location, table.options)
+        inside = 0
         for fold in np.unique(held.fold):
-            test, rest = held.fold == fold, held.fold != fold
-            shape = kaplan_meier(unit[rest], table.censored[rest])
-            low, high = shape.quantile((1 - level) / 2), shape.quantile((1 + level) / 2)
-            above = unit[test] >= (low if low is not None else -math.inf)
-            below = np.full(test.sum(), True) if high is None else unit[test] <= high
-            # A censored run is known only to lie beyond its budget: inside if the interval reaches there.
-            inside += float((np.where(table.censored[test], below, above & below)).sum())
-            counted += int(test.sum())
-        return inside / counted
+            rest = held.fold != fold
+            shape = kaplan_meier((held.residual / scale)[rest], table.censored[rest])
+            for i in np.flatnonzero(~rest):
+                told = Predictive(float(location[i]), float(scale[i]) * widen, shape, math.inf)
+                if limits is not None and reach is not None:
+                    told = replace(told, limit=float(limits[i]), reach=float(reach[i]))
+                low, high = told.quantile((1 - level) / 2), told.quantile((1 + level) / 2)
+                if table.censored[
+                    i
+                ]:  # known only to lie beyond its budget: inside if the interval reaches there
+                    inside += high is None or (told.limit is None and table.y[i] <= high)
+                else:
+                    inside += low is not None and low <= table.y[i] and (high is None or table.y[i] <= high)
+        return inside / len(held.rows)
 
     def _given(self) -> HeldOut | None:
         known = self.table.held_out
@@ -256,6 +328,9 @@ class CostModel:
                 RANDOM_TREES, min_samples_leaf=12, max_features=0.7, random_state=seed, n_jobs=1
             ).fit(x, np.abs(held.residual))
         self.shape = kaplan_meier(held.residual / self._scale(table.rows), table.censored)
+        if table.limits is not None:
+            margin = table.limits - (table.y - held.residual)
+            self.reach = Reach.fit(margin, ~table.censored, table.options)
 
     def _scale(self, rows: Sequence[Features]) -> Array:
         if self._scale_forest is None:

@@ -77,16 +77,16 @@ def coverage(low: Array, high: Array, seen: Outcomes) -> float:
     """Share of runs inside their interval; `high` is infinite where the interval has no upper end."""
     inside = np.where(
         seen.censored,
-        high >= seen.limit - 1e-9,
+        high > seen.limit + 1e-9,  # a run that missed its target ended beyond its budget
         (low <= seen.epochs + 1e-9) & (seen.epochs <= high + 1e-9),
     )
     return float(inside.mean())
 
 
 def width_factor(low: Array, high: Array, seen: Outcomes) -> float:
-    """Median ratio of the interval's ends, the upper one capped at the limit."""
-    upper = np.minimum(high, seen.limit)
-    return float(math.exp(np.median(np.log((upper + EPOCH_OFFSET) / (low + EPOCH_OFFSET)))))
+    """Median ratio of the interval's ends, both capped at the limit."""
+    ends = [np.minimum(end, seen.limit) + EPOCH_OFFSET for end in (low, high)]
+    return float(math.exp(np.median(np.log(ends[1] / ends[0]))))
 
 
 def brier(reach: Array, seen: Outcomes) -> float:

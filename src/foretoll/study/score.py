@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foretoll.forecast.case import RISING, Case, decided, epochs_of, log_steps
-from foretoll.forecast.regressor import CostModel, Point, Predictive, Table
+from foretoll.forecast.case import RISING, Case, Features, decided, epochs_of, log_steps
+from foretoll.forecast.regressor import CostModel, Point, Table
 from foretoll.records import Run
 from foretoll.study import metrics
 from foretoll.study.leave_out import Row, Split, outcomes, rows_of, splits_of
@@ -33,7 +33,8 @@ class Forecasts:
     """Forecasts of one method for the tested rows of one split."""
 
     rows: list[int]
-    median: NDArray[np.float64]
+    order: NDArray[np.float64]  # foretold epochs before they are cut at the budget: what ranks are taken of
+    median: NDArray[np.float64]  # infinite where more than half of the probability lies beyond the budget
     reach: NDArray[np.float64] | None
     intervals: dict[float, tuple[NDArray[np.float64], NDArray[np.float64]]]
 
@@ -52,20 +53,25 @@ def forecast_left_out(rows: Sequence[Row], split: Split, method: Method, *, seed
         learn = [i for i in learn if not decided(rows[i].case)]
         if len(learn) < FEWEST_ROWS:
             continue
-        told |= {i: _Told(0.0, 1.0, dict.fromkeys(LEVELS, (0.0, 0.0))) for i in test if decided(rows[i].case)}
+        told |= {
+            i: _Told(0.0, 0.0, 1.0, dict.fromkeys(LEVELS, (0.0, 0.0))) for i in test if decided(rows[i].case)
+        }
         for known, part in _by_known(made, [i for i in test if i not in told]):
             table = _table(rows, made, learn, known)
             if method.calibrated:
                 model = CostModel(table, seed=seed)
-                told |= {i: _calibrated(model.predict(made[i]), rows[i].case) for i in part}
+                told |= {i: _calibrated(model, made[i], rows[i].case) for i in part}
             else:
                 located = Point(table, seed).predict([made[i] for i in part], [""] * len(part))
-                told |= {i: _Told(_epochs(v, rows[i].case)) for i, v in zip(part, located, strict=True)}
+                for i, value in zip(part, located, strict=True):
+                    epochs = _epochs(value, rows[i].case)
+                    told[i] = _Told(epochs, epochs)
     tested = sorted(told)
     found = [told[i] for i in tested]
     reach = [t.reach for t in found if t.reach is not None] if method.calibrated else []
     return Forecasts(
         tested,
+        np.array([t.order for t in found]),
         np.array([t.median for t in found]),
         np.array(reach) if reach else None,
         {
@@ -80,12 +86,15 @@ def forecast_left_out(rows: Sequence[Row], split: Split, method: Method, *, seed
 
 @dataclass(frozen=True)
 class _Told:
+    order: float
     median: float
     reach: float | None = None
     ends: dict[float, tuple[float, float]] = field(default_factory=dict)
 
 
-def _calibrated(told: Predictive, case: Case) -> _Told:
+def _calibrated(model: CostModel, row: Features, case: Case) -> _Told:
+    limit = log_steps(case.max_epochs, case.steps_per_epoch)
+    told = model.predict(row, group=case.source_name, limit=limit, option=case.option)
     ends = {
         level: (
             _epochs(told.quantile((1 - level) / 2), case),
@@ -93,8 +102,7 @@ def _calibrated(told: Predictive, case: Case) -> _Told:
         )
         for level in LEVELS
     }
-    reach = told.cdf(log_steps(case.max_epochs, case.steps_per_epoch))
-    return _Told(_epochs(told.quantile(0.5), case), reach, ends)
+    return _Told(_epochs(told.location, case), _epochs(told.quantile(0.5), case), told.cdf(limit), ends)
 
 
 def _by_known(
@@ -119,6 +127,8 @@ def _table(
         groups=[r.case.source_name for r in chosen],
         owners=["" for _ in chosen],
         rising=RISING,
+        limits=np.array([log_steps(r.case.max_epochs, r.case.steps_per_epoch) for r in chosen]),
+        options=[r.case.option for r in chosen],
     )
 
 
@@ -142,12 +152,12 @@ def scores(found: Forecasts, rows: Sequence[Row]) -> dict[str, float | None]:
         "runs": float(len(found.rows)),
         "open_runs": float(len(open_)),
         "censored": float(seen.censored.mean()),
-        "spearman": metrics.spearman(found.median, seen),
-        "concordance": metrics.harrell(found.median, seen),
+        "spearman": metrics.spearman(found.order, seen),
+        "concordance": metrics.harrell(found.order, seen),
         "median_factor": metrics.median_factor(found.median, seen),
-        "spearman_open": metrics.spearman(found.median[open_], left),
+        "spearman_open": metrics.spearman(found.order[open_], left),
         "median_factor_open": metrics.median_factor(found.median[open_], left),
-        "within_target": metrics.grouped_harrell(found.median, seen, [_target(rows[i]) for i in found.rows]),
+        "within_target": metrics.grouped_harrell(found.order, seen, [_target(rows[i]) for i in found.rows]),
     }
     if found.reach is not None:
         reach = found.reach[open_]
@@ -196,8 +206,8 @@ def against(
     ours: Forecasts, theirs: Forecasts, rows: Sequence[Row], *, seed: int = 0
 ) -> dict[str, tuple[float, float, float]]:
     """Ours minus theirs for Spearman and concordance: (difference, low, high), 95 % bootstrap over settings."""
-    mine = dict(zip(ours.rows, ours.median, strict=True))
-    other = dict(zip(theirs.rows, theirs.median, strict=True))
+    mine = dict(zip(ours.rows, ours.order, strict=True))
+    other = dict(zip(theirs.rows, theirs.order, strict=True))
     shared = [i for i in ours.rows if i in other]
     by_setting: dict[str, list[int]] = defaultdict(list)
     for i in shared:
