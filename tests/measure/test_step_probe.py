@@ -78,6 +78,35 @@ def test_the_budget_cuts_warm_up_and_repeats_but_not_the_least_measurement() -> 
     assert work.now <= 8.0 + 1.0
 
 
+def test_looks_are_taken_after_their_steps_whatever_the_budget_is() -> None:
+    # one warm-up step, five steps of 2 s up to the first look, four of 3 s up to the second; no time for more
+    work = Work([9] + [2] * 5 + [3] * 4, evaluation_s=5.0)
+    seen = []
+    probe, _ = probe_steps(
+        work.step,
+        lambda: seen.append(work.steps) or work.evaluate(),
+        device="cpu",
+        clock=work.clock,
+        meter_factory=lambda: ReplayMeter(watts=10.0, clock=work.clock),
+        looks=(6, 10),
+        warmup=1,
+        budget_s=1.0,
+    )
+    assert seen == [6, 10]
+    assert (probe.steps, probe.repeats) == (9, 2)
+    assert (probe.seconds_per_step_low, probe.seconds_per_step, probe.seconds_per_step_high) == (2, 2.5, 3)
+    assert probe.joules_per_step == pytest.approx(10 * 22 / 9)
+    assert probe.seconds_per_evaluation == pytest.approx(5.0)
+
+
+def test_steps_that_are_short_are_timed_after_the_looks() -> None:
+    work = Work([1.0] * 8 + [0.01], evaluation_s=0.05)
+    probe = work.probe(min_steps=2, budget_s=30.0, looks=(8,), warmup=2)
+    assert probe.repeats == 3
+    assert probe.seconds_per_step == pytest.approx(0.01)  # not the first eight
+    assert probe.steps == work.steps - 2
+
+
 def test_impossible_probes() -> None:
     with pytest.raises(MeasureError, match="is impossible"):
         Work([1.0]).probe(min_steps=0)

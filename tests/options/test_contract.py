@@ -19,6 +19,8 @@ from foretoll.records import Outcome, Run, TrainingSettings
 from foretoll.workflows import Accounting, estimate
 from foretoll.workflows.carry_out import CarriedOut, carry_out
 from foretoll.workflows.context import Job, open_job
+from foretoll.workflows.pilot import STEPS, pilot_signals
+from foretoll.workflows.probe import probe_option
 from foretoll.workflows.retrain import retrain_job
 
 from .making import blobs, mlp, normed, recorded, same, weights
@@ -224,6 +226,26 @@ def test_an_estimate_takes_its_checkpoint_as_the_next_source(name: str, tmp_path
     )
     assert found.option == name and found.model.run_id is not None
     assert found.signals["initial_loss"] is not None
+
+
+def test_the_steps_that_are_timed_are_those_of_its_pilot(
+    option: Option, model: Model, target: TaskData, task_shift: bool
+) -> None:
+    before = weights(model)
+    job = Job(model, blobs(), target, task_shift, CPU)
+    probed = probe_option(
+        option,
+        model,
+        target,
+        SETTINGS,
+        task_shift=task_shift,
+        device=CPU,
+        accounting=ACCOUNTING,
+        budget_s=0.05,
+    )
+    assert probed.pilot == pilot_signals(job, option.name, SETTINGS)
+    assert bool(probed.pilot) == option.takes_steps == (probed.step.steps >= max(STEPS) - 2)
+    assert same(weights(model), before)
 
 
 def test_an_unknown_option_is_told_the_nearest() -> None:

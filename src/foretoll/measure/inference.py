@@ -74,7 +74,7 @@ def probe_inference(
     place, times = str(device), list[float]()
     with torch.no_grad(), evaluating(model), meter_factory() as meter:
         deadline = clock() + budget_s
-        one_s = warm_up(lambda: model(inputs), place, warmup, deadline, clock)
+        _, one_s = warm_up(lambda: model(inputs), place, warmup, deadline, clock)
         runs = steps_per_repeat(one_s, 1, repeats, 0.6 * budget_s)
         meter.start(SERVING)
         while len(times) < repeats:

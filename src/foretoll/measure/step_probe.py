@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ def probe_steps(
     budget_s: float = 10.0,
     repeats: int = 3,
     warmup: int = 2,
+    looks: Sequence[int] = (),
     evaluation_samples: int | None = None,
     clock: Clock = time.perf_counter,
 ) -> tuple[StepProbe, EnergyBasis]:
@@ -46,6 +47,8 @@ def probe_steps(
             one evaluation are always carried out; more warm-up and repeats only while they fit.
         repeats: repeats of the timed steps; their spread gives the low and high ends.
         warmup: untimed steps before them (memory, kernels, caches).
+        looks: numbers of steps, warm-up included, after which an evaluation is made whatever the budget is. The
+            steps up to there count as repeats where it leaves no room for others.
         evaluation_samples: size of the whole validation split, when `evaluate` processes a part of it.
 
     Returns:
@@ -61,27 +64,42 @@ def probe_steps(
     place = str(device)
     with meter_factory() as meter:
         deadline = clock() + budget_s
-        steps, times = 0, list[float]()
+        looked = _Evaluations(evaluate, place, clock)
+        taken, steps, early, times = 0, 0, list[float](), list[float]()
         if step is not None:
-            one_s = warm_up(step, place, warmup, deadline, clock)
+            taken, one_s = warm_up(step, place, warmup, deadline, clock)
             steps = steps_per_repeat(one_s, min_steps, repeats, 0.6 * budget_s)
+        warmed = taken
         meter.start(STEPS)
-        while step is not None and len(times) < repeats:
-            if times and clock() + steps * max(times) > deadline:
-                break
-            times.append(timed(step, place, steps, clock) / steps)
+        if step is not None:
+            for look in looks:
+                if look > taken:
+                    early.append(timed(step, place, look - taken, clock) / (look - taken))
+                    taken = look
+                meter.switch(EVALUATION)
+                looked.once()
+                meter.switch(STEPS)
+            while len(times) < repeats:
+                known = early + times
+                if known and clock() + steps * max(known) > deadline:
+                    break
+                times.append(timed(step, place, steps, clock) / steps)
+                taken += steps
         meter.switch(EVALUATION)
-        samples, evaluations = _evaluate(evaluate, place, EVALUATION_SHARE * budget_s, deadline, clock)
+        looked.more(EVALUATION_SHARE * budget_s, deadline)
         reading = meter.stop()
-    scale = (evaluation_samples if evaluation_samples is not None else samples / evaluations) / samples
+    if len(times) < repeats:
+        times = early + times
+    samples, timed_steps = looked.samples, taken - warmed
+    scale = (evaluation_samples if evaluation_samples is not None else samples / looked.count) / samples
     joules_steps, joules_evaluation = joules(reading, STEPS), joules(reading, EVALUATION)
     probe = StepProbe(
-        steps=steps * len(times),
+        steps=timed_steps,
         repeats=len(times),
         seconds_per_step=median(times or [0.0]),
         seconds_per_step_low=min(times, default=0.0),
         seconds_per_step_high=max(times, default=0.0),
-        joules_per_step=None if joules_steps is None else joules_steps / max(steps * len(times), 1),
+        joules_per_step=None if joules_steps is None else joules_steps / max(timed_steps, 1),
         seconds_per_evaluation=reading.phases[EVALUATION].duration_s * scale,
         joules_per_evaluation=None if joules_evaluation is None else joules_evaluation * scale,
     )
@@ -98,14 +116,14 @@ def timed(step: Callable[[], object], device: str, count: int, clock: Clock) -> 
     return clock() - began
 
 
-def warm_up(step: Callable[[], object], device: str, count: int, deadline: float, clock: Clock) -> float:
-    """At least one step; the seconds of the last one, which is the warmest."""
-    seconds = timed(step, device, 1, clock)
-    for _ in range(count - 1):
-        if clock() + seconds > deadline:
-            break
-        seconds = timed(step, device, 1, clock)
-    return seconds
+def warm_up(
+    step: Callable[[], object], device: str, count: int, deadline: float, clock: Clock
+) -> tuple[int, float]:
+    """At least one step; how many, and the seconds of the last one, which is the warmest."""
+    taken, seconds = 1, timed(step, device, 1, clock)
+    while taken < count and clock() + seconds <= deadline:
+        taken, seconds = taken + 1, timed(step, device, 1, clock)
+    return taken, seconds
 
 
 def steps_per_repeat(one_s: float, min_steps: int, repeats: int, budget_s: float) -> int:
@@ -115,24 +133,33 @@ def steps_per_repeat(one_s: float, min_steps: int, repeats: int, budget_s: float
     return max(min_steps, math.ceil(min(WINDOW_S, budget_s) / repeats / one_s))
 
 
-def _evaluate(
-    evaluate: Callable[[], int], device: str, share_s: float, deadline: float, clock: Clock
-) -> tuple[int, int]:
-    """One evaluation, more while they are short; (samples of all, evaluations)."""
-    began = clock()
-    samples = evaluations = 0
-    while True:
-        done = evaluate()
-        synchronise(device)
+class _Evaluations:
+    """Evaluations so far: how many, of how many samples, in how much time."""
+
+    def __init__(self, evaluate: Callable[[], int], device: str, clock: Clock) -> None:
+        self._evaluate, self._device, self._clock = evaluate, device, clock
+        self.samples = self.count = 0
+        self.spent_s = 0.0
+
+    def once(self) -> None:
+        """One more."""
+        began = self._clock()
+        done = self._evaluate()
+        synchronise(self._device)
         if done < 1:
             raise MeasureError(
                 "the probe's evaluation processed no sample: give a validation split that is not empty"
             )
-        samples, evaluations = samples + done, evaluations + 1
-        spent = clock() - began
-        mean = spent / evaluations
-        if spent + mean > min(share_s, WINDOW_S / 3) or clock() + mean > deadline:
-            return samples, evaluations
+        self.samples, self.count = self.samples + done, self.count + 1
+        self.spent_s += self._clock() - began
+
+    def more(self, share_s: float, deadline: float) -> None:
+        """One at least in all, and more while they are short."""
+        while not self.count or (
+            self.spent_s + (mean := self.spent_s / self.count) <= min(share_s, WINDOW_S / 3)
+            and self._clock() + mean <= deadline
+        ):
+            self.once()
 
 
 def joules(reading: EnergyReading, phase: str) -> float | None:

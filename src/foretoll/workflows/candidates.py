@@ -19,7 +19,6 @@ from foretoll.options import get_option
 from foretoll.records import Candidate, EnergyBasis, InferenceCost, Outcome, Run, TrainingSettings
 from foretoll.workflows.context import Accounting, Job, Watcher
 from foretoll.workflows.estimate import case_of_job, composed, start_quality
-from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.probe import probe_option
 from foretoll.workflows.retrain import retrain_job
 
@@ -69,9 +68,8 @@ class Looked:
             accounting=self.accounting,
             budget_s=PROBE_S,
         )
-        pilot = pilot_signals(job, name, settings)
-        told = forecaster.foretell(case_of_job(job, name, settings, self.seen, pilot, self.start))
-        self.signals[name] = self.seen.signals | pilot
+        told = forecaster.foretell(case_of_job(job, name, settings, self.seen, probed.pilot, self.start))
+        self.signals[name] = self.seen.signals | probed.pilot
         return Candidate(
             model=self.name,
             option=name,

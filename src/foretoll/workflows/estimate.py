@@ -152,8 +152,8 @@ def estimate_job(
         if job.target.train.labels is not None:
             start = start_quality(job, settings)
             watcher.stage("probe a few training steps (seconds and joules per step, first progress)")
-            probe, energy = _probe(job, option, settings, accounting, hardware)
-            pilots = {name: pilot_signals(job, name, settings) for name in names}
+            probe, energy, pilots[option] = _probe(job, option, settings, accounting, hardware)
+            pilots |= {name: pilot_signals(job, name, settings) for name in names if name != option}
         if budget is not None:
             own.switch("calibration")
             watcher.stage("calibrate on short graded retrainings of this model")
@@ -277,17 +277,18 @@ def composed(
 
 def _probe(
     job: Job, option: str, settings: TrainingSettings, accounting: Accounting, hardware: str | None
-) -> tuple[StepProbe, EnergyBasis]:
-    """Seconds and joules of a step: measured here, or counted here for hardware that is not at hand."""
+) -> tuple[StepProbe, EnergyBasis, dict[str, float | None]]:
+    """Seconds and joules of a step, measured here or counted for hardware that is not at hand; the pilot's signals."""
     chosen, task = get_option(option), job.task_shift
     if hardware is not None:
-        return probe_elsewhere(
+        told = probe_elsewhere(
             chosen, job.model, job.target, settings, task_shift=task, device=job.device, hardware=hardware
         )
+        return *told, pilot_signals(job, option, settings)
     probed = probe_option(
         chosen, job.model, job.target, settings, task_shift=task, device=job.device, accounting=accounting
     )
-    return probed.step, probed.energy
+    return probed.step, probed.energy, probed.pilot
 
 
 def _warnings(

@@ -10,10 +10,12 @@ import math
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from foretoll.data import Batch, Split, TaskData
 from foretoll.errors import DataError
-from foretoll.options import get_option
+from foretoll.models import Model
+from foretoll.options import Option, get_option
 from foretoll.options.loop import make_optimizer, take_step
 from foretoll.quality import evaluate
 from foretoll.records import TrainingSettings
@@ -24,36 +26,74 @@ SCORED = 400
 SEED = 90_001  # apart from every run's own order of the data
 
 
+class Pilot:
+    """An option at work on a part of the target, on a copy; to be made and stepped under `seeded(SEED)`.
+
+    `prepare` comes first, then `step`; `look` after one of `STEPS` steps adds to the `signals`.
+    """
+
+    def __init__(
+        self,
+        option: Option,
+        model: Model,
+        target: TaskData,
+        settings: TrainingSettings,
+        *,
+        task_shift: bool,
+        device: torch.device,
+    ) -> None:
+        self.option, self.settings, self.device = option, settings, device
+        self.part = part_of_target(target, max(STEPS) * settings.batch_size)
+        fixed = settings.model_copy(update={"seed": SEED})
+        self.training = option.start(model, self.part, fixed, task_shift=task_shift, device=device)
+        self.signals: dict[str, float | None] = {}
+        self._norms: list[Tensor] = []
+
+    def prepare(self) -> None:
+        """What the option does before its first step."""
+        self.training.open()
+        self.training.begin()
+        if self.option.takes_steps:
+            self._optimizer = make_optimizer(self.training, self.option, self.settings)
+            self._batches = endless_batches(self.training.train, self.settings.batch_size, SEED)
+
+    def step(self) -> None:
+        """One optimisation step."""
+        self.training.train_mode()
+        _, norm = take_step(self.training, self._optimizer, next(self._batches), self.device)
+        self._norms.append(norm)
+
+    def look(self) -> int:
+        """Evaluate on samples that no step is taken on; how many they are. A loss that is not finite is None."""
+        seen = evaluate(
+            self.training.model, self.training.validation, metric=self.settings.metric, device=self.device
+        )
+        step = len(self._norms)
+        if step in STEPS:
+            self.signals[f"pilot{step}_loss"] = seen.loss if math.isfinite(seen.loss) else None
+            self.signals[f"pilot{step}_quality"] = seen.quality
+        if step == max(STEPS):
+            mean = float(torch.stack(self._norms).mean())
+            self.signals["pilot_gradient_norm"] = mean if math.isfinite(mean) else None
+        return seen.samples
+
+
 def pilot_signals(job: Job, option: str, settings: TrainingSettings) -> dict[str, float | None]:
     """Loss and quality on held-back training samples after 8 and 24 steps: `pilot8_loss`, `pilot24_quality`, …
 
-    Also `pilot_gradient_norm`, the mean over the steps. A loss that is not finite is None.
+    Also `pilot_gradient_norm`, the mean over the steps. Empty for an option that takes no step.
     """
-    found: dict[str, float | None] = {}
-    if not get_option(option).takes_steps:
-        return found
+    chosen = get_option(option)
+    if not chosen.takes_steps:
+        return {}
     with seeded(SEED, job.device):
-        chosen, part = get_option(option), part_of_target(job.target, max(STEPS) * settings.batch_size)
-        fixed = settings.model_copy(update={"seed": SEED})
-        training = chosen.start(job.model, part, fixed, task_shift=job.task_shift, device=job.device)
-        training.open()
-        training.begin()
-        optimizer = make_optimizer(training, chosen, settings)
-        batches = endless_batches(training.train, settings.batch_size, SEED)
-        norms = []
+        pilot = Pilot(chosen, job.model, job.target, settings, task_shift=job.task_shift, device=job.device)
+        pilot.prepare()
         for step in range(1, max(STEPS) + 1):
-            training.train_mode()
-            _, norm = take_step(training, optimizer, next(batches), job.device)
-            norms.append(float(norm))
+            pilot.step()
             if step in STEPS:
-                seen = evaluate(
-                    training.model, training.validation, metric=settings.metric, device=job.device
-                )
-                found[f"pilot{step}_loss"] = seen.loss if math.isfinite(seen.loss) else None
-                found[f"pilot{step}_quality"] = seen.quality
-        mean = sum(norms) / len(norms)
-        found["pilot_gradient_norm"] = mean if math.isfinite(mean) else None
-    return found
+                pilot.look()
+    return pilot.signals
 
 
 def endless_batches(split: Split, batch_size: int, seed: int) -> Iterator[Batch]:
@@ -68,10 +108,10 @@ def endless_batches(split: Split, batch_size: int, seed: int) -> Iterator[Batch]
         epoch += 1
 
 
-def part_of_target(target: TaskData, trained: int, *, scored: int = SCORED) -> TaskData:
-    """Training samples only: `trained` of them, as far as there are, and a fifth, at most `scored`, to score on."""
+def part_of_target(target: TaskData, trained: int) -> TaskData:
+    """Training samples only: `trained` of them, as far as there are, and a fifth, at most `SCORED`, to score on."""
     order = torch.randperm(len(target.train), generator=torch.Generator().manual_seed(SEED))
-    count = max(min(len(order) // 5, scored), 1)
+    count = max(min(len(order) // 5, SCORED), 1)
     return TaskData(
         target.card,
         train=target.train.take(order[count : count + max(trained, 2)]),

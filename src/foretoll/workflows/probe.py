@@ -9,14 +9,15 @@ import torch
 from foretoll.data import TaskData
 from foretoll.measure import Work, count_work, find_device, probe_on, probe_steps
 from foretoll.models import Model
-from foretoll.options import Option, Training
-from foretoll.options.loop import PREPARATION, make_optimizer, take_step
+from foretoll.options import Option
+from foretoll.options.loop import PREPARATION
 from foretoll.options.memory import training_state_bytes
-from foretoll.quality import evaluate
 from foretoll.records import EnergyBasis, StepProbe, TrainingSettings
 from foretoll.units import joules_from_kwh
 from foretoll.workflows.context import Accounting, seeded
-from foretoll.workflows.pilot import endless_batches, part_of_target
+from foretoll.workflows.pilot import SEED, STEPS, Pilot
+
+PROBE_S = 1.5  # a few updates of any counter; more would only cost more
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,10 @@ class Probed:
 
     step: StepProbe
     energy: EnergyBasis
+    pilot: dict[str, float | None]
     trainable_parameters: int
     training_state_bytes: int
     served: Model
-
-
-PROBE_S = 1.5  # a few updates of any counter; more would only cost more
-EVALUATED = 1024
-PREPARED = 512  # samples; what an option prepares costs in proportion to the samples
 
 
 def probe_option(
@@ -46,31 +43,20 @@ def probe_option(
     accounting: Accounting,
     budget_s: float = PROBE_S,
 ) -> Probed:
-    """A few real training steps of a copy that is thrown away, and one evaluation, for one option.
+    """What a step, an evaluation and the preparation of an option cost, from the steps of its pilot.
 
-    An option that prepares something first (a pass over the data) does so for a part of them; the cost is given for
-    the whole target. The given model is left untouched.
+    The pilot's steps are the ones that are timed; more follow where they are too short to be. An option that prepares
+    something first (a pass over the data) does so for a part of them; the cost is given for the whole target. The
+    given model is left untouched.
     """
-    with seeded(settings.seed, device):
-        part = part_of_target(target, max(PREPARED, 4 * settings.batch_size), scored=EVALUATED)
-        training = option.start(model, part, settings, task_shift=task_shift, device=device)
-        prepared_s, prepared_j = _prepare(training, target, part, accounting, device)
-        optimizer = make_optimizer(training, option, settings) if option.takes_steps else None
-        batches = endless_batches(training.train, settings.batch_size, settings.seed)
-
-        def step() -> None:
-            if optimizer is not None:
-                training.train_mode()
-                take_step(training, optimizer, next(batches), device)
-
-        def evaluated() -> int:
-            return evaluate(
-                training.model, training.validation, metric=settings.metric, device=device
-            ).samples
-
+    with seeded(SEED, device):
+        pilot = Pilot(option, model, target, settings, task_shift=task_shift, device=device)
+        training, scale = pilot.training, _times_the_part(target, pilot.part)
+        prepared_s, prepared_j = _prepare(pilot, accounting)
         probe, basis = probe_steps(
-            step if optimizer is not None else None,
-            evaluated,
+            pilot.step if option.takes_steps else None,
+            pilot.look,
+            looks=STEPS,
             device=device,
             meter_factory=lambda: accounting.meter(device),
             evaluation_samples=len(target.validation),
@@ -78,12 +64,17 @@ def probe_option(
         )
         held = training_state_bytes(option, training, settings)
         cached = training.cache_bytes
-        scale = _times_the_part(target, part)
         trainable = sum(p.numel() for p in training.trainable.values())
         served = training.finish()
     return Probed(
-        probe.model_copy(update={"seconds_of_preparation": prepared_s, "joules_of_preparation": prepared_j}),
+        probe.model_copy(
+            update={
+                "seconds_of_preparation": prepared_s * scale,
+                "joules_of_preparation": None if prepared_j is None else prepared_j * scale,
+            }
+        ),
         basis,
+        pilot.signals,
         trainable,
         held + round(cached * (scale - 1)),
         served,
@@ -105,24 +96,11 @@ def probe_elsewhere(
     Raises UsageError for hardware that is not in the catalogue.
     """
     there = find_device(hardware)
-    with seeded(settings.seed, device):
-        part = part_of_target(target, max(PREPARED, 4 * settings.batch_size), scored=EVALUATED)
-        training = option.start(model, part, settings, task_shift=task_shift, device=device)
-
-        def prepare() -> None:
-            training.open()
-            training.begin()
-
-        prepared = count_work(prepare).times(_times_the_part(target, part))
-        step = Work(0.0, 0.0)
-        if option.takes_steps:
-            optimizer = make_optimizer(training, option, settings)
-            batch = next(endless_batches(training.train, settings.batch_size, settings.seed))
-            training.train_mode()
-            step = count_work(lambda: take_step(training, optimizer, batch, device))
-        evaluated = count_work(
-            lambda: evaluate(training.model, training.validation, metric=settings.metric, device=device)
-        ).times(len(target.validation) / len(part.validation))
+    with seeded(SEED, device):
+        pilot = Pilot(option, model, target, settings, task_shift=task_shift, device=device)
+        prepared = count_work(pilot.prepare).times(_times_the_part(target, pilot.part))
+        step = count_work(pilot.step) if option.takes_steps else Work(0.0, 0.0)
+        evaluated = count_work(pilot.look).times(len(target.validation) / len(pilot.part.validation))
     return probe_on(there, step=step, evaluation=evaluated, preparation=prepared)
 
 
@@ -131,15 +109,11 @@ def _times_the_part(target: TaskData, part: TaskData) -> float:
     return (len(target.train) + len(target.validation)) / (len(part.train) + len(part.validation))
 
 
-def _prepare(
-    training: Training, target: TaskData, part: TaskData, accounting: Accounting, device: torch.device
-) -> tuple[float, float | None]:
-    """Seconds and joules that the option's preparation takes on the whole target."""
-    with accounting.meter(device) as meter:
+def _prepare(pilot: Pilot, accounting: Accounting) -> tuple[float, float | None]:
+    """Seconds and joules that the option's preparation takes on the pilot's part of the target."""
+    with accounting.meter(pilot.device) as meter:
         meter.start(PREPARATION)
-        training.open()
-        training.begin()
+        pilot.prepare()
         reading = meter.stop()
-    scale = _times_the_part(target, part)
     energy = reading.energy_kwh
-    return reading.duration_s * scale, None if energy is None else joules_from_kwh(energy) * scale
+    return reading.duration_s, None if energy is None else joules_from_kwh(energy)
