@@ -301,6 +301,9 @@ FLAGS = (
          '{"watts": 65}'),
     Case("an impossible PUE", "retrain … --pue 0.5",
          "a PUE of 0.5 is impossible: it is total over IT energy, so 1 or more"),
+    Case("a year that the grid's data do not have", "retrain … --region DE --year 1990",
+         "the intensity of Germany is known for 2023, not for 1990: give your own figure with --intensity, or leave "
+         "--year out"),
     Case("an impossible grid intensity", "train … --intensity -1",
          "a grid intensity of -1.0 g/kWh is impossible: give 0 or more"),
     usage("a quality in percent", "retrain … --until 95",

@@ -142,6 +142,19 @@ def hourly(values: list[float]):
     return make_series([(START + timedelta(hours=h), value) for h, value in enumerate(values)])
 
 
+def test_the_year_is_that_of_the_data_or_of_the_users_figure() -> None:
+    latest = grid_intensity("DE")
+    assert latest.year is not None
+    assert grid_intensity("DE", year=latest.year) == latest
+    with pytest.raises(
+        MeasureError, match=rf"of Germany is known for {latest.year}, not for 1990: give your own"
+    ):
+        grid_intensity("DE", year=1990)
+    with pytest.raises(MeasureError, match=r"known for 2018, not for 2020"):
+        grid_intensity(year=2020)
+    assert grid_intensity("DE", intensity_g_per_kwh=764.0, year=1990).year == 1990
+
+
 def test_the_greenest_window_by_hand() -> None:
     series = hourly([400, 300, 100, 200, 500])
     window = green_window(series, duration_s=2 * 3600)

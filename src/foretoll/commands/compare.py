@@ -32,6 +32,7 @@ from foretoll.commands.flags import (
     TaskOption,
     UntilOption,
     WeightsOption,
+    YearOption,
 )
 from foretoll.commands.output import (
     as_data,
@@ -93,6 +94,7 @@ def compare(
     region: RegionOption = None,
     pue: PueOption = None,
     intensity: IntensityOption = None,
+    year: YearOption = None,
     ledger: LedgerOption = None,
     out: Annotated[Path, typer.Option("--out", help="folder DIR for the results")] = Path("foretoll-compare"),
     as_json: JsonOption = False,
@@ -127,7 +129,7 @@ def compare(
             embedding_layer=embedding_layer,
             head=head,
             device=device,
-            accounting=Accounting(energy, region, pue, intensity),
+            accounting=Accounting(energy, region, pue, intensity, year),
             ledger=open_ledger(ledger),
             out=out,
             watcher=watcher,

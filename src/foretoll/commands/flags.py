@@ -78,6 +78,9 @@ PueOption = Annotated[float | None, typer.Option("--pue", help="power usage effe
 IntensityOption = Annotated[
     float | None, typer.Option("--intensity", help="your own grid intensity in gCO2e/kWh")
 ]
+YearOption = Annotated[
+    int | None, typer.Option("--year", help="year of the grid intensity; the latest known if not named")
+]
 EngineOption = Annotated[
     str,
     typer.Option(

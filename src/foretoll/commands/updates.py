@@ -33,6 +33,7 @@ from foretoll.commands.flags import (
     TaskOption,
     UntilOption,
     WeightsOption,
+    YearOption,
 )
 from foretoll.commands.output import (
     as_data,
@@ -97,6 +98,7 @@ def train(
     region: RegionOption = None,
     pue: PueOption = None,
     intensity: IntensityOption = None,
+    year: YearOption = None,
     ledger: LedgerOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -117,7 +119,7 @@ def train(
             until=until,
             settings=settings,
             device=device,
-            accounting=Accounting(energy, region, pue, intensity),
+            accounting=Accounting(energy, region, pue, intensity, year),
             ledger=open_ledger(ledger),
             watcher=watcher,
         )
@@ -161,6 +163,7 @@ def estimate(
     region: RegionOption = None,
     pue: PueOption = None,
     intensity: IntensityOption = None,
+    year: YearOption = None,
     ledger: LedgerOption = None,
     out: Annotated[Path, typer.Option("--out", help="folder for the results")] = Path("foretoll-estimate"),
     as_json: JsonOption = False,
@@ -192,7 +195,7 @@ def estimate(
             embedding_layer=embedding_layer,
             head=head,
             device=device,
-            accounting=Accounting(energy, region, pue, intensity),
+            accounting=Accounting(energy, region, pue, intensity, year),
             ledger=open_ledger(ledger),
             watcher=watcher,
         )
@@ -222,6 +225,7 @@ def retrain(
     region: RegionOption = None,
     pue: PueOption = None,
     intensity: IntensityOption = None,
+    year: YearOption = None,
     ledger: LedgerOption = None,
     beside: Annotated[
         Path | None, typer.Option("--estimate", help="estimate.json to show beside the measurement")
@@ -255,7 +259,7 @@ def retrain(
             embedding_layer=embedding_layer,
             head=head,
             device=device,
-            accounting=Accounting(energy, region, pue, intensity),
+            accounting=Accounting(energy, region, pue, intensity, year),
             ledger=open_ledger(ledger),
             out=out,
             watcher=watcher,

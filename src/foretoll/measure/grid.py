@@ -21,17 +21,23 @@ PUE_VARIABLE = "FORETOLL_PUE"
 
 
 def grid_intensity(
-    region: str | None = None, *, pue: float | None = None, intensity_g_per_kwh: float | None = None
+    region: str | None = None,
+    *,
+    pue: float | None = None,
+    intensity_g_per_kwh: float | None = None,
+    year: int | None = None,
 ) -> GridIntensity:
     """The intensity of a region's grid.
 
     Args:
         region: a region as above; None: $FORETOLL_REGION, else the world average with `is_default` set.
         pue: power usage effectiveness of the data centre, 1 or more; None: $FORETOLL_PUE, else 1.
-        intensity_g_per_kwh: the user's own figure in gCO2e/kWh; then `region` only names it.
+        intensity_g_per_kwh: the user's own figure in gCO2e/kWh; then `region` and `year` only name it.
+        year: the year that the figure must be of; None: the latest that is known.
 
     Raises:
-        MeasureError: an unknown region (with the nearest valid names), a PUE below 1, a negative intensity.
+        MeasureError: an unknown region (with the nearest valid names), a year that is not known of it, a PUE below 1,
+            a negative intensity.
     """
     named = (region if region is not None else os.environ.get(REGION_VARIABLE, "")).strip()
     factor = _pue(pue)
@@ -45,12 +51,17 @@ def grid_intensity(
             region=named or "user",
             level="user",
             source="set by the user",
-            year=None,
+            year=year,
             pue=factor,
         )
-    if not named:
-        return _record(world_average(), factor, is_default=True)
-    return _record(_find(named), factor)
+    entry = _find(named) if named else world_average()
+    if year is not None and entry.year != year:
+        known = f"for {entry.year}" if entry.year else "without a year"
+        raise MeasureError(
+            f"the intensity of {entry.name} is known {known}, not for {year}: give your own figure with --intensity, "
+            "or leave --year out"
+        )
+    return _record(entry, factor, is_default=not named)
 
 
 def known_regions() -> dict[str, str]:

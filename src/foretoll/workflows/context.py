@@ -46,13 +46,14 @@ class Accounting:
     """How energy and emissions are accounted for.
 
     energy: a meter's name, see `foretoll.measure.open_meter`
-    region, pue, intensity_g_per_kwh: see `foretoll.measure.grid_intensity`; None: the environment decides
+    region, pue, intensity_g_per_kwh, year: see `foretoll.measure.grid_intensity`; None: the environment decides
     """
 
     energy: str = "auto"
     region: str | None = None
     pue: float | None = None
     intensity_g_per_kwh: float | None = None
+    year: int | None = None
 
     def meter(self, device: torch.device | str) -> EnergyMeter:
         """A fresh meter for one measurement."""
@@ -66,7 +67,9 @@ class Accounting:
     @cached_property
     def grid(self) -> GridIntensity:
         """The grid intensity that turns kWh into kg CO2e."""
-        return grid_intensity(self.region, pue=self.pue, intensity_g_per_kwh=self.intensity_g_per_kwh)
+        return grid_intensity(
+            self.region, pue=self.pue, intensity_g_per_kwh=self.intensity_g_per_kwh, year=self.year
+        )
 
 
 @dataclass(frozen=True)
