@@ -1,4 +1,4 @@
-"""A network that foretoll does not know, for the case that brings its own."""
+"""Networks that foretoll does not know, for the cases that bring their own."""
 
 from __future__ import annotations
 
@@ -24,3 +24,26 @@ class Recurrent(nn.Module):
 def recurrent(num_classes: int) -> nn.Module:
     """Factory for `networks:recurrent`; series of one channel."""
     return Recurrent(1, num_classes)
+
+
+class Dilated(nn.Module):
+    """Convolutions of growing dilation over a series (B, C, L); their mean over time is the representation."""
+
+    def __init__(self, channels: int, num_classes: int, width: int = 32) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Conv1d(channels if d == 1 else width, width, 5, padding=2 * d, dilation=d) for d in (1, 2, 4)
+        )
+        self.head = nn.Linear(width, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, num_classes)."""
+        for layer in self.layers:
+            x = torch.relu(layer(x))
+        logits: Tensor = self.head(x.mean(dim=2))
+        return logits
+
+
+def dilated(num_classes: int) -> nn.Module:
+    """Factory for `networks:dilated`; series of one channel."""
+    return Dilated(1, num_classes)
