@@ -48,7 +48,7 @@ SHIFTS = (
         "blur",
         "CIFAR-10, blurred",
         "parquet:$D/cifar10.parquet?part=1/10",
-        "parquet:$D/cifar10.parquet?part=2/10&shift=gaussian_blur:1.0",
+        "parquet:$D/cifar10.parquet?part=2/10&shift=gaussian_blur:2.5",
         "",
     ),
     Shift(
