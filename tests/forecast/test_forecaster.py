@@ -120,10 +120,12 @@ def test_an_open_case_is_learned_and_its_parts_are_in_order(runs: list[Run], for
 
 def test_an_option_with_enough_runs_is_learned_from_them_alone(runs: list[Run]) -> None:
     learned = Learned(runs)
-    name, positions = learned.pool("finetune")
-    assert name == "finetune" and len(positions) >= FEWEST_ALONE
+    positions = learned.in_pool(learned.pool("finetune"))
+    assert len(positions) >= FEWEST_ALONE
     assert {learned.cases[i].option for i in positions} == {"finetune"}
     assert not any(decided(learned.cases[i]) for i in positions)
+    few = learned.in_pool(learned.pool("lora"))
+    assert {learned.cases[i].option for i in few} > {"lora", "finetune"}
 
 
 def test_an_option_without_runs_rests_on_others_and_says_so(runs: list[Run]) -> None:

@@ -76,8 +76,8 @@ class Forecaster:
                 f"this case is unlike the runs that the forecast rests on ({unlike:.1f} times the outermost "
                 "5 %): the intervals are widened; add --calibrate for firmer ones"
             )
-        own, (_, positions) = len(self.learned.of_option(case.option)), self.learned.pool(case.option)
-        if own < FEW_OF_OPTION < len(positions):
+        own, pool = len(self.learned.of_option(case.option)), self.learned.pool(case.option)
+        if own < FEW_OF_OPTION < len(self.learned.in_pool(pool)):
             widen = min(widen * OTHER_OPTIONS, WIDEST)
             warnings.append(
                 f"the ledger holds {own} runs of {case.option}: its forecast rests on other options, and the "
@@ -104,7 +104,7 @@ class Forecaster:
                 f"only {len(time.table)} runs to rest on: the interval is a rough one (Student's t) and its "
                 "coverage could not be measured"
             )
-        _, kept = self.learned.table("epochs", case.option, case.model_id, frozenset())
+        _, kept = self.learned.table("epochs", pool, case.model_id, frozenset())
         return Foretold(
             forecast=Forecast(
                 epochs=epochs,

@@ -1,4 +1,4 @@
-"""What is learned from the ledger's runs: one model per cost, option and set of known features."""
+"""What is learned from the ledger's runs: one model per cost, pool of runs and set of known features."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from foretoll.records import Outcome, Run
 COSTS = ("epochs", "gradient_norm", "parameter_change", "quality")  # learned; the others are composed
 FEWEST_RUNS = 3
 FEWEST_ALONE = 200  # runs of one option before it is learned from alone
-OWN_WEIGHT = 4.0  # a run of the user's own model, or of the very option, counts as this many of others
-HeldOutTable = Mapping[
-    str, Mapping[str, Mapping[str, float]]
-]  # cost → set of runs and features → run id → residual
+OWN_WEIGHT = 4.0  # a run of the user's own model counts as this many of others
+HeldOutTable = Mapping[str, Mapping[str, Mapping[str, float]]]  # cost → pool and features → run id → residual
 
 
 class Learned:
@@ -39,12 +37,16 @@ class Learned:
         """Positions of an option's runs that needed at least a step or were not known to need none."""
         return [i for i, case in enumerate(self.cases) if case.option == option and not decided(case)]
 
-    def pool(self, option: str) -> tuple[str, list[int]]:
-        """What an option is learned from: its own runs where there are enough, else those of all options."""
-        own = self.of_option(option)
-        if len(own) >= FEWEST_ALONE:
-            return option, own
-        return "", [i for i, case in enumerate(self.cases) if not decided(case)]
+    def pool(self, option: str) -> str:
+        """What an option is learned from: its own runs where there are enough, else those of all options ("").
+
+        The options are told apart among all of them, as features, and each has its own chance of reaching its target.
+        """
+        return option if len(self.of_option(option)) >= FEWEST_ALONE else ""
+
+    def in_pool(self, pool: str) -> list[int]:
+        """Positions of the runs of a pool."""
+        return [i for i, case in enumerate(self.cases) if pool in ("", case.option) and not decided(case)]
 
     def model(self, cost: str, case: Case) -> CostModel | None:
         """The model of one cost; None where there are too few runs.
@@ -52,20 +54,23 @@ class Learned:
         The runs of the case's own source model weigh more. A feature that the case does not know is left out, not
         made up.
         """
-        known = known_features(case)
-        key = (cost, case.option, case.model_id, known)
+        known, pool = known_features(case), self.pool(case.option)
+        key = (cost, pool, case.model_id, known)
         if key not in self._fitted:
-            table, _ = self.table(cost, case.option, case.model_id, known)
+            table, _ = self.table(cost, pool, case.model_id, known)
             self._fitted[key] = CostModel(table, seed=self.seed) if len(table) >= FEWEST_RUNS else None
         return self._fitted[key]
 
-    def table(self, cost: str, option: str, model_id: str, known: frozenset[str]) -> tuple[Table, list[int]]:
+    def table(self, cost: str, pool: str, model_id: str, known: frozenset[str]) -> tuple[Table, list[int]]:
         """What a cost is learned from when only `known` features are known, and the positions of its runs."""
-        name, pool = self.pool(option)
-        found = [(i, value) for i in pool if (value := _value(cost, self.runs[i], self.cases[i])) is not None]
+        found = [
+            (i, value)
+            for i in self.in_pool(pool)
+            if (value := _value(cost, self.runs[i], self.cases[i])) is not None
+        ]
         keep = [i for i, _ in found]
         cases = [self.cases[i] for i in keep]
-        before = self._held_out.get(cost, {}).get(table_key(option, known))
+        before = self._held_out.get(cost, {}).get(table_key(pool, known))
         residuals = None
         if before is not None:
             residuals = np.array([before.get(self.runs[i].id, math.nan) for i in keep])
@@ -75,7 +80,7 @@ class Learned:
             censored=np.array(
                 [cost == "epochs" and self.runs[i].outcome is Outcome.CENSORED for i in keep], dtype=bool
             ),
-            weights=np.array([_weight(c, model_id, option if not name else "") for c in cases]),
+            weights=np.array([OWN_WEIGHT if model_id and c.model_id == model_id else 1.0 for c in cases]),
             groups=[c.source_name for c in cases],
             owners=[c.model_id for c in cases],
             rising=RISING if cost == "epochs" else frozenset(),
@@ -86,11 +91,6 @@ class Learned:
             options=[c.option for c in cases] if cost == "epochs" else (),
         )
         return table, keep
-
-
-def _weight(case: Case, model_id: str, option: str) -> float:
-    own_model = OWN_WEIGHT if model_id and case.model_id == model_id else 1.0
-    return own_model * (OWN_WEIGHT if case.option == option else 1.0)
 
 
 def _value(cost: str, run: Run, case: Case) -> float | None:
@@ -111,6 +111,6 @@ def known_features(case: Case) -> frozenset[str]:
     return frozenset(name for name, value in features(case).items() if value is not None)
 
 
-def table_key(option: str, features_known: frozenset[str]) -> str:
-    """What is learned for an option from these features, as text."""
-    return f"{option}:{','.join(sorted(features_known))}"
+def table_key(pool: str, features_known: frozenset[str]) -> str:
+    """What is learned from a pool of runs by these features, as text."""
+    return f"{pool}:{','.join(sorted(features_known))}"

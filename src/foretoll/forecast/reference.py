@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from foretoll.forecast.case import decided
 from foretoll.forecast.learned import COSTS, Learned, known_features, table_key
 from foretoll.forecast.regressor import CostModel
 from foretoll.ledger import read_runs, write_runs
@@ -24,7 +25,7 @@ from foretoll.records import Run
 RUNS = Path(__file__).with_name("reference.jsonl.gz")
 HELD_OUT = Path(__file__).with_name("reference_held_out.json.gz")
 FEWEST = 8  # cases with a set of known features before residuals for that set are kept
-Residuals = dict[str, dict[str, dict[str, float]]]  # cost → set of runs and features → run id → residual
+Residuals = dict[str, dict[str, dict[str, float]]]  # cost → pool and features → run id → residual
 
 
 @cache
@@ -85,18 +86,18 @@ def held_out_of(runs: Iterable[Run]) -> Residuals:
     """Residuals of each run when its group is left out, for every set of known features that is common."""
     learned = Learned(runs)
     sets: dict[tuple[str, frozenset[str]], int] = defaultdict(int)
-    for option in {case.option for case in learned.cases}:
-        for i in learned.of_option(option):
-            sets[option, known_features(learned.cases[i])] += 1
+    for case in learned.cases:
+        if not decided(case):
+            sets[learned.pool(case.option), known_features(case)] += 1
     found: Residuals = {cost: {} for cost in COSTS}
-    for (option, known), count in sorted(sets.items(), key=lambda item: table_key(*item[0])):
+    for (pool, known), count in sorted(sets.items(), key=lambda item: table_key(*item[0])):
         if count < FEWEST:
             continue
         for cost in COSTS:
-            table, kept = learned.table(cost, option, "", known)
+            table, kept = learned.table(cost, pool, "", known)
             held = CostModel(table).held_out if len(table) else None
             if held is not None:
-                found[cost][table_key(option, known)] = {
+                found[cost][table_key(pool, known)] = {
                     learned.runs[kept[int(row)]].id: round(float(value), 4)
                     for row, value in zip(held.rows, held.residual, strict=True)
                     if np.isfinite(value)
