@@ -3,9 +3,9 @@
     FORETOLL_DATA=/path/to/data python benchmarks/reprogramming.py [--samples N] [--epochs E] [--seeds K]
     FORETOLL_DATA=/path/to/data python benchmarks/reprogramming.py --defaults
 
-Trains each source once, carries out every option by foretoll's own measured loop, and writes reprogramming.json (one
-row per run; a second call goes on where the first was stopped) and reprogramming.md. Every option trains for the same
-number of epochs, and its last weights are tested once, so that nothing is chosen on test data.
+Trains each source once, carries out every option by foretoll's own measured loop, and writes reprogramming.md and
+results/reprogramming.json (one row per run; a second call goes on where the first was stopped). Every option trains for
+the same number of epochs, and its last weights are tested once, so that nothing is chosen on test data.
 
 --defaults prints the small table in docs/reprogramming.md by which the options' defaults were chosen: a small source of
 MNIST digits before smaller images, and under shifts of its own task (some minutes on one core).
@@ -270,7 +270,6 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--energy", default="auto", help="an energy meter, as foretoll's --energy")
     parser.add_argument("--defaults", action="store_true", help="only print what decided the defaults")
-    parser.add_argument("--out", type=Path, default=FOLDER)
     arguments = parser.parse_args()
     data = os.environ.get("FORETOLL_DATA")
     if not data or not Path(data).is_dir():
@@ -278,8 +277,8 @@ def main() -> None:
     if arguments.defaults:
         defaults(data)
         return
-    kept = {k: v for k, v in vars(arguments).items() if k not in ("out", "seeds", "pairs", "defaults")}
-    file = arguments.out / "reprogramming.json"
+    kept = {k: v for k, v in vars(arguments).items() if k not in ("seeds", "pairs", "defaults")}
+    file = FOLDER / "results" / "reprogramming.json"
     before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     rows: list[dict[str, Any]] = before["rows"] if before.get("settings") == kept else []
     done = {(row["pair"], row["option"], row["seed"]) for row in rows}
@@ -300,7 +299,7 @@ def main() -> None:
                 file.write_text(
                     json.dumps({"settings": kept, "rows": rows}, indent=1) + "\n", encoding="utf-8"
                 )
-                (arguments.out / "reprogramming.md").write_text(page(rows, arguments), encoding="utf-8")
+                (FOLDER / "reprogramming.md").write_text(page(rows, arguments), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foretoll.forecast.predictive import Predictive
 from foretoll.forecast.reach import Reach
-from foretoll.forecast.regressor import CostModel, Predictive, Table
+from foretoll.forecast.regressor import CostModel, Table
 from foretoll.forecast.survival import kaplan_meier
 
 

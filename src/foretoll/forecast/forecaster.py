@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from foretoll.forecast.case import Case, decided, epochs_of, features, log_steps
 from foretoll.forecast.direct import NO_STEPS, looked_up_quality, reach_by_looking, test_quality
 from foretoll.forecast.learned import FEWEST_RUNS, HeldOutTable, Learned
-from foretoll.forecast.regressor import Neighbourhood, Predictive
+from foretoll.forecast.predictive import Predictive
+from foretoll.forecast.regressor import Neighbourhood
 from foretoll.records import Coverage, Forecast, Interval, NearRun, Run
 
 UNLIKE = 1.25  # times the outermost 5 % of the runs: from here on a case is told that it is unlike them
