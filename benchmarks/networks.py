@@ -26,6 +26,25 @@ def recurrent(num_classes: int) -> nn.Module:
     return Recurrent(1, num_classes)
 
 
+class Listening(nn.Module):
+    """A recurrent network over a long series: a strided convolution first, which leaves it 250 steps of 8,000."""
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.front = nn.Conv1d(channels, 16, 64, stride=32, padding=16)
+        self.rest = Recurrent(16, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, num_classes)."""
+        logits: Tensor = self.rest(torch.relu(self.front(x)))
+        return logits
+
+
+def listening(num_classes: int) -> nn.Module:
+    """Factory for `networks:listening`; series of one channel."""
+    return Listening(1, num_classes)
+
+
 class Dilated(nn.Module):
     """Convolutions of growing dilation over a series (B, C, L); their mean over time is the representation."""
 

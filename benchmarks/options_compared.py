@@ -2,8 +2,9 @@
 
     FORETOLL_DATA=/path/to/data OMP_NUM_THREADS=1 python benchmarks/options_compared.py [--workers 2] [--only speech]
 
-Runs `foretoll compare --measure` for each; writes docs/options_compared.md and its JSON in benchmarks/results.
-The recommendation rests on the forecasts made before any option was carried out. Last line: one JSON object.
+Runs `foretoll compare --measure` for each; writes docs/options_compared.md and results/options_compared.json, one
+comparison after the other: a second call goes on where the first was stopped (remove the JSON to begin anew). The
+recommendation rests on the forecasts made before any option was carried out. Last line: one JSON object.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -27,8 +28,9 @@ from foretoll.measure import describe_hardware
 from foretoll.units import human_energy
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "options_compared.json"
 IMAGES = ("foretoll:cnn?width=16&input_size=16", "foretoll:resnet?width=8&input_size=16")
-SERIES = ("foretoll:cnn1d?width=16", "networks:recurrent")
+SERIES = ("foretoll:cnn1d?width=16", "networks:listening")
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,38 @@ def carried_out(task: tuple[Shift, str, str]) -> dict[str, Any]:
         foretoll(f"train --arch '{arch}' --data '{shift.source}' {shared} --out source", folder, data)
         between = f"--source '{shift.source}' --target '{shift.target}' {shift.flags}"
         found = foretoll(f"compare --model source {between} {shared} --measure --out compared", folder, data)
-    found["case"], found["arch"] = shift.title, arch
     print(f"{shift.title}, {arch}: {found['recommendation']['reason']}; regret {found['regret']}", flush=True)
-    return found
+    return kept(shift.title, arch, found)
+
+
+def kept(title: str, arch: str, found: dict[str, Any]) -> dict[str, Any]:
+    """What the page shows of a comparison."""
+    return {
+        "case": title,
+        "arch": arch,
+        **{name: found[name] for name in ("until", "regret", "measured_best")},
+        "recommendation": {name: found["recommendation"][name] for name in ("candidate", "reason")},
+        "candidates": [_kept_candidate(row) for row in found["candidates"]],
+    }
+
+
+def _kept_candidate(row: dict[str, Any]) -> dict[str, Any]:
+    if row["why_not"]:
+        return {"option": row["option"], "why_not": row["why_not"]}
+    told, run = row["forecast"]["energy_kwh"], row["run"]
+    return {
+        "option": row["option"],
+        "why_not": "",
+        "reach": row["reach_probability"],
+        "quality_told": row["quality"] and row["quality"]["median"],
+        "energy_told_kwh": told and told["median"],
+        "outcome": run["outcome"],
+        "quality": run["quality"]["after"],
+        "energy_kwh": run["toll"]["energy_kwh"],
+        "epochs": run["toll"]["epochs"],
+        "trainable_parameters": row["trainable_parameters"],
+        "inference_kwh_per_1000": row["inference"]["energy_kwh_per_1000"],
+    }
 
 
 def option_rows(found: dict[str, Any]) -> list[str]:
@@ -127,16 +158,18 @@ def option_rows(found: dict[str, Any]) -> list[str]:
         if row["why_not"]:
             rows.append(f"| {name} | – | – | – | cannot serve | – | – | – | – | – |")
             continue
-        told, run = row["forecast"], row["run"]
-        quality = row["quality"]
-        reach = row["reach_probability"]
+        shown = {
+            name: "–" if row[name] is None else f"{row[name]:{form}}"
+            for name, form in (("reach", ".0%"), ("quality_told", ".2f"))
+        }
+        energies = [
+            "–" if row[name] is None else human_energy(row[name])
+            for name in ("energy_told_kwh", "energy_kwh", "inference_kwh_per_1000")
+        ]
         rows.append(
-            f"| {name} | {'–' if reach is None else f'{reach:.0%}'} | "
-            f"{'–' if quality is None else f'''{quality['median']:.2f}'''} | "
-            f"{human_energy(told['energy_kwh']['median']) if told['energy_kwh'] else '–'} | {run['outcome']} | "
-            f"{run['quality']['after']:.3f} | {human_energy(run['toll']['energy_kwh'])} | "
-            f"{run['toll']['epochs']:.2f} | "
-            f"{row['trainable_parameters']:,} | {human_energy(row['inference']['energy_kwh_per_1000'])} |"
+            f"| {name} | {shown['reach']} | {shown['quality_told']} | {energies[0]} | {row['outcome']} | "
+            f"{row['quality']:.3f} | {energies[1]} | {row['epochs']:.2f} | {row['trainable_parameters']:,} | "
+            f"{energies[2]} |"
         )
     return rows
 
@@ -162,23 +195,32 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--only", nargs="*", help="names of shifts; the page is not written")
+    parser.add_argument("--only", nargs="*", help="names of shifts")
     given = parser.parse_args()
     data = os.environ.get("FORETOLL_DATA")
     if not data:
         raise SystemExit("set FORETOLL_DATA to the folder with the data sets")
-    shifts = [s for s in SHIFTS if not given.only or s.name in given.only]
-    tasks = [(shift, arch, data) for shift in shifts for arch in shift.archs]
-    with ThreadPoolExecutor(given.workers) as pool:
-        found = list(pool.map(carried_out, tasks))
+    wanted = [(shift, arch) for shift in SHIFTS for arch in shift.archs]
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))["comparisons"] if RESULTS.is_file() else []
+    there = {(one["case"], one["arch"]) for one in found}
+    tasks = [
+        (shift, arch, data)
+        for shift, arch in wanted
+        if (shift.title, arch) not in there and (not given.only or shift.name in given.only)
+    ]
+    order = {(shift.title, arch): number for number, (shift, arch) in enumerate(wanted)}
     figures = summary(found)
-    if not given.only:
-        write(found, figures, given.workers)
+    with ThreadPoolExecutor(given.workers) as pool:
+        for done in as_completed([pool.submit(carried_out, task) for task in tasks]):
+            found.append(done.result())
+            found.sort(key=lambda one: order[one["case"], one["arch"]])
+            figures = summary(found)
+            write(found, figures, given.workers)
     print(json.dumps(figures))
 
 
 def write(found: list[dict[str, Any]], figures: dict[str, Any], workers: int) -> None:
-    """docs/options_compared.md and the JSON beside the other results."""
+    """The page and the JSON."""
     hardware = describe_hardware("cpu")
     machine = (
         f"{hardware.cpu}, {hardware.cores} cores, Python {platform.python_version()}, torch {hardware.torch}"
@@ -208,12 +250,11 @@ def write(found: list[dict[str, Any]], figures: dict[str, Any], workers: int) ->
         )
     for one in found:
         lines += ["", f"## {one['case']}, {one['arch'].partition('?')[0]}", "", *option_rows(one), ""]
-        lines.append(f"{one['recommendation']['reason']}. Target {one['until']:.3f}.")
+        reason = one["recommendation"]["reason"]
+        lines.append(f"{reason[:1].upper()}{reason[1:]}. Target {one['until']:.3f}.")
     (ROOT / "docs" / "options_compared.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    fields = ("case", "arch", "until", "regret", "recommendation")
-    kept = [{name: one[name] for name in fields} for one in found]
-    text = json.dumps({"summary": figures, "comparisons": kept}, indent=1)
-    (ROOT / "benchmarks" / "results" / "options_compared.json").write_text(text + "\n", encoding="utf-8")
+    text = json.dumps({"summary": figures, "comparisons": found}, indent=1)
+    RESULTS.write_text(text + "\n", encoding="utf-8")
 
 
 def _factor(value: float | None) -> str:
