@@ -179,8 +179,11 @@ def show(cost: str, value: float | None) -> str:
     return humans[cost](value) if cost in humans else f"{value:.3g}"
 
 
-def section(case: Case, folder: Path, data: str, trained: set[str]) -> list[str]:
-    """Carry out a case and write it down."""
+Held = dict[str, list[bool]]  # cost → whether the measured value lay in its interval, case by case
+
+
+def section(case: Case, folder: Path, data: str, trained: set[str], held: Held) -> list[str]:
+    """Carry out a case and write it down; note which intervals held."""
     commands = []
     if case.model not in trained:
         commands.append(
@@ -208,6 +211,8 @@ def section(case: Case, folder: Path, data: str, trained: set[str]) -> list[str]
         ends = (
             f"{show(cost, told['low'])} … {show(cost, told['high'])}" if told["median"] is not None else "–"
         )
+        if ends != "–" and done["toll"][cost] is not None:
+            held.setdefault(words, []).append(told["low"] <= done["toll"][cost] <= told["high"])
         rows.append(f"| {words} | {show(cost, told['median'])} | {ends} | {show(cost, done['toll'][cost])} |")
     quality = done["quality"] or {}
     before = "–" if quality.get("before") is None else f"{quality['before']:.3f}"
@@ -230,8 +235,8 @@ def section(case: Case, folder: Path, data: str, trained: set[str]) -> list[str]
         )
         + f"; rests on {estimate['basis']['runs']} runs; estimating took "
         f"{human_duration(own['duration_s'])} and {human_energy(own['energy_kwh'])} "
-        f"({own['duration_s'] / max(spent['duration_s'], 1e-9):.0%} of the retraining's time, "
-        f"{own['energy_kwh'] / max(spent['energy_kwh'], 1e-30):.0%} of its energy).",
+        f"({own['duration_s'] / max(spent['duration_s'], 1e-9):.1%} of the retraining's time, "
+        f"{own['energy_kwh'] / max(spent['energy_kwh'], 1e-30):.1%} of its energy).",
         "",
     ]
 
@@ -254,9 +259,13 @@ def main() -> None:
         "",
     ]
     trained: set[str] = set()
+    held: Held = {}
+    sections: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for case in NEW_CASES if new else CASES:
-            lines += section(case, Path(folder), data, trained)
+            sections += section(case, Path(folder), data, trained, held)
+    shares = ", ".join(f"{cost} {sum(seen)} of {len(seen)}" for cost, seen in held.items())
+    lines += [f"Measured values inside their 90 % interval: {shares}.", "", *sections]
     page = DOCS / ("new_cases.md" if new else "cases.md")
     page.write_text("\n".join(lines), encoding="utf-8")
 

@@ -88,6 +88,7 @@ def test_our_forecast_is_scored_with_its_intervals_and_beside_its_repeats(rows: 
     assert low <= difference <= high and difference > 0  # looking at the data beats not looking
     repeat = repeat_scores(rows, ours.rows)
     assert repeat["runs"] and (repeat["spearman"] or 0) > (measured["spearman"] or 0) - 0.05
+    assert repeat["auc"] is not None and repeat["auc"] > 0.5
 
 
 def test_the_table_names_the_best_peer_that_does_not_train_first(rows: list[Row]) -> None:

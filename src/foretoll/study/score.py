@@ -189,10 +189,13 @@ def repeat_scores(rows: Sequence[Row], tested: Sequence[int]) -> dict[str, float
         return {"runs": 0.0}
     seen = outcomes([rows[i] for i, _ in pairs])
     other = np.array([math.inf if rows[j].censored else rows[j].epochs for _, j in pairs])
+    reached = np.isfinite(other).astype(float)
     open_ = np.flatnonzero([not decided(rows[i].case) for i, _ in pairs])
     left = seen.take(open_)
     return {
         "runs": float(len(pairs)),
+        "auc": metrics.auc(reached, seen),
+        "auc_open": metrics.auc(reached[open_], left),
         "spearman": metrics.spearman(np.minimum(other, seen.limit), seen),
         "concordance": metrics.harrell(other, seen),
         "median_factor": metrics.median_factor(other, seen),
