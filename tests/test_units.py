@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from foretoll import units
@@ -62,13 +62,18 @@ def test_what_was_not_measured_is_a_dash_and_never_zero(show: object) -> None:
         (units.human_number, 1e-5, "1.00e-05"),
         (units.human_number, 100.0, "100"),
         (units.human_number, -2.5, "-2.50"),
+        (units.human_number, 999.7, "1,000"),
+        (units.human_energy, 0.99999, "1.00 kWh"),
+        (units.human_duration, 59.99, "1.00 min"),
     ],
 )
 def test_numbers_for_people(show: object, value: float, text: str) -> None:
     assert show(value) == text  # type: ignore[operator]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=200, deadline=None)
+@example(0.99999)
+@example(9.9999e-7)
 @given(st.floats(min_value=1e-8, max_value=1e5))
 def test_the_number_shown_is_the_number(value: float) -> None:
     scale = {"kWh": 1.0, "Wh": 1e-3, "mWh": 1e-6, "µWh": 1e-9}

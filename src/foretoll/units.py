@@ -52,7 +52,7 @@ def human_number(value: float | None) -> str:
         return "–"
     if value == 0:
         return "0"
-    if abs(value) >= 1000 and abs(value) < 1e6:
+    if 999.5 <= abs(value) < 1e6:  # three digits of 999.9 would be 1.00e+03
         return f"{value:,.0f}"
     if 1e-4 <= abs(value) < 1e6:
         digits = f"{value:#.3g}"
@@ -66,8 +66,9 @@ def _scaled(value: float | None, scale: tuple[tuple[str, float], ...]) -> str:
     if value == 0:
         # the base unit of each scale: kWh, kg and s
         return f"0 {next(unit for unit, factor in scale if factor == 1.0)}"
+    shown = abs(float(f"{value:.3g}"))  # 0.9999 is shown as 1.00 of the next unit
     for unit, factor in scale:
-        if abs(value) >= factor:
+        if shown >= factor:
             return f"{human_number(value / factor)} {unit}"
     unit, factor = scale[-1]
     return f"{human_number(value / factor)} {unit}"
