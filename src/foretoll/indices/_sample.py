@@ -101,7 +101,7 @@ class BoundedSample(Accumulator):
     def _hold(self, rows: int) -> None:
         """Note that so many rows came in; cut where too many are held."""
         self._held += rows
-        if self._held > max(self._kept, self.capacity) + self.capacity // 4:
+        if self._held > max(self._kept, self.capacity) + self.capacity // 8:
             self._cut()
 
     def reset(self) -> None:

@@ -162,13 +162,15 @@ class Arm(Sampled):
         """Value, floor (the same between two halves of the source's sample) and distance per layer."""
         source, target = (self._sample(side) for side in SIDES)
         values = arm(source.tensors, target.tensors, bins=self.bins, mode=self.mode, per_layer=True)
+        samples, seen = len(target), target.seen
+        del target  # tens of MB, which the floor does not need
         return IndexValue(
             name="arm",
             value=sum(values.values()) / len(values),
             floor=self._floor(source),
-            samples=len(target),
+            samples=samples,
             detail=dict(values),
-            note="" if target.seen <= len(target) else f"from {len(target)} of {target.seen} samples",
+            note="" if seen <= samples else f"from {samples} of {seen} samples",
         )
 
     def _floor(self, source: Sample) -> float | None:
@@ -176,9 +178,13 @@ class Arm(Sampled):
             return None
         half = torch.zeros(len(source), dtype=torch.bool, device=source.ids.device)
         half[torch.argsort(hash_ids(source.ids, self.seed + 1))[: len(source) // 2]] = True
-        first = {name: rows[half] for name, rows in source.tensors.items()}
-        second = {name: rows[~half] for name, rows in source.tensors.items()}
-        try:
-            return arm(first, second, bins=self.bins, mode=self.mode)
-        except DataError:  # one half is constant: there is no scale for a floor
-            return None
+        values = []
+        for (
+            name,
+            rows,
+        ) in source.tensors.items():  # one layer at a time: the halves of all would be the sample again
+            try:
+                values.append(arm({name: rows[half]}, {name: rows[~half]}, bins=self.bins, mode=self.mode))
+            except DataError:  # one half is constant: there is no scale
+                continue
+        return sum(values) / len(values) if values else None
