@@ -334,8 +334,8 @@ def page(found: dict[str, Any], command: str) -> str:
         lines += [
             "",
             f"Peak memory of a process that sweeps generated images of two sides into all accumulators ({CAPACITY} "
-            f"samples kept a side, half of them at {SHORT} images) and computes ARM, RESQUE and the scores; target: less "
-            f"than {GROWTH_MB:g} MB more.",
+            f"samples kept a side, half of them at {SHORT} images) and computes ARM, RESQUE and the scores; target: "
+            f"less than {GROWTH_MB:g} MB more.",
             "",
             f"| | {SHORT} images a side | {LONG} images a side | growth |",
             "|---|---|---|---|",
