@@ -77,7 +77,7 @@ class Forecaster:
                 f"this case is unlike the runs that the forecast rests on ({unlike:.1f} times the outermost "
                 "5 %): the intervals are widened; add --calibrate for firmer ones"
             )
-        own, pool = len(self.learned.of_option(case.option)), self.learned.pool(case.option)
+        own, pool = len(self.learned.in_pool(case.option)), self.learned.pool(case.option)
         if own < FEW_OF_OPTION < len(self.learned.in_pool(pool)):
             widen = min(widen * OTHER_OPTIONS, WIDEST)
             warnings.append(
@@ -113,7 +113,7 @@ class Forecaster:
                 parameter_change=self._positive("parameter_change", case, widen),
             ),
             quality=self._quality(case, widen),
-            reach_probability=min(max(reach, 0.0), 1.0),
+            reach_probability=min(max(reach, 0.0), 1.0),  # sums of masses may leave [0, 1] by rounding
             coverage=Coverage(
                 level=self.level,
                 empirical=time.coverage(self.level, group=case.source_name),

@@ -33,19 +33,15 @@ class Learned:
         self.seed, self._held_out = seed, held_out or {}
         self._fitted: dict[tuple[str, str, str, frozenset[str]], CostModel | None] = {}
 
-    def of_option(self, option: str) -> list[int]:
-        """Positions of an option's runs that needed at least a step or were not known to need none."""
-        return [i for i, case in enumerate(self.cases) if case.option == option and not decided(case)]
-
     def pool(self, option: str) -> str:
         """What an option is learned from: its own runs where there are enough, else those of all options ("").
 
         The options are told apart among all of them, as features, and each has its own chance of reaching its target.
         """
-        return option if len(self.of_option(option)) >= FEWEST_ALONE else ""
+        return option if len(self.in_pool(option)) >= FEWEST_ALONE else ""
 
     def in_pool(self, pool: str) -> list[int]:
-        """Positions of the runs of a pool."""
+        """Positions of a pool's runs that were not known to need no step; a pool is an option, or "" for all."""
         return [i for i, case in enumerate(self.cases) if pool in ("", case.option) and not decided(case)]
 
     def model(self, cost: str, case: Case) -> CostModel | None:
