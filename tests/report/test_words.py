@@ -111,7 +111,7 @@ def test_reuse_is_compared_with_training_from_scratch(
         (
             (3, 2, None),
             0.3,
-            "(probability 30 %); where it does, it takes about 3.0 epochs (2.0 … no upper end).",
+            "(probability 30 %); the attempt takes about 3.0 epochs (2.0 … no upper end).",
         ),
         ((3, 2, 4), None, "will take about 3.0 epochs (2.0 … 4.0)."),
     ],

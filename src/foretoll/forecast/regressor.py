@@ -244,9 +244,7 @@ class CostModel:
                 if limits is not None and reach is not None:
                     told = replace(told, limit=float(limits[i]), reach=float(reach[i]))
                 low, high = told.quantile((1 - level) / 2), told.quantile((1 + level) / 2)
-                if table.censored[
-                    i
-                ]:  # known only to lie beyond its budget: inside if the interval reaches there
+                if table.censored[i]:  # beyond its budget: inside if the interval reaches there
                     inside += high is None or (told.limit is None and table.y[i] <= high)
                 else:
                     inside += low is not None and low <= table.y[i] and (high is None or table.y[i] <= high)

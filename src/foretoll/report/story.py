@@ -97,7 +97,7 @@ def headline(estimate: Estimate) -> str:
     if reach < 0.5:
         return (
             f"{task} will probably not succeed within {budget} (probability {percent(reach)}); "
-            f"where it does, it takes {toll}."
+            f"the attempt takes {toll}."
         )
     return f"{task} will take {toll}; it gets there within {budget} with probability {percent(reach)}."
 
