@@ -104,6 +104,23 @@ class TestRay(SendingContract):
         assert [result.value for result in ray_engine.run(work.square, [4])] == [16]
         assert workers_of(tmp_path) == sleepers  # what waited was not begun
 
+    def test_leaving_the_loop_while_tasks_are_ending(self, ray_engine: RayEngine) -> None:
+        for k in range(40):
+            for result in ray_engine.run(work.square, range(1000)):
+                if result.index >= k % 7:
+                    break
+        assert [result.value for result in ray_engine.run(work.square, [4])] == [16]
+
+    def test_leaving_the_loop_stops_what_runs(
+        self, ray_engine: RayEngine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        tasks = [work.Marked(k, str(tmp_path)) for k in range(9)]
+        for _ in ray_engine.run(work.wait_for_a_sleeper, tasks):
+            break
+        (sleeper,) = workers_of(tmp_path)
+        wait_for(lambda: gone(sleeper), "the worker to be gone")
+        assert capfd.readouterr() == ("", "")
+
     def test_what_no_node_can_run_is_refused(self, ray_engine: RayEngine) -> None:
         with pytest.raises(UsageError, match="threads_per_worker is 3, but no Ray node has more than 2 CPUs"):
             RayEngine(threads_per_worker=3)

@@ -17,11 +17,13 @@ from typing import Any, cast
 
 from foretoll.engine.base import Engine, Job, Result, TaskT, ValueT
 from foretoll.engine.calls import Reply, call_pickled, limit_threads, opened, sentence
+from foretoll.engine.lifeline import Lifeline, held_by
 from foretoll.engine.local_processes import check_numbers, usable_cores
 from foretoll.engine.supply import Attempt, Supply
 from foretoll.errors import ForetollError, MissingExtraError, UsageError
 
 _AHEAD = 2  # tasks that wait at Ray beyond those that run, so that a worker need not wait for us
+_STOP_WITHIN_S = 10.0  # what takes longer to stop, on a cluster out of reach, is no longer waited for
 
 # Read by Ray when it is imported or started. The second turns on now what is announced for later, and so a
 # warning off. The third keeps off stdout what log_to_driver=False does not: that a worker died is in a Result.
@@ -74,6 +76,8 @@ class RayEngine(Engine):
                 self._start(address, (workers or usable_cores()) * threads_per_worker)
         self._remote = ray.remote(_call_on_ray)
         self._workers = workers
+        self._lifeline: Any = None  # begun with the first loop
+        self._loops = 0
         self._check_threads()
 
     @property
@@ -125,6 +129,9 @@ class RayEngine(Engine):
 
         supply = Supply(job, tasks, max_retries=self.max_retries, dumps=cloudpickle.dumps)
         function = self._ray.put(supply.function)
+        if self._lifeline is None:
+            self._lifeline = self._ray.remote(Lifeline).options(num_cpus=0, max_restarts=-1).remote()
+        self._loops += 1
         flying: dict[Any, _Flight] = {}
         room = self.workers + _AHEAD
         try:
@@ -134,9 +141,8 @@ class RayEngine(Engine):
                 done = self._collect(supply, flying)
                 done += self._deal(supply, function, flying, room)
         finally:
-            for reference in flying:
-                with contextlib.suppress(Exception):  # a task that just ended cannot be cancelled
-                    self._ray.cancel(reference, force=True)
+            if flying:
+                self._stop(flying)
         if supply.failure is not None:
             raise supply.failure
 
@@ -157,7 +163,9 @@ class RayEngine(Engine):
                 num_cpus=self.threads_per_worker, max_retries=0, retry_exceptions=False
             )
             paths = tuple(sys.path) if self._here else ()
-            reference = remote.remote(function, taken.payload, self.threads_per_worker, paths)
+            reference = remote.remote(
+                function, taken.payload, self.threads_per_worker, paths, self._lifeline, self._loops
+            )
             flying[reference] = _Flight(taken, time.perf_counter())
         return refused
 
@@ -183,6 +191,19 @@ class RayEngine(Engine):
                 answer = cast("Reply[ValueT]", opened(reply))
                 done.append(answer.result(attempt.index, attempt.task, attempt.begun))
         return done
+
+    def _stop(self, flying: dict[Any, _Flight]) -> None:
+        """Stop what runs and what waits of this loop, and wait until it has.
+
+        Not by ray.cancel(): when it meets a task that is just ending, Ray may abort this whole process
+        ("Tried to complete task that was not pending", seen with 2.60; others of its kind are in ray#54798).
+        """
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            self._ray.get(self._lifeline.cut.remote(self._loops), timeout=_STOP_WITHIN_S)
+            ended, _ = self._ray.wait(list(flying), num_returns=len(flying), timeout=_STOP_WITHIN_S)
+            for reference in ended:
+                with contextlib.suppress(self._ray.exceptions.RayError):
+                    self._ray.get(reference)  # an error that nobody fetches is printed by Ray
 
     def close(self) -> None:
         """Shut Ray down if this engine started it."""
@@ -223,11 +244,14 @@ def _is_installed() -> bool:
     return importlib.util.find_spec("ray") is not None
 
 
-def _call_on_ray(function: bytes, task: bytes, threads: int, paths: tuple[str, ...]) -> Reply[bytes]:
+def _call_on_ray(
+    function: bytes, task: bytes, threads: int, paths: tuple[str, ...], lifeline: Any, loop: int
+) -> Reply[bytes]:
     """Run in a Ray worker. `paths`: where the driver imports from, if it is on the same machine."""
     sys.path.extend(path for path in paths if path not in sys.path)
     limit_threads(threads)
-    return call_pickled(function, task)
+    with held_by(lifeline, loop) as holds:
+        return call_pickled(function, task) if holds else Reply(None, "not begun", 0.0)
 
 
 @contextlib.contextmanager
