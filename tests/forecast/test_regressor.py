@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from foretoll.forecast.regressor import CostModel, Neighbourhood, Table
+from foretoll.forecast.regressor import CostModel, Neighbourhood, Table, within_share
 
 
 def make_table(n: int, seed: int, *, limit: float = np.inf, groups: int = 12, noise: float = 0.4) -> Table:
@@ -84,3 +86,34 @@ def test_seeded() -> None:
     row = {"gap": 0.1, "loss": 0.5}
     first, second = (CostModel(make_table(120, 6)).predict(row) for _ in range(2))
     assert [first.quantile(q) for q in (0.1, 0.5, 0.9)] == [second.quantile(q) for q in (0.1, 0.5, 0.9)]
+
+
+def test_rows_are_forecast_alike_one_by_one_and_together() -> None:
+    table = make_table(300, 6, limit=2.5)
+    model = CostModel(table)
+    rows, groups = table.rows[:20], [*table.groups[:19], "another"]
+    together = model.predict_all(rows, [""] * 20, groups)
+    for row, group, told in zip(rows, groups, together, strict=True):
+        alone = model.predict(row, group=group)
+        assert alone.location == pytest.approx(told.location, rel=1e-12)
+        assert alone.scale == pytest.approx(told.scale, rel=1e-12)
+
+
+def test_intervals_are_narrower_for_a_known_group_and_wider_for_a_new_one() -> None:
+    table = make_table(300, 7)
+    table = replace(table, y=table.y + np.array([2.0 * np.cos(3 * int(g)) for g in table.groups]))
+    model = CostModel(table)
+    known, any_, new = (
+        model.predict(table.rows[0], group=group).scale for group in (table.groups[0], None, "another")
+    )
+    assert known < 0.7 * any_  # most of the spread lies between these groups
+    assert any_ < new
+
+
+def test_the_share_within_groups_is_that_of_random_effects() -> None:
+    rng = np.random.default_rng(0)
+    groups = [str(g) for g in np.repeat(np.arange(2000), 5)]
+    values = np.repeat(rng.normal(0, 2, 2000), 5) + rng.normal(0, 1, 10000)
+    assert within_share(values, groups) == pytest.approx(np.sqrt(1 / 5), abs=0.01)
+    assert within_share(values, [str(i) for i in rng.integers(0, 100, 10000)]) == pytest.approx(1, abs=0.01)
+    assert within_share(values[:4], ["a", "b", "a", "b"]) == 1.0  # two groups say nothing of their spread

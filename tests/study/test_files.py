@@ -17,6 +17,7 @@ from foretoll.study.study_file import FILES, find_study, read_study
 
 COUNTS = {  # runs, settings, source models
     "natural": (26, 13, 18),
+    "natural_small": (91, 91, 18),
     "large": (38, 38, 12),
     "options": (290, 290, 12),
     "options_wide": (265, 265, 30),
@@ -26,6 +27,7 @@ COUNTS = {  # runs, settings, source models
     "resque_distribution_full": (810, 270, 9),
     "resque_task": (150, 75, 15),
     "resque_task_full": (225, 75, 15),
+    "small": (861, 861, 40),
     "smoke": (10, 5, 1),
 }
 

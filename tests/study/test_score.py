@@ -56,6 +56,31 @@ def test_coverage_counts_a_censored_run_inside_where_the_interval_reaches_its_li
     assert metrics.coverage(low, high, seen) == pytest.approx(2 / 3)
 
 
+def test_concordance_of_samples_with_replacement_is_that_of_the_repeated_runs() -> None:
+    rng = np.random.default_rng(3)
+    seen = outcomes(list(np.round(rng.uniform(0, 14, 40), 0)))  # with ties and censored runs
+    told = np.round(rng.uniform(0, 14, 40), 0)
+    draws = rng.multinomial(40, np.full(40, 1 / 40), size=10)
+    expected = []
+    for counts in draws:
+        picked = np.repeat(np.arange(40), counts)
+        expected.append(metrics.harrell(told[picked], seen.take(picked)))
+    np.testing.assert_allclose(metrics.resampled_harrell(told, seen, draws), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_coverage_with_ties_split_is_the_level_for_a_right_forecast(level: float) -> None:
+    # a coin of three sides, told exactly: every closed interval holds more than it says, with ties split none does
+    mass = np.array([0.5, 0.3, 0.2])
+    at = np.cumsum(mass)
+    seen = np.repeat([0, 1, 2], [50, 30, 20])
+    assert metrics.coverage_split((at - mass)[seen], at[seen], level) == pytest.approx(level)
+    # told far too high, no outcome is in the central part; without ties it is the plain share
+    assert metrics.coverage_split(np.zeros(4), np.full(4, 1e-3), level) == 0
+    levels = np.linspace(0.005, 0.995, 100)
+    assert metrics.coverage_split(levels, levels, level) == pytest.approx(level, abs=0.011)
+
+
 @pytest.mark.parametrize("number", range(5))
 def test_no_fold_is_learned_from(rows: list[Row], number: int) -> None:
     split = splits_of(rows)[number]
@@ -83,6 +108,10 @@ def test_our_forecast_is_scored_with_its_intervals_and_beside_its_repeats(rows: 
     assert measured["open_runs"] == sum(not decided(rows[i].case) for i in ours.rows)
     widths = [measured[f"width_{level:g}"] for level in LEVELS]
     assert all(a is not None and b is not None and a <= b for a, b in itertools.pairwise(widths))
+    for level in LEVELS:  # ties lie inside of closed intervals
+        split_ties, closed = measured[f"coverage_split_{level:g}"], measured[f"coverage_{level:g}"]
+        assert split_ties is not None and closed is not None
+        assert level - 0.15 < split_ties < min(level + 0.15, closed)
     assert measured["auc"] is not None and measured["brier"] is not None and measured["brier"] < 0.25
     difference, low, high = against(ours, static, rows)["spearman"]
     assert low <= difference <= high and difference > 0  # looking at the data beats not looking

@@ -26,6 +26,7 @@ RUNS = Path(__file__).with_name("reference.jsonl.gz")
 HELD_OUT = Path(__file__).with_name("reference_held_out.json.gz")
 FEWEST = 8  # cases with a set of known features before residuals for that set are kept
 Residuals = dict[str, dict[str, dict[str, float]]]  # cost → pool and features → run id → residual
+CURVE_EPOCHS = 1.0  # what a run that trains an epoch first has seen, and a run's end
 
 
 @cache
@@ -44,7 +45,7 @@ def reference_held_out() -> Residuals:
 
 
 def trimmed(run: Run) -> Run:
-    """A run without what no forecast reads: per-tensor changes, folders, the energy's parts."""
+    """A run without what no forecast reads: per-tensor changes, folders, the energy's parts, most of its curve."""
     energy = run.energy.model_copy(update={"components": ()}) if run.energy else None
     source = run.source.model_copy(update={"uri": _without_folder(run.source.uri)}) if run.source else None
     trained_on = run.model.trained_on
@@ -52,6 +53,7 @@ def trimmed(run: Run) -> Run:
         update={
             "parameter_change_by_tensor": {},
             "checkpoint": None,
+            "curve": tuple(p for p in run.curve[:-1] if p.epochs <= CURVE_EPOCHS + 1e-9) + run.curve[-1:],
             "energy": energy,
             "lineage": (),
             "source": source,

@@ -167,6 +167,20 @@ def _folds(groups: Sequence[str], seed: int) -> Positions:
     return np.array([fold_of[group] for group in groups], dtype=np.intp)
 
 
+def within_share(values: Array, groups: Sequence[str]) -> float:
+    """Standard deviation within groups over the total one: the moment estimate of one-way random effects."""
+    names, of, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    n, k = len(values), len(names)
+    if k < 3 or n <= k:
+        return 1.0
+    means = np.bincount(of, values) / counts
+    within = float(((values - means[of]) ** 2).sum()) / (n - k)
+    among = float((counts * (means - values.mean()) ** 2).sum()) / (k - 1)
+    size = (n - float((counts**2).sum()) / n) / (k - 1)
+    between = max((among - within) / size, 0.0)
+    return math.sqrt(within / (within + between)) if within > 0 else 1.0
+
+
 class CostModel:
     """Learns one log cost from runs and gives calibrated predictive distributions.
 
@@ -182,6 +196,7 @@ class CostModel:
         self.sigma = self.point.ridge.sigma
         self._scale_forest: Any = None
         self.shape: Distribution | None = None
+        self._within = 1.0  # spread within groups over that of all
         self.reach: Reach | None = None
         self.held_out = self._given() or self._hold_out(seed)
         if self.held_out is not None:
@@ -202,34 +217,58 @@ class CostModel:
         `widen` multiplies the scale where the case is unlike all runs; a `group` that none of them is of widens
         too. `limit` is the log of the budget that a time of this `option` has.
         """
-        location = float(self.point.predict([row], [owner])[0])
-        scale = float(self._scale([row])[0]) * widen * self._for_new(group)
-        told = Predictive(location, scale, self.shape, max(len(self.table) - 2.0, 1.0))
-        if limit is None or self.reach is None:
+        limits = None if limit is None else [limit]
+        return self.predict_all([row], [owner], [group], widen=widen, limits=limits, options=[option])[0]
+
+    def predict_all(
+        self,
+        rows: Sequence[Features],
+        owners: Sequence[str],
+        groups: Sequence[str | None],
+        *,
+        widen: float = 1.0,
+        limits: Sequence[float] | None = None,
+        options: Sequence[str] = (),
+    ) -> list[Predictive]:
+        """Predictive distributions for n rows, as `predict` gives them one by one."""
+        locations, scales = self.point.predict(rows, owners), self._scale(rows)
+        freedom = max(len(self.table) - 2.0, 1.0)
+        told = [
+            Predictive(float(location), float(scale) * widen * self._for_new(group), self.shape, freedom)
+            for location, scale, group in zip(locations, scales, groups, strict=True)
+        ]
+        if limits is None or self.reach is None:
             return told
-        return replace(
-            told, limit=limit, reach=float(self.reach.of(np.array([limit - location]), [option])[0])
-        )
+        reaches = self.reach.of(np.array(limits) - locations, options)
+        return [
+            replace(one, limit=limit, reach=float(reach))
+            for one, limit, reach in zip(told, limits, reaches, strict=True)
+        ]
 
     def _for_new(self, group: str | None) -> float:
-        """How much wider an interval is for a group that was never seen: it is one more of few.
+        """How much wider an interval is for a group that was never seen, and narrower for one that was.
 
-        Of K groups, whole groups spread about their mean as Student's t with K − 1 degrees of freedom says, where
-        the residuals of all runs take them for many.
+        Residuals are of runs held out with their whole group. Of K groups, whole groups spread about their mean as
+        Student's t with K − 1 degrees of freedom says, where the residuals of all runs take them for many: one more
+        group is one more of few. Of a group that was seen, its own deviation is known, and what is left is the
+        spread within groups.
         """
         known = set(self.table.groups)
-        if group is None or group in known or len(known) < 3:
+        if group is None or len(known) < 3:
             return 1.0
+        if group in known:
+            return self._within
         return float(student_t.ppf(0.95, len(known) - 1) / norm.ppf(0.95))
 
     def coverage(self, level: float, *, group: str | None = None) -> float | None:
         """Share of held-out runs inside their interval, each fold calibrated on the others only.
 
-        `group` as in `predict`: the intervals of a group that was never seen are wider.
+        `group` as in `predict`: the intervals of a group that was never seen are wider. Those of one that was seen
+        are narrower, which runs held out with their groups cannot test: it is told what holds for others.
         """
         if self.held_out is None:
             return None
-        held, widen = self.held_out, self._for_new(group)
+        held, widen = self.held_out, max(self._for_new(group), 1.0)
         table = self.table.take(held.rows)
         location, scale = table.y - held.residual, self._scale(table.rows)
         limits, reach = table.limits, None
@@ -281,7 +320,9 @@ class CostModel:
             self._scale_forest = ExtraTreesRegressor(
                 RANDOM_TREES, min_samples_leaf=12, max_features=0.7, random_state=seed, n_jobs=1
             ).fit(x, np.abs(held.residual))
-        self.shape = kaplan_meier(held.residual / self._scale(table.rows), table.censored)
+        units = held.residual / self._scale(table.rows)
+        self.shape = kaplan_meier(units, table.censored)
+        self._within = within_share(units, table.groups)
         if table.limits is not None:
             margin = table.limits - (table.y - held.residual)
             self.reach = Reach.fit(margin, ~table.censored, table.options)

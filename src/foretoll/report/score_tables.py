@@ -17,6 +17,7 @@ COLUMNS = {
     "auc_open": "AUC, open",
     "brier": "Brier",
     "coverage_0.5": "50 % held",
+    "coverage_split_0.5": "50 %, ties split",
     "coverage_0.8": "80 % held",
     "coverage_0.9": "90 % held",
     "width_0.9": "90 % width",

@@ -24,7 +24,6 @@ from foretoll.workflows.train import train_model
 
 DONE = (Outcome.REACHED, Outcome.CENSORED)
 SAMPLES = 1000
-HELD_OUT = 800  # small training sets are still judged on enough samples
 KEPT = 64  # data sets of a study are small; models and signals are smaller
 
 
@@ -108,7 +107,7 @@ def _check(run: Run) -> Run:
 
 def target_of(cell: Cell, whole: TaskData) -> tuple[TaskData, TaskData | None]:
     """A cell's target from its whole data set: its part, shifted; and the same unshifted, where there is a shift."""
-    part = whole if cell.train_samples is None else part_of(whole, cell.train_samples, held_out=HELD_OUT)
+    part = whole if cell.train_samples is None else part_of(whole, cell.train_samples, held_out=cell.held_out)
     return (part.shifted(cell.shift, seed=1), part) if cell.shift else (part, None)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,23 @@ def harrell(forecast: Array, seen: Outcomes) -> float | None:
     return concordance(forecast, seen.epochs, seen.censored)
 
 
+def resampled_harrell(forecast: Array, seen: Outcomes, draws: NDArray[np.intp]) -> Array:
+    """Concordance (m,) of m samples with replacement, given how often each of n runs is in them (m, n)."""
+    later = (seen.epochs > seen.epochs[:, None]) | (
+        (seen.epochs == seen.epochs[:, None]) & seen.censored[None, :]
+    )
+    comparable = later & ~seen.censored[:, None]
+    np.fill_diagonal(comparable, False)
+    right = comparable * ((forecast > forecast[:, None]) + 0.5 * (forecast == forecast[:, None]))
+    counts = draws.astype(np.float32)
+
+    def total(pairs: NDArray[Any]) -> Array:
+        return np.asarray(((counts @ pairs.astype(np.float32)) * counts).sum(axis=1, dtype=np.float64))
+
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total(right) / total(comparable))
+
+
 def grouped_harrell(forecast: Array, seen: Outcomes, groups: Sequence[str]) -> float | None:
     """Concordance over the comparable pairs within groups; a row of group "" is left out."""
     good = total = 0.0
@@ -80,6 +98,20 @@ def coverage(low: Array, high: Array, seen: Outcomes) -> float:
         high > seen.limit + 1e-9,  # a run that missed its target ended beyond its budget
         (low <= seen.epochs + 1e-9) & (seen.epochs <= high + 1e-9),
     )
+    return float(inside.mean())
+
+
+def coverage_split(below: Array, at: Array, level: float) -> float:
+    """Share of runs in the central part of their own distribution, where tied outcomes count by their parts.
+
+    `below` and `at` are the foretold probabilities (n,) of less than what happened, and of at most that. Times come in
+    evaluations and all that missed their target are one outcome, so a closed interval holds more than it says
+    however well it is made; this is the expected coverage of the randomised one (probability integral transform).
+    """
+    low, high = (1 - level) / 2, (1 + level) / 2
+    part = np.clip(np.minimum(at, high) - np.maximum(below, low), 0, None)
+    mass = at - below
+    inside = np.where(mass > 1e-12, part / np.maximum(mass, 1e-12), (low <= at) & (at <= high))
     return float(inside.mean())
 
 

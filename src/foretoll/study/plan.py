@@ -24,6 +24,7 @@ from foretoll.records import Record, Shift, TrainingSettings
 Row = TypeVar("Row")
 Levels = Literal["default"] | tuple[float, ...]
 Fraction = Annotated[float, Field(gt=0, le=1)]
+HELD_OUT = 800  # small training sets are still judged on enough samples
 
 
 class SourceSpec(Record):
@@ -53,6 +54,7 @@ class Vary(Record):
     batch_size: tuple[int, ...] = ()
     optimizer: tuple[Literal["adam", "adamw", "sgd"], ...] = ()
     train_samples: tuple[int, ...] = ()
+    held_out: tuple[int, ...] = ()  # validation and test samples that are kept at least
     until_share: tuple[float, ...] = (0.95,)
 
 
@@ -126,11 +128,15 @@ class Cell(Record):
     train_samples: int | None
     settings: TrainingSettings
     source_training: TrainingSettings
+    held_out: int = HELD_OUT
 
     @property
     def key(self) -> str:
         """Content hash: equal for equal cells of any study of that name."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        usual = (
+            {"held_out"} if self.held_out == HELD_OUT else None
+        )  # the hashes of studies that do not vary it
+        text = json.dumps(self.model_dump(mode="json", exclude=usual), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -255,6 +261,7 @@ def _cell(
         train_samples=rng.choice(sizes) if sizes else None,
         settings=study.settings.model_copy(update=update),
         source_training=study.source_training,
+        held_out=rng.choice(vary.held_out) if vary.held_out else HELD_OUT,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretoll.forecast.case import RISING, Case, Features, decided, epochs_of, log_steps
+from foretoll.forecast.predictive import Predictive
 from foretoll.forecast.regressor import CostModel, Point, Table
 from foretoll.records import Run
 from foretoll.study import metrics
 from foretoll.study.leave_out import Row, Split, outcomes, rows_of, splits_of
-from foretoll.study.metrics import Outcomes
 from foretoll.study.peers import FORETOLL, METHODS, Method
 
 LEVELS = (0.5, 0.8, 0.9)
@@ -37,6 +37,9 @@ class Forecasts:
     median: NDArray[np.float64]  # infinite where more than half of the probability lies beyond the budget
     reach: NDArray[np.float64] | None
     intervals: dict[float, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    around: NDArray[np.float64] | None = (
+        None  # (n, 2) foretold probabilities of less than what happened, of at most
+    )
 
 
 def forecast_left_out(rows: Sequence[Row], split: Split, method: Method, *, seed: int = 0) -> Forecasts:
@@ -60,7 +63,9 @@ def forecast_left_out(rows: Sequence[Row], split: Split, method: Method, *, seed
             table = _table(rows, made, learn, known)
             if method.calibrated:
                 model = CostModel(table, seed=seed)
-                told |= {i: _calibrated(model, made[i], rows[i].case) for i in part}
+                told |= zip(
+                    part, _calibrated(model, [made[i] for i in part], [rows[i] for i in part]), strict=True
+                )
             else:
                 located = Point(table, seed).predict([made[i] for i in part], [""] * len(part))
                 for i, value in zip(part, located, strict=True):
@@ -81,6 +86,7 @@ def forecast_left_out(rows: Sequence[Row], split: Split, method: Method, *, seed
             )
             for level in (LEVELS if method.calibrated and found else ())
         },
+        np.array([t.around for t in found]) if method.calibrated and found else None,
     )
 
 
@@ -90,19 +96,55 @@ class _Told:
     median: float
     reach: float | None = None
     ends: dict[float, tuple[float, float]] = field(default_factory=dict)
+    around: tuple[float, float] = (0.0, 1.0)
 
 
-def _calibrated(model: CostModel, row: Features, case: Case) -> _Told:
-    limit = log_steps(case.max_epochs, case.steps_per_epoch)
-    told = model.predict(row, group=case.source_name, limit=limit, option=case.option)
+def _calibrated(model: CostModel, features: Sequence[Features], rows: Sequence[Row]) -> list[_Told]:
+    limits = [_limit(row.case) for row in rows]
+    found = model.predict_all(
+        features,
+        [""] * len(rows),
+        [row.case.source_name for row in rows],
+        limits=limits,
+        options=[row.case.option for row in rows],
+    )
+    return [_told_of(one, row) for one, row in zip(found, rows, strict=True)]
+
+
+def _told_of(found: Predictive, row: Row) -> _Told:
+    case = row.case
     ends = {
         level: (
-            _epochs(told.quantile((1 - level) / 2), case),
-            _epochs(told.quantile((1 + level) / 2), case),
+            _epochs(found.quantile((1 - level) / 2), case),
+            _epochs(found.quantile((1 + level) / 2), case),
         )
         for level in LEVELS
     }
-    return _Told(_epochs(told.location, case), _epochs(told.quantile(0.5), case), told.cdf(limit), ends)
+    return _Told(
+        _epochs(found.location, case),
+        _epochs(found.quantile(0.5), case),
+        found.cdf(_limit(case)),
+        ends,
+        _around(found, row),
+    )
+
+
+def _limit(case: Case) -> float:
+    return log_steps(case.max_epochs, case.steps_per_epoch)
+
+
+def _around(told: Predictive, row: Row) -> tuple[float, float]:
+    """Foretold probabilities of less than what happened and of at most that; times come in evaluations."""
+    case = row.case
+
+    def at_most(epochs: float) -> float:
+        return told.cdf(log_steps(epochs, case.steps_per_epoch) + 1e-9)
+
+    if row.censored:
+        return at_most(case.max_epochs), 1.0
+    between = 1 / case.evals_per_epoch
+    first = row.epochs <= between + 1e-9  # an open run takes a step at least
+    return 0.0 if first else at_most(row.epochs - between), at_most(row.epochs)
 
 
 def _by_known(
@@ -168,6 +210,9 @@ def scores(found: Forecasts, rows: Sequence[Row]) -> dict[str, float | None]:
         }
     for level, (low, high) in found.intervals.items():
         result[f"coverage_{level:g}"] = metrics.coverage(low[open_], high[open_], left)
+        if found.around is not None:
+            below, at = found.around[open_].T
+            result[f"coverage_split_{level:g}"] = metrics.coverage_split(below, at, level)
         result[f"width_{level:g}"] = metrics.width_factor(low[open_], high[open_], left)
     return result
 
@@ -212,31 +257,30 @@ def against(
     mine = dict(zip(ours.rows, ours.order, strict=True))
     other = dict(zip(theirs.rows, theirs.order, strict=True))
     shared = [i for i in ours.rows if i in other]
-    by_setting: dict[str, list[int]] = defaultdict(list)
-    for i in shared:
-        by_setting[rows[i].setting].append(i)
-    groups = list(by_setting.values())
-    rng = np.random.default_rng(seed)
+    seen = outcomes([rows[i] for i in shared])
+    a, b = np.array([mine[i] for i in shared]), np.array([other[i] for i in shared])
+    draws = _draws([rows[i].setting for i in shared], seed)
+
+    def ranked(counts: NDArray[np.intp]) -> float:
+        picked = np.repeat(np.arange(len(shared)), counts)
+        part = seen.take(picked)
+        first, second = metrics.spearman(a[picked], part), metrics.spearman(b[picked], part)
+        return math.nan if first is None or second is None else first - second
+
+    ordered = metrics.resampled_harrell(a, seen, draws) - metrics.resampled_harrell(b, seen, draws)
     found: dict[str, tuple[float, float, float]] = {}
-    measures: dict[str, Callable[[Any, Outcomes], float | None]] = {
-        "spearman": metrics.spearman,
-        "concordance": metrics.harrell,
-    }
-
-    def difference(picked: list[int], measure: Callable[[Any, Outcomes], float | None]) -> float:
-        seen = outcomes([rows[i] for i in picked])
-        a = measure(np.array([mine[i] for i in picked]), seen)
-        b = measure(np.array([other[i] for i in picked]), seen)
-        return math.nan if a is None or b is None else a - b
-
-    for name, measure in measures.items():
-        draws = [
-            difference([i for g in rng.integers(len(groups), size=len(groups)) for i in groups[g]], measure)
-            for _ in range(BOOTSTRAP)
-        ]
-        low, high = np.nanquantile(draws, [0.025, 0.975])
-        found[name] = (difference(shared, measure), float(low), float(high))
+    for name, differences in (("spearman", [ranked(counts) for counts in draws]), ("concordance", ordered)):
+        low, high = np.nanquantile(differences[1:], [0.025, 0.975])
+        found[name] = (float(differences[0]), float(low), float(high))
     return found
+
+
+def _draws(settings: Sequence[str], seed: int) -> NDArray[np.intp]:
+    """How often each row is drawn (1 + BOOTSTRAP, n): first all of them once, then settings with replacement."""
+    names, of = np.unique(settings, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=BOOTSTRAP)
+    return np.concatenate([np.ones((1, len(of)), dtype=np.intp), drawn[:, of].astype(np.intp)])
 
 
 def score_all(
