@@ -1,10 +1,12 @@
 """Every way to reuse a model, forecast and then carried out: six shifts, two architectures each.
 
     FORETOLL_DATA=/path/to/data OMP_NUM_THREADS=1 python benchmarks/options_compared.py [--workers 2] [--only speech]
+    FORETOLL_DATA=/path/to/data OMP_NUM_THREADS=1 python benchmarks/options_compared.py --forecasts
 
 Runs `foretoll compare --measure` for each; writes docs/options_compared.md and results/options_compared.json, one
 comparison after the other: a second call goes on where the first was stopped (remove the JSON to begin anew). The
-recommendation rests on the forecasts made before any option was carried out. Last line: one JSON object.
+recommendation rests on the forecasts made before any option was carried out. With `--forecasts` these are made anew,
+from the ledger that ships now, and what was measured stays. Last line: one JSON object.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from foretoll.forecast.reference import reference_runs
 from foretoll.measure import describe_hardware
 from foretoll.units import human_energy
 
@@ -103,15 +106,38 @@ def foretoll(command: str, folder: Path, data: str) -> dict[str, Any]:
     return found
 
 
-def carried_out(task: tuple[Shift, str, str]) -> dict[str, Any]:
-    """Train a source model, compare all options for it, carry all of them out; the comparison."""
-    shift, arch, data = task
+def compared(shift: Shift, arch: str, data: str, flags: str) -> dict[str, Any]:
+    """Train a source model and compare all options for it."""
     with tempfile.TemporaryDirectory() as name:  # each with a ledger of its own: no case teaches another
         folder = Path(name)
         shared = "--max-epochs 10 --batch-size 32 --region DE"
         foretoll(f"train --arch '{arch}' --data '{shift.source}' {shared} --out source", folder, data)
         between = f"--source '{shift.source}' --target '{shift.target}' {shift.flags}"
-        found = foretoll(f"compare --model source {between} {shared} --measure --out compared", folder, data)
+        return foretoll(f"compare --model source {between} {shared} {flags} --out compared", folder, data)
+
+
+def forecast_anew(one: dict[str, Any], shift: Shift, data: str) -> dict[str, Any]:
+    """A comparison with its forecasts and its recommendation made anew; what was measured stays."""
+    found = compared(shift, one["arch"], data, "")
+    told = {row["option"]: row for row in found["candidates"]}
+    rows = [row if row["why_not"] else row | _forecast(told[row["option"]]) for row in one["candidates"]]
+    chosen, best = found["recommendation"]["candidate"], one["measured_best"]
+    chosen = None if chosen is None else _position(rows, found["candidates"][chosen]["option"])
+    reached = chosen is not None and rows[chosen]["outcome"] == "reached"
+    regret = rows[chosen]["energy_kwh"] / rows[best]["energy_kwh"] if reached else None
+    recommendation = {"candidate": chosen, "reason": found["recommendation"]["reason"]}
+    print(f"{shift.title}, {one['arch']}: {recommendation['reason']}; regret {regret}", flush=True)
+    return one | {"regret": regret, "recommendation": recommendation, "candidates": rows}
+
+
+def _position(rows: list[dict[str, Any]], option: str) -> int:
+    return next(number for number, row in enumerate(rows) if row["option"] == option)
+
+
+def carried_out(task: tuple[Shift, str, str]) -> dict[str, Any]:
+    """Compare all options for a source model and carry all of them out; the comparison."""
+    shift, arch, data = task
+    found = compared(shift, arch, data, "--measure")
     print(f"{shift.title}, {arch}: {found['recommendation']['reason']}; regret {found['regret']}", flush=True)
     return kept(shift.title, arch, found)
 
@@ -130,19 +156,26 @@ def kept(title: str, arch: str, found: dict[str, Any]) -> dict[str, Any]:
 def _kept_candidate(row: dict[str, Any]) -> dict[str, Any]:
     if row["why_not"]:
         return {"option": row["option"], "why_not": row["why_not"]}
-    told, run = row["forecast"]["energy_kwh"], row["run"]
+    run = row["run"]
     return {
         "option": row["option"],
         "why_not": "",
-        "reach": row["reach_probability"],
-        "quality_told": row["quality"] and row["quality"]["median"],
-        "energy_told_kwh": told and told["median"],
+        **_forecast(row),
         "outcome": run["outcome"],
         "quality": run["quality"]["after"],
         "energy_kwh": run["toll"]["energy_kwh"],
         "epochs": run["toll"]["epochs"],
         "trainable_parameters": row["trainable_parameters"],
         "inference_kwh_per_1000": row["inference"]["energy_kwh_per_1000"],
+    }
+
+
+def _forecast(row: dict[str, Any]) -> dict[str, Any]:
+    told = row["forecast"]["energy_kwh"]
+    return {
+        "reach": row["reach_probability"],
+        "quality_told": row["quality"] and row["quality"]["median"],
+        "energy_told_kwh": told and told["median"],
     }
 
 
@@ -198,6 +231,7 @@ def main() -> None:
     )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", nargs="*", help="names of shifts")
+    parser.add_argument("--forecasts", action="store_true", help="make the forecasts anew, measure nothing")
     given = parser.parse_args()
     data = os.environ.get("FORETOLL_DATA")
     if not data:
@@ -213,6 +247,12 @@ def main() -> None:
     order = {(shift.title, arch): number for number, (shift, arch) in enumerate(wanted)}
     figures = summary(found)
     with ThreadPoolExecutor(given.workers) as pool:
+        if given.forecasts:
+            of = {shift.title: shift for shift in SHIFTS}
+            found = list(pool.map(lambda one: forecast_anew(one, of[one["case"]], data), found))
+            figures = summary(found)
+            write(found, figures, given.workers)
+            tasks = []
         for done in as_completed([pool.submit(carried_out, task) for task in tasks]):
             found.append(done.result())
             found.sort(key=lambda one: order[one["case"], one["arch"]])
@@ -234,7 +274,7 @@ def write(found: list[dict[str, Any]], figures: dict[str, Any], workers: int) ->
         "reached the target. Regret: energy of the recommended option over that of the cheapest that reached.",
         "",
         f"`FORETOLL_DATA=$D OMP_NUM_THREADS=1 python benchmarks/options_compared.py --workers {workers}`",
-        f"({date.today()}, {machine}, seed 0, one run of each option; energy by a power model).",
+        f"({date.today()}, {machine}; forecasts from {len(reference_runs()):,} runs; seed 0, one run of each option; energy by a power model).",
         "",
         f"{figures['comparisons']} comparisons; in {figures['some_option_reached']} some option reached the target;",
         f"in {figures['recommended']} of these one was recommended, in {figures['recommended_missed']} it missed the",
