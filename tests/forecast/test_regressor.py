@@ -92,7 +92,7 @@ def test_rows_are_forecast_alike_one_by_one_and_together() -> None:
     table = make_table(300, 6, limit=2.5)
     model = CostModel(table)
     rows, groups = table.rows[:20], [*table.groups[:19], "another"]
-    together = model.predict_all(rows, [""] * 20, groups)
+    together = model.predict_all(rows, [""] * 20, groups, [False] * 20)
     for row, group, told in zip(rows, groups, together, strict=True):
         alone = model.predict(row, group=group)
         assert alone.location == pytest.approx(told.location, rel=1e-12)
@@ -108,6 +108,8 @@ def test_intervals_are_narrower_for_a_known_group_and_wider_for_a_new_one() -> N
     )
     assert known < 0.7 * any_  # most of the spread lies between these groups
     assert any_ < new
+    # a task shift brings data that the ledger does not know
+    assert model.predict(table.rows[0], group=table.groups[0], task_shift=True).scale == pytest.approx(any_)
 
 
 def test_the_share_within_groups_is_that_of_random_effects() -> None:

@@ -89,6 +89,7 @@ class Forecaster:
             row,
             owner=case.model_id,
             group=case.source_name,
+            task_shift=case.task_shift,
             widen=widen,
             limit=limit,
             option=case.option,
@@ -184,14 +185,26 @@ class Forecaster:
         model = self.learned.model(cost, case)
         if model is None:
             return None
-        predictive = model.predict(features(case), owner=case.model_id, group=case.source_name, widen=widen)
+        predictive = model.predict(
+            features(case),
+            owner=case.model_id,
+            group=case.source_name,
+            task_shift=case.task_shift,
+            widen=widen,
+        )
         return self._interval(predictive, lambda v: math.exp(min(v, 700.0)), None)
 
     def _quality(self, case: Case, widen: float) -> Interval | None:
         model = self.learned.model("quality", case)
         if model is None:
             return None
-        predictive = model.predict(features(case), owner=case.model_id, group=case.source_name, widen=widen)
+        predictive = model.predict(
+            features(case),
+            owner=case.model_id,
+            group=case.source_name,
+            task_shift=case.task_shift,
+            widen=widen,
+        )
         return self._interval(predictive, lambda v: min(max(case.until + v, 0.0), 1.0), 1.0)
 
     def _interval(

@@ -211,20 +211,25 @@ class CostModel:
         widen: float = 1.0,
         limit: float | None = None,
         option: str = "",
+        task_shift: bool = False,
     ) -> Predictive:
         """Predictive distribution for one row.
 
         `widen` multiplies the scale where the case is unlike all runs; a `group` that none of them is of widens
-        too. `limit` is the log of the budget that a time of this `option` has.
+        too, and one that was seen narrows, unless a `task_shift` brings other data. `limit` is the log of the
+        budget that a time of this `option` has.
         """
         limits = None if limit is None else [limit]
-        return self.predict_all([row], [owner], [group], widen=widen, limits=limits, options=[option])[0]
+        return self.predict_all(
+            [row], [owner], [group], [task_shift], widen=widen, limits=limits, options=[option]
+        )[0]
 
     def predict_all(
         self,
         rows: Sequence[Features],
         owners: Sequence[str],
         groups: Sequence[str | None],
+        task_shifts: Sequence[bool],
         *,
         widen: float = 1.0,
         limits: Sequence[float] | None = None,
@@ -234,8 +239,13 @@ class CostModel:
         locations, scales = self.point.predict(rows, owners), self._scale(rows)
         freedom = max(len(self.table) - 2.0, 1.0)
         told = [
-            Predictive(float(location), float(scale) * widen * self._for_new(group), self.shape, freedom)
-            for location, scale, group in zip(locations, scales, groups, strict=True)
+            Predictive(
+                float(location),
+                float(scale) * widen * self._for_new(group, task_shift=task),
+                self.shape,
+                freedom,
+            )
+            for location, scale, group, task in zip(locations, scales, groups, task_shifts, strict=True)
         ]
         if limits is None or self.reach is None:
             return told
@@ -245,19 +255,19 @@ class CostModel:
             for one, limit, reach in zip(told, limits, reaches, strict=True)
         ]
 
-    def _for_new(self, group: str | None) -> float:
+    def _for_new(self, group: str | None, *, task_shift: bool) -> float:
         """How much wider an interval is for a group that was never seen, and narrower for one that was.
 
         Residuals are of runs held out with their whole group. Of K groups, whole groups spread about their mean as
         Student's t with K − 1 degrees of freedom says, where the residuals of all runs take them for many: one more
         group is one more of few. Of a group that was seen, its own deviation is known, and what is left is the
-        spread within groups.
+        spread within groups; but not where a task shift brings other data.
         """
         known = set(self.table.groups)
         if group is None or len(known) < 3:
             return 1.0
         if group in known:
-            return self._within
+            return 1.0 if task_shift else self._within
         return float(student_t.ppf(0.95, len(known) - 1) / norm.ppf(0.95))
 
     def coverage(self, level: float, *, group: str | None = None) -> float | None:
@@ -268,7 +278,7 @@ class CostModel:
         """
         if self.held_out is None:
             return None
-        held, widen = self.held_out, max(self._for_new(group), 1.0)
+        held, widen = self.held_out, max(self._for_new(group, task_shift=False), 1.0)
         table = self.table.take(held.rows)
         location, scale = table.y - held.residual, self._scale(table.rows)
         limits, reach = table.limits, None

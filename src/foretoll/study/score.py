@@ -105,6 +105,7 @@ def _calibrated(model: CostModel, features: Sequence[Features], rows: Sequence[R
         features,
         [""] * len(rows),
         [row.case.source_name for row in rows],
+        [row.case.task_shift for row in rows],
         limits=limits,
         options=[row.case.option for row in rows],
     )
