@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from foretoll.forecast.regressor import CostModel, Neighbourhood, Table, within_share
+from foretoll.forecast.regressor import CostModel, Neighbourhood, Spread, Table
 
 
 def make_table(n: int, seed: int, *, limit: float = np.inf, groups: int = 12, noise: float = 0.4) -> Table:
@@ -112,10 +112,26 @@ def test_intervals_are_narrower_for_a_known_group_and_wider_for_a_new_one() -> N
     assert model.predict(table.rows[0], group=table.groups[0], task_shift=True).scale == pytest.approx(any_)
 
 
-def test_the_share_within_groups_is_that_of_random_effects() -> None:
+def test_the_spread_is_that_of_random_effects() -> None:
     rng = np.random.default_rng(0)
     groups = [str(g) for g in np.repeat(np.arange(2000), 5)]
     values = np.repeat(rng.normal(0, 2, 2000), 5) + rng.normal(0, 1, 10000)
-    assert within_share(values, groups) == pytest.approx(np.sqrt(1 / 5), abs=0.01)
-    assert within_share(values, [str(i) for i in rng.integers(0, 100, 10000)]) == pytest.approx(1, abs=0.01)
-    assert within_share(values[:4], ["a", "b", "a", "b"]) == 1.0  # two groups say nothing of their spread
+    spread = Spread.of(values, groups)
+    assert spread.within == pytest.approx(1, abs=0.05)
+    assert spread.between == pytest.approx(4, abs=0.3)
+    # the variance that a new run of a group has, given the mean of those that were seen: none, some, very many
+    assert spread.left_after(0) == 1
+    assert Spread(1, 4).left_after(1) == pytest.approx(np.sqrt((1 + 4 / 5) / 5))
+    assert Spread(1, 4).left_after(10**9) == pytest.approx(np.sqrt(1 / 5))
+    assert Spread.of(values, [str(i) for i in rng.integers(0, 100, 10000)]).between < 0.05
+    assert Spread.of(values[:4], ["a", "b", "a", "b"]).between == 0  # two groups say nothing of their spread
+
+
+def test_the_coverage_that_is_told_is_that_of_intervals_as_wide() -> None:
+    table = make_table(300, 7)
+    table = replace(table, y=table.y + np.array([2.0 * np.cos(3 * int(g)) for g in table.groups]))
+    model = CostModel(table)
+    known, any_, new = (model.coverage(0.9, group=group) for group in (table.groups[0], None, "another"))
+    assert known is not None and any_ is not None and new is not None
+    assert known < any_ <= new
+    assert model.coverage(0.9, group=table.groups[0], task_shift=True) == any_

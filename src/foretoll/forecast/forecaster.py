@@ -10,7 +10,7 @@ from foretoll.forecast.case import Case, decided, epochs_of, features, log_steps
 from foretoll.forecast.direct import NO_STEPS, looked_up_quality, reach_by_looking, test_quality
 from foretoll.forecast.learned import FEWEST_RUNS, HeldOutTable, Learned
 from foretoll.forecast.predictive import Predictive
-from foretoll.forecast.regressor import Neighbourhood
+from foretoll.forecast.regressor import CostModel, Neighbourhood
 from foretoll.records import Coverage, Forecast, Interval, NearRun, Run
 
 UNLIKE = 1.25  # times the outermost 5 % of the runs: from here on a case is told that it is unlike them
@@ -85,15 +85,7 @@ class Forecaster:
                 "intervals are widened; add --calibrate for firmer ones"
             )
         limit = log_steps(case.max_epochs, case.steps_per_epoch)
-        predictive = time.predict(
-            row,
-            owner=case.model_id,
-            group=case.source_name,
-            task_shift=case.task_shift,
-            widen=widen,
-            limit=limit,
-            option=case.option,
-        )
+        predictive = _predictive(time, case, widen, limit=limit)
         reach = predictive.cdf(limit)
         least = 1 / case.evals_per_epoch  # the first evaluation after a step
         epochs = self._interval(
@@ -117,7 +109,7 @@ class Forecaster:
             reach_probability=min(max(reach, 0.0), 1.0),  # sums of masses may leave [0, 1] by rounding
             coverage=Coverage(
                 level=self.level,
-                empirical=time.coverage(self.level, group=case.source_name),
+                empirical=time.coverage(self.level, group=case.source_name, task_shift=case.task_shift),
                 runs=len(time.table),
                 method="held out by source data set; censored runs counted as censored",
             ),
@@ -185,26 +177,14 @@ class Forecaster:
         model = self.learned.model(cost, case)
         if model is None:
             return None
-        predictive = model.predict(
-            features(case),
-            owner=case.model_id,
-            group=case.source_name,
-            task_shift=case.task_shift,
-            widen=widen,
-        )
+        predictive = _predictive(model, case, widen)
         return self._interval(predictive, lambda v: math.exp(min(v, 700.0)), None)
 
     def _quality(self, case: Case, widen: float) -> Interval | None:
         model = self.learned.model("quality", case)
         if model is None:
             return None
-        predictive = model.predict(
-            features(case),
-            owner=case.model_id,
-            group=case.source_name,
-            task_shift=case.task_shift,
-            widen=widen,
-        )
+        predictive = _predictive(model, case, widen)
         return self._interval(predictive, lambda v: min(max(case.until + v, 0.0), 1.0), 1.0)
 
     def _interval(
@@ -244,3 +224,15 @@ class Forecaster:
             unlike=None,
             warnings=(warning,),
         )
+
+
+def _predictive(model: CostModel, case: Case, widen: float, *, limit: float | None = None) -> Predictive:
+    return model.predict(
+        features(case),
+        owner=case.model_id,
+        group=case.source_name,
+        task_shift=case.task_shift,
+        widen=widen,
+        limit=limit,
+        option=case.option,
+    )

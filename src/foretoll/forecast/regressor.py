@@ -15,6 +15,7 @@ With fewer than `SHAPE_FROM` held-out runs the shape is Student's t, and no cove
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -167,18 +168,32 @@ def _folds(groups: Sequence[str], seed: int) -> Positions:
     return np.array([fold_of[group] for group in groups], dtype=np.intp)
 
 
-def within_share(values: Array, groups: Sequence[str]) -> float:
-    """Standard deviation within groups over the total one: the moment estimate of one-way random effects."""
-    names, of, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    n, k = len(values), len(names)
-    if k < 3 or n <= k:
-        return 1.0
-    means = np.bincount(of, values) / counts
-    within = float(((values - means[of]) ** 2).sum()) / (n - k)
-    among = float((counts * (means - values.mean()) ** 2).sum()) / (k - 1)
-    size = (n - float((counts**2).sum()) / n) / (k - 1)
-    between = max((among - within) / size, 0.0)
-    return math.sqrt(within / (within + between)) if within > 0 else 1.0
+@dataclass(frozen=True)
+class Spread:
+    """Variances within and between groups: the moment estimates of one-way random effects."""
+
+    within: float
+    between: float
+
+    @classmethod
+    def of(cls, values: Array, groups: Sequence[str]) -> Spread:
+        """Estimate from values (n,) and their groups; fewer than three groups say nothing of their spread."""
+        names, of, counts = np.unique(groups, return_inverse=True, return_counts=True)
+        n, k = len(values), len(names)
+        if k < 3 or n <= k:
+            return cls(1.0, 0.0)
+        means = np.bincount(of, values) / counts
+        within = float(((values - means[of]) ** 2).sum()) / (n - k)
+        among = float((counts * (means - values.mean()) ** 2).sum()) / (k - 1)
+        size = (n - float((counts**2).sum()) / n) / (k - 1)
+        return cls(within, max((among - within) / size, 0.0))
+
+    def left_after(self, runs: int) -> float:
+        """Standard deviation in a group of which `runs` were seen, over that in one of which none was."""
+        if self.within <= 0:
+            return 1.0
+        left = self.between / (1 + runs * self.between / self.within)
+        return math.sqrt((self.within + left) / (self.within + self.between))
 
 
 class CostModel:
@@ -196,7 +211,7 @@ class CostModel:
         self.sigma = self.point.ridge.sigma
         self._scale_forest: Any = None
         self.shape: Distribution | None = None
-        self._within = 1.0  # spread within groups over that of all
+        self._spread = Spread(within=1.0, between=0.0)
         self.reach: Reach | None = None
         self.held_out = self._given() or self._hold_out(seed)
         if self.held_out is not None:
@@ -260,25 +275,25 @@ class CostModel:
 
         Residuals are of runs held out with their whole group. Of K groups, whole groups spread about their mean as
         Student's t with K − 1 degrees of freedom says, where the residuals of all runs take them for many: one more
-        group is one more of few. Of a group that was seen, its own deviation is known, and what is left is the
-        spread within groups; but not where a task shift brings other data.
+        group is one more of few. Of a group that was seen, its own deviation is known the better the more runs of it
+        there are; but not where a task shift brings other data.
         """
-        known = set(self.table.groups)
-        if group is None or len(known) < 3:
+        counts = Counter(self.table.groups)
+        if group is None or len(counts) < 3:
             return 1.0
-        if group in known:
-            return 1.0 if task_shift else self._within
-        return float(student_t.ppf(0.95, len(known) - 1) / norm.ppf(0.95))
+        if group not in counts:
+            return float(student_t.ppf(0.95, len(counts) - 1) / norm.ppf(0.95))
+        return 1.0 if task_shift else self._spread.left_after(counts[group])
 
-    def coverage(self, level: float, *, group: str | None = None) -> float | None:
+    def coverage(self, level: float, *, group: str | None = None, task_shift: bool = False) -> float | None:
         """Share of held-out runs inside their interval, each fold calibrated on the others only.
 
-        `group` as in `predict`: the intervals of a group that was never seen are wider. Those of one that was seen
-        are narrower, which runs held out with their groups cannot test: it is told what holds for others.
+        `group` and `task_shift` as in `predict`: the intervals are as wide as theirs. The runs are held out with
+        their groups, so for a group that was seen, and intervals that are narrower for it, the share is a low one.
         """
         if self.held_out is None:
             return None
-        held, widen = self.held_out, max(self._for_new(group, task_shift=False), 1.0)
+        held, widen = self.held_out, self._for_new(group, task_shift=task_shift)
         table = self.table.take(held.rows)
         location, scale = table.y - held.residual, self._scale(table.rows)
         limits, reach = table.limits, None
@@ -332,7 +347,7 @@ class CostModel:
             ).fit(x, np.abs(held.residual))
         units = held.residual / self._scale(table.rows)
         self.shape = kaplan_meier(units, table.censored)
-        self._within = within_share(units, table.groups)
+        self._spread = Spread.of(units, table.groups)
         if table.limits is not None:
             margin = table.limits - (table.y - held.residual)
             self.reach = Reach.fit(margin, ~table.censored, table.options)
