@@ -100,9 +100,8 @@ def foretoll(command: str, folder: Path, data: str) -> dict[str, Any]:
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if not done.stdout.strip():
         raise SystemExit(f"{command}\n{done.stderr}")
-    found: dict[str, Any] = json.loads(
-        done.stdout.replace(data, "$D")
-    )  # where the data lie is nobody's business
+    # where the data lie is nobody's business
+    found: dict[str, Any] = json.loads(done.stdout.replace(data, "$D"))
     return found
 
 
@@ -250,9 +249,8 @@ def main() -> None:
         if given.forecasts:
             of = {shift.title: shift for shift in SHIFTS}
             found = list(pool.map(lambda one: forecast_anew(one, of[one["case"]], data), found))
-            figures = summary(found)
+            figures, tasks = summary(found), []
             write(found, figures, given.workers)
-            tasks = []
         for done in as_completed([pool.submit(carried_out, task) for task in tasks]):
             found.append(done.result())
             found.sort(key=lambda one: order[one["case"], one["arch"]])

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from foretoll.forecast.regressor import CostModel, Neighbourhood, Spread, Table
+from foretoll.forecast.regressor import CostModel, Neighbourhood, Table
+from foretoll.forecast.spread import Spread
 
 
 def make_table(n: int, seed: int, *, limit: float = np.inf, groups: int = 12, noise: float = 0.4) -> Table:

@@ -51,8 +51,10 @@ class _Watch:
         self._lifeline, self._loop = lifeline, loop
 
     def __call__(self) -> None:
-        self.holds = self._ask()
-        self.asked.set()
+        try:
+            self.holds = self._ask()
+        finally:
+            self.asked.set()  # the task waits for it
         while self.holds and not self.done.wait(_ASK_EVERY_S):
             if not self._ask() and not self.done.is_set():
                 os._exit(1)

@@ -198,7 +198,7 @@ class RayEngine(Engine):
         Not by ray.cancel(): when it meets a task that is just ending, Ray may abort this whole process
         ("Tried to complete task that was not pending", seen with 2.60; others of its kind are in ray#54798).
         """
-        with contextlib.suppress(self._ray.exceptions.RayError):
+        with contextlib.suppress(Exception):  # why the loop was left is what the caller must hear of
             self._ray.get(self._lifeline.cut.remote(self._loops), timeout=_STOP_WITHIN_S)
             ended, _ = self._ray.wait(list(flying), num_returns=len(flying), timeout=_STOP_WITHIN_S)
             for reference in ended:

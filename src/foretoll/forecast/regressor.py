@@ -28,6 +28,7 @@ from scipy.stats import t as student_t
 from foretoll.forecast.case import Features
 from foretoll.forecast.predictive import Predictive
 from foretoll.forecast.reach import Reach
+from foretoll.forecast.spread import Spread
 from foretoll.forecast.survival import Array, CensoredRidge, Distribution, Flags, kaplan_meier
 
 FOREST_FROM = 40
@@ -166,34 +167,6 @@ def _folds(groups: Sequence[str], seed: int) -> Positions:
     order = np.random.default_rng(seed).permutation(len(names))
     fold_of = {names[int(k)]: i % min(FOLDS, len(names)) for i, k in enumerate(order)}
     return np.array([fold_of[group] for group in groups], dtype=np.intp)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Variances within and between groups: the moment estimates of one-way random effects."""
-
-    within: float
-    between: float
-
-    @classmethod
-    def of(cls, values: Array, groups: Sequence[str]) -> Spread:
-        """Estimate from values (n,) and their groups; fewer than three groups say nothing of their spread."""
-        names, of, counts = np.unique(groups, return_inverse=True, return_counts=True)
-        n, k = len(values), len(names)
-        if k < 3 or n <= k:
-            return cls(1.0, 0.0)
-        means = np.bincount(of, values) / counts
-        within = float(((values - means[of]) ** 2).sum()) / (n - k)
-        among = float((counts * (means - values.mean()) ** 2).sum()) / (k - 1)
-        size = (n - float((counts**2).sum()) / n) / (k - 1)
-        return cls(within, max((among - within) / size, 0.0))
-
-    def left_after(self, runs: int) -> float:
-        """Standard deviation in a group of which `runs` were seen, over that in one of which none was."""
-        if self.within <= 0:
-            return 1.0
-        left = self.between / (1 + runs * self.between / self.within)
-        return math.sqrt((self.within + left) / (self.within + self.between))
 
 
 class CostModel:

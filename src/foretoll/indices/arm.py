@@ -179,10 +179,7 @@ class Arm(Sampled):
         half = torch.zeros(len(source), dtype=torch.bool, device=source.ids.device)
         half[torch.argsort(hash_ids(source.ids, self.seed + 1))[: len(source) // 2]] = True
         values = []
-        for (
-            name,
-            rows,
-        ) in source.tensors.items():  # one layer at a time: the halves of all would be the sample again
+        for name, rows in source.tensors.items():  # not all at once: their halves would be the sample again
             try:
                 values.append(arm({name: rows[half]}, {name: rows[~half]}, bins=self.bins, mode=self.mode))
             except DataError:  # one half is constant: there is no scale

@@ -133,9 +133,8 @@ class Cell(Record):
     @property
     def key(self) -> str:
         """Content hash: equal for equal cells of any study of that name."""
-        usual = (
-            {"held_out"} if self.held_out == HELD_OUT else None
-        )  # the hashes of studies that do not vary it
+        # studies that do not vary it keep the hashes that they had
+        usual = {"held_out"} if self.held_out == HELD_OUT else None
         text = json.dumps(self.model_dump(mode="json", exclude=usual), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

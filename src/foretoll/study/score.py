@@ -37,9 +37,8 @@ class Forecasts:
     median: NDArray[np.float64]  # infinite where more than half of the probability lies beyond the budget
     reach: NDArray[np.float64] | None
     intervals: dict[float, tuple[NDArray[np.float64], NDArray[np.float64]]]
-    around: NDArray[np.float64] | None = (
-        None  # (n, 2) foretold probabilities of less than what happened, of at most
-    )
+    # (n, 2): foretold probabilities of less than what happened, and of at most that
+    around: NDArray[np.float64] | None = None
 
 
 def forecast_left_out(rows: Sequence[Row], split: Split, method: Method, *, seed: int = 0) -> Forecasts:
