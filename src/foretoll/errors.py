@@ -54,6 +54,21 @@ class MissingExtraError(ForetollError):
         super().__init__(f'{what} needs an optional library: pip install "foretoll[{extra}]"')
 
 
+SHOWN = 80  # characters of a name that a message repeats
+
+
+def shown(value: object, limit: int = SHOWN) -> str:
+    """Text from a user or a file as a message may repeat it: quoted, printable, on one line, cut after `limit`.
+
+    Control characters, line ends, bidirectional marks and lone surrogates are written as escapes.
+    """
+    text = str(value)
+    safe = "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text[:limit]
+    )
+    return f"'{safe}'" if len(text) <= limit and len(safe) <= limit else f"'{safe[: limit - 1]}…'"
+
+
 MOST_NAMES = 40  # of a longer list only the beginning is shown
 
 

@@ -79,6 +79,8 @@ class DataCard(Record):
     test: int = Field(ge=0)
     shift: tuple[Shift, ...] = ()
     labelled: bool = True
+    reading: str = ""  # what was taken for granted when the data were read, in one line
+    notes: tuple[str, ...] = ()  # what the reading has to warn of: left over, merged, left out
 
 
 class Preprocessing(Record):

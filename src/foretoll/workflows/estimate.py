@@ -294,7 +294,8 @@ def _probe(
 def _warnings(
     job: Job, seen: Survey, told: Foretold, accounting: Accounting, hardware: str | None
 ) -> tuple[str, ...]:
-    warnings = [*seen.warnings, *told.warnings]
+    notes = dict.fromkeys((*job.source.card.notes, *job.target.card.notes))
+    warnings = [*notes, *seen.warnings, *told.warnings]
     if hardware is not None:
         warnings.append(
             f"time and energy are for {find_device(hardware).name}, from its data sheet: nothing was measured on it, "
