@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -49,7 +51,7 @@ def test_no_torch_in_the_forecast() -> None:
 
 
 def test_the_start_is_light() -> None:
-    heavy = {"torch", "sklearn", "sqlalchemy", "plotly", "codecarbon", "pandas", "jinja2"}
+    heavy = {"torch", "sklearn", "sqlalchemy", "codecarbon", "pandas", "jinja2"}
     code = f"import sys, foretoll, foretoll.cli; sys.exit(sorted({heavy!r} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -61,3 +63,37 @@ def test_public_names_are_sorted_and_there() -> None:
         assert getattr(foretoll, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = foretoll.nothing
+
+
+def _distribution(name: str) -> str:
+    """The distribution that an imported package comes from."""
+    return {"PIL": "pillow", "ot": "pot", "pynvml": "nvidia-ml-py", "sklearn": "scikit-learn"}.get(name, name)
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    project = tomllib.loads((PACKAGE.parents[1] / "pyproject.toml").read_text())["project"]
+    extras = {name: needs for name, needs in project["optional-dependencies"].items() if name != "dev"}
+    declared = {
+        re.split(r"[\[<>=]", need)[0]
+        for needs in (project["dependencies"], *extras.values())
+        for need in needs
+    }
+    imported = set()
+    for path in _files():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                imported.add(node.module.split(".")[0])
+            elif isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+    found = {_distribution(name) for name in imported - set(sys.stdlib_module_names) - {"foretoll"}}
+    by_url = {"psycopg"}  # SQLAlchemy's driver, named in the ledger's URL
+    assert found == declared - by_url
+
+
+def test_no_metric_library_is_loaded_for_the_indices() -> None:
+    code = (
+        "import sys, foretoll.indices.survey, foretoll.quality, foretoll.indices.resque, foretoll.indices.arm;"
+        "sys.exit(sorted({'torchmetrics', 'transformers', 'torchvision', 'torch._dynamo'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

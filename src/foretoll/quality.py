@@ -1,7 +1,7 @@
 """Quality of a model on a split: one streaming pass, any metric of a table, plus the mean cross-entropy.
 
 Every metric is a function of the confusion matrix, so that its value does not depend on how the split is
-cut into batches; the matrix is torchmetrics' own accumulator.
+cut into batches.
 """
 
 from __future__ import annotations
@@ -91,8 +91,6 @@ def evaluate(
         UsageError: an unknown metric.
 
     """
-    from torchmetrics.classification import MulticlassConfusionMatrix
-
     check_metric(metric)
     if split.labels is None:
         raise DataError("the quality of a model cannot be measured on unlabelled data: give labels")
@@ -104,13 +102,13 @@ def evaluate(
             f"the data have a label {int(split.labels.max())} but the model has only {classes} outputs: "
             "use an option that replaces the head, or choose classes="
         )
-    confusion = MulticlassConfusionMatrix(num_classes=max(classes, 2)).to(device)
+    confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64)
     with evaluating(model):
         for inputs, labels in split.batches(batch_size):
             truth = labels.to(device)
             logits = model(inputs.to(device) if isinstance(inputs, Tensor) else inputs)
-            confusion.update(logits.argmax(dim=1), truth)
+            confusion += torch.bincount(truth * classes + logits.argmax(dim=1), minlength=classes * classes)
             loss += F.cross_entropy(logits.float(), truth, reduction="sum").double().cpu()
-    matrix = confusion.compute().cpu().double()
+    matrix = confusion.view(classes, classes).cpu().double()
     return Evaluation(float(METRICS[metric](matrix)), float(loss) / len(split), len(split))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from foretoll.forecast.case import Case
 from foretoll.records import Interval
@@ -31,7 +31,7 @@ def binomial_deviation(quality: float, *samples: int) -> float:
 def test_quality(quality: float, seen_on: int, test_samples: int, level: float) -> Interval:
     """Test quality of a model whose quality was seen on other samples of the same data."""
     deviation = binomial_deviation(quality, seen_on, test_samples)
-    half = float(norm.ppf((1 + level) / 2)) * deviation
+    half = float(ndtri((1 + level) / 2)) * deviation
     return Interval(median=quality, low=max(quality - half, 0.0), high=min(quality + half, 1.0), level=level)
 
 
@@ -44,4 +44,4 @@ def reach_by_looking(case: Case) -> float | None:
     if case.option == "keep":
         return float(quality >= case.until)  # seen on the very data that decide
     deviation = binomial_deviation(quality, samples, case.validation_samples)
-    return float(norm.sf((case.until - quality) / deviation))
+    return float(ndtr((quality - case.until) / deviation))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scipy.stats import t as student_t
+from scipy.special import stdtr, stdtrit
 
 from foretoll.forecast.survival import Distribution
 
@@ -45,10 +45,10 @@ class Predictive:
 
     def _quantile(self, level: float) -> float | None:
         if self.shape is None:
-            return self.location + self.scale * float(student_t.ppf(level, self.freedom))
+            return self.location + self.scale * float(stdtrit(self.freedom, level))
         unit = self.shape.quantile(level)
         return None if unit is None else self.location + self.scale * unit
 
     def _cdf(self, value: float) -> float:
         unit = (value - self.location) / self.scale
-        return float(student_t.cdf(unit, self.freedom)) if self.shape is None else self.shape.cdf(unit)
+        return float(stdtr(self.freedom, unit)) if self.shape is None else self.shape.cdf(unit)

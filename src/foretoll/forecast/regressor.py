@@ -22,8 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
-from scipy.stats import t as student_t
+from scipy.special import ndtri, stdtrit
 
 from foretoll.forecast.case import Features
 from foretoll.forecast.predictive import Predictive
@@ -255,7 +254,7 @@ class CostModel:
         if group is None or len(counts) < 3:
             return 1.0
         if group not in counts:
-            return float(student_t.ppf(0.95, len(counts) - 1) / norm.ppf(0.95))
+            return float(stdtrit(len(counts) - 1, 0.95) / ndtri(0.95))
         return 1.0 if task_shift else self._spread.left_after(counts[group])
 
     def coverage(self, level: float, *, group: str | None = None, task_shift: bool = False) -> float | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import log_ndtr
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -51,7 +51,7 @@ class CensoredRidge:
             if not censored.any():
                 break
             alpha = (y[censored] - fitted[censored]) / sigma
-            hazard = np.exp(norm.logpdf(alpha) - norm.logsf(alpha))
+            hazard = _hazard(alpha)
             moved = fitted[censored] + sigma * hazard
             second[censored] = sigma**2 * np.clip(1 + alpha * hazard - hazard**2, 0, 1)
             done = np.max(np.abs(moved - filled[censored])) < 1e-4
@@ -68,8 +68,13 @@ class CensoredRidge:
         """The responses with censored ones replaced by their conditional mean."""
         fitted = self.predict(x)
         alpha = (y - fitted) / self.sigma
-        beyond = fitted + self.sigma * np.exp(norm.logpdf(alpha) - norm.logsf(alpha))
+        beyond = fitted + self.sigma * _hazard(alpha)
         return np.where(censored, np.maximum(beyond, y), y)
+
+
+def _hazard(alpha: Array) -> Array:
+    """φ(α) / (1 − Φ(α)) of the standard normal distribution."""
+    return np.asarray(np.exp(-(alpha**2) / 2 - np.log(2 * np.pi) / 2 - log_ndtr(-alpha)))
 
 
 @dataclass(frozen=True)

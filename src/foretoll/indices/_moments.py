@@ -7,12 +7,11 @@ expanded into Σ‖x‖⁴, Σ‖x‖² x and Σ x xᵀ, so that one pass in any
 
 from __future__ import annotations
 
-from copy import deepcopy
-from typing import Any, NamedTuple
+from copy import copy
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from foretoll.indices._accumulator import Accumulator
 
@@ -110,12 +109,11 @@ def centred_covariance(x: Tensor, *, shrink: bool, unbiased: bool = False) -> Co
     return result._replace(mean=mean)
 
 
-class MomentAccumulator(Accumulator):
+class MomentAccumulator(Accumulator[Tensor]):
     """Base of scores of means and covariances: the moments of each of its `groups`, batch by batch.
 
     Samples are taken relative to a pivot, the mean of the first batch: raw sums of squares and fourth powers would
-    lose their digits where the mean is large against the spread. Merging moves the other's sums to the own pivot, and
-    processes that gather their sums first move them to the pivot of one of them.
+    lose their digits where the mean is large against the spread. Merging moves the other's sums to the own pivot.
     """
 
     groups: tuple[str, ...] = ("samples",)
@@ -146,33 +144,23 @@ class MomentAccumulator(Accumulator):
         """The moments of a group about the pivot, on the CPU."""
         return Moments(*(getattr(self, f"{group}_{name}").cpu() for name in Moments._fields))
 
-    def _reference(self) -> Tensor | None:
-        return None if self._pivot is None else self._pivot.cpu()
-
-    def _refer_to(self, reference: Tensor) -> None:
-        """Take the sums about another pivot: processes that add up their sums must share it."""
-        if self._pivot is not None and not torch.equal(self._pivot.cpu(), reference):
-            self._shift(self._pivot.cpu() - reference)
-        self._pivot = reference
-
     def _shift(self, step: Tensor) -> None:
         """Make the sums those of samples + step. Subclasses with more sums of samples extend it."""
         for group in self.groups:
             for name, value in shifted(self._sums(group), step)._asdict().items():
                 setattr(self, f"{group}_{name}", self._at_home(value))
 
-    def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
+    def merge_state(self, other: Self) -> None:
         """Take in what another accumulator of the same kind and settings has seen."""
-        other = getattr(incoming_state, "_pivot", None)
-        if isinstance(incoming_state, type(self)) and other is not None:
-            if self._pivot is None:
-                pivot = other
-            else:
-                pivot = self._pivot
-                if other.shape == pivot.shape:  # otherwise the base class says what does not fit
-                    incoming_state = deepcopy(incoming_state)
-                    incoming_state._shift((other.to(pivot.device) - pivot).cpu())
-            super().merge_state(incoming_state)
-            self._pivot = pivot
-        else:
-            super().merge_state(incoming_state)
+        self._check_kin(other)
+        if other._pivot is None:
+            super().merge_state(other)
+            return
+        pivot, theirs = self._pivot, other._pivot
+        if (
+            pivot is not None and theirs.shape == pivot.shape
+        ):  # otherwise the base class says what does not fit
+            other = copy(other)  # its sums are replaced, not changed
+            other._shift((theirs.to(pivot.device) - pivot).cpu())
+        super().merge_state(other)
+        self._pivot = theirs if pivot is None else pivot

@@ -9,13 +9,13 @@ vanish. All samples are kept while there are at most `capacity` of them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from foretoll.errors import DataError, UsageError
-from foretoll.indices._accumulator import Accumulator
+from foretoll.indices._accumulator import Accumulator, Value
 from foretoll.indices._bootstrap import hash_ids
 from foretoll.indices._validate import check_ids, check_labels
 
@@ -26,7 +26,6 @@ class Sample:
     `seen` counts the rows fed, a repeated id each time.
     """
 
-    # no tuple and no dataclass: torchmetrics would squeeze the tensors of a sample of one
     __slots__ = ("ids", "labels", "seen", "tensors")
 
     def __init__(self, ids: Tensor, labels: Tensor, tensors: dict[str, Tensor], seen: int) -> None:
@@ -36,7 +35,7 @@ class Sample:
         return len(self.ids)
 
 
-class BoundedSample(Accumulator):
+class BoundedSample(Accumulator[Sample]):
     """Keeps at most `capacity` samples, or a little more where `per_class` of every class ask for it.
 
     An id stands for one sample: fed twice, it counts once. Once the sample is full, rows whose key is too large
@@ -59,8 +58,8 @@ class BoundedSample(Accumulator):
         self._held = self._kept = 0  # rows in the lists: now, and after the last cut
         self._bars: tuple[Tensor, Tensor] | None = None  # keys above which a row cannot stay
         for name in ("keys", "ids", "labels"):
-            self.add_state(name, [], dist_reduce_fx="cat")
-        self.add_state("seen", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+            self._add_state(name, None, "cat")
+        self._add_state("seen", torch.zeros((), dtype=torch.int64), "sum")
 
     def _settings(self) -> tuple[Any, ...]:
         return (self.capacity, self.seed, self.per_class)
@@ -68,7 +67,7 @@ class BoundedSample(Accumulator):
     def _make_states(self, key: tuple[Any, ...], device: torch.device) -> None:
         self.seen = self.seen.to(device)
         for name, _ in key:
-            self.add_state(f"kept_{name}", [], dist_reduce_fx="cat")
+            self._add_state(f"kept_{name}", None, "cat")
 
     def _names(self) -> list[str]:
         return [name for name, _ in self._sized or ()]
@@ -93,10 +92,10 @@ class BoundedSample(Accumulator):
             getattr(self, name).append(rows if hopeful is None else rows[hopeful])
         self._hold(n if hopeful is None else len(hopeful))
 
-    def merge_state(self, incoming_state: Any) -> None:
+    def merge_state(self, other: Self) -> None:
         """Take in another sampler's samples; the smallest keys of both stay."""
-        super().merge_state(incoming_state)
-        self._hold(incoming_state._held)
+        super().merge_state(other)
+        self._hold(other._held)
 
     def _hold(self, rows: int) -> None:
         """Note that so many rows came in; cut where too many are held."""
@@ -122,9 +121,9 @@ class BoundedSample(Accumulator):
         """Keep the smallest keys, each key once, sorted by key; note which keys are too large from now on."""
         if not self.keys:
             return
-        rows = self._chosen(torch.cat(_as_list(self.keys)), torch.cat(_as_list(self.labels)))
+        rows = self._chosen(torch.cat(self.keys), torch.cat(self.labels))
         for name in ("keys", "ids", "labels", *(f"kept_{name}" for name in self._names())):
-            setattr(self, name, [torch.cat(_as_list(getattr(self, name)))[rows]])
+            setattr(self, name, [torch.cat(getattr(self, name))[rows]])
         self._held = self._kept = len(rows)
         self._bars = self._make_bars(self.keys[0], self.labels[0]) if len(rows) >= self.capacity else None
 
@@ -161,25 +160,20 @@ class BoundedSample(Accumulator):
         rank[by_class] = position - starts
         return order[(position < self.capacity) | (rank < self.per_class)]
 
-    def compute(self) -> Sample:
+    def _value(self) -> Sample:
         """The sample, sorted by id, so that nothing computed from it depends on the order of the stream."""
         self._require_data()
         if not self.seen:  # after a reset
             raise DataError("BoundedSample has seen no data: call update first")
-        keys, labels = torch.cat(_as_list(self.keys)), torch.cat(_as_list(self.labels))
-        ids = torch.cat(_as_list(self.ids))
+        keys, labels = torch.cat(self.keys), torch.cat(self.labels)
+        ids = torch.cat(self.ids)
         rows = self._chosen(keys, labels)
         rows = rows[torch.argsort(ids[rows])]
-        tensors = {name: torch.cat(_as_list(getattr(self, f"kept_{name}")))[rows] for name in self._names()}
+        tensors = {name: torch.cat(getattr(self, f"kept_{name}"))[rows] for name in self._names()}
         return Sample(ids[rows], labels[rows], tensors, int(self.seen))
 
 
-def _as_list(state: list[Tensor] | Tensor) -> list[Tensor]:
-    """A list state is one tensor after torchmetrics has gathered it from several processes."""
-    return [state] if isinstance(state, Tensor) else state
-
-
-class Sampled(Accumulator):
+class Sampled(Accumulator[Value]):
     """Base of accumulators whose index needs the representations themselves: they hold bounded samples.
 
     `samples` has one `BoundedSample` a side. The value is a function of what the samplers keep, so it obeys
@@ -188,41 +182,40 @@ class Sampled(Accumulator):
 
     def __init__(self, sides: tuple[str, ...], capacity: int, seed: int) -> None:
         super().__init__()
-        self.samples = torch.nn.ModuleDict({side: BoundedSample(capacity, seed) for side in sides})
+        self.samples = {side: BoundedSample(capacity, seed) for side in sides}
 
     def sampler(self, side: str) -> BoundedSample:
         """The sampler of a side."""
-        found = self.samples[side]
-        if not isinstance(found, BoundedSample):  # pragma: no cover - narrows the type only
-            raise TypeError(side)
-        return found
+        return self.samples[side]
 
     def _sample(self, side: str) -> Sample:
-        """What the sampler of a side kept, of all processes in a distributed run.
+        """What the sampler of a side kept.
 
         Raises:
             DataError: it has seen nothing.
 
         """
         try:
-            sample: Sample = self.sampler(side).compute()  # also without data here: others may have some
+            return self.sampler(side)._value()
         except DataError as error:
             raise DataError(f"no {side} sample was seen: update it before compute") from error
-        return sample
 
     def _settings(self) -> tuple[Any, ...]:
-        return tuple(self.sampler(side)._settings() for side in self.samples)
+        return tuple(sampler._settings() for sampler in self.samples.values())
 
-    def merge_state(self, incoming_state: Any) -> None:
+    def to(self, device: torch.device | str) -> Self:
+        """Move the samples to a device."""
+        for sampler in self.samples.values():
+            sampler.to(device)
+        return super().to(device)
+
+    def merge_state(self, other: Self) -> None:
         """Take in the samples of another accumulator of the same kind and settings."""
-        self._check_kin(incoming_state)
-        for side in self.samples:
-            self.sampler(side).merge_state(incoming_state.sampler(side))
-        self._update_count += incoming_state._update_count
-        self._computed = None
+        self._check_kin(other)
+        for side, sampler in self.samples.items():
+            sampler.merge_state(other.sampler(side))
 
     def reset(self) -> None:
         """Forget all samples."""
-        super().reset()
-        for side in self.samples:
-            self.sampler(side).reset()
+        for sampler in self.samples.values():
+            sampler.reset()

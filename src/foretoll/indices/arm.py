@@ -125,7 +125,7 @@ def _released(x: Tensor, t: Tensor, bins: int) -> float:
     return float(hist.sorted_heights_distance(p, q))
 
 
-class Arm(Sampled):
+class Arm(Sampled[IndexValue]):
     """ARM over batches of both sides, from a bounded sample of each.
 
     A single pass cannot know the source's range before it ends, so the (samples, channels) matrices are kept, up
@@ -158,7 +158,7 @@ class Arm(Sampled):
         labels = torch.full((n,), -1)
         self.sampler(side).update(check_ids(ids, n), labels, **rows)
 
-    def compute(self) -> IndexValue:
+    def _value(self) -> IndexValue:
         """Value, floor (the same between two halves of the source's sample) and distance per layer."""
         source, target = (self._sample(side) for side in SIDES)
         values = arm(source.tensors, target.tensors, bins=self.bins, mode=self.mode, per_layer=True)

@@ -1,8 +1,4 @@
-"""What a survey keeps of one side of the data, in one sweep; mergeable, so that a sweep can be cut into shards.
-
-The accumulators are imported when the first sweep begins: their base, torchmetrics, loads torchvision and
-transformers for metrics that are not used here, which takes longer than all else that `import foretoll` asks for.
-"""
+"""What a survey keeps of one side of the data, in one sweep; mergeable, so that a sweep can be cut into shards."""
 
 from __future__ import annotations
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics.utilities import dim_zero_cat
 
 from foretoll.errors import DataError
 from foretoll.indices._accumulator import Accumulator
@@ -89,7 +88,7 @@ def atc_threshold(source_scores: Tensor, source_correct: Tensor) -> float:
     return float(values[best]) if best < len(values) else float("inf")
 
 
-class _Confidences(Accumulator):
+class _Confidences(Accumulator[Tensor]):
     """What DoC and ATC share: two sides, labels on the source side, any number of classes but always the same."""
 
     def __init__(self, *, from_logits: bool = True) -> None:
@@ -140,7 +139,7 @@ class DifferenceOfConfidences(_Confidences):
             self.target_confidence += self._at_home(confidence.sum())
             self.target_count += len(confidence)
 
-    def compute(self) -> Tensor:
+    def _value(self) -> Tensor:
         """The predicted target accuracy."""
         self._require_data()
         if not (int(self.source_count) and int(self.target_count)):
@@ -170,7 +169,7 @@ class AverageThresholdedConfidence(_Confidences):
 
     def _make_states(self, key: tuple[Any, ...], device: torch.device) -> None:
         for name in ("source_scores", "source_correct", "target_scores"):
-            self.add_state(name, [], dist_reduce_fx="cat")
+            self._add_state(name, None, "cat")
 
     def update(self, outputs: Tensor, labels: Tensor | None = None, *, side: str) -> None:
         """Add a batch of one side."""
@@ -185,7 +184,7 @@ class AverageThresholdedConfidence(_Confidences):
         else:
             self.target_scores.append(self._at_home(scores))
 
-    def compute(self) -> Tensor:
+    def _value(self) -> Tensor:
         """The predicted target accuracy."""
         self._require_data()
         if not (len(self.source_scores) and len(self.target_scores)):
@@ -193,7 +192,7 @@ class AverageThresholdedConfidence(_Confidences):
                 "ATC has seen no samples of one side: update it with source and with target batches"
             )
         parts = (self.source_scores, self.source_correct, self.target_scores)
-        return torch.tensor(atc(*(dim_zero_cat(part) for part in parts)), dtype=torch.float64)
+        return torch.tensor(atc(*(torch.cat(part) for part in parts)), dtype=torch.float64)
 
     def _settings(self) -> tuple[Any, ...]:
         return (self.score, self.from_logits)

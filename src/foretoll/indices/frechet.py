@@ -96,7 +96,7 @@ class FrechetDistance(MomentAccumulator):
         """Add a batch of one side."""
         self._add(check_side(side), batch_matrix(representations))
 
-    def compute(self) -> Tensor:
+    def _value(self) -> Tensor:
         """The squared distance."""
         self._require_data()
         sides = [self._sums(side) for side in SIDES]

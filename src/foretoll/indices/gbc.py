@@ -49,7 +49,7 @@ def gbc(features: Array, labels: Array, *, dimensions: int | None = 64) -> float
     return _overlap(means, spread / (counts * f.shape[1]))
 
 
-class GaussianBhattacharyya(Accumulator):
+class GaussianBhattacharyya(Accumulator[Tensor]):
     """GBC without PCA accumulated batch by batch, in O(classes · D) memory; `compute()` is float64.
 
     `update(representations, labels)`, representations (B, D), labels (B,), −1 for samples to leave out. Equals
@@ -79,7 +79,7 @@ class GaussianBhattacharyya(Accumulator):
         self.squares += self._at_home(sums_by_class(batch.square().sum(1), y, self.num_classes))
         self.counts += self._at_home(sums_by_class(torch.ones_like(y), y, self.num_classes))
 
-    def compute(self) -> Tensor:
+    def _value(self) -> Tensor:
         """The GBC in all D dimensions."""
         self._require_data()
         counts = self.counts.cpu()

@@ -72,7 +72,7 @@ class HScore(MomentAccumulator):
         super()._shift(step)
         self.class_sums += self._at_home(torch.outer(self.class_counts.cpu().double(), step))
 
-    def compute(self) -> Tensor:
+    def _value(self) -> Tensor:
         """The H-score."""
         self._require_data()
         counts = self.class_counts.cpu()

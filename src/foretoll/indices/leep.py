@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics.utilities import dim_zero_cat
 
 from foretoll.indices._accumulator import Accumulator
 from foretoll.indices._arrays import as_probabilities, sums_by_class
@@ -39,7 +38,7 @@ def leep(probabilities: Array, labels: Array) -> float:
     return float((conditional[position] * theta).sum(1).log().mean())
 
 
-class Leep(Accumulator):
+class Leep(Accumulator[Tensor]):
     """LEEP over batches; `compute()` is float64.
 
     `update(logits, labels)`, logits (B, source classes), labels (B,), −1 for samples to leave out. P(y | z) is only
@@ -54,8 +53,8 @@ class Leep(Accumulator):
         self.from_logits = from_logits
 
     def _make_states(self, key: tuple[Any, ...], device: torch.device) -> None:
-        self.add_state("probabilities", [], dist_reduce_fx="cat")
-        self.add_state("labels", [], dist_reduce_fx="cat")
+        self._add_state("probabilities", None, "cat")
+        self._add_state("labels", None, "cat")
 
     def update(self, outputs: Tensor, labels: Tensor) -> None:
         """Add a batch."""
@@ -65,10 +64,10 @@ class Leep(Accumulator):
         self.probabilities.append(self._at_home(theta.float()))
         self.labels.append(self._at_home(known))
 
-    def compute(self) -> Tensor:
+    def _value(self) -> Tensor:
         """The LEEP score."""
         self._require_data()
-        score = leep(dim_zero_cat(self.probabilities), dim_zero_cat(self.labels))
+        score = leep(torch.cat(self.probabilities), torch.cat(self.labels))
         return torch.tensor(score, dtype=torch.float64)
 
     def _settings(self) -> tuple[Any, ...]:

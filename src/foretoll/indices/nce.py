@@ -39,7 +39,7 @@ def nce(source_labels: Array, labels: Array) -> float:
     return _negative_entropy(counts.double(), pairs[1])
 
 
-class NegativeConditionalEntropy(Accumulator):
+class NegativeConditionalEntropy(Accumulator[Tensor]):
     """NCE accumulated batch by batch as joint counts, exact; `compute()` is float64.
 
     `update(logits, labels)`, logits (B, source classes), labels (B,), −1 for samples to leave out.
@@ -63,7 +63,7 @@ class NegativeConditionalEntropy(Accumulator):
         flat = self._at_home(y * outputs.shape[1] + z)
         self.joint.view(-1).index_add_(0, flat, torch.ones_like(flat))
 
-    def compute(self) -> Tensor:
+    def _value(self) -> Tensor:
         """The NCE score."""
         self._require_data()
         y, z = self.joint.cpu().nonzero(as_tuple=True)

@@ -169,7 +169,7 @@ def preindex_score(p: float, inv_ari: float, *, s: float = 1.0, s_bar: float = 0
     return total / (1.0 + total * s) - s_bar
 
 
-class PreIndex(Accumulator):
+class PreIndex(Accumulator[IndexValue]):
     """PreIndex's p over batches of pairs: sums of distances per layer and counts, float64, in 32 hashed groups.
 
     `compute` is the pure function's value for any batch size, order or split, with a 90 % interval from a
@@ -222,7 +222,7 @@ class PreIndex(Accumulator):
         self.sums.index_add_(0, group, torch.stack(each, 1))
         self.counts.index_add_(0, group, torch.ones_like(group))
 
-    def compute(self) -> IndexValue:
+    def _value(self) -> IndexValue:
         """Value, 90 % interval, mean per layer, number of pairs."""
         self._require_data()
         pairs = int(self.counts.sum())

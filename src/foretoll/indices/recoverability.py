@@ -277,7 +277,7 @@ def _score(hits: Tensor, fold: Tensor, folds: int, classes: int, left_out: tuple
     return Probe(accuracy, max(binomial, spread), n, classes, left_out)
 
 
-class Recoverability(Sampled):
+class Recoverability(Sampled[IndexValue]):
     """The recoverability gap over batches of the target, from a bounded sample (all of it up to `capacity`)."""
 
     def __init__(self, target_quality: float, *, capacity: int = 2000, seed: int = 0) -> None:
@@ -300,7 +300,7 @@ class Recoverability(Sampled):
         y = check_labels(labels, x.shape[0])
         self.sampler("target").update(check_ids(ids, x.shape[0]), y, **rows)
 
-    def compute(self) -> IndexValue:
+    def _value(self) -> IndexValue:
         """Gap with its 90 % interval; the accuracies of the probes in `detail`."""
         sample = self._sample("target")
         gap = recoverability_gap(

@@ -176,7 +176,7 @@ def _released_angles(x: Tensor, y: Tensor, t: Tensor, z: Tensor) -> ClassAngles:
     return ClassAngles(angles, ())
 
 
-class ResqueDistribution(Accumulator):
+class ResqueDistribution(Accumulator[IndexValue]):
     """RESQUE's distribution form over batches of both sides, with a 90 % interval and the zero-shift floor.
 
     State: class sums, float64 (2 sides, groups, C, d), where a sample's group is a hash of its id: 32 groups
@@ -204,8 +204,8 @@ class ResqueDistribution(Accumulator):
         self._add_zeros("sums", (2, groups, self.num_classes, width), device, torch.float64)
         self._add_zeros("counts", (2, groups, self.num_classes), device, torch.int64)
         full = torch.full((2, width), math.inf, dtype=torch.float64, device=device)
-        self.add_state("lowest", full, dist_reduce_fx="min")
-        self.add_state("highest", -full, dist_reduce_fx="max")
+        self._add_state("lowest", full, "min")
+        self._add_state("highest", -full, "max")
 
     def update(self, representations: Array, labels: Array, *, side: Side, ids: Array | None = None) -> None:
         """Add a batch: representations (B, d) or (B, channels, …), labels (B,), all of one side.
@@ -249,7 +249,7 @@ class ResqueDistribution(Accumulator):
         sums = self.sums.sum(1)
         return _class_angles(sums[0], sums[1], counts)
 
-    def compute(self) -> IndexValue:
+    def _value(self) -> IndexValue:
         """Value, 90 % interval, floor, angles per class, and the classes missing on one side."""
         found = self.angles()
         low = high = floor = None

@@ -71,7 +71,7 @@ def resque_task(
     return cluster_disagreement(x[order], y[order], restarts=10, seed=seed)
 
 
-class ResqueTask(Sampled):
+class ResqueTask(Sampled[IndexValue]):
     """RESQUE's task form over batches of the target, from a bounded sample (all of it up to `capacity`)."""
 
     def __init__(
@@ -96,7 +96,7 @@ class ResqueTask(Sampled):
         y = check_labels(labels, x.shape[0])
         self.sampler("target").update(check_ids(ids, x.shape[0]), y, representations=x)
 
-    def compute(self) -> IndexValue:
+    def _value(self) -> IndexValue:
         """Value and the number of samples that it rests on."""
         sample = self._sample("target")
         value = resque_task(
