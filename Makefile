@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint docs clean
+.PHONY: install demo test lint docs fuzz clean
 
 install: .venv/installed
 
@@ -22,6 +22,12 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# hostile inputs, thousands of them: make fuzz CASES=500 SEED=3
+CASES ?= 2400
+SEED ?= 0
+fuzz: install
+	$(BIN)/python -m tests.fuzz --cases $(CASES) --seed $(SEED)
 
 docs: install
 	$(BIN)/python docs/build.py

@@ -1,0 +1,54 @@
+"""The laws that hold for every input, and what came of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+LONGEST = 300
+MOST_GROWTH_MB = 1000
+LONGEST_S = 60
+BROKEN = (
+    "EXECUTED", "SIGNAL", "MEMORY", "HANG", "TRACEBACK", "UNFORESEEN", "MULTILINE", "CONTROL", "LONG", "UNNAMED",
+    "NOTHING SAID", "CODE",
+)  # fmt: skip
+PREFIX = "foretoll: "
+
+
+def outcome_of(done: Mapping[str, Any]) -> str:
+    """What a case that came to its end did: `answered`, `refused`, `wrong use`, or the law that it broke."""
+    err: str = done["err"]
+    if done["canary"]:
+        return "EXECUTED"
+    if done["growth_mb"] > MOST_GROWTH_MB:
+        return "MEMORY"
+    if done["cpu_s"] > LONGEST_S:
+        return "HANG"
+    if "Traceback" in err or done["raised"]:
+        return "TRACEBACK"
+    if "this should not have happened" in err:
+        return "UNFORESEEN"
+    if done["code"] not in (0, 1, 2, 3):
+        return "CODE"
+    if any(not (c.isprintable() or c == "\n") for c in done["out"] + err):
+        return "CONTROL"
+    return _judged(done, [line for line in err.splitlines() if line])
+
+
+def _judged(done: Mapping[str, Any], lines: list[str]) -> str:
+    """Laws of a message: there is one, on one line, not too long, and it says of what it speaks."""
+    code, words = done["code"], done["words"]
+    quiet = "-q" in words or words[:1] in (["ledger"], ["study"])
+    messages = [line for line in lines if line.startswith(PREFIX)]
+    if code == 0 or (code in (1, 3) and not messages and done["out"].strip()):
+        return "MULTILINE" if quiet and lines else "answered"
+    if not messages:
+        return "answered" if done["out"].strip() else "NOTHING SAID"
+    if len(messages) > 1 or (quiet and len(lines) > 1):
+        return "MULTILINE"
+    said = messages[0].removeprefix(PREFIX)
+    if len(said) > LONGEST:
+        return "LONG"
+    if done["names"] and not any(name and name in said for name in done["names"]):
+        return "UNNAMED"
+    return "wrong use" if code == 2 else "refused"
