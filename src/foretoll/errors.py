@@ -54,6 +54,25 @@ class MissingExtraError(ForetollError):
         super().__init__(f'{what} needs an optional library: pip install "foretoll[{extra}]"')
 
 
+# torch says that a CPU has no memory left by a RuntimeError like any other
+_NO_MEMORY = (
+    "defaultcpuallocator",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "out of memory",
+    "storage size calculation overflowed",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: Python's, numpy's and Arrow's own, torch's on a GPU and on a CPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
+
+
 SHOWN = 80  # characters of a name that a message repeats
 
 

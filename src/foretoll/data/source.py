@@ -8,7 +8,7 @@ of a run. So two URIs of one file agree on it, and `part=1/2` and `part=2/2` nev
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class Source:
     """All rows of an opened source, before anything is chosen.
 
     given: name of the file's own split per row, or None. column: values of an extra column by name.
-    eager: read the chosen rows into memory when they fit.
+    eager: read the chosen rows into memory when they fit. reading, notes: as on the card (`DataCard`).
     """
 
     name: str
@@ -55,6 +55,8 @@ class Source:
     columns: tuple[str, ...] = ()
     column: Callable[[str], npt.NDArray[Any]] = field(default=lambda name: np.empty(0))
     eager: bool = False
+    reading: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def role_of(name: str) -> str:
@@ -62,8 +64,16 @@ def role_of(name: str) -> str:
     return _ROLE_NAMES.get(name.strip().lower(), name)
 
 
+def writable(text: str) -> str:
+    """A name as files in UTF-8 can hold it: bytes that are no text (lone surrogates) are written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def assemble(source: Source, uri: DataUri, *, seed: int) -> TaskData:
     """Choose and divide the rows of a source as its URI says."""
+    source = replace(
+        source, name=writable(source.name), classes=tuple(writable(name) for name in source.classes)
+    )
     for shift in uri.shifts:
         check_kind(shift.kind, source.kind)
     partition_seed = 0 if uri.seed is None else uri.seed
@@ -101,6 +111,8 @@ def assemble(source: Source, uri: DataUri, *, seed: int) -> TaskData:
         validation=len(splits["validation"]),
         test=len(splits["test"]),
         labelled=labels is not None,
+        reading=source.reading,
+        notes=source.notes,
     )
     data = TaskData(card, **splits, reference=reference_of(source.rows, source.kind))
     return data.shifted(uri.shifts, seed=sample_seed)
