@@ -1,4 +1,4 @@
-"""The command line: parse, call, print, exit code (0 done, 1 failed, 2 wrong use)."""
+"""The command line: parse, call, print, exit code (0 done, 1 failed, 2 wrong use, 128 + N stopped by signal N)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from foretoll.commands.ledger import ledger_app
 from foretoll.commands.study import study_app
 from foretoll.commands.updates import commands
 from foretoll.errors import ForetollError
+from foretoll.stopping import exit_code, guarded, why_ended
 
 app = typer.Typer(
     name="foretoll",
@@ -47,13 +48,21 @@ def _options(
 
 
 def main() -> None:
-    """Entry point: errors become one sentence on the standard error and an exit code."""
+    """Entry point: errors become one sentence on the standard error and an exit code.
+
+    SIGTERM and SIGHUP stop the work as Ctrl-C does; the exit code is then 128 and the signal's number.
+    """
+    with guarded(hand_on=False):
+        _main()
+
+
+def _main() -> None:
     try:
         code = app(prog_name="foretoll", standalone_mode=False)
     except ForetollError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _fail(STOPPED, 1)
+        _fail(why_ended(), 1)
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         _fail(f"the system refused{where}: {error.strerror or error}; check the disk and its permissions", 1)
@@ -62,18 +71,17 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  (the boundary: nobody above could say it better)
         _fail_unexpectedly(error)
     if code == 130:  # what the command line library makes of Ctrl-C
-        _fail(STOPPED, 1)
+        _fail(why_ended(), 1)
     raise SystemExit(code if isinstance(code, int) else 0)
 
 
-STOPPED = "stopped by the user"
 OUT_OF_MEMORY = "out of memory: try a smaller --batch-size, fewer --samples or limit=, or another --device"
 
 
 def _fail_unexpectedly(error: Exception) -> None:
     """What the command line library raises for wrong use, running out of a GPU's memory, and the unforeseen."""
     if type(error).__name__ == "Abort":
-        _fail(STOPPED, 1)
+        _fail(why_ended(), 1)
     if type(error).__name__ == "OutOfMemoryError":  # torch's own, not imported for its name
         _fail(OUT_OF_MEMORY, 1)
     context = getattr(error, "ctx", None)
@@ -97,7 +105,7 @@ def _fail_unexpectedly(error: Exception) -> None:
 
 def _fail(message: str, code: int) -> NoReturn:
     print(f"foretoll: {message}", file=sys.stderr)  # noqa: T201  (nothing else may fail here)
-    raise SystemExit(code)
+    raise SystemExit(exit_code(code))
 
 
 if __name__ == "__main__":

@@ -43,13 +43,14 @@ from foretoll.commands.output import (
     training_settings,
 )
 from foretoll.errors import ForetollError
+from foretoll.stopping import why_ended
 
 if TYPE_CHECKING:
     from foretoll.records import Comparison
 
 compare_command = typer.Typer()
 
-NONE_RECOMMENDED = 1  # exit code
+NONE_RECOMMENDED = 3  # exit code, apart from 1: the command failed
 
 
 @compare_command.command()
@@ -104,7 +105,7 @@ def compare(
 
     Example: `foretoll compare --model source --source digits --target 'digits?shift=gaussian_noise:0.3' --budget 50g`
 
-    Exit code: 0 where a candidate is recommended, 1 where none is (or the command failed), 2 for wrong use.
+    Exit code: 0 where a candidate is recommended, 3 where none is, 1 where the command failed, 2 for wrong use.
     """
     from foretoll.workflows import Accounting, check_out
     from foretoll.workflows import compare as compare_
@@ -157,8 +158,6 @@ def _hand_over(out: Path, found: Comparison, *, as_json: bool) -> None:
     if problem is not None:
         raise problem
     if was_stopped(found.candidates):
-        raise ForetollError(
-            "stopped by the user; what was measured is kept: foretoll ledger list --tag compare"
-        )
+        raise ForetollError(f"{why_ended()}; what was measured is kept: foretoll ledger list --tag compare")
     if found.recommendation.candidate is None:
         raise typer.Exit(NONE_RECOMMENDED)

@@ -26,7 +26,8 @@ from foretoll.engine.worker import work
 from foretoll.errors import ForetollError, UsageError
 
 _LOOK_S = 1.0  # a death shows at once, unless a grandchild keeps the pipe open: then at the next look
-_GRACE_S = 2.0  # for a worker to end by itself before it is killed
+_GRACE_S = 2.0  # for an idle worker to end by itself before it is killed
+_RECORD_S = 10.0  # for a busy one, which writes down what its run measured
 _MAX_FAILED_STARTS = 3
 
 _open: weakref.WeakSet[LocalProcesses] = weakref.WeakSet()
@@ -145,9 +146,10 @@ class LocalProcesses(Engine):
         _open.discard(self)
 
     def _stop(self, workers: list[_Worker]) -> None:
+        busy = any(worker.attempt is not None for worker in workers)
         for worker in workers:
             worker.ask_to_end()
-        deadline = time.monotonic() + _GRACE_S
+        deadline = time.monotonic() + (_RECORD_S if busy else _GRACE_S)
         for worker in workers:
             worker.end(deadline)
             self._alive.remove(worker)

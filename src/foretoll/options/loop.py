@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from foretoll.errors import DataError
 from foretoll.quality import evaluate
 from foretoll.records import EvalPoint, GradientNorm, Outcome, PhaseCost, TrainingSettings
+from foretoll.stopping import why_stopped
 
 if TYPE_CHECKING:
     from foretoll.data import Batch
@@ -135,8 +136,8 @@ class _Loop:
         try:
             self.meter.start(EVALUATION)
             self._run()
-        except KeyboardInterrupt:
-            result.outcome, result.reason = Outcome.INTERRUPTED, "stopped by the user"
+        except KeyboardInterrupt as stop:
+            result.outcome, result.reason = Outcome.INTERRUPTED, why_stopped(stop)
         except torch.OutOfMemoryError:
             result.outcome = Outcome.FAILED
             result.reason = f"out of memory on {self.device}: try a smaller --batch-size"

@@ -17,13 +17,14 @@ from foretoll.measure import probe_inference
 from foretoll.models import Model
 from foretoll.options import get_option
 from foretoll.records import Candidate, EnergyBasis, InferenceCost, Outcome, Run, TrainingSettings
+from foretoll.stopping import why_stopped
 from foretoll.workflows.context import Accounting, Job, Watcher
 from foretoll.workflows.estimate import case_of_job, composed, start_quality
 from foretoll.workflows.probe import probe_option
 from foretoll.workflows.retrain import retrain_job
 
+NOT_BEGUN = "not begun"
 PROBE_S = 1.0  # to spend on the steps of an option: there are many of them
-STOPPED = "stopped by the user"
 TAG = "compare"
 FIRMER = "add runs with --measure or foretoll estimate --calibrate"
 
@@ -114,13 +115,13 @@ def carry_out_all(
     Ctrl-C ends the one under way and leaves the rest undone; what was measured until then is kept.
     """
     done: list[Candidate] = []
-    stopped = False
+    stopped = ""
     for candidate, folder in zip(found, folders, strict=True):
         if candidate.why_not:
             done.append(candidate)
             continue
         if stopped:
-            done.append(candidate.model_copy(update={"failure": f"not begun: {STOPPED}"}))
+            done.append(candidate.model_copy(update={"failure": f"{NOT_BEGUN}: {stopped}"}))
             continue
         job, began = looked[candidate.model].job, datetime.now(UTC)
         run: Run | None = None
@@ -142,18 +143,22 @@ def carry_out_all(
             failure = str(error)
         except (torch.OutOfMemoryError, MemoryError):
             failure = _out_of_memory(candidate.option)
-        except KeyboardInterrupt:
-            failure, stopped = STOPPED, True
+        except KeyboardInterrupt as stop:
+            failure = stopped = why_stopped(stop)
         if run is None:
             run = _recorded(ledger, candidate.option, began)
-        stopped = stopped or (run is not None and run.outcome is Outcome.INTERRUPTED)
+        if run is not None and run.outcome is Outcome.INTERRUPTED:
+            stopped = stopped or run.reason
         done.append(candidate.model_copy(update={"run": run, "failure": failure}))
     return done
 
 
 def was_stopped(candidates: Sequence[Candidate]) -> bool:
     """Whether the user ended the comparison before all candidates were carried out."""
-    return any(candidate.failure.endswith(STOPPED) for candidate in candidates)
+    return any(
+        (c.run is not None and c.run.outcome is Outcome.INTERRUPTED) or c.failure.startswith(NOT_BEGUN)
+        for c in candidates
+    )
 
 
 def _recorded(ledger: Ledger, option: str, began: datetime) -> Run | None:

@@ -20,6 +20,7 @@ from foretoll.options import LoopResult, Option, Training, train_to_target
 from foretoll.options.memory import training_state_bytes
 from foretoll.quality import Evaluation, evaluate
 from foretoll.records import InferenceCost, Outcome, Quality, Run, Toll, TrainingSettings
+from foretoll.stopping import held, recording, why_stopped
 from foretoll.units import emissions_kg
 from foretoll.workflows.context import Accounting, Watcher, check_out, new_run_id, seeded
 
@@ -34,6 +35,7 @@ class CarriedOut:
     model: Model | None
 
 
+@recording()
 def carry_out(
     option: Option,
     model: Model,
@@ -53,7 +55,8 @@ def carry_out(
 ) -> CarriedOut:
     """Prepare, train to the quality target, measure, save and record.
 
-    The ledger has the run from before the first step: a killed process leaves an interrupted run, not none.
+    The ledger has the run from before the first step: a killed process leaves an interrupted run, not none. Ctrl-C,
+    SIGTERM and SIGHUP end the run as interrupted, with what was measured; further signals wait for the record.
     """
     watcher = watcher or Watcher()
     require_labels(target, option.name)
@@ -77,10 +80,12 @@ def carry_out(
         lineage=lineage,
         tags=tags,
     )
-    if ledger is not None:
-        ledger.begin(begun)
-    run, updated, problem = begun, None, ""
+    run, updated, problem, known = begun, None, "", False
     try:
+        if ledger is not None:
+            with held():
+                ledger.begin(begun)
+                known = True
         with seeded(settings.seed, device):
             before = None
             if source is not None and not task_shift:
@@ -107,8 +112,8 @@ def carry_out(
                 run = run.model_copy(update={"checkpoint": folder, "reason": problem or run.reason})
             served = _inference(updated, target, settings, device, accounting)
             run = run.model_copy(update={"inference": served})
-    except KeyboardInterrupt:
-        run = run.model_copy(update={"outcome": Outcome.INTERRUPTED, "reason": "stopped by the user"})
+    except KeyboardInterrupt as stop:
+        run = run.model_copy(update={"outcome": Outcome.INTERRUPTED, "reason": why_stopped(stop)})
     except ForetollError as error:
         run = run.model_copy(update={"outcome": Outcome.FAILED, "reason": str(error)})
         raise
@@ -118,9 +123,10 @@ def carry_out(
         )
         raise
     finally:
-        run = run.model_copy(update={"finished_at": datetime.now(UTC)})
-        if ledger is not None and run.outcome is not Outcome.RUNNING:
-            ledger.finish(run)
+        with held():
+            run = run.model_copy(update={"finished_at": datetime.now(UTC)})
+            if ledger is not None and known and run.outcome is not Outcome.RUNNING:
+                ledger.finish(run)
     if problem:
         raise ModelError(problem)
     return CarriedOut(run, updated)

@@ -17,7 +17,7 @@ from foretoll.measure import SelfCostMeter, describe_hardware
 from foretoll.options import OPTIONS, get_option
 from foretoll.quality import check_metric
 from foretoll.records import Candidate, Comparison, EnergyBasis, TrainingSettings
-from foretoll.workflows.candidates import STOPPED, Looked, carry_out_all, was_stopped
+from foretoll.workflows.candidates import Looked, carry_out_all, was_stopped
 from foretoll.workflows.carry_out import require_labels
 from foretoll.workflows.context import (
     Accounting,
@@ -217,5 +217,5 @@ def _warnings(
     if looked[0].job.same_data:
         said.append("source and target are the same data: there is no shift to pay for")
     if was_stopped(found):
-        said.append(f"{STOPPED} before all candidates were carried out; what was measured is in the ledger")
+        said.append("stopped before all candidates were carried out; what was measured is in the ledger")
     return tuple(dict.fromkeys(said))
