@@ -46,6 +46,27 @@ def human_duration(duration_s: float | None) -> str:
     return _scaled(duration_s, (("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3)))
 
 
+def human_share(share: float | None, *, apart_from: float | None = None) -> str:
+    """A share as a percentage, never rounded to a certainty that it is not.
+
+    `apart_from`: a bound that stands beside it, which two different shares are never rounded to alike.
+    """
+    if share is None:
+        return "–"
+    if 0 < share < 0.005:
+        return "< 1 %"
+    if 0.995 <= share < 1:
+        return "> 99 %"
+    text = f"{share * 100:.0f} %"
+    if apart_from is None or share == apart_from or text != f"{apart_from * 100:.0f} %":
+        return text
+    for digits in (1, 2, 3):
+        text = f"{share * 100:.{digits}f} %"
+        if text != f"{apart_from * 100:.{digits}f} %":
+            return text
+    return f"just {'above' if share > apart_from else 'below'} {apart_from * 100:g} %"
+
+
 def human_number(value: float | None) -> str:
     """A plain number with three significant digits, never in scientific notation between 1e-4 and 1e6."""
     if value is None:

@@ -317,7 +317,7 @@ FLAGS = (
     usage("a sample that is too small", "estimate … --samples 1",
           "invalid value for '--samples': Input should be greater than or equal to 2; see foretoll estimate --help"),
     usage("a budget that is none", "estimate … --calibrate lots",
-          "--calibrate 'lots' is no budget: say a number of runs (6runs) or a time (5min)"),
+          "--calibrate 'lots' is no budget: say a number of runs (6runs) or a time (90s, 5min, 1h)"),
     Case("an estimate that is not there", "retrain … --estimate gone.json",
          "the estimate gone.json cannot be read (No such file or directory): write one with foretoll estimate --out "
          "FOLDER"),

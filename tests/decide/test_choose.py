@@ -136,6 +136,9 @@ def test_the_likeliest_is_taken_with_a_word_where_nothing_is_sure() -> None:
     assert advice.reason == (
         "finetune is the likeliest to reach 0.9, with probability 70 %, at 9.00 mWh; nothing reaches it with 80 %"
     )
+    just_short = recommend([candidate("head", kwh=1e-6, reach=0.797)], until=0.9)
+    assert "with probability 79.7 %" in just_short.reason
+    assert "nothing reaches it with 80 %" in just_short.reason
     assert recommend(found, until=0.9, confidence=0.7).candidate == 1
     assert recommend(found, until=0.9, confidence=0.5).candidate == 0
 

@@ -10,10 +10,12 @@ import torch
 
 from foretoll.errors import MeasureError
 from foretoll.measure import open_meter
+from foretoll.measure.basis import PartReport, build_basis
 from foretoll.measure.codecarbon_meter import CodeCarbonMeter
 from foretoll.measure.composite import CompositeMeter, auto_meter
 from foretoll.measure.nvml_meter import NvmlMeter
-from foretoll.measure.rapl_meter import RaplMeter, find_domains
+from foretoll.measure.rapl_meter import Domains, RaplMeter, find_domains
+from foretoll.records import EnergyComponent
 
 RANGE_UJ = 1_000_000_000
 
@@ -205,3 +207,69 @@ def test_the_real_gpu_counter_rises_with_work() -> None:
     assert idle.energy_kwh is not None
     assert busy.energy_kwh is not None
     assert busy.energy_kwh / busy.duration_s > 1.5 * idle.energy_kwh / idle.duration_s
+
+
+def sockets(root: Path, count: int) -> Path:
+    for cpu in range(2 * count):
+        folder = root / f"cpu{cpu}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "physical_package_id").write_text(f"{cpu % count}\n")
+    return root
+
+
+def test_a_socket_that_cannot_be_read_is_named_and_not_taken_for_the_machine(
+    tmp_path: Path, powercap: dict[str, Path]
+) -> None:
+    powercap["second"].write_text("")
+    meter = RaplMeter(root=tmp_path)
+    meter.start("training")
+    powercap["package"].write_text("950000000")
+    basis = meter.stop().basis
+    assert basis.scope == "device"
+    assert basis.left_out[0] == "package-1 (intel-rapl:1): a cpu counter that cannot be read"
+    assert "without package-1" in basis.components[0].detail
+    assert "whole machine" not in basis.components[0].detail
+
+
+def test_auto_models_the_processor_where_the_counter_of_one_socket_is_missing(
+    tmp_path: Path, powercap: dict[str, Path]
+) -> None:
+    powercap["second"].write_text("")
+    meter = auto_meter("cpu", powercap=tmp_path)
+    meter.start("training")
+    powercap["package"].write_text("999000000")  # 99 J, of one socket only
+    time.sleep(0.05)
+    cpu = next(part for part in meter.stop().basis.components if part.name == "cpu")
+    assert cpu.method in ("load × TDP", "constant")
+    assert "package-1 (intel-rapl:1)" in cpu.detail
+    assert cpu.energy_kwh is not None
+    assert cpu.energy_kwh < 50 / 3.6e6
+
+
+def test_a_socket_without_any_counter_is_missed(tmp_path: Path) -> None:
+    domain(tmp_path, "intel-rapl:0", "package-0", 0)
+    topology = sockets(tmp_path / "cpus", 2)
+    assert Domains.look(tmp_path, topology).unread == {"cpu": ["1 of 2 sockets"]}
+    assert not Domains.look(tmp_path, topology).whole
+    assert Domains.look(tmp_path, sockets(tmp_path / "single", 1)).whole
+
+
+def test_a_memory_counter_that_cannot_be_read_is_named(tmp_path: Path, powercap: dict[str, Path]) -> None:
+    powercap["dram"].write_text("")
+    meter = RaplMeter(root=tmp_path)
+    meter.start("training")
+    assert meter.stop().basis.left_out[0] == "dram (intel-rapl:0:1): a ram counter that cannot be read"
+
+
+def component(name: str, method: str, energy_kwh: float, watts: float | None = None) -> PartReport:
+    return PartReport(EnergyComponent(name=name, method=method, energy_kwh=energy_kwh, watts=watts))  # type: ignore[arg-type]
+
+
+def test_memory_at_a_flat_power_is_told_where_it_is_the_largest_part() -> None:
+    cpu, ram = component("cpu", "load × TDP", 1e-6, 8), component("ram", "constant", 9e-6, 10)
+    line = build_basis([cpu, ram], tool="t", scope="process").method
+    assert line == "power model, 0 % by counter, 90 % of it memory at a flat 10 W"
+    less = build_basis([cpu, component("ram", "constant", 5e-7, 10)], tool="t", scope="process").method
+    assert less == "power model, 0 % by counter"
+    counted = build_basis([cpu, component("ram", "counter", 9e-6)], tool="t", scope="machine").method
+    assert "flat" not in counted

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foretoll.errors import ForetollError
+from foretoll.options import OPTIONS
 from foretoll.records import Comparison, Estimate, Forecast, Interval, Run
 from foretoll.report import reasons, story, words
 from foretoll.report.jsonfile import write_json
@@ -66,6 +67,21 @@ def test_the_ends_of_an_interval_share_the_unit_of_the_forecast_unless_that_read
 )
 def test_a_percentage_is_never_rounded_to_certainty(share: float | None, text: str) -> None:
     assert words.percent(share) == text
+
+
+def test_two_probabilities_that_differ_are_not_shown_alike() -> None:
+    assert words.percent(0.797, apart_from=0.8) == "79.7 %"
+    assert words.percent(0.7996, apart_from=0.8) == "79.96 %"
+    assert words.percent(0.79999999, apart_from=0.8) == "just below 80 %"
+    assert words.percent(0.4999, apart_from=0.5) == "49.99 %"
+    assert words.percent(0.8, apart_from=0.8) == words.percent(0.8, apart_from=0.6) == "80 %"
+    assert words.percent(0.999, apart_from=0.8) == "> 99 %"
+
+
+def test_every_option_is_a_phrase_of_its_own() -> None:
+    for option in OPTIONS:
+        assert "by " not in words.option_phrase(option, "cnn"), option
+        assert words.option_name(option) != option
 
 
 def test_a_default_region_is_never_silent(examples: ModuleType) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from foretoll.errors import UsageError
+from foretoll.errors import UsageError, shown
 from foretoll.records import Forecast, Run
 from foretoll.units import human_duration, human_energy, human_mass
 
@@ -17,6 +17,7 @@ UNITS: dict[str, tuple[str, float]] = {
     "kj": ("energy_kwh", 1 / 3.6e3),
     "s": ("duration_s", 1.0),
     "min": ("duration_s", 60.0),
+    "m": ("duration_s", 60.0),  # as --calibrate reads it
     "h": ("duration_s", 3600.0),
     "mg": ("emissions_kg", 1e-6),
     "g": ("emissions_kg", 1e-3),
@@ -39,7 +40,7 @@ class Limit:
         unit = UNITS.get(found[2].lower()) if found else None
         if found is None or unit is None or not 0 < float(found[1]) < 1e300:
             raise UsageError(
-                f"--budget {text!r} is no budget: give an energy (0.1kWh), a time (20min) or emissions (50g)"
+                f"--budget {shown(text)} is no budget: give an energy (0.1kWh), a time (20min) or emissions (50g)"
             )
         return cls(unit[0], float(found[1]) * unit[1])
 

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from foretoll.decide.price import kind_of_price, price, price_text, undominated
 from foretoll.records import Candidate, Recommendation
+from foretoll.units import human_share
 
 CONFIDENCE = 0.8  # probability of reaching the target below which a candidate is not relied on
 LIKELIER_THAN_NOT = 0.5
@@ -49,15 +50,15 @@ class _Choice:
         if serving:
             chosen = self.cheapest(serving)
             reason = (
-                f"{self.name(chosen)} reaches {self.until:.3g} with probability {_percent(self.reach(chosen))} and "
-                f"is the cheapest of those with at least {_percent(self.confidence)}: {self.cost(chosen)}"
+                f"{self.name(chosen)} reaches {self.until:.3g} with probability {self.chance(chosen)} and "
+                f"is the cheapest of those with at least {human_share(self.confidence)}: {self.cost(chosen)}"
             )
         elif likeliest is not None and self.reach(likeliest) > LIKELIER_THAN_NOT:
             chosen = likeliest
             reason = (
                 f"{self.name(chosen)} is the likeliest to reach {self.until:.3g}, with probability "
-                f"{_percent(self.reach(chosen))}, at {self.cost(chosen)}; nothing reaches it with "
-                f"{_percent(self.confidence)}"
+                f"{self.chance(chosen)}, at {self.cost(chosen)}; nothing reaches it with "
+                f"{human_share(self.confidence)}"
             )
         else:
             chosen, reason = None, self.why_nothing(likeliest)
@@ -85,7 +86,7 @@ class _Choice:
         if likeliest is not None:
             return (
                 f"no candidate is likely to reach {self.until:.3g}; the likeliest, {self.name(likeliest)}, does so "
-                f"with probability {_percent(self.reach(likeliest))}"
+                f"with probability {self.chance(likeliest)}"
             )
         if any(candidate.over_budget for candidate in self.candidates):
             return "no candidate keeps to the budget"
@@ -104,7 +105,7 @@ class _Choice:
             best = max(unsure, key=self.reach)
             said.append(
                 f"{self.name(best)} would cost {self.cost(best)}, but reaches the target with probability "
-                f"{_percent(self.reach(best))} only"
+                f"{self.chance(best)} only"
             )
         short = {
             i: quality
@@ -139,13 +140,10 @@ class _Choice:
     def reach(self, i: int) -> float:
         return self.candidates[i].reach_probability or 0.0
 
+    def chance(self, i: int) -> str:
+        """The probability in words, told apart from the one that is asked for."""
+        return human_share(self.reach(i), apart_from=self.confidence)
+
     def quality(self, i: int) -> float:
         expected = self.candidates[i].quality
         return float("inf") if expected is None or expected.median is None else expected.median
-
-
-def _percent(share: float) -> str:
-    """A probability as a percentage, never rounded to a certainty that it is not."""
-    if share > 0.99:
-        return "> 99 %" if share < 1 else "100 %"
-    return "< 1 %" if 0 < share < 0.01 else f"{share * 100:.0f} %"

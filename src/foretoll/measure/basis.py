@@ -47,7 +47,7 @@ def build_basis(
         counter_share = min(1.0, counter_share)
     ranged = known and any((report.low, report.high) != (1.0, 1.0) for report in reports)
     return EnergyBasis(
-        method=_method_line(parts, counter_share),
+        method=_method_line(parts, counter_share) + _mostly_memory(parts, weights),
         tool=tool,
         components=tuple(parts),
         counter_share=counter_share,
@@ -66,6 +66,17 @@ def _weights(parts: Sequence[EnergyComponent]) -> list[float]:
 
 def _mean(weights: Sequence[float], values: Sequence[float]) -> float:
     return sum(weight * value for weight, value in zip(weights, values, strict=True))
+
+
+def _mostly_memory(parts: Sequence[EnergyComponent], weights: Sequence[float]) -> str:
+    """What a reader must know where a flat power for memory is the largest part: it does not follow the work."""
+    if len(parts) < 2 or len(weights) != len(parts) or not any(part.energy_kwh for part in parts):
+        return ""
+    weight, largest = max(zip(weights, parts, strict=True), key=lambda pair: pair[0])
+    if largest.name != "ram" or largest.method != "constant":
+        return ""
+    flat = f" at a flat {largest.watts:.3g} W" if largest.watts is not None else " at a flat power"
+    return f", {weight:.0%} of it memory{flat}".replace("%", " %")
 
 
 def _method_line(parts: Sequence[EnergyComponent], counter_share: float | None) -> str:

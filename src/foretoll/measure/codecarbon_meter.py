@@ -22,7 +22,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -53,7 +53,11 @@ CPU_COUNTERS = {
 
 
 class CodeCarbonMeter(EnergyMeter):
-    """CPU, memory and (for a CUDA or ROCm device) GPU energy by CodeCarbon's power models and counters."""
+    """CPU, memory and (for a CUDA or ROCm device) GPU energy by CodeCarbon's power models and counters.
+
+    `cpu_unread` names processor counters that cannot be read: the processor is then modelled by its load, since
+    CodeCarbon would add up the counters that are left.
+    """
 
     scope: Scope = "process"
 
@@ -63,11 +67,13 @@ class CodeCarbonMeter(EnergyMeter):
         device: torch.device | str = "cpu",
         mode: Literal["process", "machine"] = "process",
         with_gpu: bool = True,
+        cpu_unread: Sequence[str] = (),
         clock: Clock = time.perf_counter,
     ) -> None:
         super().__init__(device=device, clock=clock)
         self.scope = mode
         self._mode = mode
+        self._cpu_unread = tuple(cpu_unread)
         self._gpu = with_gpu and self.device.startswith("cuda")
         self._tracker: Any = None
         self._zero: dict[str, float] = {}
@@ -107,6 +113,7 @@ class CodeCarbonMeter(EnergyMeter):
                 api_call_interval=-1,
                 allow_multiple_runs=True,
                 gpu_ids=_gpu_ids(self.device) if self._gpu else None,
+                **({"force_mode_cpu_load": True} if self._cpu_unread else {}),
             )
             if hasattr(tracker, "get_detected_hardware"):
                 tracker.get_detected_hardware()  # sets the hardware up now: 2 to 4 s, once in a process
@@ -184,6 +191,8 @@ class CodeCarbonMeter(EnergyMeter):
         recognised = None if forced else _recognised(model)
         load = joules / (watts * duration_s) if joules and watts and duration_s else 0.0
         detail = f"{model}: {watts:g} W at full load of {threads} hardware threads, mean load {load:.0%}"
+        if self._cpu_unread:
+            detail += f"; modelled, since no counter can be read of {', '.join(self._cpu_unread)}"
         if recognised is False:
             detail += (
                 f"; not in the table of CPUs, so {CPU_WATTS_PER_THREAD:g} W per hardware thread are assumed"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from foretoll.errors import MeasureError
 from foretoll.measure.basis import PartReport
 from foretoll.measure.meter import Clock, EnergyMeter, Scope
-from foretoll.measure.rapl_meter import POWERCAP
+from foretoll.measure.rapl_meter import POWERCAP, TOPOLOGY
 
 if TYPE_CHECKING:
     import torch
@@ -84,19 +84,22 @@ class CompositeMeter(EnergyMeter):
         return tuple(dict.fromkeys(what for meter in self._meters for what in meter._left_out()))
 
 
-def auto_meter(device: str, *, powercap: Path = POWERCAP) -> CompositeMeter:
+def auto_meter(device: str, *, powercap: Path = POWERCAP, topology: Path = TOPOLOGY) -> CompositeMeter:
     """Counters first (GPU of a CUDA device, RAPL), CodeCarbon's power models for the parts without one.
 
-    Where the GPU has no readable counter, CodeCarbon measures it by its power readings.
+    Where the GPU has no readable counter, CodeCarbon measures it by its power readings. Where the counter of only some
+    processor sockets can be read, all of them are modelled: counted ones alone would pass for the whole machine.
     """
     from foretoll.measure.codecarbon_meter import CodeCarbonMeter
     from foretoll.measure.nvml_meter import NvmlMeter
-    from foretoll.measure.rapl_meter import RaplMeter, find_domains
+    from foretoll.measure.rapl_meter import Domains, RaplMeter
 
     meters: list[EnergyMeter] = []
     if device.startswith("cuda"):
         meters.append(NvmlMeter(device=device))
-    if find_domains(powercap):
-        meters.append(RaplMeter(root=powercap, device=device))
-    meters.append(CodeCarbonMeter(device=device))
+    counters = Domains.look(powercap, topology)
+    if counters.whole:
+        meters.append(RaplMeter(root=powercap, topology=topology, device=device))
+    unread = counters.unread.get("cpu", []) if counters.found else []
+    meters.append(CodeCarbonMeter(device=device, cpu_unread=unread))
     return CompositeMeter(meters, device=device)

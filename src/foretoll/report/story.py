@@ -90,21 +90,26 @@ def headline(estimate: Estimate) -> str:
     if epochs is not None and epochs.high == 0 and reach is not None:
         ends = "meets the target" if reach >= 0.5 else "probably misses the target"
         return (
-            f"{task} takes no training step and {ends} (probability {percent(reach)}), at {_and(parts[1:])}."
+            f"{task} takes no training step and {ends} (probability {_chance(reach)}), at {_and(parts[1:])}."
         )
     if reach is None:
         return f"{task} will take {toll}."
     if reach < 0.5:
         return (
-            f"{task} will probably not succeed within {budget} (probability {percent(reach)}); "
+            f"{task} will probably not succeed within {budget} (probability {_chance(reach)}); "
             f"the attempt takes {toll}."
         )
-    return f"{task} will take {toll}; it gets there within {budget} with probability {percent(reach)}."
+    return f"{task} will take {toll}; it gets there within {budget} with probability {_chance(reach)}."
+
+
+def _chance(reach: float) -> str:
+    """A probability beside a sentence that says whether it is more or less than one half."""
+    return percent(reach, apart_from=0.5)
 
 
 def _without_medians(epochs: Interval | None, reach: float | None, budget: str) -> str:
     if reach is not None and reach < 0.5:
-        return f"will probably not succeed within {budget} (probability {percent(reach)})"
+        return f"will probably not succeed within {budget} (probability {_chance(reach)})"
     if epochs is not None and epochs.low:
         return f"will take more than {two_digits(epochs.low)} epochs; how many more cannot be foretold"
     if reach is not None:

@@ -15,7 +15,14 @@ from foretoll.records import (
     ModelCard,
     Outcome,
 )
-from foretoll.units import GRAMS_PER_KG, human_duration, human_energy, human_mass, human_number
+from foretoll.units import (
+    GRAMS_PER_KG,
+    human_duration,
+    human_energy,
+    human_mass,
+    human_number,
+)
+from foretoll.units import human_share as percent
 
 MISSING = "–"
 
@@ -35,7 +42,9 @@ OPTION_NAMES: dict[str, str] = {
     "head": "retrain the head",
     "lora": "low-rank adapters",
     "finetune": "retrain all weights",
+    "partial": "retrain the last layers",
     "reprogram": "reprogram the input",
+    "reprogram+head": "reprogram the input and retrain the head",
     "scratch": "train from scratch",
 }
 
@@ -44,8 +53,10 @@ _OPTION_PHRASES: dict[str, str] = {
     "recalibrate": "Re-estimating the normalisation of {model}",
     "head": "Retraining the head of {model}",
     "lora": "Retraining {model} through low-rank adapters",
+    "partial": "Retraining the last layers of {model}",
     "finetune": "Retraining {model}",
     "reprogram": "Reprogramming {model}",
+    "reprogram+head": "Reprogramming {model} with a retrained head",
     "scratch": "Training {model} from scratch",
 }
 
@@ -122,17 +133,6 @@ def interval_text(cost: str, interval: Interval | None, *, unit: str = "", betwe
     if interval.high is None:
         return f"{low}{between}no upper end"
     return f"{low}{between}{high}"
-
-
-def percent(share: float | None) -> str:
-    """A share as a percentage; never rounded to a certainty that it is not."""
-    if share is None:
-        return MISSING
-    if 0 < share < 0.005:
-        return "< 1 %"
-    if 0.995 <= share < 1:
-        return "> 99 %"
-    return f"{share * 100:.0f} %"
 
 
 def model_name(card: ModelCard) -> str:

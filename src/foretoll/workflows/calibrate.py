@@ -15,13 +15,19 @@ from dataclasses import dataclass, replace
 import torch
 
 from foretoll.data import SHIFTS, ArraySplit, Split, TaskData, stratified_sample
-from foretoll.errors import UsageError
+from foretoll.errors import UsageError, shown
 from foretoll.ledger import Ledger
 from foretoll.records import Outcome, Run, Shift, TrainingSettings
 from foretoll.workflows.context import Accounting, Job, Watcher
 from foretoll.workflows.retrain import retrain_job
 
 TAG = "calibration"
+_UNITS = (
+    (1, ("s", "sec", "secs", "second", "seconds")),
+    (60, ("m", "min", "mins", "minute", "minutes")),
+    (3600, ("h", "hr", "hrs", "hour", "hours")),
+)
+_SECONDS = {name: seconds for seconds, names in _UNITS for name in names}
 FEWEST_SAMPLES = 400
 # Kinds that differ in what they do to the model: noise hides detail, contrast rescales, blur removes edges.
 KINDS = ("gaussian_noise", "contrast", "gaussian_blur", "salt_and_pepper", "brightness", "pixelate")
@@ -36,17 +42,16 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """Read `6`, `6runs`, `90s`, `5min` or `1h`; UsageError otherwise."""
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(runs?|s|sec|min|h)?\s*", text)
+        """Read `6`, `6runs`, `90s`, `5min` (`5m`, `5 minutes`) or `1h`; UsageError otherwise."""
+        found = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*([a-z]*)\s*", text.lower(), re.ASCII)
         amount, unit = (float(found[1]), found[2] or "runs") if found else (0.0, "")
-        whole = amount == int(amount)
-        if amount <= 0 or (unit.startswith("run") and not whole):
-            raise UsageError(
-                f"--calibrate {text!r} is no budget: say a number of runs (6runs) or a time (5min)"
-            )
-        if unit.startswith("run"):
+        if amount > 0 and unit in _SECONDS:
+            return cls(duration_s=amount * _SECONDS[unit])
+        if amount > 0 and unit in ("run", "runs") and amount == int(amount):
             return cls(runs=int(amount))
-        return cls(duration_s=amount * {"s": 1, "sec": 1, "min": 60, "h": 3600}[unit])
+        raise UsageError(
+            f"--calibrate {shown(text)} is no budget: say a number of runs (6runs) or a time (90s, 5min, 1h)"
+        )
 
 
 def calibrate(
