@@ -21,10 +21,11 @@ from foretoll.units import (
     human_energy,
     human_mass,
     human_number,
+    human_share,
 )
-from foretoll.units import human_share as percent
 
 MISSING = "–"
+percent = human_share
 
 COST_LABELS: dict[str, str] = {
     "epochs": "epochs",
