@@ -313,6 +313,7 @@ class Run(Presented):
     checkpoint: str | None = None
     lineage: tuple[str, ...] = ()  # run ids of the updates before this one, oldest first
     tags: tuple[str, ...] = ()  # "calibration", "demo", study names
+    warnings: tuple[str, ...] = ()  # of the data and of the model on them: what a reader must know
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 

@@ -111,11 +111,33 @@ def assemble(source: Source, uri: DataUri, *, seed: int) -> TaskData:
         validation=len(splits["validation"]),
         test=len(splits["test"]),
         labelled=labels is not None,
-        reading=source.reading,
+        reading=source.reading or _reading(source, uri, classes if labels is not None else ()),
         notes=source.notes,
     )
     data = TaskData(card, **splits, reference=reference_of(source.rows, source.kind))
     return data.shifted(uri.shifts, seed=sample_seed)
+
+
+_SAMPLES = {"image": "images", "vector": "rows of numbers", "series": "series", "text": "texts"}
+
+
+def _reading(source: Source, uri: DataUri, classes: tuple[str, ...]) -> str:
+    """How the rows were read, where the opener says nothing of its own."""
+    said = [
+        f"{len(source.rows):,} {_SAMPLES[source.kind]}",
+        f"{len(classes):,} classes" if classes else "no labels",
+    ]
+    if source.shape:
+        said[0] += f" of {' × '.join(f'{side:,}' for side in source.shape)}"
+    return ", ".join([*said, splits_said(source, uri)])
+
+
+def splits_said(source: Source, uri: DataUri) -> str:
+    """Where the splits come from, as it stands in a reading: the source's own, or drawn here."""
+    own = [] if source.given is None or uri.split is not None else [r for r in ROLES if r in source.given]
+    if "train" not in own:
+        return "splits drawn 60/20/20"
+    return f"its own {'train split' if len(own) == 1 else ' and '.join(own) + ' splits'}"
 
 
 def divide(source: Source, labels: npt.NDArray[Any] | None, uri: DataUri, seed: int) -> dict[str, IntArray]:

@@ -21,6 +21,7 @@ from foretoll.report.words import (
     model_with_size,
     percent,
     plain,
+    readings,
     two_digits,
     unit_of,
 )
@@ -58,6 +59,7 @@ def sentences(comparison: Comparison) -> list[Line]:
         Line("Recommended" if chosen else "No recommendation", (advice.reason, *_notes(chosen))),
         Line("Otherwise", advice.would_change),
         Line("Measured", tuple(_measured(comparison))),
+        Line("Read", readings(comparison.source, comparison.target)),
         Line("Rests on", tuple(_rests_on(comparison))),
         Line("Self-cost", (_self_cost(comparison),)),
     ]

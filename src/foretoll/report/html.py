@@ -104,11 +104,18 @@ def _page(estimate: Estimate | None, run: Run | None, title: str | None) -> Page
         toll=_toll(estimate, run, rows),
         bars=[Markup(""), *bars] if drawn else [],
         axis=plots.small_axis(scale, BAR_WIDTH) if drawn else None,
-        lines=reasons.lines(estimate, run) if estimate is not None else [],
+        lines=_lines(estimate, run),
         figures=_figures(estimate, run, rows),
         grids=grids(estimate, run),
         footer=_footer(estimate, run),
     )
+
+
+def _lines(estimate: Estimate | None, run: Run | None) -> list[reasons.Line]:
+    if estimate is not None:
+        return reasons.lines(estimate, run)
+    read = reasons.read(run) if run is not None else None
+    return [read] if read is not None and read.sentences else []
 
 
 def _headline(estimate: Estimate | None, run: Run | None) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from foretoll.records import Estimate, Forecast, IndexValue, Interval, Outcome, Run
 from foretoll.report.story import human_level, median
-from foretoll.report.words import cost_text, interval_text, percent, plain, two_digits
+from foretoll.report.words import cost_text, interval_text, percent, plain, readings, two_digits
 
 _GAP = ("recoverability_gap",)
 _RESQUE = ("resque", "inv_ari")  # of a distribution shift, of a task shift
@@ -172,12 +172,18 @@ def _break_even(estimate: Estimate) -> str:
     return f": it breaks even where it saves one such retraining in {max(round(1 / share), 1)}"
 
 
+def read(record: Estimate | Run) -> Line:
+    """What was read of source and target, and what was taken for granted in doing so."""
+    return Line("Read", readings(record.source, record.target))
+
+
 def lines(estimate: Estimate, run: Run | None = None) -> list[Line]:
     """All titled groups below the table that have something to say."""
     groups = [
         why(estimate),
         serves(estimate),
         instead(estimate),
+        read(estimate),
         rests_on(estimate),
         finding_out(estimate, run),
     ]
@@ -185,8 +191,9 @@ def lines(estimate: Estimate, run: Run | None = None) -> list[Line]:
 
 
 def warnings(estimate: Estimate | None, run: Run | None = None) -> list[str]:
-    """The estimate's warnings, and what a reader must know about grid and energy before trusting a figure."""
-    found = list(estimate.warnings) if estimate else []
+    """The estimate's and the run's warnings, and what a reader must know of the grid before trusting a figure."""
+    told_of = (*(estimate.warnings if estimate else ()), *(run.warnings if run else ()))
+    found = list(dict.fromkeys(told_of))
     grid = (run.grid if run else None) or (estimate.basis.grid if estimate else None)
     told = (estimate is not None and estimate.forecast.emissions_kg is not None) or (
         run is not None and run.toll.emissions_kg is not None

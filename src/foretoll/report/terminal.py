@@ -240,7 +240,8 @@ def _bases(estimate: Estimate | None, run: Run | None) -> list[_TitledText]:
 
 
 def _run_lines(run: Run) -> list[_TitledText]:
-    lines = []
+    read = reasons.read(run)
+    lines: list[_TitledText] = [(read.title, ";\n".join(read.sentences), "")] if read.sentences else []
     if run.quality is not None:
         before, after = story.quality_text(run.quality.before), story.quality_text(run.quality.after)
         name = plain(run.quality.metric)

@@ -163,6 +163,15 @@ def data_name(card: DataCard) -> str:
     return f"{card.name} with {' and '.join(shifts)}"
 
 
+def readings(source: DataCard | None, target: DataCard) -> tuple[str, ...]:
+    """How source and target were read, a line for each; one line where both were read the same way."""
+    if source is None or source.reading == target.reading:
+        sides = "" if source is None else "source and target: "
+        return (f"{sides}{target.reading}",) if target.reading else ()
+    sides_of = (("source", source), ("target", target))
+    return tuple(f"{side}: {card.reading}" for side, card in sides_of if card.reading)
+
+
 _GLUE = re.compile(
     r"(?<=\d) (?=(?:%|[kMG] |[mkµ]?g\b|[mkµ]?Wh\b|m?s\b|min\b|h\b|epochs\b|runs\b|CO2e|…))"
     r"|(?<=…) (?=\d)|(?<=g) (?=CO2e)"

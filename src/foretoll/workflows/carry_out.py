@@ -52,8 +52,11 @@ def carry_out(
     tags: tuple[str, ...] = (),
     watcher: Watcher | None = None,
     lineage: tuple[str, ...] = (),
+    warnings: tuple[str, ...] = (),
 ) -> CarriedOut:
     """Prepare, train to the quality target, measure, save and record.
+
+    `warnings` are recorded with the run, after those of the reading of its data.
 
     The ledger has the run from before the first step: a killed process leaves an interrupted run, not none. Ctrl-C,
     SIGTERM and SIGHUP end the run as interrupted, with what was measured; further signals wait for the record.
@@ -79,6 +82,9 @@ def carry_out(
         signals=dict(signals or {}),
         lineage=lineage,
         tags=tags,
+        warnings=tuple(
+            dict.fromkeys((*(source.card.notes if source else ()), *target.card.notes, *warnings))
+        ),
     )
     run, updated, problem, known = begun, None, "", False
     try:

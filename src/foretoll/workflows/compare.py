@@ -208,13 +208,14 @@ def _warnings(
     looked: Sequence[Looked], found: Sequence[Candidate], accounting: Accounting
 ) -> tuple[str, ...]:
     """What concerns the whole comparison; what concerns one candidate stands in it."""
-    said = []
+    first = looked[0].job
+    said = [*first.source.card.notes, *first.target.card.notes]
     for model in looked:
         prefix = f"{model.name}: " if len(looked) > 1 else ""
         said += [prefix + warning for warning in model.seen.warnings]
     if accounting.grid.is_default:
         said.append(default_region_warning(accounting))
-    if looked[0].job.same_data:
+    if first.same_data:
         said.append("source and target are the same data: there is no shift to pay for")
     if was_stopped(found):
         said.append("stopped before all candidates were carried out; what was measured is in the ledger")
