@@ -64,9 +64,13 @@ def call_pickled(function: bytes, task: bytes) -> Reply[bytes]:
     began = time.perf_counter()
     try:
         reply = call(_unpickled(function), pickle.loads(task))  # noqa: S301  # from our own parent process
-        value = None if reply.error is not None else pickle.dumps(reply.value, pickle.HIGHEST_PROTOCOL)
     except BaseException as error:  # noqa: BLE001  # a worker lives on, whatever a task does
         return Reply(None, sentence(error), time.perf_counter() - began, tracebacks.format_exc())
+    try:
+        value = None if reply.error is not None else pickle.dumps(reply.value, pickle.HIGHEST_PROTOCOL)
+    except BaseException as error:  # noqa: BLE001
+        message = f"the value cannot be sent back, it cannot be pickled: {sentence(error)}"
+        return Reply(None, message, time.perf_counter() - began, tracebacks.format_exc())
     return Reply(value, reply.error, reply.duration_s, reply.traceback)
 
 
