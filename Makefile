@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint docs fuzz clean
+.PHONY: install demo test lint docs numbers fuzz clean
 
 install: .venv/installed
 
@@ -28,6 +28,9 @@ CASES ?= 2400
 SEED ?= 0
 fuzz: install
 	$(BIN)/python -m tests.fuzz --cases $(CASES) --seed $(SEED)
+
+numbers: install
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/docs_numbers.py
 
 docs: install
 	$(BIN)/python docs/build.py

@@ -26,7 +26,7 @@ from foretoll.records import Candidate, Forecast, Interval
 from foretoll.study.leave_out import Row, rows_of, splits_of
 from foretoll.study.peers import FORETOLL
 from foretoll.study.score import forecast_left_out
-from pages import RESULTS, ROOT, markdown_table, replace_block
+from pages import RESULTS, ROOT, markdown_table, replace_ledger_block
 
 SPLITS = ("data sets", "kinds of shift")
 FEWEST_OPTIONS = 5
@@ -149,7 +149,7 @@ def main() -> None:
             for rule, f in found[name].items()
         ]
         parts.append(f"Left out: {name}\n\n{markdown_table(head, rows)}")
-    replace_block(ROOT / "docs" / "compare.md", "decisions", "\n\n".join(parts))
+    replace_ledger_block(ROOT / "docs" / "compare.md", "decisions", "\n\n".join(parts))
     (RESULTS / "decisions.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(json.dumps({name: found[name]["foretoll's rule"] for name in SPLITS}))
 

@@ -18,7 +18,7 @@ from foretoll.forecast.reference import reference_runs
 from foretoll.measure import describe_hardware
 from foretoll.report.score_tables import score_markdown
 from foretoll.study.score import score_all
-from pages import RESULTS, ROOT, markdown_table, replace_block
+from pages import RESULTS, ROOT, markdown_table, replace_ledger_block
 
 PAGE = ROOT / "docs" / "forecasts.md"
 COMMAND = "foretoll study score reference --markdown"
@@ -34,8 +34,8 @@ def main() -> None:
         f"`{COMMAND}`: {took_s / 60:.1f} min on {machine.cpu}, {machine.cores} cores, Python "
         f"{platform.python_version()}, {date.today()}; {found['runs']} fine-tuning runs, seed 0.\n\n"
     )
-    replace_block(PAGE, "aims", aims(found))
-    replace_block(PAGE, "scores", heading + score_markdown(found))
+    replace_ledger_block(PAGE, "aims", aims(found))
+    replace_ledger_block(PAGE, "scores", heading + score_markdown(found))
     (RESULTS / "forecast_scores.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     shown = ("spearman", "concordance", "median_factor", "coverage_0.9", "auc")
     figures = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from foretoll.forecast.reference import RUNS, reference_runs
 from foretoll.report.figures import Svg
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,6 +51,17 @@ def replace_block(page: Path, name: str, text: str) -> None:
         raise SystemExit(f"{page} has no block {name!r}: write {start} and {end} where it belongs")
     new = pattern.sub(lambda _: f"{start}\n\n{text.strip()}\n\n{end}", old)
     page.write_text(new, encoding="utf-8")
+
+
+def ledger_line() -> str:
+    """Which ledger a block rests on: the one that ships, by its number of runs and its content."""
+    digest = hashlib.sha256(RUNS.read_bytes()).hexdigest()[:12]
+    return f"*From the ledger that ships: {len(reference_runs()):,} runs, {digest}.*"
+
+
+def replace_ledger_block(page: Path, name: str, text: str) -> None:
+    """As `replace_block`, for numbers from the ledger that ships; a test compares the line with that ledger."""
+    replace_block(page, name, f"{text.strip()}\n\n{ledger_line()}")
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:

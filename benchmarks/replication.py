@@ -1,14 +1,14 @@
-"""Writes the tables and pictures of docs/replication.md from a ledger.
+"""Writes the tables and pictures of docs/replication.md, and the table of docs/recoverability_gap.md.
 
-    python benchmarks/replication.py LEDGER
+    python benchmarks/replication.py
 
-LEDGER is the folder of the reference study, its ledger or an export; "reference" is the one that ships.
+All from the ledger that ships; of a study of your own `foretoll study table` shows the same.
 """
 
 from __future__ import annotations
 
 import re
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from markupsafe import Markup
@@ -24,9 +24,11 @@ from foretoll.study.findings import Section, StudyTables
 from foretoll.study.leave_out import rows_of
 from foretoll.study.reading import runs_of
 from foretoll.study.tables import KIND, MODEL, POOLED, TARGET, shift_of, study_tables
-from pages import IMAGES, ROOT, STYLE, markdown_table, replace_block
+from pages import IMAGES, ROOT, STYLE, markdown_table, replace_ledger_block
 
 PAGE = ROOT / "docs" / "replication.md"
+GAP_PAGE = ROOT / "docs" / "recoverability_gap.md"
+GAP_PEERS = ("recoverability_gap", "resque", "inv_ari", "initial_loss", "accuracy_drop", "repeat")
 SHORT = (
     "recoverability_gap",
     "resque",
@@ -49,17 +51,38 @@ EXTRA += "".join(f".open.c{i}.shapes {{ stroke: {c}; }} " for i, c in enumerate(
 
 
 def main() -> None:
-    where = sys.argv[1] if len(sys.argv) > 1 else "reference"
-    runs = runs_of(where)
+    """Relate, write, draw."""
+    runs = runs_of("reference")
     tables, trained = study_tables(runs), study_tables(runs, trained=True)
-    replace_block(PAGE, "basis", basis(runs, tables))
-    for name, found in (("summary", tables), ("summary-trained", trained)):
-        replace_block(PAGE, name, summary(found))
-    replace_block(PAGE, "costs", costs(tables))
-    replace_block(PAGE, "kinds", kinds(tables))
-    replace_block(PAGE, "tasks", tasks(tables))
-    replace_block(PAGE, "seeds", grid_text(spread_grid(tables)))
+    blocks = {
+        "basis": basis(runs, tables),
+        "summary": summary(tables),
+        "summary-trained": summary(trained),
+        "costs": costs(tables),
+        "kinds": kinds(tables),
+        "tasks": tasks(tables),
+        "seeds": grid_text(spread_grid(tables)),
+    }
+    for name, text in blocks.items():
+        replace_ledger_block(PAGE, name, text)
+    replace_ledger_block(GAP_PAGE, "worth", worth(tables, trained))
     pictures(runs)
+
+
+def worth(tables: StudyTables, trained: StudyTables) -> str:
+    """The gap beside RESQUE, the initial loss and the accuracy lost: all runs, and those that had to be trained."""
+    parts = [
+        f"**Computed shifts, all runs**\n\n{summary(tables, GAP_PEERS)}",
+        f"**Computed shifts, runs that took a step**\n\n{summary(trained, GAP_PEERS)}",
+    ]
+    section = _section(tables, "task")
+    if section:
+        found = {name: section.find(name, "epochs", POOLED) for name in GAP_PEERS}
+        rows = [[title_of(n), _cell(f.spearman, f.low, f.high)] for n, f in found.items() if f]
+        parts.append(
+            f"**Task shifts**\n\n{markdown_table(['Spearman with epochs', _head(section, POOLED)], rows)}"
+        )
+    return "\n\n".join(parts)
 
 
 def basis(runs: list[Run], tables: StudyTables) -> str:
@@ -76,14 +99,14 @@ def basis(runs: list[Run], tables: StudyTables) -> str:
     return "\n".join(lines)
 
 
-def summary(tables: StudyTables) -> str:
-    """Spearman with epochs, scope by scope, of the main signals."""
+def summary(tables: StudyTables, names: Sequence[str] = SHORT) -> str:
+    """Spearman with epochs, scope by scope, of these signals."""
     section = _section(tables, "distribution")
     if section is None:
         return "(no runs yet)"
-    scopes = [s for s in section.scopes if any(section.find(n, "epochs", s) for n in SHORT)]
+    scopes = [s for s in section.scopes if any(section.find(n, "epochs", s) for n in names)]
     rows = []
-    for name in SHORT:
+    for name in names:
         found = [section.find(name, "epochs", scope) for scope in scopes]
         if any(found):
             pooled = found[0]
