@@ -18,8 +18,9 @@ import torch
 from foretoll.data import TaskData, open_data
 from foretoll.measure import NoMeter
 from foretoll.models import Model, build_model
-from foretoll.options import OPTIONS, LoopResult, train_to_target
+from foretoll.options import OPTIONS, train_to_target
 from foretoll.records import EvalPoint, TrainingSettings
+from foretoll.training import Recording
 
 ARCHITECTURES = ("foretoll:cnn?width=12", "foretoll:vit?dim=32&depth=2", "foretoll:mlp")
 CASES = {
@@ -38,7 +39,7 @@ def settings(**values: float) -> TrainingSettings:
 
 def trained(
     name: str, model: Model, data: TaskData, wanted: TrainingSettings, *, task: bool
-) -> tuple[Model, LoopResult]:
+) -> tuple[Model, Recording]:
     """The model after an option, with what the loop saw."""
     training = OPTIONS[name].start(model, data, wanted, task_shift=task, device=CPU)
     result = train_to_target(OPTIONS[name], training, wanted, meter=NoMeter())

@@ -13,10 +13,11 @@ from foretoll.data import TaskData
 from foretoll.errors import DataError
 from foretoll.measure import NoMeter, ReplayMeter
 from foretoll.models import Model, build_model
-from foretoll.options import LoopResult, Training, get_option, train_to_target
+from foretoll.options import Training, get_option, train_to_target
 from foretoll.options.loop import steps_per_epoch
 from foretoll.quality import evaluate
 from foretoll.records import EvalPoint, Outcome, TrainingSettings
+from foretoll.training import Recording
 from foretoll.units import kwh_from_joules
 
 from .making import CNN, Recorded, blobs, digits, mlp, noise, same, weights
@@ -31,7 +32,7 @@ def records(curve: list[EvalPoint]) -> list[EvalPoint]:
     return [p for i, p in enumerate(curve) if i and p.quality > max(q.quality for q in curve[:i])]
 
 
-def train(model: Model, data: TaskData, wanted: TrainingSettings, **more: object) -> LoopResult:
+def train(model: Model, data: TaskData, wanted: TrainingSettings, **more: object) -> Recording:
     trainable = more.pop("trainable", dict(model.network.named_parameters()))
     meter = more.pop("meter", NoMeter())
     return train_to_target(
@@ -199,7 +200,7 @@ def test_norms_losses_and_weights_are_those_of_plain_torch(kind: str) -> None:
     assert_change(result, start, plain)
 
 
-def assert_change(result: LoopResult, start: dict[str, torch.Tensor], model: Model) -> None:
+def assert_change(result: Recording, start: dict[str, torch.Tensor], model: Model) -> None:
     """‖θ1 − θ0‖/√n, by hand, over all trainable parameters and per tensor."""
     total, count = 0.0, 0
     for name, parameter in model.network.named_parameters():

@@ -7,7 +7,7 @@ from foretoll.options.base import Option, Training, check_classes
 from foretoll.options.finetune import Finetune
 from foretoll.options.head import Head
 from foretoll.options.keep import Keep
-from foretoll.options.loop import LoopResult, train_to_target
+from foretoll.options.loop import train_to_target
 from foretoll.options.lora import Lora
 from foretoll.options.partial import Partial
 from foretoll.options.recalibrate import Recalibrate
@@ -37,4 +37,4 @@ def get_option(name: str) -> Option:
     return OPTIONS[name]
 
 
-__all__ = ["OPTIONS", "LoopResult", "Option", "Training", "check_classes", "get_option", "train_to_target"]
+__all__ = ["OPTIONS", "Option", "Training", "check_classes", "get_option", "train_to_target"]

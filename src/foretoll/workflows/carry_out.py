@@ -16,11 +16,12 @@ from foretoll.errors import DataError, ForetollError, ModelError
 from foretoll.ledger import Ledger
 from foretoll.measure import describe_hardware, probe_inference
 from foretoll.models import Model, save_checkpoint
-from foretoll.options import LoopResult, Option, Training, train_to_target
+from foretoll.options import Option, Training, train_to_target
 from foretoll.options.memory import training_state_bytes
 from foretoll.quality import Evaluation, evaluate
 from foretoll.records import InferenceCost, Outcome, Quality, Run, Toll, TrainingSettings
 from foretoll.stopping import held, recording, why_stopped
+from foretoll.training import Recording
 from foretoll.units import emissions_kg
 from foretoll.workflows.context import Accounting, Watcher, check_out, new_run_id, seeded
 
@@ -178,7 +179,7 @@ def _inference(
     )
 
 
-def _with_result(begun: Run, result: LoopResult, option: Option, training: Training) -> Run:
+def _with_result(begun: Run, result: Recording, option: Option, training: Training) -> Run:
     reading, grid = result.reading, begun.grid
     energy_kwh = reading.energy_kwh if reading else None
     emitted = None

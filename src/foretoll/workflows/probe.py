@@ -10,9 +10,9 @@ from foretoll.data import TaskData
 from foretoll.measure import Work, count_work, find_device, probe_on, probe_steps
 from foretoll.models import Model
 from foretoll.options import Option
-from foretoll.options.loop import PREPARATION
 from foretoll.options.memory import training_state_bytes
 from foretoll.records import EnergyBasis, StepProbe, TrainingSettings
+from foretoll.training import PREPARATION
 from foretoll.units import joules_from_kwh
 from foretoll.workflows.context import Accounting, seeded
 from foretoll.workflows.pilot import SEED, STEPS, Pilot

@@ -1,0 +1,20 @@
+"""What happens while a model trains: when it ends, and the recorder of what it costs. It never drives a loop."""
+
+from __future__ import annotations
+
+from foretoll.training.recorder import EVALUATION, PREPARATION, TRAINING, Recorder, Recording
+from foretoll.training.stop import StopRule, epochs, first_of, patience, steps, until
+
+__all__ = [
+    "EVALUATION",
+    "PREPARATION",
+    "TRAINING",
+    "Recorder",
+    "Recording",
+    "StopRule",
+    "epochs",
+    "first_of",
+    "patience",
+    "steps",
+    "until",
+]

@@ -1,0 +1,201 @@
+"""The recorder of a training: steps, gradient norms, parameter change, energy by phase, curve and outcome.
+
+It is told what happens and never drives: `begin`, then `step` and `evaluate` in any order, then `finish`. Whoever has
+a loop can be its client; foretoll's own loop is the first. Measurement stays outside of what is measured: the energy
+meter is told which phase begins, and gradient norms stay on the device until the end.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from foretoll.records import EvalPoint, GradientNorm, Outcome, PhaseCost
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from foretoll.measure import EnergyMeter, EnergyReading
+    from foretoll.training.stop import StopRule
+
+Progress = Callable[[EvalPoint], None]
+PREPARATION, TRAINING, EVALUATION = "preparation", "training", "evaluation"
+
+
+@dataclass
+class Recording:
+    """What happened; a part that did not happen is None or empty."""
+
+    outcome: Outcome
+    reason: str = ""
+    steps: int = 0
+    steps_per_epoch: int = 1
+    evaluations: int = 0
+    gradient_norm: GradientNorm | None = None
+    parameter_change: float | None = None
+    parameter_change_by_tensor: dict[str, float] = field(default_factory=dict)
+    preparation: PhaseCost | None = None
+    training: PhaseCost | None = None
+    evaluation: PhaseCost | None = None
+    reading: EnergyReading | None = None
+    curve: list[EvalPoint] = field(default_factory=list)
+
+    @property
+    def epochs(self) -> float:
+        """Optimisation steps over steps per epoch, fractional."""
+        return self.steps / self.steps_per_epoch
+
+
+class Recorder:
+    """Records one training of `parameters` (by name), which ends by `stop`.
+
+    `meter` measures duration and energy by phase; `progress` is told of every evaluation.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        *,
+        stop: StopRule,
+        steps_per_epoch: int,
+        meter: EnergyMeter,
+        progress: Progress | None = None,
+    ) -> None:
+        self.parameters, self.stop, self.meter, self.progress = dict(parameters), stop, meter, progress
+        self.result = Recording(Outcome.CENSORED, steps_per_epoch=steps_per_epoch)
+        self.over = False
+        self._start = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self._norms: list[Tensor] = []
+        self._losses: list[Tensor] = []
+        self._losses_seen = 0
+        self._phase = ""
+        self._began = time.perf_counter()
+
+    def begin(self, phase: str = EVALUATION) -> None:
+        """Start the meter with this phase."""
+        self.meter.start(phase)
+        self._phase, self._began = phase, time.perf_counter()
+
+    def enter(self, phase: str) -> None:
+        """What follows belongs to this phase; one that is entered again goes on adding up."""
+        if phase != self._phase:
+            self.meter.switch(phase)
+            self._phase = phase
+
+    def step(self, gradient_norm: Tensor | None, loss: Tensor | None = None) -> None:
+        """An optimisation step was taken, with this gradient and this batch's mean loss; scalars on their device."""
+        self.result.steps += 1
+        if gradient_norm is not None:
+            self._norms.append(gradient_norm)
+        if loss is not None:
+            self._losses.append(loss)
+
+    @property
+    def budget_spent(self) -> bool:
+        """Whether the budget is used up, so that the next evaluation is the last."""
+        return self.stop.spent(self.result.steps, self.result.epochs)
+
+    def diverged(self) -> bool:
+        """Whether the mean loss of the steps since the last evaluation is not finite, which ends it as `failed`."""
+        loss = self._recent_loss()
+        if loss is None or math.isfinite(loss):
+            return False
+        self._diverged(loss)
+        return True
+
+    def evaluate(self, quality: float, loss: float | None = None) -> bool:
+        """The model was evaluated on data that stop the training; True when it is over and its outcome is known.
+
+        A loss that is not finite, of the steps or of the evaluation, ends it as `failed`: the quality of outputs
+        that are NaN is that of always naming one class.
+        """
+        result = self.result
+        if self.diverged():
+            return True
+        train_loss, self._losses_seen = self._recent_loss(), len(self._losses)
+        result.evaluations += 1
+        if loss is not None and not math.isfinite(loss):
+            self._diverged(loss)
+            return True
+        point = EvalPoint(
+            step=result.steps,
+            epochs=result.epochs,
+            quality=quality,
+            loss=loss,
+            train_loss=train_loss,
+            duration_s=time.perf_counter() - self._began,
+        )
+        result.curve.append(point)
+        if self.progress is not None:
+            self.progress(point)
+        if self.stop.ends(result.curve, result.steps, result.epochs):
+            goal = self.stop.goal
+            reached = goal is None or any(p.quality >= goal for p in result.curve)
+            self.end(Outcome.REACHED if reached else Outcome.CENSORED)
+        return self.over
+
+    def _recent_loss(self) -> float | None:
+        recent = self._losses[self._losses_seen :]
+        return float(torch.stack(recent).mean()) if recent else None
+
+    def end(self, outcome: Outcome, reason: str = "") -> None:
+        """The training is over for another reason than its stop rule's."""
+        self.result.outcome, self.result.reason, self.over = outcome, reason, True
+
+    def finish(self) -> Recording:
+        """Stop the meter and give what was recorded."""
+        result = self.result
+        if self.meter.running:  # not where it was stopped before it ran
+            result.reading = self.meter.stop()
+        if result.reading is not None:
+            phases = result.reading.phases
+            result.preparation = phases.get(PREPARATION)
+            result.training = phases.get(TRAINING, PhaseCost(duration_s=0.0, energy_kwh=0.0))
+            result.evaluation = phases.get(EVALUATION)
+        result.gradient_norm = self._gradient_norm()
+        self._measure_change()
+        return result
+
+    def _diverged(self, loss: float) -> None:
+        steps = self.result.steps
+        self.end(
+            Outcome.FAILED,
+            f"the loss became {loss} by step {steps}: try a smaller --lr"
+            if steps
+            else f"the loss is {loss} before the first step: check the model's weights and its input",
+        )
+
+    def _gradient_norm(self) -> GradientNorm | None:
+        if not self._norms:
+            return None
+        every = torch.stack(self._norms).double().cpu()
+        ends = every[self.result.steps_per_epoch - 1 :: self.result.steps_per_epoch]
+        norms, ends = every[torch.isfinite(every)], ends[torch.isfinite(ends)]
+        if not len(norms):
+            return None
+        return GradientNorm(
+            mean=float(norms.mean()),
+            std=float(norms.std(correction=0)),
+            first=float(norms[0]),
+            last=float(norms[-1]),
+            epoch_last=float(ends.mean()) if len(ends) else None,
+        )
+
+    def _measure_change(self) -> None:
+        """‖θ_end − θ_start‖₂ / √n, over all trained parameters and per tensor."""
+        result, total, count = self.result, 0.0, 0
+        for name, parameter in self.parameters.items():
+            square = float((parameter.detach() - self._start[name]).double().square().sum())
+            result.parameter_change_by_tensor[name] = math.sqrt(square / parameter.numel())
+            total += square
+            count += parameter.numel()
+        change = math.sqrt(total / count) if count else None
+        if change is not None and not math.isfinite(change):
+            change, result.parameter_change_by_tensor = None, {}
+        result.parameter_change = change
