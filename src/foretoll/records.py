@@ -86,9 +86,14 @@ class DataCard(Record):
 class Preprocessing(Record):
     """How a stored sample becomes a model input; travels with the weights.
 
-    Images: uint8 (C, H, W) are scaled to [0, 1], given `channels` channels, resized to `size`
-    (height, width) and normalised per channel. Vectors and series: normalised per column or channel.
+    Images: uint8 (C, H, W) are scaled to [0, 1], given `channels` channels, resized as `fit` says, cropped about the
+    centre to `size` (height, width) and normalised per channel. Vectors and series: normalised per column or channel.
     Text: tokenised by `tokenizer` (a local folder) to at most `max_length` tokens.
+
+    fit: "stretch" to `resize` whatever the aspect; "cover" it (the shorter edge fits, the aspect stays), "contain" in
+        it (the longer edge fits), or "none": not resized. Where the result is smaller than `size`, a border is added
+    resize: (height, width) that `fit` aims at; None: `size`
+    crop_start: how half a pixel of an odd margin is rounded, which libraries do differently
     """
 
     kind: Literal["image", "vector", "series", "text"]
@@ -98,6 +103,12 @@ class Preprocessing(Record):
     std: tuple[float, ...] = ()
     tokenizer: str | None = None
     max_length: int | None = None
+    fit: Literal["stretch", "cover", "contain", "none"] = "stretch"
+    resize: tuple[int, int] | None = None
+    crop_start: Literal["floor", "round"] = "floor"
+    interpolation: Literal["bilinear", "bicubic", "nearest-exact"] = "bilinear"
+    bgr: bool = False  # the network takes blue first
+    origin: str = ""  # where the processing was taken from: a file of the model's folder, or its library
 
 
 class ModelCard(Record):
@@ -118,6 +129,8 @@ class ModelCard(Record):
     run_id: str | None = None  # the run that made these weights
     parent_run_id: str | None = None  # the run that made the weights it started from
     program: ProgramCard | None = None  # what stands before and behind a reprogrammed source
+    reading: str = ""  # what was taken from the model's folder or library when it was loaded, in one line
+    notes: tuple[str, ...] = ()  # what the loading has to warn of
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 

@@ -9,6 +9,8 @@ import torch
 from foretoll.errors import ModelError
 from foretoll.models.loading import build_model
 from foretoll.models.model import Model
+from foretoll.models.plan import as_seen_by
+from foretoll.models.preprocess import make_preprocess
 from foretoll.models.reprogrammed import unwrapped
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
         ):  # the same work per sample
             options["input_size"] = "x".join(str(side) for side in card.preprocessing.size)
         fresh = build_model(card.arch, data=data, seed=seed, options=options)
+        plan = as_seen_by(fresh.card.preprocessing, card.preprocessing)
+        fresh.card = fresh.card.model_copy(update={"preprocessing": plan})
+        fresh.preprocess = make_preprocess(plan)
         return fresh.to(model.device)
     copy = model if card.classes == data.classes else model.with_new_head(data.classes, seed=seed)
     copy = copy.clone()

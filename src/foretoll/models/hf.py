@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from foretoll.errors import MissingExtraError, ModelError
-from foretoll.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from foretoll.models.hf_images import image_convention
 from foretoll.models.spec import Convention, Kind, Spec, family_label, guarded_build, one_line
 
 
@@ -67,30 +66,7 @@ def hf_convention(name: str) -> Convention:
             else None
         )
         return Convention("text", max_length=min(longest, 512), tokenizer=tokenizer)
-    side = getattr(config, "image_size", None) or 224
-    size = (int(side[0]), int(side[1])) if isinstance(side, list | tuple) else (int(side), int(side))
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
-    processor = Path(folder) / "preprocessor_config.json"
-    if local and processor.is_file():
-        try:
-            settings = json.loads(processor.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{processor} cannot be read as JSON ({one_line(error)})") from error
-        normalised = settings.get("do_normalize", True)
-        mean = tuple(settings.get("image_mean") or mean) if normalised else ()
-        std = tuple(settings.get("image_std") or std) if normalised else ()
-        crop = settings.get("crop_size") if settings.get("do_center_crop") else None
-        wanted = crop or settings.get("size") or {}
-        if isinstance(wanted, dict) and "height" in wanted:
-            size = (int(wanted["height"]), int(wanted["width"]))
-        elif isinstance(wanted, dict) and "shortest_edge" in wanted:
-            size = (int(wanted["shortest_edge"]),) * 2
-        elif isinstance(wanted, int):
-            size = (wanted, wanted)
-    channels = int(getattr(config, "num_channels", 3))
-    fixed = family_label(config.model_type) == "vit"
-    return Convention("image", channels, size, mean, std, fixed=fixed)
+    return image_convention(folder, local, config, fixed=family_label(config.model_type) == "vit")
 
 
 def hf_network(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from foretoll.errors import MissingExtraError, ModelError, UsageError
-from foretoll.models.spec import Convention, Spec, guarded_build, nearest, one_line
+from foretoll.models.spec import Convention, Fit, Interpolation, Spec, guarded_build, nearest, one_line
 
 
 def published_weights(spec: Spec, name: str) -> dict[str, Any] | None:
@@ -46,17 +49,48 @@ def _torchvision_name(name: str) -> str:
     return name
 
 
-def torchvision_convention(name: str) -> Convention:
-    """Size and normalisation of a torchvision architecture's default weights."""
+def torchvision_convention(name: str, weights: str | None = None) -> Convention:
+    """What torchvision does to images before the weights of that name or file; without one, before its default ones."""
+    entry = _torchvision_entry(_torchvision_name(name), weights)
+    presets = entry.transforms()
+    side, edge = int(presets.crop_size[0]), int(presets.resize_size[0])
+    return Convention(
+        "image",
+        3,
+        (side, side),
+        tuple(presets.mean),
+        tuple(presets.std),
+        fixed=name.startswith("vit_"),
+        fit="cover",
+        resize=(edge, edge),
+        crop_start="round",
+        interpolation=_interpolation(presets.interpolation.value),
+        origin=f"torchvision's transforms of {entry}",
+    )
+
+
+def _torchvision_entry(name: str, weights: str | None) -> Any:
+    """The published weights that are named, or whose file it is; else the default ones.
+
+    Some ViTs have default weights for larger images than the network's own default of 224: the first for 224 then.
+    """
     from torchvision import models
 
-    presets = models.get_model_weights(_torchvision_name(name)).DEFAULT.transforms()
-    side = int(presets.crop_size[0])
+    entries = models.get_model_weights(name)
+    for known, entry in entries.__members__.items():
+        if weights == known or (weights and Path(weights).name == entry.url.rpartition("/")[2]):
+            return entry
     if name.startswith("vit_"):
-        side = 224  # the default weights of some ViTs are for larger images than the network's own default
-    return Convention(
-        "image", 3, (side, side), tuple(presets.mean), tuple(presets.std), fixed=name.startswith("vit_")
-    )
+        return next((e for e in entries if e.transforms().crop_size == [224]), entries.DEFAULT)
+    return entries.DEFAULT
+
+
+def _interpolation(name: str) -> Interpolation:
+    """The nearest that torch has: Lanczos becomes bicubic, and a filter that it does not know bilinear."""
+    known: dict[str, Interpolation] = {
+        "nearest": "nearest-exact", "nearest-exact": "nearest-exact", "bicubic": "bicubic", "lanczos": "bicubic",
+    }  # fmt: skip
+    return known.get(name, "bilinear")
 
 
 def torchvision_network(spec: Spec, shape: tuple[int, ...], num_classes: int | None) -> nn.Module:
@@ -89,16 +123,32 @@ def _timm_name(name: str) -> str:
     return name
 
 
-def timm_convention(name: str) -> Convention:
-    """Size and normalisation in timm's own configuration of an architecture."""
+def timm_convention(name: str, config: Mapping[str, Any] | None = None) -> Convention:
+    """What timm does to images before the weights of an architecture.
+
+    `config`: the pretrained_cfg of a folder, which wins over timm's own for the name.
+    """
     timm = _timm()
     base, _, tag = _timm_name(name).partition(".")
-    config = timm.get_pretrained_cfg(base if not tag else name, allow_unregistered=True)
-    data = timm.data.resolve_model_data_config(config.to_dict() if config else {})
+    own = timm.get_pretrained_cfg(base if not tag else name, allow_unregistered=True)
+    settings = {**(own.to_dict() if own else {}), **(config or {})}
+    data = timm.data.resolve_data_config(pretrained_cfg=settings or {"input_size": (3, 224, 224)})
     channels, height, width = data["input_size"]
-    fixed = bool(getattr(config, "fixed_input_size", False))
+    edges = (math.floor(height / data["crop_pct"]), math.floor(width / data["crop_pct"]))
+    fit: Fit = {"squash": "stretch", "border": "contain"}.get(data["crop_mode"], "cover")  # type: ignore[assignment]
+    named = f"the folder's pretrained_cfg ({name})" if config else f"timm's configuration of {name}"
     return Convention(
-        "image", channels, (height, width), tuple(data["mean"]), tuple(data["std"]), fixed=fixed
+        "image",
+        channels,
+        (height, width),
+        tuple(data["mean"]),
+        tuple(data["std"]),
+        fixed=bool(settings.get("fixed_input_size", False)),
+        fit=fit,
+        resize=edges,
+        crop_start="round",
+        interpolation=_interpolation(data["interpolation"]),
+        origin=named,
     )
 
 

@@ -19,7 +19,7 @@ from foretoll.models.checkpoint import is_checkpoint, read_checkpoint
 from foretoll.models.hf import hf_class_names, hf_pretrained
 from foretoll.models.libraries import published_weights, timm_renamed
 from foretoll.models.model import Model, check_fits, make_model, replace_head, wrong_class_count
-from foretoll.models.plan import input_shape, plan_preprocessing
+from foretoll.models.plan import input_shape, plan_preprocessing, reading_of
 from foretoll.models.preprocess import make_preprocess
 from foretoll.models.reprogrammed import innermost, rebuild
 from foretoll.models.sources import build_network, convention
@@ -135,7 +135,8 @@ def _load_spec(spec: Spec, wanted: _Wanted, *, fresh: bool = False) -> Model:
             "new_head=true keeps the weights but the head's, so it needs weights (--weights FILE)"
         )
     pretrained = not fresh and (weights is not None or spec.scheme == "hf")
-    plan = plan_preprocessing(spec, convention(spec), wanted.data, pretrained=pretrained)
+    usual = convention(spec, str(weights) if weights else None)
+    plan = plan_preprocessing(spec, usual, wanted.data, pretrained=pretrained)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(wanted.seed)
         if spec.scheme == "hf" and pretrained and weights is None:
@@ -149,11 +150,17 @@ def _load_spec(spec: Spec, wanted: _Wanted, *, fresh: bool = False) -> Model:
                 anatomy = wanted.anatomy(network, plan)
                 if anatomy.num_classes != len(names):
                     replace_head(network, anatomy.head, len(names), seed=wanted.seed)
-    return _finish(network, spec, plan, names, wanted)
+    notes = usual.notes if usual is not None and pretrained else ()
+    return _finish(network, spec, plan, names, wanted, notes)
 
 
 def _finish(
-    network: nn.Module, spec: Spec, plan: Preprocessing, names: tuple[str, ...] | None, wanted: _Wanted
+    network: nn.Module,
+    spec: Spec,
+    plan: Preprocessing,
+    names: tuple[str, ...] | None,
+    wanted: _Wanted,
+    notes: tuple[str, ...] = (),
 ) -> Model:
     model = make_model(
         network,
@@ -165,6 +172,7 @@ def _finish(
         embedding_layer=wanted.embedding_layer,
         head=wanted.head,
     )
+    model.card = model.card.model_copy(update={"reading": reading_of(plan), "notes": notes})
     if wanted.data is not None:
         check_fits(model, wanted.data)
     return model

@@ -38,7 +38,8 @@ def plan_preprocessing(
         )
     shape = tuple(data.shape) if data is not None else ()
     channels: int | None
-    size: tuple[int, ...]
+    size: tuple[int, ...] | None
+    steps: dict[str, Any] = {}
     if kind == "vector":
         channels, size = None, shape
     elif kind == "series":
@@ -48,10 +49,35 @@ def plan_preprocessing(
         if spec.scheme == "timm":
             channels = int(spec.options.get("in_chans", channels or 3))
         size = _image_size(spec, usual, shape[1:], pretrained)
+        steps = _steps(spec, usual, pretrained)
     mean, std = _normalisation(spec, usual, data, channels if kind == "image" else None, pretrained)
     if kind == "image" and channels is not None:
         mean, std = _per_channel(mean, channels), _per_channel(std, channels)
-    return Preprocessing(kind=kind, channels=channels, size=size, mean=mean, std=std)
+    return Preprocessing(kind=kind, channels=channels, size=size, mean=mean, std=std, **steps)
+
+
+def _steps(spec: Spec, usual: Convention | None, pretrained: bool) -> dict[str, Any]:
+    """How images are brought to their size: as the weights' library does it, unless the options say otherwise.
+
+    With input_size the aspect stays where the library keeps it, but nothing is enlarged beyond that size to be cut
+    off again: who names a size means those pixels.
+    """
+    crop = spec.options.get("crop", True)
+    if not isinstance(crop, bool):
+        raise UsageError(f"crop is true (as the model's library crops) or false, got {crop!r}")
+    if usual is None or not pretrained:
+        return {}
+    steps: dict[str, Any] = {
+        "interpolation": usual.interpolation,
+        "bgr": usual.bgr,
+        "origin": usual.origin,
+    }
+    if not crop or usual.fit == "stretch":
+        whole = not crop or "input_size" in spec.options
+        return steps if whole else {**steps, "resize": usual.resize, "crop_start": usual.crop_start}
+    if "input_size" in spec.options:
+        return {**steps, "fit": "cover", "crop_start": usual.crop_start}
+    return {**steps, "fit": usual.fit, "resize": usual.resize, "crop_start": usual.crop_start}
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
@@ -63,12 +89,14 @@ def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
 
 def _image_size(
     spec: Spec, usual: Convention | None, have: tuple[int, ...], pretrained: bool
-) -> tuple[int, int]:
+) -> tuple[int, int] | None:
     wanted = spec.options.get("input_size")
     if wanted is not None:
         return _side(wanted)
     if usual is not None and usual.size is not None and (pretrained or usual.fixed or not have):
         return usual.size
+    if usual is not None and usual.resize is not None and pretrained:
+        return None  # the shorter edge is all that is fixed
     if usual is not None:  # a fresh network of a library: their stems halve the sides five times
         return (max(have[0], 32), max(have[1], 32))
     return (have[0], have[1])
@@ -125,5 +153,28 @@ def _numbers(what: str, value: Any, channels: int | None) -> tuple[float, ...]:
 
 def input_shape(plan: Preprocessing) -> tuple[int, ...]:
     """The shape of one preprocessed sample."""
-    size = plan.size or ()
+    size = plan.size or plan.resize or ()
     return size if plan.channels is None else (plan.channels, *size)
+
+
+def as_seen_by(plan: Preprocessing, other: Preprocessing) -> Preprocessing:
+    """The plan with the same part of each picture, brought to the same size, as another one."""
+    if plan.kind != "image":
+        return plan
+    same = ("size", "fit", "resize", "crop_start", "interpolation")
+    return plan.model_copy(update={name: getattr(other, name) for name in same})
+
+
+def reading_of(plan: Preprocessing) -> str:
+    """How images are brought to the network's size, and by whose word; empty where nobody's was taken."""
+    if plan.kind != "image" or not plan.origin:
+        return ""
+    to, cut = plan.resize or plan.size, plan.size
+    steps = []
+    if to is not None and plan.fit != "none":
+        how = {"cover": "shorter edge to", "contain": "longer edge to", "stretch": "resized to"}[plan.fit]
+        sides = str(to[0]) if plan.fit != "stretch" and to[0] == to[1] else f"{to[0]}×{to[1]}"
+        steps.append(f"{how} {sides} ({plan.interpolation})")
+    if cut is not None and (plan.fit != "stretch" or to != cut):
+        steps.append(f"centre crop {cut[0]}×{cut[1]}")
+    return f"images: {', '.join([*steps, 'by ' + plan.origin])}"

@@ -7,10 +7,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foretoll.errors import MissingExtraError, ModelError
+from foretoll.models.geometry import brought_to_size
 from foretoll.records import Preprocessing
 
 if TYPE_CHECKING:
@@ -81,9 +81,7 @@ class ImagePreprocess(_Normalise):
             raise ModelError(f"the model takes images as uint8, or as float in [0, 1], got {images.dtype}")
         if plan.channels is not None:
             x = adapt_channels(x, plan.channels)
-        if plan.size is not None and tuple(x.shape[2:]) != plan.size:
-            x = F.interpolate(x, size=plan.size, mode="bilinear", antialias=True, align_corners=False)
-        return self.normalise(x)
+        return self.normalise(brought_to_size(x.flip(1) if plan.bgr else x, plan))
 
     def example(self, n: int) -> Tensor:
         """A batch of n noise images in the stored form, the same each time."""

@@ -19,10 +19,13 @@ from foretoll.models.libraries import (
 from foretoll.models.spec import Convention, Kind, Spec
 
 
-def convention(spec: Spec) -> Convention | None:
-    """The conventional input of a torchvision, timm or transformers architecture; None for others."""
+def convention(spec: Spec, weights: str | None = None) -> Convention | None:
+    """The conventional input of a torchvision, timm or transformers architecture; None for others.
+
+    `weights`: the name or the file of the weights, where they decide it.
+    """
     if spec.scheme == "torchvision":
-        return torchvision_convention(spec.name)
+        return torchvision_convention(spec.name, weights)
     if spec.scheme == "timm":
         return timm_convention(spec.name)
     return hf_convention(spec.name) if spec.scheme == "hf" else None

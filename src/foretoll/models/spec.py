@@ -16,9 +16,11 @@ from foretoll.models.architectures import ARCHITECTURES, Scalar, architecture_fa
 from foretoll.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 Kind = Literal["image", "vector", "series", "text"]
+Fit = Literal["stretch", "cover", "contain", "none"]
+Interpolation = Literal["bilinear", "bicubic", "nearest-exact"]
 SCHEMES = ("foretoll", "torchvision", "timm", "hf")
 # options of loading, not of an architecture
-LOADING_OPTIONS = ("input_size", "normalise", "mean", "std", "max_length", "new_head", "tokenizer")
+LOADING_OPTIONS = ("input_size", "crop", "normalise", "mean", "std", "max_length", "new_head", "tokenizer")
 # first match wins: the more particular names stand first
 _FAMILIES = (
     ("mobilenet", "mobilenet"), ("mobile_vit", "other"), ("mobilevit", "other"), ("efficientnet", "efficientnet"),
@@ -52,7 +54,10 @@ class Spec:
 
 @dataclass(frozen=True)
 class Convention:
-    """How inputs of an architecture usually look. `fixed`: another size needs another network."""
+    """How inputs of an architecture usually look. `fixed`: another size needs another network.
+
+    `fit`, `resize`, `crop_start`, `interpolation`, `bgr` and `origin` are those of `Preprocessing`.
+    """
 
     kind: Kind
     channels: int | None = None
@@ -62,6 +67,13 @@ class Convention:
     fixed: bool = False
     max_length: int | None = None
     tokenizer: str | None = None
+    fit: Fit = "stretch"
+    resize: tuple[int, int] | None = None
+    crop_start: Literal["floor", "round"] = "floor"
+    interpolation: Interpolation = "bilinear"
+    bgr: bool = False
+    origin: str = ""
+    notes: tuple[str, ...] = ()  # what the origin does and foretoll does not
 
 
 def parse_spec(text: str, options: Mapping[str, Any] | None = None) -> Spec:

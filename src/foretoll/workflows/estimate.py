@@ -294,7 +294,7 @@ def _probe(
 def _warnings(
     job: Job, seen: Survey, told: Foretold, accounting: Accounting, hardware: str | None
 ) -> tuple[str, ...]:
-    notes = dict.fromkeys((*job.source.card.notes, *job.target.card.notes))
+    notes = dict.fromkeys((*job.model.card.notes, *job.source.card.notes, *job.target.card.notes))
     warnings = [*notes, *seen.warnings, *told.warnings]
     if hardware is not None:
         warnings.append(
