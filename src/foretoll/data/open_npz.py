@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -26,14 +27,13 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 def open_npz(uri: DataUri) -> Source:
     """Read an .npz file without unpickling anything. Extra keys `c_train`, `c_test` or `c` are columns for `where`."""
-    path = Path(uri.path).expanduser()
-    return source_of_arrays(read_npz(path), uri, name=path.stem, where=str(path))
+    if not os.path.isfile(uri.file):  # noqa: PTH113  (pathlib raises on odd names)
+        raise DataError(f"{uri.shown_path} is no file: give the path of an .npz file")
+    return source_of_arrays(read_npz(uri.file), uri, name=uri.file.stem, where=uri.shown_path)
 
 
 def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
     """All arrays of the file. DataError when it is missing, no .npz, truncated, or holds pickled objects."""
-    if not path.is_file():
-        raise DataError(f"{path} is no file: give the path of an .npz file")
     try:
         with path.open("rb") as file:  # numpy would leave a broken file open
             archive = np.load(file, allow_pickle=False)

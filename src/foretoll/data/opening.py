@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from foretoll.data.source import Source, assemble
 from foretoll.data.taskdata import TaskData
 from foretoll.data.uri import SCHEMES, DataUri, parse_uri
-from foretoll.errors import UsageError
+from foretoll.errors import UsageError, shown
 
 _SUFFIXES = {".npz": "npz", ".parquet": "parquet"}
 
@@ -55,7 +56,10 @@ def _with_scheme(text: str) -> str:
     """Say what is missing when a bare path is given instead of a URI."""
     path = text.partition("?")[0]
     if ":" not in path and path not in SCHEMES:
-        scheme = _SUFFIXES.get(Path(path).suffix) or ("folder" if Path(path).is_dir() else None)
+        folder = os.path.isdir(path)  # noqa: PTH112  (pathlib raises on odd names)
+        scheme = _SUFFIXES.get(Path(path).suffix) or ("folder" if folder else None)
         if scheme:
-            raise UsageError(f"{text!r} is a path and not a data URI: write {scheme}:{text}")
+            raise UsageError(
+                f"{shown(text)} is a path and not a data URI: write {scheme}:{shown(text)[1:-1]}"
+            )
     return text

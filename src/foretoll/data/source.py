@@ -7,6 +7,7 @@ of a run. So two URIs of one file agree on it, and `part=1/2` and `part=2/2` nev
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -61,7 +62,8 @@ class Source:
 
 def role_of(name: str) -> str:
     """The usual name of a split: train, validation or test; other names stay as they are."""
-    return _ROLE_NAMES.get(name.strip().lower(), name)
+    plain = re.sub(r"[ _-]?(set|data|images)$", "", name.strip().lower())  # training_set, testset
+    return _ROLE_NAMES.get(plain, name)
 
 
 def writable(text: str) -> str:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from foretoll.data.checks import check_finite, read_labels
-from foretoll.data.images import DecodedImages, EncodedImages, decode_threads, learn_form
+from foretoll.data.images import DecodedImages, EncodedImages, look_at
 from foretoll.data.source import Source, role_of
 from foretoll.data.splits import INPUT_KEYS, ArraySplit, DatasetSplit
 from foretoll.data.uri import DataUri
@@ -82,10 +82,11 @@ def _rows(
             return found
 
         encoded = EncodedImages(content, table.num_rows, where)
-        form = learn_form(encoded, uri.size)
+        look = look_at(encoded)
+        form = look.form(uri.size)
         dataset = DecodedImages(encoded, form)
         return (
-            DatasetSplit(dataset, labels=labels, ids=ids, threads=decode_threads(form)),
+            DatasetSplit(dataset, labels=labels, ids=ids, threads=look.threads),
             "image",
             form.shape,
             True,

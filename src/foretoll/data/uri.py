@@ -1,19 +1,22 @@
 """Data URIs: `scheme:path?key=value&key=value`, parsed and checked without opening anything.
 
 All mistakes of one URI are reported together, with the valid names. Values are percent-decoded (`%26` is
-an ampersand); the path is taken as it is.
+an ampersand). A path may hold a question mark where it is there by that name: the longest path that exists is
+taken. Where none is there as it stands, the path is percent-decoded too (`%3F` is a question mark).
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import unquote
 
 from foretoll.data.shifts import SHIFTS, check_level
-from foretoll.errors import UsageError, unknown_name
+from foretoll.errors import UsageError, shown, unknown_name
 from foretoll.records import DataCard, Shift
 
 SCHEMES: dict[str, tuple[str, ...]] = {  # scheme → keys of its own
@@ -38,6 +41,10 @@ COMMON_KEYS = (
     "seed",
 )
 REPEATABLE = ("shift", "where")
+_NO_PATH = ("digits", "torchvision")  # what follows the colon is nothing, or a name
+_MOST_MARKS = 20  # question marks that may be part of a path
+_MOST_TEXT = 210  # characters of all mistakes together
+MOST_ROWS, MOST_PARTS, MOST_SIDE, MOST_PIXELS = 10**12, 10_000, 8192, 4096**2
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,16 @@ class DataUri:
     config: str | None = None
     size: tuple[int, int] | None = None
 
+    @property
+    def file(self) -> Path:
+        """The path, with ~ as the home of a user that there is."""
+        return Path(_expanded(self.path))
+
+    @property
+    def shown_path(self) -> str:
+        """The path as a message may repeat it."""
+        return self.path if self.path.isprintable() and len(self.path) <= 120 else shown(self.path, 120)
+
 
 def parse_uri(text: str) -> DataUri:
     """Parse and check a data URI; UsageError names everything that is wrong with it at once."""
@@ -90,7 +107,9 @@ def parse_uri(text: str) -> DataUri:
         what = "a name" if scheme in {"torchvision", "hf"} else "a path"
         errors.append(f"{scheme}: needs {what} after the colon")
     elif path and scheme == "digits":
-        errors.append(f"digits takes no path, and {path!r} was given")
+        errors.append(f"digits takes no path, and {shown(path)} was given")
+    elif scheme not in _NO_PATH:
+        path, query = _path_and_query(text[len(scheme) + 1 :])
     own_keys = SCHEMES.get(scheme, tuple(sorted({key for keys in SCHEMES.values() for key in keys})))
     valid = COMMON_KEYS + own_keys
     fields: dict[str, Any] = {}
@@ -108,9 +127,39 @@ def parse_uri(text: str) -> DataUri:
             except _BadValueError as error:
                 errors.append(str(error))
     if errors:
-        count = "" if len(errors) == 1 else f" {len(errors)} mistakes:"
-        raise UsageError(f"data URI {text!r}:{count} {'; '.join(errors)}")
-    return DataUri(text=text, scheme=scheme, path=path, **fields)
+        raise UsageError(f"data URI {shown(text, 80 if len(errors) == 1 else 40)}:{_together(errors)}")
+    return DataUri(text=_without_surrogates(text), scheme=scheme, path=path, **fields)
+
+
+def _path_and_query(rest: str) -> tuple[str, str]:
+    """The longest path that exists as it is written, else the percent-decoded text before the first question mark."""
+    marks = [at for at, sign in enumerate(rest) if sign == "?"][:_MOST_MARKS]
+    for cut in reversed([*marks, len(rest)] if len(marks) < _MOST_MARKS else marks):
+        if rest[:cut] and os.path.exists(_expanded(rest[:cut])):  # noqa: PTH110  (pathlib raises on odd names)
+            return rest[:cut], rest[cut + 1 :]
+    path, _, query = rest.partition("?")
+    return unquote(path, errors="surrogateescape"), query
+
+
+def _expanded(path: str) -> str:
+    return os.path.expanduser(path)  # noqa: PTH111  (pathlib raises on users that are not there)
+
+
+def _without_surrogates(text: str) -> str:
+    """The URI as UTF-8 can hold it: bytes of a path that are no text stand as %FF, which means the same."""
+    return "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in text)
+
+
+def _together(errors: list[str]) -> str:
+    if len(errors) == 1:
+        return f" {errors[0]}"
+    errors = [error.partition(" (valid: ")[0] for error in errors]  # of several only what was meant
+    told: list[str] = []
+    for error in errors[:100]:
+        if not told or sum(map(len, told)) + len(error) <= _MOST_TEXT:
+            told.append(error)
+    more = [f"and {len(errors) - len(told):,} more"] if len(told) < len(errors) else []
+    return f" {len(errors):,} mistakes: {'; '.join([*told, *more])}"
 
 
 class _BadValueError(ValueError):
@@ -126,14 +175,19 @@ def _store(fields: dict[str, Any], key: str, value: Any) -> None:
         fields[key] = value
 
 
-def _whole(key: str, least: int) -> Callable[[str], int]:
+def _number(value: str) -> int | None:
+    """A whole number of usual length; None for everything else."""
+    return int(value) if value.isdecimal() and len(value) <= 30 else None
+
+
+def _whole(key: str, least: int, most: int) -> Callable[[str], int]:
     def read(value: str) -> int:
-        try:
-            number = int(value)
-        except ValueError:
-            number = least - 1
-        if number < least:
-            raise _BadValueError(f"{key}={value} is not a whole number of at least {least}")
+        number = _number(value)
+        if number is None or not least <= number <= most:
+            raise _BadValueError(
+                f"{key}={shown(value, 40)[1:-1]} is not a whole number of at least {least}"
+                + (f" and at most {most:,}" if number is not None and number > most else "")
+            )
         return number
 
     return read
@@ -142,7 +196,9 @@ def _whole(key: str, least: int) -> Callable[[str], int]:
 def _names(value: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in value.split(","))
     if not all(names) or len(set(names)) != len(names):
-        raise _BadValueError(f"classes={value} must be different names or numbers, separated by commas")
+        raise _BadValueError(
+            f"classes={shown(value, 40)} must be different names or numbers, separated by commas"
+        )
     return names
 
 
@@ -158,7 +214,7 @@ def _shift(value: str) -> Shift:
     if not math.isfinite(level):
         usual = ", ".join(f"{x:g}" for x in spec.default_levels)
         raise _BadValueError(
-            f"shift={value} needs a level: write shift={kind}:LEVEL ({spec.unit}; usual {usual})"
+            f"shift={shown(value, 40)[1:-1]} needs a level: write shift={kind}:LEVEL ({spec.unit}; usual {usual})"
         )
     try:
         check_level(kind, level)
@@ -169,9 +225,12 @@ def _shift(value: str) -> Shift:
 
 def _part(value: str) -> tuple[int, int]:
     first, _, second = value.partition("/")
-    if not (first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
-        raise _BadValueError(f"part={value} must be I/K with 1 ≤ I ≤ K, such as part=1/2")
-    return int(first), int(second)
+    i, k = _number(first), _number(second)
+    if i is None or k is None or not 1 <= i <= k <= MOST_PARTS:
+        raise _BadValueError(
+            f"part={shown(value, 40)[1:-1]} must be I/K with 1 ≤ I ≤ K ≤ {MOST_PARTS:,}, such as part=1/2"
+        )
+    return i, k
 
 
 def _where(value: str) -> Where:
@@ -181,16 +240,19 @@ def _where(value: str) -> Where:
         column, values = value[:at], tuple(value[at + 1 :].split("|"))
         if column and all(values):
             return Where(column, values, negated=mark == "!")
-    raise _BadValueError(f"where={value} must be COLUMN:VALUE or COLUMN!VALUE (several values: A|B)")
+    raise _BadValueError(
+        f"where={shown(value, 40)[1:-1]} must be COLUMN:VALUE or COLUMN!VALUE (several values: A|B)"
+    )
 
 
 def _rows(value: str) -> tuple[int, int | None]:
     first, colon, second = value.partition(":")
-    if colon and all(text == "" or text.isdecimal() for text in (first, second)):
-        start, stop = int(first or 0), int(second) if second else None
-        if stop is None or stop > start:
-            return start, stop
-    raise _BadValueError(f"rows={value} must be START:STOP with START < STOP, such as rows=0:20000")
+    start, stop = _number(first or "0"), _number(second)
+    if colon and start is not None and (stop is not None or not second) and (stop is None or stop > start):
+        return start, stop
+    raise _BadValueError(
+        f"rows={shown(value, 40)[1:-1]} must be START:STOP with START < STOP, such as rows=0:20000"
+    )
 
 
 def _kind(value: str) -> str:
@@ -201,20 +263,24 @@ def _kind(value: str) -> str:
 
 def _flag(value: str) -> bool:
     if value not in {"0", "1"}:
-        raise _BadValueError(f"download={value} must be 0 or 1")
+        raise _BadValueError(f"download={shown(value, 40)[1:-1]} must be 0 or 1")
     return value == "1"
 
 
 def _size(value: str) -> tuple[int, int]:
     first, cross, second = value.partition("x")
-    if first.isdecimal() and int(first) > 0 and (not cross or (second.isdecimal() and int(second) > 0)):
-        return int(first), int(second) if cross else int(first)
-    raise _BadValueError(f"size={value} must be PIXELS or HEIGHTxWIDTH")
+    height = _number(first)
+    width = _number(second) if cross else height
+    if height and width and max(height, width) <= MOST_SIDE and height * width <= MOST_PIXELS:
+        return height, width
+    raise _BadValueError(
+        f"size={shown(value, 40)[1:-1]} must be PIXELS or HEIGHTxWIDTH, {MOST_PIXELS:,} pixels at most"
+    )
 
 
 _READERS: dict[str, Callable[[str], Any]] = {
     "split": str,
-    "limit": _whole("limit", 2),
+    "limit": _whole("limit", 2, MOST_ROWS),
     "classes": _names,
     "shift": _shift,
     "part": _part,
@@ -222,7 +288,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "rows": _rows,
     "kind": _kind,
     "label": str,
-    "seed": _whole("seed", 0),
+    "seed": _whole("seed", 0, 2**63 - 1),
     "root": str,
     "download": _flag,
     "config": str,
