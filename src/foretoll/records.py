@@ -123,6 +123,9 @@ class ModelCard(Record):
     preprocessing: Preprocessing
     embedding_layer: str | None = None  # None: the input of the head
     head: str
+    other_heads: tuple[
+        str, ...
+    ] = ()  # heads beside it, where the output is made of several (distilled networks)
     parameters: int = Field(ge=0)
     has_batch_norm: bool
     trained_on: str | None = None  # data URI
@@ -448,6 +451,9 @@ class Estimate(Presented):
     expected_quality: Interval | None = None  # on the test data, after the update
     alternatives: dict[str, Forecast] = {}  # the same for other options, "scratch" among them
     alternatives_reach: dict[str, Share | None] = {}
+    alternatives_why_not: dict[
+        str, str
+    ] = {}  # a sentence where one of them cannot serve this model and target
     coverage: Coverage
     basis: Basis
     self_cost: SelfCost

@@ -7,7 +7,7 @@ mode, no gradients, hooks removed, modes restored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from foretoll.errors import DataError
-from foretoll.models.anatomy import first_tensor, pool_positions
+from foretoll.models.anatomy import first_tensor
+from foretoll.models.rows import Order, pool_rows
 from foretoll.quality import evaluating
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def sweep(
     split: Split,
     consumers: Iterable[Consumer],
     *,
-    layers: Sequence[str] = (),
+    layers: Sequence[str] | Mapping[str, Order] = (),
     batch_size: int = 256,
     device: torch.device | str = "cpu",
     mixed_precision: bool = False,
@@ -61,8 +62,9 @@ def sweep(
     """Run `model` once over `split` and give every batch's `Features` to each consumer.
 
     Returns the number of samples seen. `layers` names modules of `model.network` whose pooled outputs are
-    wanted. With `mixed_precision`, the forward pass runs under autocast (float16 on CUDA, bfloat16 on CPU);
-    what consumers get is float32 in any case.
+    wanted, with how their rows lie where they are not one a sample (`foretoll.models.comparable_layers`). With
+    `mixed_precision`, the forward pass runs under autocast (float16 on CUDA, bfloat16 on CPU); what consumers
+    get is float32 in any case.
 
     Raises:
         DataError: the split is empty, or a representation is NaN or infinite.
@@ -88,12 +90,12 @@ def sweep(
             outputs: list[tuple[Tensor, Tensor]] = []
             pooled: list[dict[str, Tensor]] = []
             for part in arranged.bites(inputs):
+                captured.samples = len(part)
                 with autocast:
-                    outputs.append(
-                        model.embed_and_classify(
-                            part.to(device, non_blocking=True) if isinstance(part, Tensor) else part
-                        )
+                    embedded, logits = model.embed_and_classify(
+                        part.to(device, non_blocking=True) if isinstance(part, Tensor) else part
                     )
+                outputs.append((embedded, logits.clone()))  # a network may give the same memory next time
                 pooled.append(captured.take())
             representations, logits = (torch.cat(rows) for rows in zip(*outputs, strict=True))
             count = len(labels)
@@ -241,8 +243,12 @@ def _bite(model: Model, sample: Tensor) -> int:
 class _Capture:
     """Forward hooks that pool the outputs of named layers at once."""
 
-    def __init__(self, model: Model, layers: Sequence[str]) -> None:
-        self._model, self._layers = model, layers
+    def __init__(self, model: Model, layers: Sequence[str] | Mapping[str, Order]) -> None:
+        self._model = model
+        self._layers: dict[str, Order] = (
+            dict(layers) if isinstance(layers, Mapping) else dict.fromkeys(layers, "samples first")
+        )
+        self.samples = 0  # of the batch that goes through
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._pooled: dict[str, Tensor] = {}
 
@@ -259,7 +265,7 @@ class _Capture:
             handle.remove()
 
     def _keep(self, name: str, module: nn.Module, _inputs: object, output: Tensor) -> None:
-        pooled = pool_positions(output, module).float()
+        pooled = pool_rows(output, module, self.samples, self._layers[name]).float()
         # a next layer that works in place must not reach what is kept
         self._pooled[name] = pooled.clone() if pooled is output else pooled
 

@@ -146,7 +146,9 @@ class _LastCalledFirst(nn.Module):
 
 
 def test_no_head_lists_the_candidates(digits: TaskData) -> None:
-    with pytest.raises(ModelError, match=r"no layer looks like the head of 10 classes.*conv \(2, 6, 6, 6\)"):
+    with pytest.raises(
+        ModelError, match=r"no layer looks like the head of 10 classes.*'conv' \(2, 6, 6, 6\)"
+    ):
         load_model(_Functional(), data=digits)
     model = load_model(_Functional(), data=digits, head="conv")  # the user may know better
     assert model.head_name == "conv"

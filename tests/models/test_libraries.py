@@ -80,11 +80,17 @@ def test_timm_reads_the_authors_own_names(colour: TaskData, tmp_path: Path) -> N
         load_model("timm:convnext_atto", data=colour, weights=tmp_path / "w.safetensors")
 
 
-def test_a_timm_network_with_two_heads_keeps_its_classes(colour: TaskData) -> None:
+def test_both_heads_of_a_distilled_network_are_replaced(colour: TaskData, tmp_path: Path) -> None:
     pytest.importorskip("timm")
     model = build_model("timm:deit_tiny_distilled_patch16_224?input_size=32", data=colour, seed=0)
-    with pytest.raises(ModelError, match=r"does not come from its head .* alone"):
-        model.with_new_head(["a"], seed=0)
+    assert set(model.head_names()) == {"head", "head_dist"}
+    other = model.with_new_head(["a", "b", "c", "d"], seed=0)
+    inputs = colour.test.all().inputs
+    with torch.no_grad():
+        logits = other.eval()(inputs)
+        assert logits.shape == (len(inputs), 4)
+        save_checkpoint(other, tmp_path)
+        assert torch.equal(load_model(tmp_path).eval()(inputs), logits)
 
 
 def _vit(folder: Path, classes: int = 3, *, body_only: bool = False) -> Any:

@@ -25,7 +25,7 @@ from foretoll.workflows.context import Job
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.probe import probe_option
 
-from .making import CNN, blobs, digits, normed, weights
+from .making import CNN, blobs, digits, normed, same, weights
 
 CPU = torch.device("cpu")
 SETTINGS = TrainingSettings(batch_size=16, max_epochs=2, lr=0.003, until=1.0, seed=3)
@@ -122,10 +122,19 @@ def test_it_equals_training_the_head_within_the_frozen_network(which: str, task:
     assert evaluate(plain, target.test).loss == pytest.approx(evaluate(cached, target.test).loss, rel=1e-4)
 
 
-def test_a_head_whose_output_is_not_what_the_logits_follow_from_is_refused(images: TaskData) -> None:
+def test_a_head_whose_output_is_not_what_the_logits_follow_from_is_trained_within_the_network(
+    images: TaskData,
+) -> None:
+    """The same steps as by hand, with the backbone frozen in evaluation mode, and nothing stored."""
     model = load_model(Pooled(10, after="tanh"), data=images, head="head")
-    with pytest.raises(ModelError, match=r"do not follow from its head 'head' alone.*use partial, lora"):
-        started(model, images).open()
+    option = get_option("head")
+    prepared = option.prepare(model, images, task_shift=False, seed=SETTINGS.seed)
+    names = {n: p for n, p in prepared.network.named_parameters() if n.startswith("head.")}
+    plain = trained(Plain(prepared, images.train, images.validation, names), option)
+    training = started(model, images)
+    done = trained(training)
+    assert not training.stored and training.cache_bytes == 0
+    assert same(weights(plain), weights(done))
 
 
 def test_a_cache_too_large_for_the_memory_is_told(images: TaskData, monkeypatch: pytest.MonkeyPatch) -> None:

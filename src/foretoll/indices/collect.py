@@ -11,10 +11,13 @@ from foretoll.errors import UsageError
 from foretoll.representation import Features, sweep
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from foretoll.data import Split
     from foretoll.indices._sample import Sample
     from foretoll.indices.resque import Side
     from foretoll.models import Model
+    from foretoll.models.rows import Order
 
 Part = Literal["source", "target", "clean"]
 BATCH = 256
@@ -28,13 +31,13 @@ class Wanted:
     part: "clean" is the target before its synthetic shift
     capacity: samples whose representations, logits and layers are kept
     classes: outputs of the model, for RESQUE's sums; None: no RESQUE
-    layers: names of the layers for ARM and PreIndex; empty: neither
+    layers: the layers for ARM and PreIndex, with how their rows lie (`comparable_layers`); empty: neither
     """
 
     part: Part
     capacity: int
     classes: int | None = None
-    layers: tuple[str, ...] = ()
+    layers: Mapping[str, Order] | tuple[str, ...] = ()
 
     @property
     def side(self) -> Side:

@@ -208,7 +208,8 @@ def functional_model(module: nn.Module) -> tuple[ModelFunction, dict[str, Tensor
 
     def call(values: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         with evaluating(module):
-            outputs: Tensor = torch.func.functional_call(module, dict(values), (inputs,))
+            # a copy: the module may write into its input, which is read again for the next block
+            outputs: Tensor = torch.func.functional_call(module, dict(values), (inputs.clone(),))
         return outputs
 
     return call, parameters

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from foretoll.data import ArraySplit, stratified_sample
-from foretoll.errors import DataError
+from foretoll.errors import DataError, shown
 from foretoll.indices.collect import BATCH, DEFAULT_SAMPLES, Collected, Collector, Part, Wanted, collect
 from foretoll.indices.gradients import gradient_norms, linearised_signals
 from foretoll.indices.preindex import PreIndex
@@ -23,7 +23,7 @@ from foretoll.indices.recoverability import Probe, gap_of_probes, gap_value, lin
 from foretoll.indices.resque import resque_task
 from foretoll.indices.scores import Kept, scores
 from foretoll.indices.separability import linear_cka
-from foretoll.models import countable_layers
+from foretoll.models import comparable_layers
 from foretoll.quality import METRICS
 from foretoll.records import IndexValue, Projection
 from foretoll.representation import renormalised
@@ -31,6 +31,7 @@ from foretoll.representation import renormalised
 if TYPE_CHECKING:
     from foretoll.data import Split, TaskData
     from foretoll.models import Model
+    from foretoll.models.rows import Order
     from foretoll.records import TrainingSettings
 
 NORMALISED = 512  # samples that normalisation statistics are estimated from (benchmarks/statistics_size.py)
@@ -71,7 +72,7 @@ def survey(
     For an unlabelled target RESQUE's clusters take the place of classes; what needs labels is left out, and a
     warning says so. `collector`: where the sweeps run.
     """
-    layers = tuple(countable_layers(model))
+    layers, notes = _layers(model)
     here = stratified_sample(source.train, samples, seed=seed)
     there = stratified_sample(target.train, samples, seed=seed)
     labelled = there.labels is not None
@@ -87,7 +88,7 @@ def survey(
         _check_told_apart(data, kept)
 
     indices: dict[str, IndexValue] = {}
-    notes = [] if labelled else [_unlabelled(target)]
+    notes += [] if labelled else [_unlabelled(target)]
     signals: Signals = {}
     if not task_shift:
         signals |= {f"source_{k}": v for k, v in _outputs(kept_source, settings.metric).items()}
@@ -290,6 +291,20 @@ def _by_transport(predicted: IndexValue | None, value: float | None) -> dict[str
     note = "the target has no labels: by clusters that optimal transport matches with the classes"
     kept = {"name": "resque", "floor": predicted.floor, "samples": predicted.samples}
     return {"resque": IndexValue.model_validate({**kept, "value": value, "note": note})}
+
+
+def _layers(model: Model) -> tuple[dict[str, Order], list[str]]:
+    """The layers for ARM and PreIndex, and the note on those that they cannot compare."""
+    found = comparable_layers(model)
+    count = len(found.left_out)
+    if not count:
+        return found.rows, []
+    names = ", ".join(shown(name, 60) for name in found.left_out[:3]) + (", …" if count > 3 else "")
+    have, are = ("layer has", "is") if count == 1 else ("layers have", "are")
+    return found.rows, [
+        f"{count} {have} no rows that belong to the samples (such as tables of positions) and {are} left out of ARM "
+        f"and PreIndex: {names}"
+    ]
 
 
 def _unlabelled(target: TaskData) -> str:

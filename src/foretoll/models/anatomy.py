@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from foretoll.errors import ModelError, UsageError, unknown_name
+from foretoll.errors import ModelError, UsageError, shown, unknown_name
 from foretoll.reprogram import unwrap_logits
-
-if TYPE_CHECKING:
-    from foretoll.models.model import Model
 
 CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 LAYERS = (nn.Linear, *CONV)
@@ -27,12 +24,19 @@ LAYERS = (nn.Linear, *CONV)
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Names within the network; `embedding` None means the head's input. `dim` is the embedding's width."""
+    """Names within the network; `embedding` None means the head's input. `dim` is the embedding's width.
+
+    others: heads beside it, from whose outputs together the network's output is made (distilled transformers, VOLO)
+    """
 
     head: str
     embedding: str | None
     num_classes: int
     dim: int
+    others: tuple[str, ...] = ()
+
+
+_Call = tuple[str, nn.Module, Tensor, Tensor]  # name, module, its first input, its output
 
 
 def call_network(network: nn.Module, x: Tensor | dict[str, Tensor]) -> Tensor:
@@ -69,26 +73,25 @@ def find_anatomy(
     Raises UsageError for an unknown module name and ModelError when the network fails on the batch, does not
     return (batch, classes), or has no layer that looks like a head.
     """
+    modules = dict(network.named_modules())
     for what, name in (("head", head), ("embedding layer", embedding_layer)):
-        if name is not None and name not in dict(network.named_modules()):
+        if name is not None and name not in modules:
             raise UsageError(unknown_name(f"{what} (a module of the model)", name, _named(network)))
-    wanted = {name for name in (head, embedding_layer) if name is not None}
-    calls: list[tuple[str, nn.Module, Tensor, Tensor]] = []
+    calls: list[_Call] = []
 
     def record(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             inside, out = first_tensor(args), first_tensor(output)
-            if inside is not None and out is not None:
-                calls.append((name, module, inside.detach(), out.detach()))
+            if inside is not None and out is not None:  # copied: what comes next may work in place
+                calls.append((name, module, inside.detach().clone(), out.detach().clone()))
 
         return hook
 
-    logits = _dry_run(
-        network,
-        example,
-        {n: record(n) for n in _named(network) if _is_layer(network, n)} | {n: record(n) for n in wanted},
-    )
+    wanted = {name for name in (head, embedding_layer) if name is not None}
+    watched = {name for name in _named(network) if layer_width(modules[name])} | wanted
     batch = _batch_size(example)
+    one = _first(example)  # taken before the network may write into the example
+    logits = dry_run(network, example, {name: record(name) for name in watched})
     if logits.ndim != 2 or logits.shape[0] != batch:
         raise ModelError(
             f"the network returns shape {tuple(logits.shape)} for a batch of {batch}, not (batch, classes); "
@@ -97,34 +100,51 @@ def find_anatomy(
     classes = logits.shape[1]
     if classes > 1 and bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-5).all()):
         raise ModelError("the network ends in a softmax; give foretoll one that returns logits, without it")
-    found = next((call for call in reversed(calls) if call[0] == head), None) if head else None
-    if head is not None and found is None:
-        raise ModelError(f"the head {head!r} is never called in a forward pass; name a module that is")
-    if found is None:
-        found = _find_head(calls, logits)
-    if found is None:
-        seen = [f"{n} {tuple(o.shape)}" for n, _, _, o in calls] or ["no Linear or Conv module"]
-        raise ModelError(
-            f"no layer looks like the head of {classes} classes, so none looks like an embedding; name one with "
-            f"--head NAME (and --embedding-layer NAME; head= and embedding_layer= in Python); called were: "
-            f"{', '.join(seen[-8:])}"
-        )
-    name, module, inside, _ = found
-    if embedding_layer is not None:
-        chosen = next((call for call in reversed(calls) if call[0] == embedding_layer), None)
-        if chosen is None:
-            raise ModelError(f"the embedding layer {embedding_layer!r} gives no tensor; name another module")
-        dim = pool_any(chosen[3], chosen[1]).shape[1]
+    _check_batch_of_one(network, one, classes)
+    others: tuple[str, ...] = ()
+    if head is not None:
+        found = _last(calls, head)
+        if found is None and (embedding_layer is None or not any(True for _ in modules[head].parameters())):
+            raise ModelError(
+                f"the head {shown(head)} is never called in a forward pass; name a module that is, or, where the "
+                "network uses the head's weights itself, also the layer whose output the head gets "
+                "(--embedding-layer NAME)"
+            )
     else:
-        dim = pool_any(inside, module).shape[1]
-    return Anatomy(name, embedding_layer, classes, int(dim))
+        found = _find_head(calls, logits)
+        if found is None:
+            raise _no_head(calls, classes)
+        head = found[0]
+    if found is not None and any(found is call for call in _fitting(calls, logits)):
+        others = _other_heads(calls, found, logits)
+    place = found if embedding_layer is None else _last(calls, embedding_layer)
+    if place is None:
+        raise ModelError(f"the embedding layer {shown(embedding_layer)} gives no tensor; name another module")
+    pooled = pool_any(place[2] if embedding_layer is None else place[3], place[1])
+    if len(pooled) != batch:
+        raise ModelError(
+            f"the {'input of the head' if embedding_layer is None else 'embedding layer'} {shown(place[0])} has "
+            f"{len(pooled)} rows for a batch of {batch}, so it represents no sample; name a layer with one row a "
+            "sample (--embedding-layer NAME)"
+        )
+    return Anatomy(head, embedding_layer, classes, int(pooled.shape[1]), others)
 
 
-def _find_head(
-    calls: list[tuple[str, nn.Module, Tensor, Tensor]], logits: Tensor
-) -> tuple[str, nn.Module, Tensor, Tensor] | None:
-    classes = logits.shape[1]
-    fitting = [c for c in calls if layer_width(c[1]) == classes and c[3].shape[0] == logits.shape[0]]
+def _last(calls: list[_Call], name: str) -> _Call | None:
+    return next((call for call in reversed(calls) if call[0] == name), None)
+
+
+def _no_head(calls: list[_Call], classes: int) -> ModelError:
+    seen = [f"{shown(n, 40)} {tuple(o.shape)}" for n, _, _, o in calls[-3:]] or ["no Linear or Conv module"]
+    return ModelError(
+        f"no layer looks like the head of {classes} classes, so none looks like an embedding; name one with "
+        f"--head NAME (and --embedding-layer NAME; head= and embedding_layer= in Python); called last were: "
+        f"{', '.join(seen)}"
+    )
+
+
+def _find_head(calls: list[_Call], logits: Tensor) -> _Call | None:
+    fitting = _fitting(calls, logits)
     for call in reversed(fitting):
         _, module, _, out = call
         for y in (out, torch.relu(out)):
@@ -133,11 +153,69 @@ def _find_head(
     return next((c for c in reversed(fitting) if isinstance(c[1], nn.Linear)), None)
 
 
-def _dry_run(
+def _fitting(calls: list[_Call], logits: Tensor) -> list[_Call]:
+    """The calls with one output per class for each sample."""
+    return [c for c in calls if layer_width(c[1]) == logits.shape[1] and c[3].shape[0] == logits.shape[0]]
+
+
+def _other_heads(calls: list[_Call], head: _Call, logits: Tensor) -> tuple[str, ...]:
+    """The second head of a network whose logits are a weighted sum of two heads' outputs and of no single one's.
+
+    A head on tokens counts with its mean or its largest value over them. The weights are found by least squares.
+    """
+    mine = pool_positions(head[3], head[1])
+    if _is_sum([mine], logits):
+        return ()
+    for name, module, _, out in _fitting(calls, logits):
+        if name == head[0]:
+            continue
+        outputs = [pool_positions(out, module)]
+        outputs += [out.flatten(1, -2).amax(1)] if out.ndim > 2 and not isinstance(module, CONV) else []
+        own = [mine]
+        own += [head[3].flatten(1, -2).amax(1)] if head[3].ndim > 2 and not isinstance(head[1], CONV) else []
+        if any(_is_sum([a, b], logits) for a in own for b in outputs):
+            return (name,)
+    return ()
+
+
+def _is_sum(parts: list[Tensor], logits: Tensor) -> bool:
+    wanted = logits.double().flatten()[:, None]
+    matrix = torch.stack([part.double().flatten() for part in parts], dim=1)
+    if len(wanted) <= len(parts):
+        return False
+    weights = torch.linalg.lstsq(matrix, wanted).solution
+    return bool((matrix @ weights - wanted).norm() <= 1e-4 * wanted.norm())
+
+
+def _check_batch_of_one(network: nn.Module, one: Tensor | dict[str, Tensor], classes: int) -> None:
+    """Evaluations end with a batch of one sample as often as not."""
+    try:
+        shape = tuple(dry_run(network, one, {}).shape)
+    except ModelError as error:
+        raise ModelError(
+            f"the network takes a batch of two but fails on a batch of one ({shown(error.__cause__ or error, 100)}): "
+            "it loses its batch axis there, as by squeeze() without an axis; write squeeze(dim) or flatten(1)"
+        ) from error
+    if shape != (1, classes):
+        raise ModelError(
+            f"the network loses its batch axis for a batch of one: it returns shape {shape}, not (1, {classes}), as "
+            "by squeeze() without an axis; write squeeze(dim) or flatten(1)"
+        )
+
+
+def _first(example: Tensor | dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
+    """A copy of the first sample of a batch, as a batch of one."""
+    if isinstance(example, dict):
+        return {key: value[:1].clone() for key, value in example.items()}
+    return example[:1].clone()
+
+
+def dry_run(
     network: nn.Module,
     example: Tensor | dict[str, Tensor],
     hooks: Mapping[str, Callable[[nn.Module, tuple[Any, ...], Any], None]],
 ) -> Tensor:
+    """The logits of one undisturbed pass with forward hooks on the named modules; ModelError where it fails."""
     handles = [network.get_submodule(name).register_forward_hook(hook) for name, hook in hooks.items()]
     try:
         with undisturbed(network):
@@ -166,19 +244,6 @@ def layer_width(module: nn.Module) -> int:
         return module.out_features
     width = getattr(module, "nf", 0) if type(module).__name__ == "Conv1D" else 0
     return width if isinstance(width, int) else 0
-
-
-def countable_layers(model: Model) -> list[str]:
-    """Names (within `model.network`) of the Conv and Linear modules wider than the number of classes, as called.
-
-    These are the layers that PreIndex and ARM compare. A module that is called twice is named once.
-    """
-    names: dict[str, None] = {}
-    network = model.network
-    layers = [n for n in _named(network) if layer_width(network.get_submodule(n)) > model.num_classes]
-    hooks = {n: (lambda _m, _a, _o, n=n: names.setdefault(n)) for n in layers}
-    _dry_run(network, model.example(), hooks)
-    return list(names)
 
 
 def pool_positions(output: Tensor, module: nn.Module) -> Tensor:
@@ -241,10 +306,6 @@ def first_tensor(value: Any) -> Tensor | None:
 
 def _named(network: nn.Module) -> list[str]:
     return [name for name, _ in network.named_modules() if name]
-
-
-def _is_layer(network: nn.Module, name: str) -> bool:
-    return layer_width(network.get_submodule(name)) > 0
 
 
 def _batch_size(example: Tensor | dict[str, Tensor]) -> int:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import copy
+import re
+import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
-from foretoll.errors import ModelError
+from foretoll.errors import ModelError, shown
+from foretoll.models.heads import resets_itself
 from foretoll.models.loading import build_model
 from foretoll.models.model import Model
 from foretoll.models.plan import as_seen_by
@@ -16,14 +27,19 @@ from foretoll.models.reprogrammed import unwrapped
 if TYPE_CHECKING:
     from foretoll.data import TaskData
 
+# What transformers call the learned tokens and positions that they start from small normal noise.
+TOKENS = re.compile(r"(token|pos(ition(al)?)?_?emb(ed(ding)?)?|position_bias(_table)?)s?$", re.IGNORECASE)
+
 
 def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
     """A model of the same architecture for the inputs and classes of `data`, its weights from `seed` alone.
 
     Of a reprogrammed model it is the source's architecture, without the program.
 
-    A module in memory cannot be built again: a copy of it is initialised anew by its layers' own
-    `reset_parameters`. Raises ModelError where it has weights that no layer can initialise.
+    A module in memory cannot be built again (but those of transformers, from their configuration): a copy of it is
+    initialised anew by its layers' own `reset_parameters`, `_reset_parameters` or `init_weights`; class tokens and
+    position embeddings by normal noise of standard deviation 0.02. Weight and spectral normalisation are taken off
+    before and put on again. Raises ModelError where it has weights that nothing of these initialises.
     """
     model = unwrapped(model)
     card = model.card
@@ -38,21 +54,107 @@ def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
         fresh.card = fresh.card.model_copy(update={"preprocessing": plan})
         fresh.preprocess = make_preprocess(plan)
         return fresh.to(model.device)
-    copy = model if card.classes == data.classes else model.with_new_head(data.classes, seed=seed)
-    copy = copy.clone()
-    covered: set[int] = set()
+    fresh = model.clone() if card.classes == data.classes else model.with_new_head(data.classes, seed=seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        for module in copy.network.modules():
-            reset = getattr(module, "reset_parameters", None)
-            if callable(reset):
-                reset()
-                covered |= {id(p) for p in module.parameters(recurse=False)}
-    left = [name for name, p in copy.network.named_parameters() if id(p) not in covered]
+        built = _from_configuration(fresh.network)
+        if built is None:
+            _initialise(fresh.network)
+        else:
+            fresh.network = built.to(model.device)
+    fresh.card = fresh.card.model_copy(update={"trained_on": None, "run_id": None, "parent_run_id": None})
+    return fresh
+
+
+def _from_configuration(network: nn.Module) -> nn.Module | None:
+    """A transformers network of the same class and configuration, its weights from torch's generator; else None."""
+    transformers = sys.modules.get("transformers")  # a network of it is there only where it was imported
+    if transformers is None or not isinstance(network, transformers.PreTrainedModel):
+        return None
+    try:
+        built: nn.Module = type(network)(copy.deepcopy(network.config))
+    except Exception:  # noqa: BLE001  (a class of the user's own: its layers are initialised one by one)
+        return None
+    shapes = [{name: p.shape for name, p in n.named_parameters()} for n in (network, built)]
+    return built.train(network.training) if shapes[0] == shapes[1] else None
+
+
+@torch.no_grad()
+def _initialise(network: nn.Module) -> None:
+    """Give every weight of a network a fresh value from torch's generator.
+
+    All are NaN at first, so that what nothing initialises is seen, however the layers write their values.
+    """
+    put_on = _bare(network)
+    for parameter in network.parameters():
+        if parameter.is_floating_point():
+            parameter.fill_(torch.nan)
+    for module in network.modules():
+        _reset(module, "reset_parameters")
+    for method in ("_reset_parameters", "init_weights"):
+        for module in network.modules():
+            if any(bool(p.isnan().any()) for p in module.parameters(recurse=False)):
+                _reset(module, method)
+    left = []
+    for name, parameter in network.named_parameters():
+        if not bool(parameter.isnan().any()):
+            continue
+        if TOKENS.search(name):
+            nn.init.trunc_normal_(parameter, std=0.02)
+        else:
+            left.append(name)
     if left:
         raise ModelError(
-            f"the module in memory cannot be trained from scratch: {', '.join(left[:3])} have no layer that "
-            "initialises them; give its factory instead (package.module:function)"
+            f"the module in memory cannot be trained from scratch: {', '.join(shown(n, 50) for n in left[:3])} "
+            f"{'has' if len(left) == 1 else 'have'} no layer that initialises "
+            f"{'it' if len(left) == 1 else 'them'}; give its factory instead (package.module:function)"
         )
-    copy.card = copy.card.model_copy(update={"trained_on": None, "run_id": None, "parent_run_id": None})
-    return copy
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch's older form of weight normalisation
+        for again in put_on:
+            again()
+
+
+def _reset(module: nn.Module, method: str) -> None:
+    reset = resets_itself(module, method)
+    if reset is None or parametrize.is_parametrized(module):
+        return
+    try:
+        reset()
+    except Exception as error:  # code of the user's own
+        raise ModelError(
+            f"the module in memory cannot be trained from scratch: {type(module).__name__}.{method} fails "
+            f"({shown(error, 80)}); give its factory instead (package.module:function)"
+        ) from error
+
+
+def _bare(network: nn.Module) -> list[Callable[[], Any]]:
+    """Take weight and spectral normalisation off, in place; what puts each of them on again."""
+    again: list[Callable[[], Any]] = []
+    for module in list(network.modules()):
+        for hook in list(module._forward_pre_hooks.values()):
+            if isinstance(hook, WeightNorm):
+                nn.utils.remove_weight_norm(module, hook.name)
+                again.append(partial(nn.utils.weight_norm, module, hook.name, hook.dim))
+            elif isinstance(hook, SpectralNorm):
+                nn.utils.remove_spectral_norm(module, hook.name)
+                settings = (hook.n_power_iterations, hook.eps, hook.dim)
+                again.append(partial(nn.utils.spectral_norm, module, hook.name, *settings))
+        listed_by_name = getattr(module, "parametrizations", None)
+        for name, listed in list(listed_by_name.items()) if isinstance(listed_by_name, nn.ModuleDict) else ():
+            put = _normalisation(module, name, listed)
+            if put is not None:
+                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+                again.append(put)
+    return again
+
+
+def _normalisation(module: nn.Module, name: str, listed: nn.Module) -> Callable[[], Any] | None:
+    """What puts a tensor's only parametrisation on again, where it is one of these two."""
+    kind = next(iter(listed)) if isinstance(listed, nn.ModuleList) and len(listed) == 1 else None
+    if isinstance(kind, parametrizations._WeightNorm):
+        return partial(parametrizations.weight_norm, module, name, kind.dim)
+    if isinstance(kind, parametrizations._SpectralNorm):
+        settings = (kind.n_power_iterations, kind.eps, kind.dim)
+        return partial(parametrizations.spectral_norm, module, name, *settings)
+    return None

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from foretoll.errors import ModelError, UsageError, unknown_name
 from foretoll.models.anatomy import LAYERS, Anatomy, find_anatomy
 from foretoll.models.checkpoint import is_checkpoint, read_checkpoint
+from foretoll.models.heads import replace_head, replace_heads
 from foretoll.models.hf import hf_class_names, hf_pretrained
 from foretoll.models.libraries import published_weights, timm_renamed
-from foretoll.models.model import Model, check_fits, make_model, replace_head, wrong_class_count
+from foretoll.models.model import Model, check_fits, make_model, wrong_class_count
 from foretoll.models.plan import input_shape, plan_preprocessing, reading_of
 from foretoll.models.preprocess import make_preprocess
 from foretoll.models.reprogrammed import innermost, rebuild
@@ -149,7 +150,7 @@ def _load_spec(spec: Spec, wanted: _Wanted, *, fresh: bool = False) -> Model:
             elif spec.scheme == "factory" and names:  # a function that does not take num_classes
                 anatomy = wanted.anatomy(network, plan)
                 if anatomy.num_classes != len(names):
-                    replace_head(network, anatomy.head, len(names), seed=wanted.seed)
+                    replace_heads(network, anatomy, len(names), seed=wanted.seed)
     notes = usual.notes if usual is not None and pretrained else ()
     return _finish(network, spec, plan, names, wanted, notes)
 
@@ -232,7 +233,7 @@ def _hf_with_weights(spec: Spec, plan: Preprocessing, wanted: _Wanted) -> tuple[
     if absent or new_head:
         if names is None:
             raise ModelError(f"{spec.arch} needs a new head; name the classes, or give data, to make one")
-        replace_head(network, anatomy.head, len(names), seed=wanted.seed)
+        replace_heads(network, anatomy, len(names), seed=wanted.seed)
     elif names and len(names) != anatomy.num_classes:
         raise wrong_class_count(spec.arch, anatomy.head, anatomy.num_classes, len(names))
     return network, hf_class_names(network, anatomy.num_classes)
@@ -263,9 +264,7 @@ def _from_card(
     source = str(wanted.weights or path)
     inside, prefix = innermost(card)
     inner = network.get_submodule(prefix.removesuffix(".")) if prefix else network
-    old = dict(inner.named_modules()).get(inside.head)
-    if isinstance(old, LAYERS) and old.weight.shape[0] != inside.num_classes:
-        replace_head(inner, inside.head, inside.num_classes, seed=0)
+    _widen_heads(inner, inside, state, prefix)
     fit_state_dict(network, state, source=source, head=card.head)
     names = wanted.classes
     if names is not None and len(names) != card.num_classes:
@@ -281,6 +280,20 @@ def _from_card(
     if wanted.data is not None:
         check_fits(model, wanted.data)
     return model
+
+
+def _widen_heads(network: nn.Module, card: ModelCard, state: Mapping[str, Tensor], prefix: str) -> None:
+    """Give heads that were built for another number of classes the width of the stored ones."""
+    modules = dict(network.named_modules())
+    for head in (card.head, *card.other_heads):
+        inside = modules[head].state_dict() if head in modules else {}
+        for key, value in inside.items():
+            stored = state.get(f"{prefix}{head}.{key}", value)
+            sides = zip(value.shape, stored.shape, strict=False)
+            have = next((a for a, b in sides if a != b and b == card.num_classes), None)
+            if have is not None:
+                replace_head(network, head, card.num_classes, seed=0, have=have)
+                break
 
 
 def _load_module(module: nn.Module, wanted: _Wanted, options: dict[str, Any]) -> Model:

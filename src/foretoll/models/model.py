@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from foretoll.errors import ModelError, UsageError
+from foretoll.errors import ModelError, UsageError, shown
 from foretoll.models.anatomy import (
     call_network,
     find_anatomy,
@@ -17,7 +17,9 @@ from foretoll.models.anatomy import (
     pool_any,
     undisturbed,
 )
+from foretoll.models.heads import replace_head
 from foretoll.models.preprocess import ArrayPreprocess, ImagePreprocess, TextPreprocess, make_preprocess
+from foretoll.owned import owned
 from foretoll.records import ModelCard, Preprocessing
 
 if TYPE_CHECKING:
@@ -70,10 +72,9 @@ class Model(nn.Module):
         return torch.device("cpu") if first is None else first.device
 
     def prepare(self, inputs: Inputs) -> Tensor | dict[str, Tensor]:
-        """The network's input for a raw batch, on the model's device."""
-        if isinstance(inputs, Tensor):
-            inputs = inputs.to(self.device, non_blocking=True)
-        prepared: Tensor | dict[str, Tensor] = self.preprocess(inputs)
+        """The network's input for a raw batch, on the model's device, in memory that the network may write into."""
+        here = inputs.to(self.device, non_blocking=True) if isinstance(inputs, Tensor) else inputs
+        prepared: Tensor | dict[str, Tensor] = owned(self.preprocess(here), inputs)
         return prepared
 
     def forward(self, inputs: Inputs) -> Tensor:
@@ -85,21 +86,24 @@ class Model(nn.Module):
 
         Gradients flow if they are enabled. Raises ModelError when the embedding layer is not reached.
         """
+        module = self.head_module() if self.embedding_name is None else self.layer(self.embedding_name)
+        prepared = self.prepare(inputs)
+        mask = prepared.get("attention_mask") if isinstance(prepared, dict) else None
+        mask = None if mask is None else mask.clone()
         seen: list[Tensor] = []
 
         def keep(value: Any) -> None:
             tensor = first_tensor(value)
-            if tensor is not None:
-                seen[:] = [tensor]
+            if tensor is not None:  # pooled at once, and copied: a next layer may work in place
+                pooled = pool_any(tensor, module, mask).float()
+                seen[:] = [owned(pooled, tensor)]
 
-        module = self.head_module() if self.embedding_name is None else self.layer(self.embedding_name)
         if self.embedding_name is None:
             handle = module.register_forward_pre_hook(
                 lambda _m, args, kwargs: keep((*args, *kwargs.values())), with_kwargs=True
             )
         else:
             handle = module.register_forward_hook(lambda _m, _args, output: keep(output))
-        prepared = self.prepare(inputs)
         try:
             logits = call_network(self.network, prepared)
         finally:
@@ -108,8 +112,7 @@ class Model(nn.Module):
             raise ModelError(
                 f"the embedding layer {self.embedding_name or self.head_name!r} is never reached"
             )
-        mask = prepared.get("attention_mask") if isinstance(prepared, dict) else None
-        return pool_any(seen[0], module, mask).float(), logits
+        return seen[0], logits
 
     def head_module(self) -> nn.Module:
         """The module that turns the embedding into logits."""
@@ -131,15 +134,20 @@ class Model(nn.Module):
         return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
 
     def clone(self) -> Model:
-        """A deep copy: independent weights, the same values."""
-        return copy.deepcopy(self)
+        """A deep copy: independent weights, the same values; of activations that the network keeps, their values."""
+        kept = {id(t): t.detach().clone() for m in self.modules() for t in _graph_tensors(vars(m))}
+        return copy.deepcopy(self, kept)
+
+    def head_names(self) -> tuple[str, ...]:
+        """Names within the network of the head and of the heads beside it."""
+        return (self.card.head, *self.card.other_heads)
 
     def with_new_head(self, classes: Sequence[str], *, seed: int) -> Model:
         """A clone whose head has len(classes) outputs and fresh weights that depend on `seed` alone.
 
-        The head keeps its type (Linear or convolution) and its input width; that of a reprogrammed model is its
-        source's, with no mapping behind it. Raises ModelError where the head is
-        of another type or the network's output does not follow its head.
+        The head keeps its type and its input width, and so do heads beside it; that of a reprogrammed model is its
+        source's, with no mapping behind it. Raises ModelError where the head has no weights that follow the number
+        of classes, or the network's output does not follow its head.
         """
         names = tuple(str(name) for name in classes)
         if not names:
@@ -149,7 +157,8 @@ class Model(nn.Module):
 
             return with_new_source_head(self, names, seed=seed)
         other = self.clone()
-        replace_head(other.network, self.head_name, len(names), seed=seed)
+        for number, head in enumerate(self.head_names()):
+            replace_head(other.network, head, len(names), seed=seed + number, have=self.num_classes)
         other.card = self.card.model_copy(
             update={
                 "num_classes": len(names),
@@ -160,7 +169,7 @@ class Model(nn.Module):
         try:
             with undisturbed(other.network):
                 shape = tuple(call_network(other.network, other.example()).shape)
-        except RuntimeError as error:  # a network with two heads cannot add their outputs up any more
+        except RuntimeError as error:  # such as heads of two widths, whose outputs cannot be added up
             raise _not_this_head_alone(self.head_name) from error
         if shape != (2, len(names)):
             raise _not_this_head_alone(self.head_name)
@@ -169,48 +178,18 @@ class Model(nn.Module):
 
 def _not_this_head_alone(head: str) -> ModelError:
     return ModelError(
-        f"the network's output does not come from its head {head!r} alone (a distilled network has two), so no other "
-        "number of classes can be given to it; use an architecture with one head"
+        f"the network's output does not follow the outputs of its head {shown(head)} alone (there may be another head, "
+        "or the number of classes is written into its forward), so no other number of classes can be given to it"
     )
 
 
-def replace_head(network: nn.Module, name: str, num_classes: int, *, seed: int) -> None:
-    """Put a freshly initialised head of the same type and input width in place of module `name`."""
-    old = network.get_submodule(name)
-    if not isinstance(old, nn.Linear | nn.Conv1d | nn.Conv2d):
-        raise ModelError(
-            f"the head {name!r} is a {type(old).__name__}; only a Linear or a convolution can be replaced"
-        )
-    with torch.random.fork_rng(devices=[]):  # built on the CPU: the same weights on every device
-        torch.manual_seed(seed)
-        new: nn.Module
-        if isinstance(old, nn.Linear):
-            new = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
-        else:
-            new = type(old)(
-                old.in_channels,
-                num_classes,
-                old.kernel_size,  # type: ignore[arg-type]  # a tuple of the right length for its own type
-                old.stride,  # type: ignore[arg-type]
-                old.padding,  # type: ignore[arg-type]
-                bias=old.bias is not None,
-            )
-    new.to(old.weight.device, old.weight.dtype).train(old.training)
-    if name:
-        network.set_submodule(name, new)
-    else:
-        raise ModelError(
-            "the network is a single layer, so its head cannot be replaced; wrap it in a Sequential"
-        )
-    if isinstance(
-        getattr(network, "num_classes", None), int
-    ):  # some networks reshape by it (timm, SqueezeNet)
-        network.num_classes = num_classes  # type: ignore[assignment]  # a plain attribute of those classes
-    config = getattr(network, "config", None)
-    if hasattr(config, "num_labels"):
-        config.num_labels = num_classes  # type: ignore[union-attr]  # transformers configurations have it
-        if hasattr(network, "num_labels"):
-            network.num_labels = num_classes  # type: ignore[assignment]
+def _graph_tensors(value: Any) -> Iterator[Tensor]:
+    """Tensors with a gradient graph, which cannot be copied with it: activations that a network keeps."""
+    if isinstance(value, Tensor) and not value.is_leaf:
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _graph_tensors(item)
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -252,6 +231,7 @@ def make_model(
     model.card = draft.model_copy(
         update={
             "head": found.head,
+            "other_heads": found.others,
             "num_classes": found.num_classes,
             "classes": names,
             "parameters": count_parameters(network),

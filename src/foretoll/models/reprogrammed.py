@@ -56,6 +56,7 @@ def wrap(
                 update={"mean": (), "std": (), "size": _input_size(program, plan)}
             ),
             "head": f"source.{card.head}",
+            "other_heads": tuple(f"source.{name}" for name in card.other_heads),
             "embedding_layer": card.embedding_layer and f"source.{card.embedding_layer}",
             "parameters": count_parameters(network),
             "has_batch_norm": any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()),

@@ -2,7 +2,9 @@
 
 The backbone (everything before the head, in evaluation mode) runs exactly once per training and validation sample;
 the head's inputs are kept, and the loop trains the head on them. That is the same optimisation as training the head
-within the network whose backbone is frozen in evaluation mode, at the cost of a fraction of the passes.
+within the network whose backbone is frozen in evaluation mode, at the cost of a fraction of the passes. Where the
+network's logits do not follow from its head's output alone (two heads, a head whose weights the network uses itself,
+something learned behind it), nothing can be kept: the head is then trained within the network, frozen as said.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from foretoll.errors import ModelError
 from foretoll.models.anatomy import pool_positions
 from foretoll.models.model import Model
 from foretoll.options.base import Option, Training
+from foretoll.owned import owned
 from foretoll.quality import evaluating
 
 if TYPE_CHECKING:
@@ -57,7 +60,7 @@ class HeadModel(Model):
 
     def forward(self, inputs: Any) -> Tensor:
         """Logits of a batch of head inputs."""
-        return self.replay(self.network, self.network(inputs.to(self.device)))
+        return self.replay(self.network, self.network(owned(inputs.to(self.device), inputs)))
 
 
 class HeadTraining(Training):
@@ -70,6 +73,8 @@ class HeadTraining(Training):
     ) -> None:
         super().__init__(model, train, validation, trainable)
         self.full = model
+        self.stored = True  # whether the head is trained on stored inputs, not within the network
+        self._given = (train, validation)
         self._replays = list(REPLAYS)
 
     def held(self) -> nn.Module:
@@ -78,30 +83,49 @@ class HeadTraining(Training):
 
     def open(self) -> None:
         """Run the backbone over the validation samples; from here on `model` is the head."""
-        self.validation = self._cached(self.validation, others=len(self.train))
-        self.model = HeadModel(self.full, self._replays[0])
+        self._store(self._cached(self.validation, others=len(self.train)), self.train)
 
     def begin(self) -> bool:
         """Run the backbone over the training samples."""
-        self.train = self._cached(self.train)
-        self.model = HeadModel(self.full, self._replays[0])
+        if self.stored:
+            self._store(self.validation, self._cached(self.train))
         return False
+
+    def train_mode(self) -> None:
+        """Training mode for the head alone."""
+        if self.stored:
+            self.model.train()
+            return
+        self.full.eval()
+        for name in self.full.head_names():
+            self.full.layer(name).train()
 
     def finish(self) -> Model:
         """The whole model: its head was trained in place."""
         return self.full.eval()
 
+    def _store(self, validation: Split | None, train: Split | None) -> None:
+        """Go on with stored inputs; with the samples themselves where one of the parts cannot be stored."""
+        if validation is not None and train is not None:
+            self.validation, self.train = validation, train
+            self.model = HeadModel(self.full, self._replays[0])
+            return
+        self.stored, self.cache_bytes = False, 0
+        self.train, self.validation = self._given
+        self.model = self.full
+
     @torch.no_grad()
-    def _cached(self, split: Split, *, others: int = 0) -> CachedSplit:
-        """The head's inputs for a split, in the split's order; `others`: samples that will be cached later."""
+    def _cached(self, split: Split, *, others: int = 0) -> CachedSplit | None:
+        """The head's inputs for a split, in the split's order; None where the logits do not follow from them.
+
+        `others`: samples that will be cached later.
+        """
         head, device = self.full.head_module(), self.full.device
         calls: list[tuple[tuple[Any, ...], Any]] = []
 
         def note(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            # what comes next may work in place on the output
-            calls.append(
-                ((*args, *kwargs.values()), output.clone() if isinstance(output, Tensor) else output)
-            )
+            # copied: what comes next may work in place
+            calls.append((tuple(map(_copied, (*args, *kwargs.values()))), _copied(output)))
 
         kept: Tensor | None = None
         handle = head.register_forward_hook(note, with_kwargs=True)
@@ -112,6 +136,8 @@ class HeadTraining(Training):
                     inputs = batch.inputs
                     logits = self.full(inputs.to(device) if isinstance(inputs, Tensor) else inputs)
                     given = self._checked(calls, head, logits)
+                    if given is None or (kept is not None and given.shape[1:] != kept.shape[1:]):
+                        return None
                     if kept is None:
                         kept = self._room(given, len(split), others)
                     kept[done * BATCH : done * BATCH + len(given)] = given
@@ -121,19 +147,26 @@ class HeadTraining(Training):
             raise ModelError("there is nothing to train the head on: the split is empty")
         return CachedSplit(kept, split.labels, ids=split.ids)
 
-    def _checked(self, calls: list[tuple[tuple[Any, ...], Any]], head: nn.Module, logits: Tensor) -> Tensor:
-        """The head's only input, after a look whether the network's logits follow from its output alone."""
+    def _checked(
+        self, calls: list[tuple[tuple[Any, ...], Any]], head: nn.Module, logits: Tensor
+    ) -> Tensor | None:
+        """The head's only input, where the network's logits follow from its output alone; else None.
+
+        Of a head on tokens whose logits are those of one token (the last one), that token's.
+        """
         args, output = calls[0] if len(calls) == 1 else ((), None)
         given = args[0] if len(args) == 1 else None
-        if isinstance(given, Tensor) and isinstance(output, Tensor) and len(given) == len(logits):
-            self._replays = [replay for replay in self._replays if _agrees(replay(head, output), logits)]
-            if self._replays:
-                return given
-        raise ModelError(
-            f"the logits of {self.full.card.arch} do not follow from its head {self.full.head_name!r} alone, so the "
-            "head cannot be trained on stored inputs; use partial, lora or finetune, or name its last layer with "
-            "--head NAME"
-        )
+        if not isinstance(given, Tensor) or not isinstance(output, Tensor) or len(given) != len(logits):
+            return None
+        replays = [replay for replay in self._replays if _agrees(replay(head, output), logits)]
+        if not replays:
+            token = _token(output, logits)
+            if token is None:
+                return None
+            given = given[torch.arange(len(given), device=given.device), token]
+            replays = [REPLAYS[0]]
+        self._replays = replays
+        return given
 
     def _room(self, given: Tensor, samples: int, others: int) -> Tensor:
         """Memory for the head's inputs of `samples` samples, on the device while the whole cache is small there."""
@@ -164,8 +197,25 @@ class Head(Option):
 
 
 def head_parameters(model: Model) -> dict[str, nn.Parameter]:
-    """The head's parameters, by their name within the network."""
-    return {f"{model.head_name}.{name}": p for name, p in model.head_module().named_parameters()}
+    """The parameters of the head, and of heads beside it, by their name within the network."""
+    return {
+        f"{head}.{name}": parameter
+        for head in model.head_names()
+        for name, parameter in model.layer(head).named_parameters()
+    }
+
+
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _token(output: Tensor, logits: Tensor) -> Tensor | None:
+    """The token (B,) whose output (B, T, C) each sample's logits (B, C) are; None where they are not one's."""
+    if output.ndim != 3 or output.shape[2] != logits.shape[1]:
+        return None
+    apart = (output.float() - logits.float()[:, None]).abs().amax(2)
+    least, token = apart.min(1)
+    return token if bool((least <= 1e-5 + 1e-4 * logits.float().abs().amax(1)).all()) else None
 
 
 def _agrees(replayed: Tensor, logits: Tensor) -> bool:

@@ -51,14 +51,14 @@ class LoraTraining(Training):
 
     def finish(self) -> Model:
         """Merge the adapters into their layers; the network has its own modules and names again."""
-        network, example = self.model.network, self.model.example()
-        before = _outputs(network, example)
+        network = self.model.network
+        before = _outputs(network, self.model.example())
         for name, layer in _adapters(network).items():
             layer.merge(safe_merge=True)
             network.set_submodule(name, layer.get_base_layer())
         if hasattr(network, "peft_config"):
             del network.peft_config
-        after = _outputs(network, example)
+        after = _outputs(network, self.model.example())
         scale = max(float(before.abs().max()), 1.0)
         if not torch.allclose(before, after, rtol=1e-2, atol=1e-2 * scale, equal_nan=True):
             raise ModelError(
@@ -106,7 +106,7 @@ def adaptable(model: Model, rank: int = RANK) -> dict[str, int]:
     The rank is at most half of the smaller side of the layer's weight matrix (out × inputs per position), so that
     the adapter has fewer numbers than the layer; a layer with a side of one gets none.
     """
-    network, head = model.network, model.head_name
+    network, heads = model.network, model.head_names()
     past = [name for name, m in network.named_modules() if isinstance(m, PAST_ADAPTERS)]
     names: dict[int, list[str]] = {}
     for name, module in network.named_modules(remove_duplicate=False):
@@ -114,15 +114,24 @@ def adaptable(model: Model, rank: int = RANK) -> dict[str, int]:
     called = set(_called(model))
     found: dict[str, int] = {}
     for name, module in network.named_modules():
-        if type(module) not in LAYERS or not _plain(module) or id(module) not in called:
+        if (
+            not (type(module) in LAYERS or _is_transposed(module))
+            or not _plain(module)
+            or id(module) not in called
+        ):
             continue
-        if len(names[id(module)]) > 1 or any(_within(name, above) for above in (head, *past)):
+        if len(names[id(module)]) > 1 or any(_within(name, above) for above in (*heads, *past)):
             continue
-        out, inputs = module.weight.shape[0], math.prod(module.weight.shape[1:])
+        out, inputs = module.weight.shape[0], math.prod(module.weight.shape[1:])  # transposed or not
         fitting = min(rank, min(out, inputs) // 2)
         if fitting > 0:
             found[name] = fitting
     return found
+
+
+def _is_transposed(module: nn.Module) -> bool:
+    """transformers' Conv1D (GPT-2): a linear layer whose weight is (inputs, out), which peft knows."""
+    return type(module).__module__ == "transformers.pytorch_utils" and type(module).__name__ == "Conv1D"
 
 
 def _plain(module: nn.Module) -> bool:

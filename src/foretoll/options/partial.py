@@ -69,7 +69,7 @@ class Partial(Option):
 def cut_of(model: Model) -> Cut:
     """Where the trained part of a network begins, found by one pass over two samples of noise."""
     reached = _order(model)
-    network, head = model.network, model.head_name
+    network, heads = model.network, model.head_names()
     owner_of: dict[str, str] = {}
     for name, _ in network.named_parameters():
         owner = name.rpartition(".")[0]
@@ -78,7 +78,7 @@ def cut_of(model: Model) -> Cut:
         owner_of[name] = owner
     # the network itself ("") is reached before all its parts
     owners = sorted(set(owner_of.values()) - {""}, key=reached.__getitem__)
-    in_head = {name for name in owners if name == head or name.startswith(f"{head}.")}
+    in_head = {name for name in owners if any(name == h or name.startswith(f"{h}.") for h in heads)}
     before = [name for name in owners if name not in in_head]
     first = max(len(owners) - -(-len(owners) // SHARE), 0)
     layers = [owners.index(name) for name in before if layer_width(network.get_submodule(name))]

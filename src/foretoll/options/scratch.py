@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from foretoll.errors import ModelError
 from foretoll.models import fresh_copy
 from foretoll.options.base import Option
 
@@ -21,3 +22,13 @@ class Scratch(Option):
 
     def _prepare(self, model: Model, target: TaskData, *, task_shift: bool, seed: int) -> Model:
         return fresh_copy(model, target, seed=seed)
+
+    def suits(self, model: Model, target: TaskData, *, task_shift: bool) -> str | None:
+        """A module in memory needs layers that can be initialised anew; that is tried on a copy."""
+        why = super().suits(model, target, task_shift=task_shift)
+        if why is None and model.card.arch.startswith("module:"):
+            try:
+                fresh_copy(model, target, seed=0)
+            except ModelError as error:
+                why = str(error)
+        return why

@@ -67,6 +67,8 @@ def instead(estimate: Estimate) -> Line:
         if reach is not None and (name != "scratch" or reach < 0.9):
             text += f", gets there with probability {percent(reach)}"
         sentences.append(text)
+    for name, why in estimate.alternatives_why_not.items():
+        sentences.append(f"{'from scratch' if name == 'scratch' else name}: cannot ({why})")
     return Line("Instead", tuple(sentences))
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from foretoll.errors import ModelError, UsageError
+from foretoll.owned import owned
 from foretoll.reprogram.augment import Augment
 from foretoll.reprogram.base import InputProgram, OutputMapping
 from foretoll.reprogram.mappings import Identity
@@ -97,7 +98,7 @@ class Reprogrammed(nn.Module):
         self._hold()
         x = self.program(self.augment(inputs) if isinstance(inputs, Tensor) else inputs)
         count = len(next(iter(x.values())) if isinstance(x, dict) else x)
-        x = self._normalised(x)
+        x = owned(self._normalised(x), inputs)
         self.queries += count
         with self._recurrence():
             return unwrap_logits(self.source(**x) if isinstance(x, dict) else self.source(x))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretoll.engine import InProcess, open_engine
+from foretoll.errors import ForetollError
 from foretoll.forecast import Case, Forecaster, Foretold, compose_costs
 from foretoll.forecast.case import starts_as_source
 from foretoll.forecast.reference import reference_held_out, reference_runs
@@ -143,7 +144,7 @@ def estimate_job(
     probe: StepProbe | None = None
     energy: EnergyBasis | None = None
     calibration_runs = 0
-    names = dict.fromkeys((option, *COMPARED))
+    names, cannot = _compared(job, option)
     pilots: dict[str, dict[str, float | None]] = {name: {} for name in names}
     with SelfCostMeter(accounting.energy, device=job.device) as own:
         watcher.stage("look at source and target through the model (indices, signals)")
@@ -153,7 +154,11 @@ def estimate_job(
             start = start_quality(job, settings)
             watcher.stage("probe a few training steps (seconds and joules per step, first progress)")
             probe, energy, pilots[option] = _probe(job, option, settings, accounting, hardware)
-            pilots |= {name: pilot_signals(job, name, settings) for name in names if name != option}
+            for name in names[1:]:
+                try:
+                    pilots[name] = pilot_signals(job, name, settings)
+                except ForetollError as error:  # what nobody asked for never stops the answer
+                    cannot[name] = str(error)
         if budget is not None:
             own.switch("calibration")
             watcher.stage("calibrate on short graded retrainings of this model")
@@ -161,6 +166,7 @@ def estimate_job(
                 calibrate(job, settings, budget, accounting=accounting, ledger=ledger, watcher=watcher)
             )
     watcher.stage("forecast")
+    names = [name for name in names if name not in cannot]
     forecaster = Forecaster([*reference_runs(), *ledger.runs()], held_out=reference_held_out())
     foretold = {
         name: forecaster.foretell(case_of_job(job, name, settings, seen, pilots[name], start))
@@ -187,6 +193,7 @@ def estimate_job(
         expected_quality=chosen.quality,
         alternatives=forecasts,
         alternatives_reach={name: foretold[name].reach_probability for name in forecasts},
+        alternatives_why_not=cannot,
         coverage=chosen.coverage,
         basis=Basis(
             runs=chosen.runs,
@@ -204,6 +211,20 @@ def estimate_job(
         projection=seen.projection,
         warnings=_warnings(job, seen, chosen, accounting, hardware),
     )
+
+
+def _compared(job: Job, option: str) -> tuple[list[str], dict[str, str]]:
+    """The option, then those that it is compared with; and the sentence on each of these that cannot serve."""
+    names, cannot = [option], dict[str, str]()
+    for name in COMPARED:
+        if name == option:
+            continue
+        why = get_option(name).suits(job.model, job.target, task_shift=job.task_shift)
+        if why is None:
+            names.append(name)
+        else:
+            cannot[name] = why
+    return names, cannot
 
 
 def start_quality(job: Job, settings: TrainingSettings) -> float | None:
