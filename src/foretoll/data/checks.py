@@ -73,11 +73,3 @@ def read_labels(
         )
     classes_out = tuple(names) if names is not None else tuple(str(i) for i in range(high + 1))
     return labels.astype(np.int64), classes_out
-
-
-def check_lengths(x: Any, y: Any, x_name: str, y_name: str) -> None:
-    """Refuse different numbers of samples and labels."""
-    if len(x) != len(y):
-        raise DataError(
-            f"{x_name} has {len(x)} samples and {y_name} {len(y)} labels: they must be equally many"
-        )

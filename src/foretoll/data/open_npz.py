@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from foretoll.data.checks import check_lengths, read_labels
+from foretoll.data.checks import MAX_CLASSES, read_labels
+from foretoll.data.npz_file import NpzFile, few, shape_of
 from foretoll.data.source import Source
 from foretoll.data.splits import ArraySplit
 from foretoll.data.stored import stored_array
@@ -22,6 +20,7 @@ from foretoll.data.uri import DataUri
 from foretoll.errors import DataError
 
 NAME_KEYS = ("classes", "class_names", "label_names", "names")
+_SAMPLES = {"image": "images", "vector": "vectors", "series": "series"}
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
@@ -29,73 +28,38 @@ def open_npz(uri: DataUri) -> Source:
     """Read an .npz file without unpickling anything. Extra keys `c_train`, `c_test` or `c` are columns for `where`."""
     if not os.path.isfile(uri.file):  # noqa: PTH113  (pathlib raises on odd names)
         raise DataError(f"{uri.shown_path} is no file: give the path of an .npz file")
-    return source_of_arrays(read_npz(uri.file), uri, name=uri.file.stem, where=uri.shown_path)
-
-
-def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of the file. DataError when it is missing, no .npz, truncated, or holds pickled objects."""
-    try:
-        with path.open("rb") as file:  # numpy would leave a broken file open
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(
-                    f"{path} is a single array, not an .npz file: save it with np.savez(x=…, y=…)"
-                )
-            return {key: _array(archive, key, path) for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{path} cannot be read as .npz: it is truncated or of another format; make or copy it again"
-        ) from error
-
-
-def _array(archive: Any, key: str, path: Path) -> npt.NDArray[Any]:
-    try:
-        return np.asarray(archive[key])
-    except ValueError as error:
-        if "pickle" in str(error).lower():
-            raise DataError(
-                f"{path}: {key} holds pickled Python objects, which are never unpickled: save plain arrays"
-            ) from error
-        raise
+    arrays = NpzFile(uri.file, uri.shown_path)
+    return source_of_arrays(arrays, uri, name=uri.file.stem, where=uri.shown_path)
 
 
 def source_of_arrays(arrays: Arrays, uri: DataUri, *, name: str, where: str) -> Source:
     """A source from arrays named as in an .npz file."""
     given: npt.NDArray[Any] | None = None
+    roles: dict[str, str] = {}
     if "x_train" in arrays and "x_test" in arrays:
         pairs = [("x_train", "y_train"), ("x_test", "y_test")]
         if "x_val" in arrays:
             pairs.insert(1, ("x_val", "y_val"))
         roles = {"x_train": "train", "x_val": "validation", "x_test": "test"}
-        given = np.repeat([roles[x] for x, _ in pairs], [len(arrays[x]) for x, _ in pairs])
     elif "x" in arrays:
         pairs = [("x", "y")]
     else:
-        found = ", ".join(arrays) or "no arrays"
-        raise DataError(f"{where} has {found}: it needs x_train, y_train, x_test, y_test, or x, y")
+        raise DataError(f"{where} has {few(arrays)}: it needs x_train, y_train, x_test, y_test, or x, y")
     labelled = [y for _, y in pairs if y in arrays]
     if labelled and len(labelled) < len(pairs):
         missing = ", ".join(y for _, y in pairs if y not in arrays)
         raise DataError(f"{where} has {', '.join(labelled)} but no {missing}: label all splits or none")
-    for x, y in pairs:
-        if arrays[x].ndim < 2:
-            raise DataError(
-                f"{where}: {x} has shape {arrays[x].shape}: samples need at least one axis of their own"
-            )
-        if arrays[x].shape[1:] != arrays[pairs[0][0]].shape[1:]:
-            raise DataError(
-                f"{where}: {x} has samples of shape {arrays[x].shape[1:]} and {pairs[0][0]} of "
-                f"{arrays[pairs[0][0]].shape[1:]}: they must be equal"
-            )
-        if y in arrays:
-            check_lengths(arrays[x], arrays[y], f"{where}: {x}", y)
+    sizes = _check_shapes(arrays, pairs, where)
+    if roles:
+        given = np.repeat([roles[x] for x, _ in pairs], sizes)
     labels, classes = _labels(arrays, labelled, where)
     inputs, kind = _inputs(arrays, [x for x, _ in pairs], uri.kind, where)
-    sizes = [len(arrays[x]) for x, _ in pairs]
-    suffixes = [x[1:] for x, _ in pairs]
-    columns = _columns(arrays, suffixes, sizes)
-    if labels is not None:
-        columns["label"] = np.asarray(classes)[labels]
+    columns = _columns(arrays, [x[1:] for x, _ in pairs], sizes)
+    texts = None if labels is None else np.asarray(classes)[labels]
+
+    def column(name: str) -> npt.NDArray[Any]:
+        return texts if name == "label" and texts is not None else _column(arrays, name, columns[name])
+
     return Source(
         name=name,
         kind=kind,
@@ -103,8 +67,11 @@ def source_of_arrays(arrays: Arrays, uri: DataUri, *, name: str, where: str) -> 
         classes=classes,
         shape=tuple(inputs.shape[1:]),
         given=given,
-        columns=tuple(columns),
-        column=columns.__getitem__,
+        columns=(*columns, *(["label"] if texts is not None and "label" not in columns else [])),
+        column=column,
+        reading=f"{len(inputs):,} {_SAMPLES[kind]} of shape {'×'.join(map(str, inputs.shape[1:]))}, "
+        + (f"{len(classes):,} classes, " if labels is not None else "no labels, ")
+        + ("splits of its own" if given is not None else "no splits of its own"),
     )
 
 
@@ -126,18 +93,55 @@ def arrays_of(values: tuple[Any, ...]) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
+def _check_shapes(arrays: Arrays, pairs: list[tuple[str, str]], where: str) -> list[int]:
+    """The numbers of samples, by the shapes alone; DataError where samples and labels do not fit together."""
+    sizes, first = [], pairs[0][0]
+    shapes = {
+        key: shape for pair in pairs for key in pair if key in arrays and (shape := _shape(arrays, key))
+    }
+    for x, y in pairs:
+        shape = shapes.get(x, ())
+        if len(shape) < 2:
+            raise DataError(f"{where}: {x} has shape {shape}: samples need at least one axis of their own")
+        if shape[1:] != shapes[first][1:]:
+            raise DataError(
+                f"{where}: {x} has samples of shape {shape[1:]} and {first} of {shapes[first][1:]}: they must be equal"
+            )
+        if shape[0] and 0 in shape[1:]:
+            raise DataError(f"{where}: {x} has samples of shape {shape[1:]}: no side may be 0")
+        if y in arrays and not shapes.get(y):
+            raise DataError(f"{where}: {y} is a single value: labels are one class number a sample")
+        if y in arrays and shapes[y][0] != shape[0]:
+            raise DataError(
+                f"{where}: {x} has {shape[0]} samples and {y} {shapes[y][0]} labels: they must be equally many"
+            )
+        sizes.append(shape[0])
+    return sizes
+
+
+def _shape(arrays: Arrays, key: str) -> tuple[int, ...]:
+    """The shape of an array that is needed: where its header cannot be read, unpacking it says why."""
+    shape = shape_of(arrays, key)
+    return arrays[key].shape if shape is None else shape
+
+
 def _labels(
     arrays: Arrays, keys: list[str], where: str
 ) -> tuple[npt.NDArray[np.int64] | None, tuple[str, ...]]:
     if not keys:
         return None, ()
-    names = next((arrays[key] for key in NAME_KEYS if key in arrays and arrays[key].ndim == 1), None)
+    names = next((arrays[k] for k in NAME_KEYS if k in arrays and len(shape_of(arrays, k) or ()) == 1), None)
+    if names is not None and len(names) > MAX_CLASSES:
+        raise DataError(
+            f"{where} names {len(names):,} classes, and {MAX_CLASSES:,} is the most: leave out those without samples"
+        )
     texts = None if names is None else tuple(f"{n:g}" if names.dtype.kind == "f" else str(n) for n in names)
-    values = arrays[keys[0]] if len(keys) == 1 else None
-    if values is None:
-        for key in keys:  # each apart first, so that a message names the array and its row
-            read_labels(arrays[key], f"{where}: {key}", names=texts)
-        values = np.concatenate([arrays[key].reshape(-1) for key in keys])
+    parts = {key: arrays[key] for key in keys}
+    if len(keys) == 1:
+        return read_labels(parts[keys[0]], f"{where}: {keys[0]}", names=texts)
+    for key, part in parts.items():  # each apart first, so that a message names the array and its row
+        read_labels(part, f"{where}: {key}", names=texts)
+    values = np.concatenate([part.reshape(-1) for part in parts.values()])
     return read_labels(values, f"{where}: {' and '.join(keys)}", names=texts)
 
 
@@ -150,26 +154,25 @@ def _inputs(arrays: Arrays, keys: list[str], kind: str | None, where: str) -> tu
     return parts[0] if len(parts) == 1 else torch.cat(parts), str(kind)
 
 
-def _columns(arrays: Arrays, suffixes: list[str], sizes: list[int]) -> dict[str, npt.NDArray[Any]]:
-    """Extra keys with one value a row; numbers are named by a list of texts `<column>s` or `<column>_names`."""
-    columns: dict[str, npt.NDArray[Any]] = {}
-    stems = (
-        {key.removesuffix(suffixes[0]) for key in arrays if key.endswith(suffixes[0])}
-        if suffixes[0]
-        else set()
-    )
+def _columns(arrays: Arrays, suffixes: list[str], sizes: list[int]) -> dict[str, list[str]]:
+    """Extra columns, told by shapes alone: those with one value a row, in one array or in one for each split."""
+    columns: dict[str, list[str]] = {}
+    stems = {key.removesuffix(suffixes[0]) for key in arrays if suffixes[0] and key.endswith(suffixes[0])}
     for stem in sorted(stems - {"x", "y"}):
-        parts = [arrays.get(stem + suffix) for suffix in suffixes]
-        if all(p is not None and p.shape == (size,) for p, size in zip(parts, sizes, strict=True)):
-            columns[stem] = np.concatenate([p for p in parts if p is not None])
-    for key, array in arrays.items():
-        if key not in {"x", "y", *NAME_KEYS} and array.shape == (sum(sizes),):
-            columns[key] = array
-    for stem, values in columns.items():
-        names = next((arrays[k] for k in (f"{stem}s", f"{stem}_names") if k in arrays), None)
-        known = (
-            names is not None and names.ndim == 1 and names.dtype.kind == "U" and values.dtype.kind in "iu"
-        )
-        if names is not None and known and len(values) and values.min() >= 0 and values.max() < len(names):
-            columns[stem] = names[values]
+        keys = [stem + suffix for suffix in suffixes]
+        if all(k in arrays and shape_of(arrays, k) == (n,) for k, n in zip(keys, sizes, strict=True)):
+            columns[stem] = keys
+    for key in arrays:
+        if key not in {"x", "y", *NAME_KEYS} and shape_of(arrays, key) == (sum(sizes),):
+            columns[key] = [key]
     return columns
+
+
+def _column(arrays: Arrays, stem: str, keys: list[str]) -> npt.NDArray[Any]:
+    """The values of a column; numbers are named by a list of texts `<column>s` or `<column>_names`."""
+    values = np.concatenate([arrays[key] for key in keys])
+    names = next((arrays[k] for k in (f"{stem}s", f"{stem}_names") if k in arrays), None)
+    if names is None or names.ndim != 1 or names.dtype.kind != "U" or values.dtype.kind not in "iu":
+        return values
+    known = len(values) and values.min() >= 0 and values.max() < len(names)
+    return np.asarray(names[values]) if known else values
