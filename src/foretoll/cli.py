@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
+from foretoll import streams
+from foretoll.commands.checks import check_texts
 from foretoll.commands.compare import compare_command
 from foretoll.commands.ledger import ledger_app
 from foretoll.commands.study import study_app
 from foretoll.commands.updates import commands
-from foretoll.errors import ForetollError
+from foretoll.errors import ForetollError, is_out_of_memory, one_line, shown
 from foretoll.stopping import exit_code, guarded, why_ended
 
 app = typer.Typer(
@@ -33,7 +34,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from foretoll import __version__
 
-        typer.echo(__version__)
+        streams.write(__version__)
         raise typer.Exit
 
 
@@ -52,60 +53,72 @@ def main() -> None:
 
     SIGTERM and SIGHUP stop the work as Ctrl-C does; the exit code is then 128 and the signal's number.
     """
-    with guarded(hand_on=False):
-        _main()
-
-
-def _main() -> None:
-    try:
-        code = app(prog_name="foretoll", standalone_mode=False)
-    except ForetollError as error:
-        _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail(why_ended(), 1)
-    except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        _fail(f"the system refused{where}: {error.strerror or error}; check the disk and its permissions", 1)
-    except MemoryError:
-        _fail(OUT_OF_MEMORY, 1)
-    except Exception as error:  # noqa: BLE001  (the boundary: nobody above could say it better)
-        _fail_unexpectedly(error)
-    if code == 130:  # what the command line library makes of Ctrl-C
-        _fail(why_ended(), 1)
-    raise SystemExit(code if isinstance(code, int) else 0)
+    with guarded(hand_on=False), streams.ours():
+        code, message = _called()
+        if message:
+            streams.complain(message)
+        unwritten = streams.finish()
+        if unwritten and not message:
+            streams.complain(unwritten)
+            code = code or 1
+        code = exit_code(code) if message else code
+    raise SystemExit(code)
 
 
 OUT_OF_MEMORY = "out of memory: try a smaller --batch-size, fewer --samples or limit=, or another --device"
 
 
-def _fail_unexpectedly(error: Exception) -> None:
-    """What the command line library raises for wrong use, running out of a GPU's memory, and the unforeseen."""
+def _called() -> tuple[int, str]:
+    """Call the command that was typed: exit code, and what is to be said of a failure."""
+    try:
+        check_texts(sys.argv[1:])
+        code = app(prog_name="foretoll", standalone_mode=False)
+    except ForetollError as error:
+        return error.exit_code, str(error)
+    except KeyboardInterrupt:
+        return 1, why_ended()
+    except BrokenPipeError:  # as with `| head`: whoever read has seen enough
+        streams.abandon()
+        return 1, ""
+    except OSError as error:
+        return (
+            1,
+            f"the system refused{_where(error)}: {error.strerror or error}; check the disk and its permissions",
+        )
+    except Exception as error:  # noqa: BLE001  (the boundary: nobody above could say it better)
+        return _unexpected(error)
+    if code == 130:  # what the command line library makes of Ctrl-C
+        return 1, why_ended()
+    return (code if isinstance(code, int) else 0), ""
+
+
+def _where(error: OSError) -> str:
+    return f" {shown(error.filename)}" if error.filename else ""
+
+
+def _unexpected(error: Exception) -> tuple[int, str]:
+    """What the command line library raises for wrong use, running out of memory, and the unforeseen."""
     if type(error).__name__ == "Abort":
-        _fail(why_ended(), 1)
-    if type(error).__name__ == "OutOfMemoryError":  # torch's own, not imported for its name
-        _fail(OUT_OF_MEMORY, 1)
+        return 1, why_ended()
+    if is_out_of_memory(error):
+        return 1, OUT_OF_MEMORY
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
-        typer.echo(context.get_help() if context is not None else "")
-        raise SystemExit(2)
+        return 2, ""  # the help is printed already
     if hasattr(error, "format_message"):
-        text = " ".join(str(error.format_message()).split()).rstrip(".")
-        command = context.command_path if context is not None else "foretoll"
-        text = text.replace(". Did you mean", ": did you mean")
-        _fail(f"{text[:1].lower()}{text[1:]}{'' if text.endswith('?') else ';'} see {command} --help", 2)
-    if os.environ.get("FORETOLL_DEBUG"):
+        return 2, _wrong_use(str(error.format_message()), context.command_path if context else "foretoll")
+    if streams.debugging():
         raise error
-    text = " ".join(str(error).split())
-    _fail(
-        f"this should not have happened ({type(error).__name__}: {text}); "
-        "set FORETOLL_DEBUG=1 to see where, and please report it",
-        1,
+    return 1, (
+        f"this should not have happened ({type(error).__name__}: {one_line(str(error), 150)}); "
+        "set FORETOLL_DEBUG=1 to see where, and please report it"
     )
 
 
-def _fail(message: str, code: int) -> NoReturn:
-    print(f"foretoll: {message}", file=sys.stderr)  # noqa: T201  (nothing else may fail here)
-    raise SystemExit(exit_code(code))
+def _wrong_use(text: str, command: str) -> str:
+    """The command line library's own sentence, as ours are written."""
+    text = one_line(text, 220).rstrip(".").replace(". Did you mean", ": did you mean")
+    return f"{text[:1].lower()}{text[1:]}{'' if text.endswith('?') else ';'} see {command} --help"
 
 
 if __name__ == "__main__":

@@ -73,29 +73,60 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
 
 
+class ForetollWarning(UserWarning):
+    """Something about the input that the user should know, and that does not stop the work."""
+
+
 SHOWN = 80  # characters of a name that a message repeats
 
 
-def shown(value: object, limit: int = SHOWN) -> str:
-    """Text from a user or a file as a message may repeat it: quoted, printable, on one line, cut after `limit`.
-
-    Control characters, line ends, bidirectional marks and lone surrogates are written as escapes.
-    """
-    text = str(value)
-    safe = "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text[:limit]
+def printable(text: str) -> str:
+    """The text on one line: control characters, line ends, bidirectional marks and lone surrogates as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
+
+
+def shown(value: object, limit: int = SHOWN) -> str:
+    """Text from a user or a file as a message may repeat it: quoted, printable, on one line, cut after `limit`."""
+    text = str(value)
+    safe = printable(text[:limit])
     return f"'{safe}'" if len(text) <= limit and len(safe) <= limit else f"'{safe[: limit - 1]}…'"
 
 
-MOST_NAMES = 40  # of a longer list only the beginning is shown
+def one_line(text: str, limit: int) -> str:
+    """A message as one printable line of at most `limit` characters: what is too long loses its middle.
+
+    The beginning names the thing and the end the way out.
+    """
+    safe = printable(" ".join(text[: 100 * limit].split()))  # of a text of megabytes only the beginning
+    if len(safe) <= limit:
+        return safe
+    end = limit // 3
+    return f"{safe[: limit - end - 3]} … {safe[-end:]}"
+
+
+MOST_LISTED = 180  # characters of a list of valid names: of a longer one only the beginning is shown
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
     """Say that `name` is no known `kind`, with the nearest valid names first."""
     names = sorted(valid)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    shown = ", ".join(names if len(names) <= MOST_NAMES else [*names[:10], "…"])
+    near = difflib.get_close_matches(name[: 2 * SHOWN], names, n=3, cutoff=0.5)
     if near:
-        return f"unknown {kind} {name!r}: did you mean {' or '.join(map(repr, near))}? (valid: {shown})"
-    return f"unknown {kind} {name!r}: valid are {shown}"
+        meant = " or ".join(map(shown, near))
+        return f"unknown {kind} {shown(name, 40)}: did you mean {meant}? (valid: {listed(names, 90)})"
+    return f"unknown {kind} {shown(name, 40)}: valid are {listed(names)}"
+
+
+def listed(names: Iterable[str], limit: int = MOST_LISTED) -> str:
+    """Names from a user or a file as a list for a message: printable, of a long one only the beginning."""
+    text, several = "", list(names)
+    for place, name in enumerate(several):
+        added = printable(name) if len(name) <= 40 else shown(name, 40)
+        if len(text) + len(added) > limit and place:
+            return f"{text}, …"
+        text = f"{text}, {added}" if place else added
+    return text

@@ -7,6 +7,10 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from rich.text import Text
+
+from foretoll.errors import one_line
+from foretoll.printing import LONGEST, error_console
 from foretoll.workflows import Watcher
 
 if TYPE_CHECKING:
@@ -16,12 +20,13 @@ if TYPE_CHECKING:
 
 
 class ConsoleWatcher(Watcher):
-    """A `foretoll.workflows.Watcher` that writes to the standard error; silent with `quiet`."""
+    """A `foretoll.workflows.Watcher` that writes to the standard error; silent with `quiet`.
+
+    What cannot be written (nobody reads it any more, a full disk) is no reason to stop the work.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        from rich.console import Console
-
-        self._console = Console(stderr=True, highlight=False)
+        self._console = error_console(quiet=quiet)
         self._quiet = quiet
         self._status: Status | None = None
         self._text, self._began, self._shown = "", time.monotonic(), 0.0
@@ -43,28 +48,36 @@ class ConsoleWatcher(Watcher):
         """End the stage before with its duration, begin the next."""
         self._close_stage()
         self._text, self._began = text, time.monotonic()
-        if self._status is not None:
-            self._status.update(f"{text} …")
+        self._running(f"{text} …")
 
     def note(self, text: str) -> None:
         """Show something within the stage under way."""
         if self._status is not None:
-            self._status.update(f"{self._text}: {text}")
-        elif not self._quiet:
-            self._console.print(f"    {text}", style="dim", soft_wrap=True)
+            self._running(f"{self._text}: {text}")
+        else:
+            self._line(f"    {text}")
 
     def evaluated(self, point: EvalPoint, settings: TrainingSettings) -> None:
         """Show where a training run stands."""
         wanted = f" of {settings.until:.3g}" if settings.until is not None else ""
         text = f"{self._text}: epoch {point.epochs:.2f}, {settings.metric} {point.quality:.3f}{wanted}"
         if self._status is not None:
-            self._status.update(text)
-        elif not self._quiet and time.monotonic() - self._shown > 10:
+            self._running(text)
+        elif time.monotonic() - self._shown > 10:
             self._shown = time.monotonic()
-            self._console.print(f"  {text}", style="dim", soft_wrap=True)
+            self._line(f"  {text}")
 
     def _close_stage(self, *, failed: bool = False) -> None:
-        if self._text and not self._quiet and not failed:
+        if self._text and not failed:
             duration = time.monotonic() - self._began
-            self._console.print(f"  {self._text}  {duration:.1f} s", style="dim", soft_wrap=True)
+            self._line(f"  {self._text}  {duration:.1f} s")
         self._text = ""
+
+    def _running(self, text: str) -> None:
+        """The line that stands for what is under way, on a terminal."""
+        if self._status is not None:
+            self._status.update(Text(one_line(text, LONGEST)))
+
+    def _line(self, text: str) -> None:
+        """A line that stays."""
+        self._console.say_line(text, style="dim")

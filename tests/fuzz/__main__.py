@@ -37,6 +37,7 @@ def main() -> int:
         found.append(result)
         if log:
             log.write(json.dumps(result) + "\n")
+            log.flush()
         if arguments.only or result["outcome"] in BROKEN:
             _show(result, whole=bool(arguments.only))
     print(_table(found))

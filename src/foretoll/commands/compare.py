@@ -39,6 +39,7 @@ from foretoll.commands.output import (
     console_watcher,
     open_ledger,
     print_json,
+    say,
     show,
     training_settings,
 )
@@ -154,7 +155,7 @@ def _hand_over(out: Path, found: Comparison, *, as_json: bool) -> None:
     else:
         show(comparison_table(found))
         if report is not None:
-            typer.echo(f"report   {report}")
+            say(f"report   {report}")
     if problem is not None:
         raise problem
     if was_stopped(found.candidates):

@@ -11,7 +11,7 @@ from foretoll.commands.flags import (
     JsonOption,
     LedgerOption,
 )
-from foretoll.commands.output import as_data, count_text, open_ledger, outcome_named, print_json, show
+from foretoll.commands.output import as_data, count_text, open_ledger, outcome_named, print_json, say, show
 
 ledger_app = typer.Typer(help="The runs that were carried out.", no_args_is_help=True)
 
@@ -75,7 +75,7 @@ def ledger_export(
     if as_json:
         print_json({"file": str(file), "runs": runs})
     else:
-        typer.echo(f"{count_text(runs)} written to {file}")
+        say(f"{count_text(runs)} written to {file}")
 
 
 @ledger_app.command("import")
@@ -92,7 +92,7 @@ def ledger_import(
     if as_json:
         print_json({"file": str(file), "runs": runs})
     else:
-        typer.echo(f"{count_text(runs)} added from {file}")
+        say(f"{count_text(runs)} added from {file}")
 
 
 @ledger_app.command("doctor")
@@ -112,6 +112,6 @@ def ledger_doctor(
         print_json({"findings": findings})
     else:
         for finding in findings or ["nothing to report"]:
-            typer.echo(finding)
+            say(finding)
     if findings and not repair:
         raise typer.Exit(1)

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
+from foretoll import streams
 from foretoll.errors import ForetollError, UsageError
 
 if TYPE_CHECKING:
@@ -118,14 +117,28 @@ def as_data(record: Record) -> Any:
 
 def print_json(data: Any) -> None:
     """One line of JSON on the standard output."""
-    typer.echo(json.dumps(data, ensure_ascii=False))
+    streams.write_json(data)
+
+
+def say(text: str) -> None:
+    """One line of text on the standard output, with whatever names are in them."""
+    from foretoll import printing
+
+    printing.say(text)
+
+
+def say_lines(text: Any) -> None:
+    """A text of several lines on the standard output, not wrapped."""
+    from foretoll import printing
+
+    printing.say_lines(str(text))
 
 
 def show(renderable: Any) -> None:
     """Print a table or a text."""
-    from rich.console import Console
+    from foretoll import printing
 
-    Console(highlight=False).print(renderable)
+    printing.show(renderable)
 
 
 def show_page(estimate: Estimate | None, run: Run | None, *, report: Path | None) -> None:
@@ -137,7 +150,7 @@ def show_page(estimate: Estimate | None, run: Run | None, *, report: Path | None
     elif run is not None:
         show(run_table(run))
     if report is not None:
-        typer.echo(f"report   {report}")
+        say(f"report   {report}")
 
 
 def count_text(runs: int) -> str:

@@ -14,7 +14,7 @@ from foretoll.commands.flags import (
     QuietOption,
     RegionOption,
 )
-from foretoll.commands.output import count_text, print_json, show
+from foretoll.commands.output import count_text, print_json, say, say_lines, show
 
 study_app = typer.Typer(help="Grids of runs from a file: carry out, resume, tabulate.", no_args_is_help=True)
 
@@ -92,7 +92,7 @@ def study_table(
     if as_json:
         print_json(found.as_data())
     elif markdown:
-        typer.echo(tables_text(found, cost, by_kind=by_kind, markdown=True), nl=False)
+        say_lines(tables_text(found, cost, by_kind=by_kind, markdown=True))
     else:
         show(tables_text(found, cost, by_kind=by_kind))
 
@@ -118,7 +118,7 @@ def study_plot(
     if as_json:
         print_json({"page": str(page)})
     else:
-        typer.echo(f"page   {page}")
+        say(f"page   {page}")
 
 
 @study_app.command("score")
@@ -143,7 +143,7 @@ def study_score(
     if as_json:
         print_json(found)
     elif markdown:
-        typer.echo(score_text(found, markdown=True), nl=False)
+        say_lines(score_text(found, markdown=True))
     else:
         show(score_text(found))
 
@@ -166,4 +166,4 @@ def study_pack(
     if as_json:
         print_json({"runs": runs, "bytes": size})
     else:
-        typer.echo(f"{count_text(runs)} packed, {size / 1e6:.2f} MB")
+        say(f"{count_text(runs)} packed, {size / 1e6:.2f} MB")

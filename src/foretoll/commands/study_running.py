@@ -7,10 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from foretoll.engine import Engine, open_engine
 from foretoll.errors import UsageError
+from foretoll.printing import PlainConsole, error_console
 from foretoll.study.cell import Place
 from foretoll.study.costing import PlanCost
 from foretoll.study.plan import StudyFile
@@ -34,7 +33,7 @@ def carry_out_study(
     retry_failed: bool = False,
 ) -> dict[str, Any]:
     """Plan and carry out; returns counts, failures and where the ledger is."""
-    console = Console(stderr=True, highlight=False, quiet=quiet)
+    console = error_console(quiet=quiet)
     study = read_study(find_study(file))
     folder = (out or Path(f"study-{study.name}")).resolve()
     if limit is not None and limit < 0:
@@ -55,14 +54,15 @@ def _carry_out(
     *,
     limit: int | None,
     retry_failed: bool,
-    console: Console,
+    console: PlainConsole,
 ) -> dict[str, Any]:
     """Say what is to be done; do it, unless there is nobody to do it."""
     place.folder.mkdir(parents=True, exist_ok=True)
     plan = plan_study(study, place, limit=limit, retry_failed=retry_failed)
-    console.print(_plan_text(plan), soft_wrap=True)
+    console.say_line(_plan_text(plan))
     cost = plan.cost(place)
-    console.print(_cost_text(cost), soft_wrap=True)
+    for line in _cost_text(cost).split("\n"):
+        console.say_line(line)
     found: dict[str, Any] = {
         "study": study.name,
         "cells": len(plan.cells),
@@ -76,14 +76,13 @@ def _carry_out(
 
     def watch(progress: StudyProgress, what: str) -> None:
         left = human_duration(progress.left_s)
-        console.print(f"  {progress.done} of {progress.total}, about {left} left: {what}", soft_wrap=True)
+        console.say_line(f"  {progress.done} of {progress.total}, about {left} left: {what}")
 
     progress = run_study(plan, place, workers, watch=watch)
     for failure in progress.failures:
-        console.print(f"  failed: {failure}", soft_wrap=True)
-    console.print(
-        f"{progress.done - len(progress.failures)} done, {len(progress.failures)} failed; ledger {place.ledger}",
-        soft_wrap=True,
+        console.say_line(f"  failed: {failure}")
+    console.say_line(
+        f"{progress.done - len(progress.failures)} done, {len(progress.failures)} failed; ledger {place.ledger}"
     )
     return {**found, "done": progress.done, "failures": progress.failures}
 

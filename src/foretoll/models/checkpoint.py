@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from foretoll.errors import ModelError
+from foretoll.errors import ForetollWarning, ModelError
 from foretoll.models.preprocess import load_tokenizer
 from foretoll.models.reprogrammed import innermost
 from foretoll.models.weights import missing_path, read_weights
@@ -106,6 +106,7 @@ def read_checkpoint(directory: Path) -> tuple[ModelCard, dict[str, Tensor]]:
             warnings.warn(
                 f"{directory / CARD} is not the card of {directory / WEIGHTS} (an interrupted save, or edited by "
                 "hand); the card inside the weights is used",
+                ForetollWarning,
                 stacklevel=3,
             )
             card = inside

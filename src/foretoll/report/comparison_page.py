@@ -9,6 +9,7 @@ from foretoll.records import Candidate, Comparison, EnergyBasis, Toll
 from foretoll.report import comparison as said
 from foretoll.report.comparison_plots import reach_figure, tradeoff_figure
 from foretoll.report.details import Grid, energy_grid, hardware_grid, recipe
+from foretoll.report.display import displayed
 from foretoll.report.html import Page, page_environment
 from foretoll.report.jsonfile import write_text
 from foretoll.report.story import human_level, quality_text
@@ -36,7 +37,7 @@ def write_comparison(path: str | Path, comparison: Comparison, *, title: str | N
 def render_comparison(comparison: Comparison, *, title: str | None = None) -> str:
     """The page as one string of HTML, with nothing to load from elsewhere."""
     template = page_environment().get_template("report.html.j2")
-    return template.render(page=_page(comparison, title)) + "\n"
+    return template.render(page=_page(displayed(comparison), title)) + "\n"
 
 
 def _page(comparison: Comparison, title: str | None) -> Page:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from foretoll.records import Candidate, Comparison
 from foretoll.report import comparison as said
+from foretoll.report.display import displayed
 from foretoll.report.terminal import as_text, plain_table, wrapped
 
 GAP = 2
@@ -18,7 +19,7 @@ MARK = "▸"
 
 def comparison_table(comparison: Comparison) -> RenderableType:
     """All candidates side by side, the recommended one marked; columns that find no room are left to the page."""
-    return _Comparison(comparison)
+    return _Comparison(displayed(comparison))
 
 
 class _Comparison(JupyterMixin):

@@ -14,6 +14,7 @@ from foretoll.errors import UsageError
 from foretoll.records import Estimate, Outcome, Run
 from foretoll.report import plots, reasons, story
 from foretoll.report.details import Grid, angles, grids
+from foretoll.report.display import displayed
 from foretoll.report.jsonfile import write_text
 from foretoll.report.projection import projection_figure
 from foretoll.report.words import (
@@ -64,7 +65,7 @@ def render_report(
 ) -> str:
     """The page as one string of HTML, with nothing to load from elsewhere."""
     template = page_environment().get_template("report.html.j2")
-    return template.render(page=_page(estimate, run, title)) + "\n"
+    return template.render(page=_page(displayed(estimate), displayed(run), title)) + "\n"
 
 
 def page_environment() -> Environment:

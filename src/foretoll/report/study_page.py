@@ -9,6 +9,7 @@ from pathlib import Path
 from foretoll import __version__
 from foretoll.records import Run
 from foretoll.report.details import Grid
+from foretoll.report.display import displayed
 from foretoll.report.html import page_environment
 from foretoll.report.jsonfile import write_text
 from foretoll.report.plots import Figure
@@ -79,7 +80,7 @@ def write_study_page(path: str | Path, runs: Sequence[Run], *, option: str = "fi
 def render_study_page(runs: Sequence[Run], *, option: str = "finetune") -> str:
     """The page as one string of HTML, with nothing to load from elsewhere."""
     template = page_environment().get_template("study.html.j2")
-    return template.render(page=_page(runs, option), css=CSS) + "\n"
+    return template.render(page=_page([displayed(run) for run in runs], option), css=CSS) + "\n"
 
 
 def _page(runs: Sequence[Run], option: str) -> StudyPage:

@@ -16,8 +16,10 @@ from rich.jupyter import JupyterMixin
 from rich.table import Table
 from rich.text import Text
 
+from foretoll.printing import PlainConsole
 from foretoll.records import Estimate, Outcome, Run
 from foretoll.report import reasons, story
+from foretoll.report.display import displayed
 from foretoll.report.words import (
     MISSING,
     OUTCOME_WORDS,
@@ -47,17 +49,17 @@ _OUTCOME_STYLES = {
 
 def estimate_table(estimate: Estimate, run: Run | None = None) -> RenderableType:
     """The forecast toll, beside the measured one where there is a run, and what it means and rests on."""
-    return _Page(estimate, run)
+    return _Page(displayed(estimate), displayed(run))
 
 
 def run_table(run: Run) -> RenderableType:
     """A run that was really carried out: its toll with its basis, its quality before and after."""
-    return _Page(None, run)
+    return _Page(None, displayed(run))
 
 
 def ledger_table(runs: Sequence[Run]) -> RenderableType:
     """One line per run, newest as given; columns that do not fit a narrow terminal are left out."""
-    return _Ledger(tuple(runs))
+    return _Ledger(tuple(map(displayed, runs)))
 
 
 def indices_table(rows: Iterable[object]) -> RenderableType:
@@ -75,7 +77,7 @@ def indices_table(rows: Iterable[object]) -> RenderableType:
 def as_text(renderable: RenderableType, *, width: int = 110) -> str:
     """What a console of that width without colour would show."""
     stream = io.StringIO()
-    Console(file=stream, width=width, no_color=True, force_terminal=False, legacy_windows=False).print(
+    PlainConsole(file=stream, width=width, no_color=True, force_terminal=False, legacy_windows=False).print(
         renderable
     )
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 
+from foretoll.errors import printable
 from foretoll.indices.table import INDICES
 from foretoll.records import (
     DataCard,
@@ -190,7 +191,7 @@ def index_name(name: str) -> str:
 
 def plain(name: str) -> str:
     """An identifier as words."""
-    return name.replace("_", " ").strip()
+    return printable(name).replace("_", " ").strip()
 
 
 def option_phrase(option: str, model: str) -> str:
