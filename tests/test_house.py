@@ -16,16 +16,9 @@ import foretoll
 PACKAGE = Path(foretoll.__file__).parent
 # A room imports only from rooms before it. The facade (foretoll/__init__.py) may name all of them.
 ROOMS = (
-<<<<<<< HEAD
-    "errors", "stopping", "units", "records", "owned", "reprogram", "data", "models", "quality", "representation",
-    "indices", "measure", "training", "options", "ledger", "forecast", "decide", "engine", "workflows", "study",
-    "report", "progress", "demo",
-    "commands", "cli",
-=======
-    "errors", "streams", "printing", "units", "records", "reprogram", "data", "models", "quality", "representation",
-    "indices", "measure", "options", "ledger", "forecast", "decide", "engine", "workflows", "study", "report",
-    "progress", "demo", "commands", "cli",
->>>>>>> 123788e (Nothing but printable characters reaches the terminal, in whatever encoding; closed pipes, full disks and other people's warnings)
+    "errors", "streams", "printing", "stopping", "units", "records", "owned", "reprogram", "data", "models",
+    "quality", "representation", "indices", "measure", "training", "options", "ledger", "forecast", "decide", "engine",
+    "workflows", "study", "report", "progress", "demo", "commands", "cli",
 )  # fmt: skip
 
 

@@ -109,6 +109,7 @@ def one_line(text: str, limit: int) -> str:
 
 
 MOST_LISTED = 180  # characters of a list of valid names: of a longer one only the beginning is shown
+MOST_BESIDE = 100  # and beside near names it is shown whole or not at all
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
@@ -117,7 +118,9 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
     near = difflib.get_close_matches(name[: 2 * SHOWN], names, n=3, cutoff=0.5)
     if near:
         meant = " or ".join(map(shown, near))
-        return f"unknown {kind} {shown(name, 40)}: did you mean {meant}? (valid: {listed(names, 90)})"
+        whole = ", ".join(names)
+        valid_names = f" (valid: {whole})" if len(whole) <= MOST_BESIDE else ""
+        return f"unknown {kind} {shown(name, 40)}: did you mean {meant}?{valid_names}"
     return f"unknown {kind} {shown(name, 40)}: valid are {listed(names)}"
 
 

@@ -51,7 +51,7 @@ def read_study(path: str | Path) -> StudyFile:
         return StudyFile.model_validate(data)
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'study'}: {e['msg'].removeprefix('Value error, ')}"
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ").replace("Value error, ", "", 1)
             for e in error.errors()
         )
         raise UsageError(f"{path} is no study file: {problems}") from None
