@@ -90,6 +90,7 @@ class Preprocessing(Record):
     centre to `size` (height, width) and normalised per channel. Vectors and series: normalised per column or channel.
     Text: tokenised by `tokenizer` (a local folder) to at most `max_length` tokens.
 
+    waveform: for networks that take sound, whether each wave is brought to mean 0 and variance 1
     fit: "stretch" to `resize` whatever the aspect; "cover" it (the shorter edge fits, the aspect stays), "contain" in
         it (the longer edge fits), or "none": not resized. Where the result is smaller than `size`, a border is added
     resize: (height, width) that `fit` aims at; None: `size`
@@ -108,6 +109,7 @@ class Preprocessing(Record):
     crop_start: Literal["floor", "round"] = "floor"
     interpolation: Literal["bilinear", "bicubic", "nearest-exact"] = "bilinear"
     bgr: bool = False  # the network takes blue first
+    waveform: Literal["", "as it is", "standardised"] = ""  # series (B, 1, L) given as (B, L)
     origin: str = ""  # where the processing was taken from: a file of the model's folder, or its library
 
 

@@ -8,8 +8,17 @@ from typing import Any
 
 from torch import nn
 
-from foretoll.errors import MissingExtraError, ModelError
+from foretoll.errors import MissingExtraError, ModelError, shown
 from foretoll.models.hf_images import image_convention
+from foretoll.models.hf_sound import wave_convention
+from foretoll.models.hf_texts import (
+    LIBRARY,
+    PooledForSequenceClassification,
+    backbone_options,
+    text_convention,
+    transformer_folder,
+)
+from foretoll.models.shards import index_in, shard_files
 from foretoll.models.spec import Convention, Kind, Spec, family_label, guarded_build, one_line
 
 
@@ -17,7 +26,7 @@ def hf_folder(name: str) -> tuple[str, bool]:
     """The path or hub name behind hf:NAME, and whether it is local. Only a name that is no path goes online."""
     path = Path(name).expanduser()
     if path.is_dir():
-        return str(path.resolve()), True
+        return str(transformer_folder(path)), True
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(
             f"hf:{name} is no folder with a config.json; save a model there with save_pretrained"
@@ -41,31 +50,43 @@ def hf_config(name: str) -> Any:
 
 
 def hf_class(config: Any, kind: Kind | None = None) -> tuple[Any, Kind]:
-    """The auto class for a configuration, and the kind of its samples ("image" or "text")."""
-    from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification
+    """The auto class for a configuration, and the kind of its samples: "image", "text", or "series" for raw sound.
+
+    Raises ModelError for a speech model that takes spectrograms.
+    """
+    from transformers import (
+        AutoModelForAudioClassification,
+        AutoModelForImageClassification,
+        AutoModelForSequenceClassification,
+    )
+    from transformers.models.auto.modeling_auto import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES
 
     named = " ".join(config.architectures or ())
     if kind is None:
         vision = hasattr(config, "image_size") or hasattr(config, "num_channels")
-        kind = "image" if "ForImageClassification" in named or vision else "text"
+        if config.model_type in MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES:
+            kind = "series"
+        else:
+            kind = "image" if "ForImageClassification" in named or vision else "text"
+    if kind == "series":
+        if not hasattr(config, "conv_kernel"):  # of the layers that take the wave itself
+            raise ModelError(
+                f"speech models of transformers that take spectrograms ({shown(config.model_type, 40)}) are not "
+                "supported; those that take the wave are (wav2vec2, HuBERT, WavLM)"
+            )
+        return AutoModelForAudioClassification, kind
     return (AutoModelForImageClassification if kind == "image" else AutoModelForSequenceClassification), kind
 
 
 def hf_convention(name: str) -> Convention:
-    """Inputs as the folder's configuration and image processor say, ImageNet's statistics where there is none."""
+    """Inputs as the folder's configuration and its image processor, tokenizer or feature extractor say."""
     config = hf_config(name)
     folder, local = hf_folder(name)
     _, kind = hf_class(config)
     if kind == "text":
-        longest = int(getattr(config, "max_position_embeddings", 512))
-        if getattr(config, "model_type", "") in ("roberta", "xlm-roberta", "camembert"):
-            longest -= 2  # their positions start after the padding id
-        tokenizer = (
-            folder
-            if not local or any(Path(folder).glob("*token*")) or (Path(folder) / "vocab.txt").is_file()
-            else None
-        )
-        return Convention("text", max_length=min(longest, 512), tokenizer=tokenizer)
+        return text_convention(folder, local, config)
+    if kind == "series":
+        return wave_convention(folder, local)
     return image_convention(folder, local, config, fixed=family_label(config.model_type) == "vit")
 
 
@@ -78,32 +99,60 @@ def hf_network(
         config.num_labels = num_classes
     if kind == "image" and len(shape) == 3 and hasattr(config, "image_size"):
         config.image_size = shape[1] if shape[1] == shape[2] else [shape[1], shape[2]]
-    _set_padding(config, kind)
+    _settle(config, kind)
     auto, _ = hf_class(config, kind)
-    return guarded_build(spec.arch, lambda: auto.from_config(config, trust_remote_code=False))
+    pooling = str(spec.options.get("pooling", LIBRARY))
+
+    def build() -> nn.Module:
+        if pooling == LIBRARY:
+            network: nn.Module = auto.from_config(config, trust_remote_code=False)
+            return network
+        body = AutoModel.from_config(config, trust_remote_code=False, **backbone_options(AutoModel, config))
+        return PooledForSequenceClassification(body, pooling, config.num_labels)
+
+    from transformers import AutoModel
+
+    return guarded_build(spec.arch, build)
 
 
-def hf_pretrained(name: str, *, kind: Kind | None, num_classes: int | None) -> tuple[nn.Module, list[str]]:
-    """A transformers classifier with the weights of its folder, and the names that it has no weights for.
+def hf_pretrained(
+    name: str, *, kind: Kind | None, num_classes: int | None, pooling: str = LIBRARY
+) -> tuple[nn.Module, list[str]]:
+    """A transformers classifier with the weights of its folder, in float32, and the names that it has no weights for.
 
-    With `num_classes` a head of another width is made anew and is then among those names. Safetensors only.
+    With `num_classes` a head of another width is made anew and is then among those names. `pooling`: of the tokens,
+    by a head of foretoll's own on the backbone; LIBRARY: by transformers' classifier. Safetensors only.
     """
+    import torch
+    from transformers import AutoModel
+
     config = hf_config(name)
     folder, local = hf_folder(name)
+    if local:
+        index = index_in(Path(folder))
+        if index is not None and index.name.startswith("model."):
+            shard_files(index)  # transformers would follow whatever path it names
+    if getattr(config, "quantization_config", None):
+        raise ModelError(
+            f"hf:{shown(name)} holds quantised weights, which cannot be trained: save it again without quantisation"
+        )
     auto, kind = hf_class(config, kind)
     if num_classes is not None:
         config.num_labels = num_classes
-    _set_padding(config, kind)
+    _settle(config, kind)
     restore = _quiet_transformers()
+    reader, extra = (auto, {}) if pooling == LIBRARY else (AutoModel, backbone_options(AutoModel, config))
     try:
-        network, info = auto.from_pretrained(
+        network, info = reader.from_pretrained(
             folder,
             config=config,
+            dtype=torch.float32,  # whatever it is stored in: float16 is no precision to train in
             local_files_only=local,
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=num_classes is not None,
+            **extra,
         )
     except Exception as error:  # of transformers, safetensors or the hub
         raise ModelError(
@@ -116,6 +165,9 @@ def hf_pretrained(name: str, *, kind: Kind | None, num_classes: int | None) -> t
         *info["missing_keys"],
         *(key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]),
     ]
+    if pooling != LIBRARY:
+        network = PooledForSequenceClassification(network, pooling, config.num_labels)
+        fresh = [f"backbone.{key}" for key in fresh] + ["classifier.weight", "classifier.bias"]
     return network, sorted(set(fresh))
 
 
@@ -125,7 +177,16 @@ def hf_class_names(network: nn.Module, num_classes: int) -> tuple[str, ...]:
     return tuple(str(labels.get(i, i)) for i in range(num_classes))
 
 
-def _set_padding(config: Any, kind: str) -> None:
+def stored_precision(name: str) -> str:
+    """The precision in which a folder says that its weights are stored, such as "float16"; empty where unsaid."""
+    return str(getattr(hf_config(name), "dtype", None) or "").removeprefix("torch.")
+
+
+def _settle(config: Any, kind: str) -> None:
+    """What our training needs of a configuration: a padding id, float32, and no random numbers but torch's."""
+    config.dtype = "float32"
+    if hasattr(config, "apply_spec_augment"):  # draws from numpy's global generator, and fails on short waves
+        config.apply_spec_augment = False
     if kind == "text" and getattr(config, "pad_token_id", None) is None:
         eos = getattr(config, "eos_token_id", None)  # decoder-only models need some id to find the last token
         config.pad_token_id = eos if isinstance(eos, int) else 0

@@ -34,7 +34,10 @@ def plan_preprocessing(
             raise ModelError(f"{spec.arch} cannot take texts; load a transformers model with hf:PATH")
         longest = spec.options.get("max_length", usual.max_length)
         return Preprocessing(
-            kind="text", max_length=longest, tokenizer=spec.options.get("tokenizer", usual.tokenizer)
+            kind="text",
+            max_length=longest,
+            tokenizer=spec.options.get("tokenizer", usual.tokenizer),
+            origin=usual.origin,
         )
     shape = tuple(data.shape) if data is not None else ()
     channels: int | None
@@ -43,7 +46,17 @@ def plan_preprocessing(
     if kind == "vector":
         channels, size = None, shape
     elif kind == "series":
+        if not shape:
+            raise UsageError(f"{spec.arch} needs data, to know the length of its inputs")
         channels, size = shape[0], shape[1:]
+        if usual is not None and usual.waveform:
+            if channels != 1:
+                raise ModelError(
+                    f"{spec.arch} takes sound of one channel, but the data have {channels}; give one of them, or their mean"
+                )
+            return Preprocessing(
+                kind="series", channels=1, size=size, waveform=usual.waveform, origin=usual.origin
+            )
     else:
         channels = usual.channels if usual is not None else shape[0]
         if spec.scheme == "timm":
@@ -165,10 +178,24 @@ def as_seen_by(plan: Preprocessing, other: Preprocessing) -> Preprocessing:
     return plan.model_copy(update={name: getattr(other, name) for name in same})
 
 
-def reading_of(plan: Preprocessing) -> str:
-    """How images are brought to the network's size, and by whose word; empty where nobody's was taken."""
-    if plan.kind != "image" or not plan.origin:
-        return ""
+def reading_of(plan: Preprocessing, pooling: str = "", stored: str = "") -> str:
+    """What was taken from the model's folder or library, in one line; empty where nobody's word was.
+
+    `pooling`: of a text model's tokens; `stored`: the precision of the weights, where it is not float32.
+    """
+    parts = []
+    if plan.kind == "image" and plan.origin:
+        parts.append(f"images: {', '.join([*_sizing(plan), f'by {plan.origin}'])}")
+    if plan.waveform:
+        parts.append(f"sound: {plan.waveform}, by {plan.origin}")
+    if pooling:
+        parts.append(f"tokens pooled: {pooling}" + (f" ({plan.origin})" if plan.origin else ""))
+    if stored:
+        parts.append(f"weights stored in {stored}, used in float32")
+    return "; ".join(parts)
+
+
+def _sizing(plan: Preprocessing) -> list[str]:
     to, cut = plan.resize or plan.size, plan.size
     steps = []
     if to is not None and plan.fit != "none":
@@ -177,4 +204,4 @@ def reading_of(plan: Preprocessing) -> str:
         steps.append(f"{how} {sides} ({plan.interpolation})")
     if cut is not None and (plan.fit != "stretch" or to != cut):
         steps.append(f"centre crop {cut[0]}×{cut[1]}")
-    return f"images: {', '.join([*steps, 'by ' + plan.origin])}"
+    return steps

@@ -104,7 +104,13 @@ class ArrayPreprocess(_Normalise):
             raise ModelError(
                 f"the model takes {self.plan.kind} samples of shape {want}, got a batch of {_shape(x)}"
             )
-        return self.normalise(x.float())
+        if not self.plan.waveform:
+            return self.normalise(x.float())
+        wave = x.float().squeeze(1)
+        if self.plan.waveform == "as it is":
+            return wave
+        centred = wave - wave.mean(1, keepdim=True)  # as transformers' feature extractors do it
+        return centred / (centred.square().mean(1, keepdim=True) + 1e-7).sqrt()
 
     def example(self, n: int) -> Tensor:
         """A batch of n noise samples, the same each time."""

@@ -73,6 +73,8 @@ class Convention:
     interpolation: Interpolation = "bilinear"
     bgr: bool = False
     origin: str = ""
+    waveform: Literal["", "as it is", "standardised"] = ""
+    pooling: str = ""  # of a text model's tokens; empty: as the library's own classifier does it
     notes: tuple[str, ...] = ()  # what the origin does and foretoll does not
 
 

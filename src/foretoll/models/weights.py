@@ -12,12 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foretoll.errors import ModelError
+from foretoll.errors import ModelError, shown
+from foretoll.models.shards import INDEX_SUFFIX, index_in, shard_files
 
 SAFE_SUFFIXES = (".safetensors",)
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar")
-_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "module")
+_WRAPPERS = (
+    "state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "module", "params",
+    "swa_model", "swa_state_dict", "state_dict_ema", "ema_state_dict", "model_ema", "params_ema", "ema",
+)  # fmt: skip
 _PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
+_DEEPEST = 8  # dicts around a state dict
+_AVERAGED = ("ema", "swa", "avg", "average", "teacher")  # in the prefix of a second copy of the weights
 
 
 def missing_path(what: str, path: Path) -> str:
@@ -35,21 +41,27 @@ def missing_path(what: str, path: Path) -> str:
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """The state dict in a .safetensors file, or in a torch file by weights_only=True, on the CPU.
 
-    Training checkpoints that wrap the state dict ("state_dict", "model", …) are unwrapped. Raises ModelError for a
+    Weights in several files are read by their index (model.safetensors.index.json). Training checkpoints that wrap
+    the state dict ("state_dict", "model", …) are unwrapped. Raises ModelError for a
     missing or truncated file, an unknown suffix, a pickled model, or a file without weights.
     """
     file = Path(path).expanduser()
     if file.is_dir():
         inside = file / "model.safetensors"
-        if not inside.is_file():
-            raise ModelError(f"the folder {file} holds no model.safetensors; name the weights file itself")
-        file = inside
+        index = None if inside.is_file() else index_in(file)
+        if index is None and not inside.is_file():
+            raise ModelError(
+                f"the folder {shown(file)} holds no model.safetensors; name the weights file itself"
+            )
+        file = index or inside
     if not file.is_file():
         raise ModelError(missing_path("weights file", file))
     if file.suffix in SAFE_SUFFIXES:
         return _read_safetensors(file)
     if file.suffix in TORCH_SUFFIXES:
         return _unwrap(_read_torch(file), file)
+    if file.name.endswith(INDEX_SUFFIX):
+        return _read_shards(file)
     raise ModelError(
         f"{file} has a suffix that weights do not have; valid are {', '.join(SAFE_SUFFIXES + TORCH_SUFFIXES)}"
     )
@@ -66,6 +78,20 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
             f"{file} cannot be read as safetensors ({_line(error)}): it is truncated or of another format; copy it "
             "again"
         ) from error
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = {}
+    for file, names in shard_files(index).items():
+        part = read_weights(file)
+        absent = [name for name in names if name not in part]
+        if absent:
+            raise ModelError(
+                f"{shown(file, 120)} lacks {len(absent)} of the tensors that its index says are there "
+                f"({shown(absent[0])}, …): copy it again"
+            )
+        state |= {name: part[name] for name in names}
+    return state
 
 
 def _read_torch(file: Path) -> Any:
@@ -89,7 +115,9 @@ def _read_torch(file: Path) -> Any:
 
 
 def _unwrap(content: Any, file: Path) -> dict[str, Tensor]:
-    while isinstance(content, Mapping):
+    for _ in range(_DEEPEST):  # a file may hold a dict that holds itself
+        if not isinstance(content, Mapping):
+            break
         tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
         inner = next((content[k] for k in _WRAPPERS if isinstance(content.get(k), Mapping)), None)
         if inner is None:
@@ -103,7 +131,17 @@ def _unwrap(content: Any, file: Path) -> dict[str, Tensor]:
 
 
 def strip_prefixes(state: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
-    """Take off prefixes that wrappers put before every name ("module.", "model.", …) and the network does not use."""
+    """The network's own part of a state dict, under the network's names.
+
+    Prefixes that wrappers put before names ("module.", "model.", "_orig_mod.", …) are taken off where the network
+    does not use them. What a wrapper keeps beside the network (a loss, averaged weights, counters) is left out, but
+    only where every name of the network is found.
+    """
+    own = set(names)
+    prefix = _whole_prefix(state, names)
+    if prefix is not None:
+        inside = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+        return {key: value for key, value in inside.items() if key in own or "." in key or value.numel() != 1}
     state = dict(state)
     while state:
         prefix = next((p for p in _PREFIXES if all(key.startswith(p) for key in state)), None)
@@ -111,6 +149,24 @@ def strip_prefixes(state: Mapping[str, Tensor], names: Sequence[str]) -> dict[st
             break
         state = {key[len(prefix) :]: value for key, value in state.items()}
     return state
+
+
+def _whole_prefix(state: Mapping[str, Tensor], names: Sequence[str]) -> str | None:
+    """The prefix under which a state dict has every name of the network; of several, not that of averaged weights."""
+    if not names:
+        return None
+    probe = max(names, key=len)
+    found = [
+        key[: -len(probe)]
+        for key in state
+        if key == probe or (key.endswith(probe) and key[-len(probe) - 1] == ".")
+    ]
+    whole = [prefix for prefix in found if all(prefix + name in state for name in names)]
+    return min(
+        whole,
+        key=lambda prefix: (any(word in prefix.lower() for word in _AVERAGED), len(prefix)),
+        default=None,
+    )
 
 
 def head_classes(state: Mapping[str, Tensor], head: str) -> int | None:
