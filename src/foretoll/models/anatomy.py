@@ -246,6 +246,15 @@ def layer_width(module: nn.Module) -> int:
     return width if isinstance(width, int) else 0
 
 
+def token_of(output: Tensor, logits: Tensor) -> Tensor | None:
+    """The token (B,) whose output (B, T, C) each sample's logits (B, C) are; None where they are not one's."""
+    if output.ndim != 3 or output.shape[2] != logits.shape[1]:
+        return None
+    apart = (output.float() - logits.float()[:, None]).abs().amax(2)
+    least, token = apart.min(1)
+    return token if bool((least <= 1e-5 + 1e-4 * logits.float().abs().amax(1)).all()) else None
+
+
 def pool_positions(output: Tensor, module: nn.Module) -> Tensor:
     """A Conv or Linear output averaged over its positions: (B, channels), in the output's own dtype.
 

@@ -102,15 +102,15 @@ def hf_network(
     _settle(config, kind)
     auto, _ = hf_class(config, kind)
     pooling = str(spec.options.get("pooling", LIBRARY))
+    from transformers import AutoModel
 
     def build() -> nn.Module:
         if pooling == LIBRARY:
             network: nn.Module = auto.from_config(config, trust_remote_code=False)
             return network
-        body = AutoModel.from_config(config, trust_remote_code=False, **backbone_options(AutoModel, config))
+        reader: Any = AutoModel  # it has no annotations
+        body = reader.from_config(config, trust_remote_code=False, **backbone_options(AutoModel, config))
         return PooledForSequenceClassification(body, pooling, config.num_labels)
-
-    from transformers import AutoModel
 
     return guarded_build(spec.arch, build)
 

@@ -6,20 +6,32 @@ Nothing is unpickled, and no code is imported but that which the user names.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from foretoll.errors import ModelError, UsageError, unknown_name
+from foretoll.errors import ModelError, UsageError, shown, unknown_name
 from foretoll.models.anatomy import LAYERS, Anatomy, find_anatomy
 from foretoll.models.checkpoint import is_checkpoint, read_checkpoint
 from foretoll.models.heads import replace_head, replace_heads
-from foretoll.models.hf import hf_class_names, hf_pretrained
+from foretoll.models.hf import hf_class_names, hf_pretrained, stored_precision
+from foretoll.models.hf_texts import LIBRARY
 from foretoll.models.libraries import published_weights, timm_renamed
 from foretoll.models.model import Model, check_fits, make_model, wrong_class_count
+from foretoll.models.own_classes import (
+    ONE_OUTPUT,
+    in_order,
+    keep_rows,
+    named_outputs,
+    one_output_note,
+    published_names,
+    rows_of,
+    synonyms,
+    take_rows,
+)
 from foretoll.models.plan import input_shape, plan_preprocessing, reading_of
 from foretoll.models.preprocess import make_preprocess
 from foretoll.models.reprogrammed import innermost, rebuild
@@ -31,6 +43,7 @@ from foretoll.models.weights import (
     fit_state_dict,
     head_classes,
     missing_path,
+    precision_of,
     read_weights,
     strip_prefixes,
 )
@@ -138,21 +151,25 @@ def _load_spec(spec: Spec, wanted: _Wanted, *, fresh: bool = False) -> Model:
     pretrained = not fresh and (weights is not None or spec.scheme == "hf")
     usual = convention(spec, str(weights) if weights else None)
     plan = plan_preprocessing(spec, usual, wanted.data, pretrained=pretrained)
+    if usual is not None and usual.pooling and "pooling" not in spec.options:
+        spec = replace(spec, options={**spec.options, "pooling": usual.pooling})
+    notes = usual.notes if usual is not None and pretrained else ()
+    loaded = _Loaded(nn.Identity(), names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(wanted.seed)
         if spec.scheme == "hf" and pretrained and weights is None:
-            network, own = _hf_with_weights(spec, plan, wanted)
-            names = names or own
+            loaded = _hf_with_weights(spec, plan, wanted)
         else:
             network = _build(spec, plan, len(names) if names else None)
+            loaded = _Loaded(network, names)
             if weights is not None:
-                network = _with_weights(network, spec, plan, wanted)
+                loaded = _with_weights(network, spec, plan, wanted)
             elif spec.scheme == "factory" and names:  # a function that does not take num_classes
                 anatomy = wanted.anatomy(network, plan)
                 if anatomy.num_classes != len(names):
                     replace_heads(network, anatomy, len(names), seed=wanted.seed)
-    notes = usual.notes if usual is not None and pretrained else ()
-    return _finish(network, spec, plan, names, wanted, notes)
+    reading = reading_of(plan, str(spec.options.get("pooling", "")), loaded.stored)
+    return _finish(loaded.network, spec, plan, loaded.classes, wanted, reading, (*notes, *loaded.notes))
 
 
 def _finish(
@@ -161,6 +178,7 @@ def _finish(
     plan: Preprocessing,
     names: tuple[str, ...] | None,
     wanted: _Wanted,
+    reading: str = "",
     notes: tuple[str, ...] = (),
 ) -> Model:
     model = make_model(
@@ -173,7 +191,7 @@ def _finish(
         embedding_layer=wanted.embedding_layer,
         head=wanted.head,
     )
-    model.card = model.card.model_copy(update={"reading": reading_of(plan), "notes": notes})
+    model.card = model.card.model_copy(update={"reading": reading, "notes": notes})
     if wanted.data is not None:
         check_fits(model, wanted.data)
     return model
@@ -191,52 +209,88 @@ def _named(network: nn.Module) -> nn.Module:
     return nn.Sequential(network) if isinstance(network, LAYERS) else network
 
 
-def _with_weights(network: nn.Module, spec: Spec, plan: Preprocessing, wanted: _Wanted) -> nn.Module:
+@dataclass(frozen=True)
+class _Loaded:
+    """A network with weights, and what its file or folder says of them."""
+
+    network: nn.Module
+    classes: tuple[str, ...] | None
+    stored: str = ""  # the precision that the weights are stored in
+    notes: tuple[str, ...] = ()
+
+
+def _with_weights(network: nn.Module, spec: Spec, plan: Preprocessing, wanted: _Wanted) -> _Loaded:
     """The network with weights from a file; without class names, as many classes as the file's head has."""
-    weights = wanted.weights
-    if weights is None:
-        return network
-    state = None if Path(weights).exists() else published_weights(spec, str(weights))
+    weights, names = str(wanted.weights), wanted.classes
+    state = None if Path(weights).exists() else published_weights(spec, weights)
     state = strip_prefixes(state or read_weights(weights), list(network.state_dict()))
+    stored = precision_of(state)
     anatomy = wanted.anatomy(network, plan)
     have = head_classes(state, anatomy.head)
-    if wanted.classes is None and have not in (None, anatomy.num_classes):
+    notes: tuple[str, ...] = ()
+    if names is None and have not in (None, anatomy.num_classes):
         network = _build(spec, plan, have)
     new_head = bool(spec.options.get("new_head", False))
+    if names is not None and have is not None and not new_head and not anatomy.others:
+        outputs = published_names(spec, have)
+        rows = rows_of(outputs, names) if outputs is not None else None
+        if rows is not None:
+            rows, names = in_order(rows, names)
+            state = take_rows(state, anatomy.head, rows, have)
+        elif have == 1 and len(names) == 2:
+            state, notes = take_rows(state, anatomy.head, ONE_OUTPUT, have), (one_output_note(names),)
     try:
-        fit_state_dict(network, state, source=str(weights), head=anatomy.head, new_head=new_head)
+        fit_state_dict(network, state, source=weights, head=anatomy.head, new_head=new_head)
     except ModelError:
         renamed = (
             timm_renamed(spec, state, anatomy.num_classes) if spec.scheme == "timm" and have is None else None
         )
         if renamed is None:
             raise
-        fit_state_dict(network, renamed, source=str(weights), head=anatomy.head, new_head=new_head)
-    return network
+        fit_state_dict(network, renamed, source=weights, head=anatomy.head, new_head=new_head)
+    return _Loaded(network, names, stored, notes)
 
 
-def _hf_with_weights(spec: Spec, plan: Preprocessing, wanted: _Wanted) -> tuple[nn.Module, tuple[str, ...]]:
+def _hf_with_weights(spec: Spec, plan: Preprocessing, wanted: _Wanted) -> _Loaded:
     names = wanted.classes
     new_head = bool(spec.options.get("new_head", False))
     network, absent = hf_pretrained(
-        spec.name, kind=plan.kind, num_classes=len(names) if names and new_head else None
+        spec.name,
+        kind=plan.kind,
+        num_classes=len(names) if names and new_head else None,
+        pooling=str(spec.options.get("pooling", LIBRARY)),
     )
+    stored = stored_precision(spec.name)
     anatomy = wanted.anatomy(network, plan)
     # a backbone is saved without its head, which may have more layers than the last (dense, out_proj; a pooler)
     top = anatomy.head.partition(".")[0]
     others = [n for n in absent if not n.startswith(f"{top}.") and "pooler." not in n]
     if others:
         raise ModelError(
-            f"{spec.arch} has no weights for {len(others)} tensors ({', '.join(others[:3])}); it was saved from "
+            f"{shown(spec.arch)} has no weights for {len(others)} tensors ({shown(others[0])}, …); it was saved from "
             "another kind of model"
         )
     if absent or new_head:
         if names is None:
-            raise ModelError(f"{spec.arch} needs a new head; name the classes, or give data, to make one")
+            raise ModelError(
+                f"{shown(spec.arch)} needs a new head; name the classes, or give data, to make one"
+            )
         replace_heads(network, anatomy, len(names), seed=wanted.seed)
-    elif names and len(names) != anatomy.num_classes:
-        raise wrong_class_count(spec.arch, anatomy.head, anatomy.num_classes, len(names))
-    return network, hf_class_names(network, anatomy.num_classes)
+        return _Loaded(network, names, stored)
+    have = anatomy.num_classes
+    own = named_outputs(getattr(network.config, "id2label", None), have)
+    rows = rows_of(synonyms(own), names) if own and names and not anatomy.others else None
+    if rows is not None and names is not None:
+        rows, names = in_order(rows, names)
+        if len(rows) < have:
+            keep_rows(network, anatomy.head, rows, have)
+        return _Loaded(network, names, stored)
+    if names is not None and have == 1 and len(names) == 2:
+        keep_rows(network, anatomy.head, ONE_OUTPUT, have)
+        return _Loaded(network, names, stored, (one_output_note(names),))
+    if names is not None and len(names) != have:
+        raise wrong_class_count(spec.arch, anatomy.head, have, len(names))
+    return _Loaded(network, own or names or hf_class_names(network, have), stored)
 
 
 def _load_checkpoint(path: Path, wanted: _Wanted) -> Model:
@@ -318,7 +372,7 @@ def _load_module(module: nn.Module, wanted: _Wanted, options: dict[str, Any]) ->
     spec = Spec("module", f"{type(module).__module__}.{type(module).__qualname__}", options)
     plan = plan_preprocessing(spec, _module_convention(network, data), data, pretrained=True)
     if weights is not None:
-        network = _with_weights(network, spec, plan, wanted)
+        network = _with_weights(network, spec, plan, wanted).network
     return _finish(network, spec, plan, wanted.classes, wanted)
 
 

@@ -15,6 +15,7 @@ from foretoll.models.anatomy import (
     find_anatomy,
     first_tensor,
     pool_any,
+    token_of,
     undisturbed,
 )
 from foretoll.models.heads import replace_head
@@ -84,13 +85,16 @@ class Model(nn.Module):
     def embed_and_classify(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Representation (B, d), float32 and averaged over positions, and logits (B, C), in one forward pass.
 
-        Gradients flow if they are enabled. Raises ModelError when the embedding layer is not reached.
+        Where a head on tokens gives each sample the logits of one of them (the last one, in language models), that
+        token represents the sample. Gradients flow if they are enabled. Raises ModelError when the embedding layer
+        is not reached.
         """
         module = self.head_module() if self.embedding_name is None else self.layer(self.embedding_name)
         prepared = self.prepare(inputs)
         mask = prepared.get("attention_mask") if isinstance(prepared, dict) else None
         mask = None if mask is None else mask.clone()
         seen: list[Tensor] = []
+        tokens: list[tuple[Tensor, Tensor]] = []
 
         def keep(value: Any) -> None:
             tensor = first_tensor(value)
@@ -98,10 +102,14 @@ class Model(nn.Module):
                 pooled = pool_any(tensor, module, mask).float()
                 seen[:] = [owned(pooled, tensor)]
 
+        def of_head(_module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+            tensor = first_tensor((*args, *kwargs.values()))
+            keep(tensor)
+            if tensor is not None and isinstance(output, Tensor) and tensor.ndim == output.ndim == 3:
+                tokens[:] = [(tensor.clone(), output.detach().clone())]
+
         if self.embedding_name is None:
-            handle = module.register_forward_pre_hook(
-                lambda _m, args, kwargs: keep((*args, *kwargs.values())), with_kwargs=True
-            )
+            handle = module.register_forward_hook(of_head, with_kwargs=True)
         else:
             handle = module.register_forward_hook(lambda _m, _args, output: keep(output))
         try:
@@ -112,6 +120,10 @@ class Model(nn.Module):
             raise ModelError(
                 f"the embedding layer {self.embedding_name or self.head_name!r} is never reached"
             )
+        if tokens:
+            token = token_of(tokens[0][1], logits.detach())
+            if token is not None:
+                seen = [tokens[0][0][torch.arange(len(token), device=token.device), token].float()]
         return seen[0], logits
 
     def head_module(self) -> nn.Module:

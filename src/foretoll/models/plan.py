@@ -52,7 +52,8 @@ def plan_preprocessing(
         if usual is not None and usual.waveform:
             if channels != 1:
                 raise ModelError(
-                    f"{spec.arch} takes sound of one channel, but the data have {channels}; give one of them, or their mean"
+                    f"{spec.arch} takes sound of one channel, but the data have {channels}; give one of them, or "
+                    "their mean"
                 )
             return Preprocessing(
                 kind="series", channels=1, size=size, waveform=usual.waveform, origin=usual.origin
@@ -181,7 +182,7 @@ def as_seen_by(plan: Preprocessing, other: Preprocessing) -> Preprocessing:
 def reading_of(plan: Preprocessing, pooling: str = "", stored: str = "") -> str:
     """What was taken from the model's folder or library, in one line; empty where nobody's word was.
 
-    `pooling`: of a text model's tokens; `stored`: the precision of the weights, where it is not float32.
+    `pooling`: of a text model's tokens; `stored`: the precision of the weights in their file.
     """
     parts = []
     if plan.kind == "image" and plan.origin:
@@ -190,7 +191,7 @@ def reading_of(plan: Preprocessing, pooling: str = "", stored: str = "") -> str:
         parts.append(f"sound: {plan.waveform}, by {plan.origin}")
     if pooling:
         parts.append(f"tokens pooled: {pooling}" + (f" ({plan.origin})" if plan.origin else ""))
-    if stored:
+    if stored not in ("", "float32"):
         parts.append(f"weights stored in {stored}, used in float32")
     return "; ".join(parts)
 

@@ -161,18 +161,33 @@ def _whole_prefix(state: Mapping[str, Tensor], names: Sequence[str]) -> str | No
         for key in state
         if key == probe or (key.endswith(probe) and key[-len(probe) - 1] == ".")
     ]
-    whole = [prefix for prefix in found if all(prefix + name in state for name in names)]
-    return min(
-        whole,
-        key=lambda prefix: (any(word in prefix.lower() for word in _AVERAGED), len(prefix)),
-        default=None,
-    )
+    whole = [
+        prefix
+        for prefix in found
+        if (_of_wrappers(prefix) or all(key.startswith(prefix) for key in state))
+        and all(prefix + name in state for name in names)
+    ]
+    return min(whole, key=lambda prefix: (_averaged(prefix), len(prefix)), default=None)
+
+
+def _of_wrappers(prefix: str) -> bool:
+    return all(f"{part}." in _PREFIXES or _averaged(part) for part in prefix.split(".")[:-1])
+
+
+def _averaged(prefix: str) -> bool:
+    return any(word in prefix.lower() for word in _AVERAGED)
 
 
 def head_classes(state: Mapping[str, Tensor], head: str) -> int | None:
     """Number of classes of the head in a state dict, or None where it has no such head."""
     weight = state.get(f"{head}.weight")
     return None if weight is None else int(weight.shape[0])
+
+
+def precision_of(state: Mapping[str, Tensor]) -> str:
+    """The narrowest floating-point type among the tensors, such as "float16"."""
+    kinds = {value.dtype for value in state.values() if value.is_floating_point()}
+    return str(min(kinds, key=lambda kind: kind.itemsize, default="")).removeprefix("torch.")
 
 
 def fit_state_dict(

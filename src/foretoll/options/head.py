@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from foretoll.data.splits import ArraySplit
 from foretoll.errors import ModelError
-from foretoll.models.anatomy import pool_positions
+from foretoll.models.anatomy import pool_positions, token_of
 from foretoll.models.model import Model
 from foretoll.options.base import Option, Training
 from foretoll.owned import owned
@@ -160,7 +160,7 @@ class HeadTraining(Training):
             return None
         replays = [replay for replay in self._replays if _agrees(replay(head, output), logits)]
         if not replays:
-            token = _token(output, logits)
+            token = token_of(output, logits)
             if token is None:
                 return None
             given = given[torch.arange(len(given), device=given.device), token]
@@ -207,15 +207,6 @@ def head_parameters(model: Model) -> dict[str, nn.Parameter]:
 
 def _copied(value: Any) -> Any:
     return value.clone() if isinstance(value, Tensor) else value
-
-
-def _token(output: Tensor, logits: Tensor) -> Tensor | None:
-    """The token (B,) whose output (B, T, C) each sample's logits (B, C) are; None where they are not one's."""
-    if output.ndim != 3 or output.shape[2] != logits.shape[1]:
-        return None
-    apart = (output.float() - logits.float()[:, None]).abs().amax(2)
-    least, token = apart.min(1)
-    return token if bool((least <= 1e-5 + 1e-4 * logits.float().abs().amax(1)).all()) else None
 
 
 def _agrees(replayed: Tensor, logits: Tensor) -> bool:
