@@ -22,6 +22,15 @@ from .bad_input import QUIETLY, UPDATE
 from .conftest import Call
 from .test_bad_input import here, yard  # noqa: F401  # fixtures
 
+
+@pytest.fixture(autouse=True)
+def _not_ignored() -> Iterator[None]:
+    """A shell's background job ignores Ctrl-C, and the tests may be one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 ENDLESS = f"{UPDATE} --until 0.99999 --max-epochs 1000000 --lr 1e-6 {QUIETLY} --json"
 
 

@@ -99,7 +99,7 @@ def line_of(run_id: str) -> bytes:
         (line_of("a") + line_of("b")[:-40], r"bad.jsonl line 2 is no run \(.*EOF"),
         (line_of("a") + b"\n" + b"{}\n" + line_of("b"), r"bad.jsonl line 3 is no run \(id: Field required\)"),
         (line_of("a") + b"\xff\xfe\x00\n", r"bad.jsonl line 2 is no run"),
-        (line_of("a").replace(b'"steps":8', b'"steps":8,"surprise":1'), r"line 1 is no run \(surprise"),
+        (line_of("a").replace(b'"steps":8', b'"steps":"8 or 9","surprise":1'), r"line 1 is no run \(steps"),
         (
             line_of("a").replace(b'"duration_s":5.0', b'"duration_s":-5.0'),
             r"line 1 is no run \(toll.duration_s",

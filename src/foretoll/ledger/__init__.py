@@ -2,6 +2,7 @@
 
 from foretoll.ledger.files import read_runs, write_runs
 from foretoll.ledger.query import RunSummary
+from foretoll.ledger.reading import Selection, UnreadRecordWarning
 from foretoll.ledger.store import Ledger
 
-__all__ = ["Ledger", "RunSummary", "read_runs", "write_runs"]
+__all__ = ["Ledger", "RunSummary", "Selection", "UnreadRecordWarning", "read_runs", "write_runs"]

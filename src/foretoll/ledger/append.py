@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 from sqlalchemy import Connection
 
-from foretoll.errors import LedgerError
-from foretoll.ledger.files import first_problem
-from foretoll.ledger.process import ProcessStamp
+from foretoll.errors import LedgerError, shown
+from foretoll.ledger.reading import Stored, UnreadableError, first_problem, read_record
 from foretoll.ledger.schema import now_text, run_end, run_start, run_tag, utc_text
+from foretoll.process import ProcessStamp
 from foretoll.records import Outcome, Run
 
 _MAX_ID = 128
@@ -26,8 +29,11 @@ _KNOWN_AT_START = (
 def record_of(run: Run) -> str:
     """The JSON text that is stored, checked by reading it back: what is in the ledger can be read."""
     if not 0 < len(run.id) <= _MAX_ID:
-        raise LedgerError(f"the run id {run.id!r} has {len(run.id)} characters: give it 1 to {_MAX_ID}")
-    record = run.model_dump_json(by_alias=True, warnings=False)
+        raise LedgerError(f"the run id {shown(run.id)} has {len(run.id)} characters: give it 1 to {_MAX_ID}")
+    try:
+        record = run.model_dump_json(by_alias=True, warnings=False)
+    except PydanticSerializationError:  # a path that is not UTF-8 is no reason to lose a run
+        record = json.dumps(_encodable(run.model_dump(by_alias=True, mode="python")), default=str)
     try:
         Run.model_validate_json(record)
     except ValidationError as error:
@@ -37,16 +43,27 @@ def record_of(run: Run) -> str:
     return record
 
 
+def _encodable(value: Any) -> Any:
+    """The same data, with what no UTF-8 can hold in its texts written as escapes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
 def insert_start(connection: Connection, run: Run, record: str, by: ProcessStamp | None) -> None:
     """Append a start; `by` is the process that carries the run out, None for an imported run."""
-    connection.execute(run_start.insert(), _start_values(run, record, by))
+    connection.execute(run_start.insert(), start_values(run, by, record))
     _insert_tags(connection, run.id, run.tags)
 
 
 def append_end(connection: Connection, run: Run, record: str, by: ProcessStamp) -> None:
     """Append an end, and the start before it where it is missing."""
     if connection.scalar(sa.select(run_start.c.id).where(run_start.c.id == run.id)) is None:
-        start = _start_of(run)
+        start = start_of(run)
         insert_start(connection, start, record_of(start), by)
     else:
         _insert_tags(connection, run.id, run.tags)
@@ -56,6 +73,12 @@ def append_end(connection: Connection, run: Run, record: str, by: ProcessStamp) 
 def insert_end(connection: Connection, run: Run, record: str) -> None:
     """Append an end to a start that is there."""
     connection.execute(run_end.insert(), _end_values(run, record))
+
+
+def text_of(stored: Stored) -> str:
+    """The JSON text to store for a run of a file: as it is there, where it has more than this version knows."""
+    record = record_of(stored.run)
+    return record if stored.text is None else stored.line()
 
 
 def import_all(connection: Connection, runs: Iterable[tuple[Run, str]], path: str) -> int:
@@ -75,8 +98,8 @@ def import_all(connection: Connection, runs: Iterable[tuple[Run, str]], path: st
             _refuse_difference(run, record, stored, path)
         elif not (_is_presumed(run) and (run.id, 1) in ends):
             new[run.id] = (run, record)
-    starts = [_start_of(run) for run, _ in new.values() if run.id not in begun]
-    _insert_many(connection, run_start, [_start_values(start, record_of(start), None) for start in starts])
+    starts = [start_of(run) for run, _ in new.values() if run.id not in begun]
+    _insert_many(connection, run_start, [start_values(start, None) for start in starts])
     _insert_many(connection, run_end, [_end_values(run, record) for run, record in new.values()])
     _insert_many(connection, run_tag, [row for run in starts for row in _tag_rows(run.id, run.tags)])
     for run, _ in new.values():
@@ -88,7 +111,12 @@ def import_all(connection: Connection, runs: Iterable[tuple[Run, str]], path: st
 def _refuse_difference(run: Run, record: str, stored: str, path: str) -> None:
     if record == stored:
         return
-    there = Run.model_validate_json(stored)
+    try:
+        there = read_record(stored).run
+    except (
+        UnreadableError
+    ):  # the one that is there is damaged: `doctor --repair` moves it aside, then this one can come
+        return
     if there != run and not _is_presumed(run):
         raise LedgerError(
             f"{path}: run {run.id} differs from the run that is known by this id: take it out of the file"
@@ -100,12 +128,13 @@ def _end_record(connection: Connection, run_id: str) -> str:
     return str(connection.scalar(query))
 
 
-def _start_of(run: Run) -> Run:
+def start_of(run: Run) -> Run:
     """What was known of a run when it began."""
     return Run(outcome=Outcome.RUNNING, **{name: getattr(run, name) for name in _KNOWN_AT_START})
 
 
-def _start_values(run: Run, record: str, by: ProcessStamp | None) -> dict[str, Any]:
+def start_values(run: Run, by: ProcessStamp | None, record: str | None = None) -> dict[str, Any]:
+    """The columns of a start; its record is made where it is not given."""
     return {
         "id": run.id,
         "started_at": utc_text(run.started_at),
@@ -119,7 +148,7 @@ def _start_values(run: Run, record: str, by: ProcessStamp | None) -> dict[str, A
         "pid_namespace": by.pid_namespace if by else None,
         "pid": by.pid if by else None,
         "process_started": by.started if by else None,
-        "record": record,
+        "record": record or record_of(run),
     }
 
 

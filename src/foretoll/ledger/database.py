@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from sqlalchemy.pool import NullPool
 
 from foretoll.errors import LedgerError
-from foretoll.ledger.schema import LATEST, migrate, version_of
+from foretoll.ledger.schema import LATEST, is_readable, migrate, newer_text, version_of
 
 T = TypeVar("T")
 
@@ -50,6 +50,7 @@ class Database:
         self.path: Path | None = None
         self._lock_timeout_s = lock_timeout_s
         self._ready = False
+        self.newer: str = ""  # what is to be done about a schema that is newer than this foretoll
         text = str(location)
         if "://" in text:
             self._url = _parse(text)
@@ -119,6 +120,10 @@ class Database:
             return False
         if version < LATEST:
             self._upgrade(version)
+        if version > LATEST:
+            self.newer = newer_text(self.where, version)
+            if not self._transact(is_readable, write=False):
+                raise LedgerError(self.newer)
         self._ready = True
         return True
 
@@ -134,13 +139,16 @@ class Database:
 
     def _prepare_to_write(self) -> None:
         if self.path is None:
-            if not self._ready:
+            if not self._ready or self.newer:
                 self._transact(lambda connection: migrate(connection, self.where), write=True)
                 self._ready = True
             return
-        if self._ready and self.path.exists():
+        if self._ready and self.path.exists() and not self.newer:
             return
-        if not self._prepare_to_read():
+        found = self._prepare_to_read()
+        if self.newer:
+            raise LedgerError(self.newer)
+        if not found:
             self._create(self.path)
             self._transact(lambda connection: migrate(connection, self.where), write=True)
         self._ready = True
@@ -183,12 +191,14 @@ class Database:
             # a WAL database in a read-only folder can be read as immutable only, if no log is pending
             mode = "ro&immutable=1"
         connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode={mode}",
+            f"file:{quote(os.fsencode(path))}?mode={mode}",
             uri=True,
             timeout=min(self._lock_timeout_s, 5.0),
             isolation_level=None,  # transactions are begun by the listener above, not by the driver
             check_same_thread=False,
         )
+        # what is not UTF-8 in one row must not keep the others from being read
+        connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
         # FULL: a committed run survives a power cut too; the price, one fsync, is nothing beside a run
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")

@@ -5,31 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
-from foretoll.errors import LedgerError
-from foretoll.ledger.query import outcome_now, parse, select_runs
+from foretoll.ledger.aside import Damaged, damaged_runs
+from foretoll.ledger.query import outcome_now, run_name, select_runs
+from foretoll.ledger.reading import UnreadableError, read_record
 from foretoll.ledger.schema import run_end, run_start, run_tag
 from foretoll.records import Outcome
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong; `dead_run` is the run that can be given a presumed end."""
+    """One thing that is wrong; `dead_run` can be given a presumed end, `damaged` can be moved aside."""
 
     text: str
     dead_run: str | None = None
+    damaged: Damaged | None = None
 
 
 def examine(connection: Connection, where: str, age_limit: timedelta) -> list[Finding]:
-    """All findings of one ledger whose schema version is already known to be right."""
+    """All findings of one ledger whose schema version is already known."""
     findings = list(_database(connection, where))
     if findings:
         return findings  # a damaged file says nothing reliable about its rows
-    findings += _records(connection, where)
+    damaged = damaged_runs(connection)
+    findings += [
+        Finding(
+            f"{run.unread.what} in the ledger {where} cannot be read ({run.unread.why}): "
+            "upgrade foretoll if a newer one wrote it, or move it aside with --repair",
+            damaged=run,
+        )
+        for run in damaged
+    ]
+    findings += _contradictions(connection)
     findings += _orphans(connection)
     findings += _dead_runs(connection, age_limit)
     return findings
@@ -39,14 +49,14 @@ def _database(connection: Connection, where: str) -> Iterator[Finding]:
     if connection.dialect.name != "sqlite":
         return
     for (line,) in connection.exec_driver_sql("PRAGMA integrity_check(10)").all():
-        if line != "ok":
+        if line != "ok" and not str(line).startswith(("NULL value in", "non-unique entry")):
             # the first line of a report is a heading of its own
             yield Finding(
                 f"the file {where} is damaged ({' '.join(str(line).split())}): restore it from a copy"
             )
 
 
-def _records(connection: Connection, where: str) -> Iterator[Finding]:
+def _contradictions(connection: Connection) -> Iterator[Finding]:
     starts = sa.select(run_start.c.id, sa.literal("running"), run_start.c.record)
     ends = sa.select(run_end.c.run_id, run_end.c.outcome, run_end.c.record)
     tags: dict[str, set[str]] = {}
@@ -54,18 +64,17 @@ def _records(connection: Connection, where: str) -> Iterator[Finding]:
         tags.setdefault(run_id, set()).add(tag)
     for run_id, outcome, record in connection.execute(sa.union_all(starts, ends)):
         try:
-            run = parse(record, run_id, where)
-        except LedgerError as error:
-            yield Finding(str(error))
-            continue
-        if (run.id, run.outcome.value) != (run_id, outcome):
+            run = read_record(record).run
+        except UnreadableError:
+            continue  # told of above
+        if (run.id, run.outcome.value) != (run_id, outcome) and outcome in list(Outcome):
             yield Finding(
-                f"the columns of run {run_id} ({outcome}) contradict its record ({run.id}, {run.outcome}): "
+                f"the columns of {run_name(run_id)} ({outcome}) contradict its record ({run.id}, {run.outcome}): "
                 "the file was changed by hand, restore it from a copy or an export"
             )
         if not set(run.tags) <= tags.get(run_id, set()):
             yield Finding(
-                f"run {run_id} lacks tags in the table of tags that its record has: "
+                f"{run_name(run_id)} lacks tags in the table of tags that its record has: "
                 "export the ledger and import it into a new file"
             )
 
@@ -74,23 +83,19 @@ def _orphans(connection: Connection) -> Iterator[Finding]:
     known = sa.select(run_start.c.id)
     for run_id in connection.scalars(sa.select(run_end.c.run_id).where(run_end.c.run_id.not_in(known))):
         yield Finding(
-            f"run {run_id} has an end and no start: the file was changed by hand, restore it from a copy"
+            f"{run_name(run_id)} has an end and no start: the file was changed by hand, restore it from a copy"
         )
 
 
 def _dead_runs(connection: Connection, age_limit: timedelta) -> Iterator[Finding]:
     query = select_runs(record=True).order_by(run_start.c.started_at)
     for row in connection.execute(query):
-        if row.outcome is not None:
+        if row.ended is not None:
             continue
-        outcome, reason = outcome_now(row, age_limit)
+        try:
+            read_record(row.record)  # an end needs a record to copy
+            outcome, reason = outcome_now(row, age_limit)
+        except UnreadableError:
+            continue
         if outcome is Outcome.INTERRUPTED:
-            yield Finding(f"run {row.id} has no end: {reason}", dead_run=row.id if _reads(row) else None)
-
-
-def _reads(row: Row[Any]) -> bool:
-    try:
-        parse(row.record, row.id, "")
-    except LedgerError:
-        return False  # reported above; an end needs a record to copy
-    return True
+            yield Finding(f"run {row.id} has no end: {reason}", dead_run=row.id)

@@ -4,100 +4,196 @@ from __future__ import annotations
 
 import gzip
 import os
-import secrets
+import stat
+import sys
+import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from pydantic import ValidationError
-
-from foretoll.errors import LedgerError
+from foretoll.errors import LedgerError, shown
+from foretoll.ledger.reading import (
+    Stored,
+    Unread,
+    UnreadableError,
+    UnreadRecordWarning,
+    read_record,
+    unread_text,
+)
+from foretoll.leftovers import clear_leftovers, own_name
 from foretoll.records import Run
+
+STREAM = "-"  # the standard output
+_PART = ".part"
+_MAX_LINE = 32 * 2**20  # bytes; a run is some kB, and a few MB with changes by tensor of a very large network
+_MAX_RATIO = 100  # of a compressed file; runs come to 10 … 20
+_FREE = 16 * 2**20  # bytes that any file may unpack to
+_MAX_BLANK = 10_000  # lines
+_STREAMS = ("/dev/stdout", "/dev/stderr")
+
+
+@dataclass(frozen=True)
+class FileReading:
+    """What a file of runs holds, in its order, and the lines that are no run."""
+
+    stored: list[Stored]
+    unread: list[Unread]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs alone."""
+        return [stored.run for stored in self.stored]
 
 
 def read_runs(path: str | Path) -> list[Run]:
     """All runs of a JSON lines file, in its order; blank lines are passed over.
 
+    A whole line that is no run of this version is passed over with an `UnreadRecordWarning`.
+
     Raises:
-        LedgerError: the file is missing, truncated or a line is no run; the sentence names the line.
+        LedgerError: the file is missing, truncated, too large to be one, or holds no run at all; the sentence names
+            the line.
     """
+    found = read_file(path)
+    if found.unread:
+        warnings.warn(unread_text(found.unread), UnreadRecordWarning, stacklevel=2)
+    return found.runs
+
+
+def read_file(path: str | Path, *, skip: bool = True) -> FileReading:
+    """As `read_runs`, with what was passed over; unless `skip`, a line that is no run is refused (LedgerError)."""
     path = Path(path)
-    runs: list[Run] = []
-    number = 0
-    try:
-        with _open(path) as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    runs.append(_parse(line, path, number))
-    except FileNotFoundError as error:
-        raise LedgerError(f"{path} is not there: name a file that `foretoll ledger export` wrote") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise LedgerError(
-            f"{path} is truncated or no gzip file (after line {number}: {error}): export it again"
-        ) from error
-    except OSError as error:
-        raise LedgerError(
-            f"{path} cannot be read ({error.strerror}): check the path and its rights"
-        ) from error
-    return runs
+    stored: list[Stored] = []
+    unread: list[Unread] = []
+    first: LedgerError | None = None
+    number, line = 0, b""
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
+        try:
+            stored.append(read_record(line))
+        except UnreadableError as error:
+            problem = LedgerError(
+                f"{path} line {number} is no run ({error}): correct that line, "
+                "or export the file again if it is truncated"
+            )
+            if not skip or not line.endswith(b"\n"):  # the last line, cut short: more may be missing
+                raise problem from error
+            first = first or problem
+            unread.append(Unread(f"line {number}", str(error)))
+    if first is not None and not stored:
+        raise first
+    return FileReading(stored, unread)
 
 
 def write_runs(path: str | Path, runs: Iterable[Run]) -> int:
     """Write runs as JSON lines, atomically: it is there whole, or as it was before. Returns their number.
 
     Raises:
-        LedgerError: the file cannot be written (no such folder, read-only, disk full).
+        LedgerError: the file cannot be written (no such folder, read-only, disk full, a folder or a device).
     """
+    return write_lines(path, (run.model_dump_json(by_alias=True).encode() for run in runs))
+
+
+def write_lines(path: str | Path, lines: Iterable[bytes]) -> int:
+    """Write lines as `write_runs` does; "-", /dev/stdout and a pipe are written as a stream. Returns their number."""
     path = Path(path)
     count = 0
-    temporary: Path | None = None
     try:
-        part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
-        with part.open("xb") as raw:
-            temporary = part
-            # no time and no name in the gzip header: the same runs give the same bytes
-            zipped = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if _is_gzip(path) else None
-            stream: IO[bytes] | gzip.GzipFile = zipped or raw
-            for run in runs:
-                stream.write(run.model_dump_json(by_alias=True).encode() + b"\n")
+        with _written(path) as stream:
+            for line in lines:
+                stream.write(line + b"\n")
                 count += 1
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise LedgerError(
+            f"{shown(path, 120)[1:-1]} cannot be written ({reason}): name a file in a folder that exists and has space"
+        ) from error
+    return count
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    """A stream into the file: into a part beside it, which takes its place when all is written."""
+    if str(path) == STREAM:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    if _is_stream(path):
+        with path.open("wb") as pipe:
+            yield pipe
+        return
+    path = path.resolve() if path.is_symlink() else path  # the link stays, and what it names is written
+    _refuse_place(path)
+    clear_leftovers(path.parent, f".{path.name}.", _PART)
+    part = path.with_name(own_name(f".{path.name}.", _PART))
+    done = False
+    try:
+        with part.open("xb") as raw:
+            # no time and no name in the gzip header: the same runs give the same bytes
+            zipped = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if path.suffix == ".gz" else None
+            yield zipped or raw
             if zipped is not None:
                 zipped.close()
             raw.flush()
             os.fsync(raw.fileno())
         part.replace(path)
-        temporary = None
-    except OSError as error:
-        raise LedgerError(
-            f"{path} cannot be written ({error.strerror}): name a file in a folder that exists and has space"
-        ) from error
+        done = True
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-    return count
+        if not done:
+            part.unlink(missing_ok=True)
 
 
-def first_problem(error: ValidationError) -> str:
-    """The first thing that pydantic found wrong, as part of a sentence."""
-    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(map(str, problem["loc"]))
-    return f"{place}: {problem['msg']}" if place else problem["msg"]
+def _is_stream(path: Path) -> bool:
+    if str(path) in _STREAMS or str(path.parent) in ("/dev/fd", "/proc/self/fd"):
+        return True
+    return path.exists() and stat.S_ISFIFO(path.stat().st_mode)
 
 
-def _parse(line: bytes, path: Path, number: int) -> Run:
+def _refuse_place(path: Path) -> None:
+    if path.is_dir() or not path.name:
+        raise LedgerError(f"{shown(path, 120)} is a folder: name a file in it, or - for the standard output")
+    if path.exists() and not path.is_file():
+        raise LedgerError(f"{shown(path, 120)} is a device: name a file, or - for the standard output")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines, none longer than a run can be, and no more in all than a file of this size can hold."""
+    number, unpacked, blank = 0, 0, 0
     try:
-        return Run.model_validate_json(line)
-    except ValidationError as error:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+            what = "folder" if stat.S_ISDIR(mode) else "device"
+            raise LedgerError(
+                f"{path} cannot be read, it is a {what}: name a file that foretoll ledger export wrote"
+            )
+        with path.open("rb") as raw:
+            zipped = path.suffix == ".gz" or raw.peek(2)[:2] == b"\x1f\x8b"
+            limit = _FREE + _MAX_RATIO * path.stat().st_size if zipped else None
+            file: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if zipped else raw
+            while line := file.readline(_MAX_LINE + 1):
+                number, unpacked, blank = number + 1, unpacked + len(line), blank + (not line.strip())
+                if len(line) > _MAX_LINE:
+                    raise LedgerError(
+                        f"{path} line {number} has more than {_MAX_LINE >> 20} MB, which no run has: "
+                        "name a file that foretoll ledger export wrote"
+                    )
+                if blank > _MAX_BLANK or (limit is not None and unpacked > limit):
+                    what = "blank lines" if blank > _MAX_BLANK else "data packed into it"
+                    raise LedgerError(
+                        f"{path} has more {what} than runs have (line {number}): "
+                        "name a file that foretoll ledger export wrote"
+                    )
+                yield number, line
+    except FileNotFoundError as error:
+        raise LedgerError(f"{path} is not there: name a file that `foretoll ledger export` wrote") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise LedgerError(
-            f"{path} line {number} is no run ({first_problem(error)}): "
-            "correct that line, or export the file again if it is truncated"
+            f"{path} is truncated or no gzip file (after line {number}: {error}): export it again"
         ) from error
-
-
-def _open(path: Path) -> IO[bytes] | gzip.GzipFile:
-    return gzip.open(path, "rb") if _is_gzip(path) else path.open("rb")
-
-
-def _is_gzip(path: Path) -> bool:
-    return path.suffix == ".gz"
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise LedgerError(f"{path} cannot be read ({reason}): check the path and its rights") from error

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
-from pydantic import ValidationError
 from sqlalchemy import Connection, Row, Select
 
-from foretoll.errors import LedgerError
-from foretoll.ledger.files import first_problem
-from foretoll.ledger.process import Life, ProcessStamp, life_of
+from foretoll.errors import shown
+from foretoll.ledger.reading import Stored, Unread, UnreadableError, concluded, read_record
 from foretoll.ledger.schema import run_end, run_start, run_tag
-from foretoll.records import Outcome, Run
+from foretoll.process import Life, ProcessStamp, life_of
+from foretoll.records import Outcome
 
+T = TypeVar("T")
 _real = run_end.alias("real_end")
 _presumed = run_end.alias("presumed_end")
 _OPEN = (Outcome.RUNNING, Outcome.INTERRUPTED)
@@ -23,7 +24,7 @@ _OPEN = (Outcome.RUNNING, Outcome.INTERRUPTED)
 
 def _of_end(name: str) -> sa.ColumnElement[Any]:
     """A column of the end that counts: the one that the run wrote itself, or else the presumed one."""
-    return sa.func.coalesce(_real.c[name], _presumed.c[name]).label(name)
+    return sa.case((_real.c.run_id.is_not(None), _real.c[name]), else_=_presumed.c[name]).label(name)
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,28 @@ class Filters:
     newest_first: bool = True
 
 
+@dataclass
+class Found(Generic[T]):
+    """What a query gave, and the rows that could not be read."""
+
+    items: list[T] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
+
+
 def select_runs(*, record: bool) -> Select[Any]:
     """All runs with the end that counts; with the full JSON only if `record`."""
     columns: list[sa.ColumnElement[Any]] = [
         column for column in run_start.c if column.name not in ("recorded_at", "record")
     ]
     columns += [_of_end(name) for name in ("outcome", "finished_at")]
+    columns.append(sa.func.coalesce(_real.c.run_id, _presumed.c.run_id).label("ended"))
     if record:
         columns.append(
-            sa.func.coalesce(_real.c.record, _presumed.c.record, run_start.c.record).label("record")
+            sa.case(
+                (_real.c.run_id.is_not(None), _real.c.record),
+                (_presumed.c.run_id.is_not(None), _presumed.c.record),
+                else_=run_start.c.record,
+            ).label("record")
         )
     else:
         columns += [_of_end(name) for name in ("epochs", "energy_kwh", "emissions_kg", "duration_s")]
@@ -75,10 +89,18 @@ def select_runs(*, record: bool) -> Select[Any]:
     return sa.select(*columns).select_from(joined)
 
 
-def filtered_rows(
-    connection: Connection, filters: Filters, *, record: bool, age_limit: timedelta
-) -> list[tuple[Row[Any], Outcome, str]]:
-    """The matching rows, each with its outcome as of now and, where the ledger concluded it, the reason."""
+def find(
+    connection: Connection,
+    filters: Filters,
+    make: Callable[[Row[Any], Outcome, str], T],
+    *,
+    record: bool,
+    age_limit: timedelta,
+) -> Found[T]:
+    """What `make` makes of each matching row, its outcome as of now and, where the ledger concluded it, the reason.
+
+    A row that cannot be read stops none of the others.
+    """
     query = select_runs(record=record)
     if filters.option is not None:
         query = query.where(run_start.c.option == filters.option)
@@ -92,66 +114,81 @@ def filtered_rows(
         query = query.where(matches)
     order = [run_start.c.started_at, run_start.c.id]
     query = query.order_by(*(column.desc() if filters.newest_first else column for column in order))
-    if filters.limit is not None and filters.outcome not in _OPEN:
-        query = query.limit(filters.limit)
-    found: list[tuple[Row[Any], Outcome, str]] = []
+    if (
+        filters.limit is not None
+    ):  # rows that do not count are not known to the database: read on until it is enough
+        query = query.execution_options(yield_per=max(min(filters.limit, 500), 1))
+    found: Found[T] = Found()
     for row in connection.execute(query):
-        if filters.limit is not None and len(found) >= filters.limit:
+        if filters.limit is not None and len(found.items) >= filters.limit:
             break
-        outcome, reason = outcome_now(row, age_limit)
-        if filters.outcome is None or outcome == filters.outcome:
-            found.append((row, outcome, reason))
+        try:
+            outcome, reason = outcome_now(row, age_limit)
+            if filters.outcome is None or outcome == filters.outcome:
+                found.items.append(make(row, outcome, reason))
+        except UnreadableError as error:
+            found.unread.append(Unread(run_name(row.id), str(error)))
     return found
 
 
+def run_name(run_id: object) -> str:
+    """How a run is named whose columns may be anything."""
+    return f"run {shown(run_id, 40)[1:-1]}"
+
+
+def known_outcome(value: object) -> Outcome:
+    """The outcome of a column; UnreadableError where it is none that this version knows."""
+    if value not in list(Outcome):
+        raise UnreadableError(f"unknown outcome {shown(value, 40)}")
+    return Outcome(str(value))
+
+
 def outcome_now(row: Row[Any], age_limit: timedelta) -> tuple[Outcome, str]:
-    """The outcome that was written, or for a run without an end: running, or interrupted and why."""
-    if row.outcome is not None:
-        return Outcome(row.outcome), ""
-    if row.pid is None:
+    """The outcome that was written, or for a run without an end: running, or interrupted and why.
+
+    Raises:
+        UnreadableError: the columns that say it are damaged, or of a newer version.
+    """
+    if row.ended is not None:
+        return known_outcome(row.outcome), ""
+    if not isinstance(row.pid, int):
         return Outcome.INTERRUPTED, "no end was recorded"
     life, why = life_of(ProcessStamp(row.host, row.boot_id, row.pid_namespace, row.pid, row.process_started))
     if life is Life.ALIVE:
         return Outcome.RUNNING, ""
     if life is Life.UNKNOWN:
-        if datetime.now(UTC) - datetime.fromisoformat(row.started_at) <= age_limit:
+        if datetime.now(UTC) - _moment(row.started_at) <= age_limit:
             return Outcome.RUNNING, ""
         why = f"{why} more than {age_limit.total_seconds() / 3600:g} h ago and recorded no end"
     return Outcome.INTERRUPTED, why
 
 
-def to_run(row: Row[Any], outcome: Outcome, reason: str, where: str) -> Run:
-    """The validated record of a row that was selected with `record=True`."""
-    run = parse(row.record, row.id, where)
-    if run.outcome == outcome:
-        return run
-    return run.model_copy(update={"outcome": outcome, "reason": reason})
-
-
-def parse(record: str, run_id: str, where: str) -> Run:
-    """The run of a stored JSON text.
+def to_stored(row: Row[Any], outcome: Outcome, reason: str) -> Stored:
+    """The validated record of a row that was selected with `record=True`.
 
     Raises:
-        LedgerError: it does not validate.
+        UnreadableError: it does not validate.
     """
-    try:
-        return Run.model_validate_json(record)
-    except ValidationError as error:
-        raise LedgerError(
-            f"run {run_id} in the ledger {where} cannot be read ({first_problem(error)}): "
-            "upgrade foretoll if a newer one wrote it, or run `foretoll ledger doctor`"
-        ) from error
+    return concluded(read_record(row.record), outcome, reason)
 
 
 def to_summary(row: Row[Any], outcome: Outcome, reason: str) -> RunSummary:
-    """The summary of a row that was selected with `record=False`."""
+    """The summary of a row that was selected with `record=False`.
+
+    Raises:
+        UnreadableError: a column of it is damaged.
+    """
+    texts = (row.id, row.option, row.arch, row.target)
+    numbers = (row.epochs, row.energy_kwh, row.emissions_kg, row.duration_s)
+    if not all(map(_is_text, texts)) or not all(n is None or isinstance(n, int | float) for n in numbers):
+        raise UnreadableError("a column of it is damaged")
     return RunSummary(
         id=row.id,
         option=row.option,
         outcome=outcome,
         reason=reason,
-        started_at=datetime.fromisoformat(row.started_at),
-        finished_at=datetime.fromisoformat(row.finished_at) if row.finished_at else None,
+        started_at=_moment(row.started_at),
+        finished_at=_moment(row.finished_at) if row.finished_at else None,
         arch=row.arch,
         source=row.source,
         target=row.target,
@@ -160,6 +197,19 @@ def to_summary(row: Row[Any], outcome: Outcome, reason: str) -> RunSummary:
         emissions_kg=row.emissions_kg,
         duration_s=row.duration_s,
     )
+
+
+def _is_text(value: object) -> bool:
+    """Whether a column holds text, all of it UTF-8."""
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def _moment(text: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(text))
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise UnreadableError("its time is damaged") from error
 
 
 def row_of(connection: Connection, run_id: str) -> Row[Any] | None:

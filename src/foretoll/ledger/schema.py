@@ -7,7 +7,8 @@ change is a new function at the end of `MIGRATIONS`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
@@ -31,6 +32,7 @@ run_end = table(
 
 run_tag = table("run_tag", column("tag"), column("run_id"))
 
+_CHANGES = ("UPDATE", "DELETE")
 LOCK_KEY = 0x666F7265  # "fore": PostgreSQL's advisory lock while migrating
 
 
@@ -101,12 +103,24 @@ def _tags_in(record: str) -> list[str]:
         return []  # a damaged record does not keep the others from being upgraded: the doctor names it
 
 
+@contextmanager
+def changeable(connection: Connection) -> Iterator[None]:
+    """Let rows be moved within one transaction, which brings the refusal of changes back at its end."""
+    tables = (run_start.name, run_end.name, run_tag.name)
+    if connection.dialect.name == "sqlite":
+        for name in tables:
+            for change in _CHANGES:
+                connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}_no_{change.lower()}")
+    yield
+    _append_only(connection, *tables)
+
+
 def _append_only(connection: Connection, *tables: str) -> None:
     """Make the database itself refuse changes of rows. PostgreSQL does this with grants (docs/ledger.md)."""
     if connection.dialect.name != "sqlite":
         return
     for name in tables:
-        for change in ("UPDATE", "DELETE"):
+        for change in _CHANGES:
             connection.exec_driver_sql(
                 f"CREATE TRIGGER {name}_no_{change.lower()} BEFORE {change} ON {name} "
                 "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
@@ -123,7 +137,7 @@ def version_of(connection: Connection, where: str) -> int:
     """The schema version of an open ledger; 0 where nothing was written yet.
 
     Raises:
-        LedgerError: the version is newer than this foretoll, or it is somebody else's SQLite database.
+        LedgerError: it is somebody else's SQLite database, or its version is no number.
     """
     names = sa.inspect(connection).get_table_names()
     if schema_version.name not in names:
@@ -133,20 +147,39 @@ def version_of(connection: Connection, where: str) -> int:
                 "name another file for the ledger"
             )
         return 0
-    version = connection.execute(sa.select(sa.func.max(schema_version.c.version))).scalar() or 0
-    if version > LATEST:
-        raise LedgerError(
-            f"the ledger {where} has schema version {version} and this foretoll knows versions up to "
-            f"{LATEST}: upgrade foretoll (pip install --upgrade foretoll)"
-        )
-    return int(version)
+    return int(connection.execute(sa.select(sa.func.max(schema_version.c.version))).scalar() or 0)
+
+
+def newer_text(where: str, version: int) -> str:
+    """What is to be done about a ledger of a newer version."""
+    return (
+        f"the ledger {where} has schema version {version} and this foretoll knows versions up to "
+        f"{LATEST}: upgrade foretoll (pip install --upgrade foretoll)"
+    )
+
+
+def is_readable(connection: Connection) -> bool:
+    """Whether a ledger of a newer version has all that this one reads."""
+    inspector = sa.inspect(connection)
+    there = set(inspector.get_table_names())
+    return all(
+        known.name in there
+        and {c.name for c in known.columns} <= {c["name"] for c in inspector.get_columns(known.name)}
+        for known in (run_start, run_end, run_tag)
+    )
 
 
 def migrate(connection: Connection, where: str) -> None:
-    """Bring the ledger to the latest version, inside the caller's transaction: all of it or nothing."""
+    """Bring the ledger to the latest version, inside the caller's transaction: all of it or nothing.
+
+    Raises:
+        LedgerError: it has a newer version already.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_KEY)))
     version = version_of(connection, where)
+    if version > LATEST:
+        raise LedgerError(newer_text(where, version))
     if version == 0:
         connection.exec_driver_sql(
             "CREATE TABLE IF NOT EXISTS foretoll_schema "

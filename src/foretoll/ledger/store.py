@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from foretoll.errors import LedgerError, UsageError, unknown_name
-from foretoll.ledger.append import append_end, import_all, insert_end, insert_start, record_of
+from foretoll.ledger.append import append_end, import_all, insert_end, insert_start, record_of, text_of
+from foretoll.ledger.aside import damaged_runs, move_aside
 from foretoll.ledger.database import Database, default_location
 from foretoll.ledger.doctor import Finding, examine
-from foretoll.ledger.files import read_runs, write_runs
-from foretoll.ledger.process import this_process
+from foretoll.ledger.files import read_file, write_lines, write_runs
 from foretoll.ledger.query import (
     Filters,
+    Found,
     RunSummary,
-    filtered_rows,
+    find,
     ids_like,
     newest_ids,
     outcome_now,
     row_of,
-    to_run,
+    run_name,
+    to_stored,
     to_summary,
 )
+from foretoll.ledger.reading import (
+    Selection,
+    Stored,
+    Unread,
+    UnreadableError,
+    UnreadRecordWarning,
+    unread_text,
+)
+from foretoll.process import this_process
 from foretoll.records import Outcome, Run
 
 T = TypeVar("T")
@@ -158,10 +170,27 @@ class Ledger:
         limit: int | None = None,
         newest_first: bool = True,
     ) -> list[Run]:
-        """Validated runs, newest first by default; those without an end as running or interrupted."""
-        filters = _filters(option, outcome, tag, limit, newest_first)
-        rows = self._rows(filters, record=True)
-        return [to_run(row, now, reason, self.where) for row, now, reason in rows]
+        """Validated runs, newest first by default; those without an end as running or interrupted.
+
+        Records that cannot be read are passed over with an `UnreadRecordWarning`; `select` gives them instead.
+        """
+        found = self.select(option=option, outcome=outcome, tag=tag, limit=limit, newest_first=newest_first)
+        if found.warning:
+            warnings.warn(found.warning, UnreadRecordWarning, stacklevel=2)
+        return found.runs
+
+    def select(
+        self,
+        *,
+        option: str | None = None,
+        outcome: Outcome | str | None = None,
+        tag: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = True,
+    ) -> Selection:
+        """The same selection as `runs`, with what was passed over because it cannot be read."""
+        found = self._find_stored(_filters(option, outcome, tag, limit, newest_first))
+        return Selection([stored.run for stored in found.items], tuple(found.unread), self._database.newer)
 
     def summaries(
         self,
@@ -174,7 +203,12 @@ class Ledger:
     ) -> list[RunSummary]:
         """The same selection as `runs`, without parsing any record: for lists."""
         filters = _filters(option, outcome, tag, limit, newest_first)
-        return [to_summary(row, now, reason) for row, now, reason in self._rows(filters, record=False)]
+        found: Found[RunSummary] = self._database.read(
+            lambda c: find(c, filters, to_summary, record=False, age_limit=self._age_limit), empty=Found()
+        )
+        if found.unread:
+            warnings.warn(unread_text(found.unread), UnreadRecordWarning, stacklevel=2)
+        return found.items
 
     def lineage(self, run_id: str) -> list[Run]:
         """The updates that led to this run, oldest first, the run itself last.
@@ -190,7 +224,10 @@ class Ledger:
             if ancestor in seen:
                 continue
             seen.add(ancestor)
-            run = self._find(ancestor)
+            try:
+                run = self._find(ancestor)
+            except LedgerError:  # it cannot be read
+                run = None
             if run is not None:
                 chain.append(run)
                 pending = _ancestors(run) or pending
@@ -201,79 +238,120 @@ class Ledger:
     def export(self, path: str | Path) -> int:
         """Write all runs that are not running as JSON lines (gzip where the name ends in .gz), oldest first.
 
-        The file is written atomically. Returns the number of runs.
+        The file is written atomically; "-" is the standard output. Records that cannot be read are left out with an
+        `UnreadRecordWarning`; fields that a newer foretoll wrote are kept. Returns the number of runs.
         """
-        rows = self._rows(Filters(newest_first=False), record=True)
-        return write_runs(
-            path,
-            (to_run(row, now, reason, self.where) for row, now, reason in rows if now is not Outcome.RUNNING),
-        )
+        count, unread = self.export_readable(path)
+        if unread:
+            warnings.warn(unread_text(unread), UnreadRecordWarning, stacklevel=2)
+        return count
 
-    def import_(self, path: str | Path) -> int:
+    def export_readable(self, path: str | Path) -> tuple[int, tuple[Unread, ...]]:
+        """As `export`; also returns what was left out because it cannot be read."""
+        found = self._find_stored(Filters(newest_first=False))
+        ended = (stored for stored in found.items if stored.run.outcome is not Outcome.RUNNING)
+        return write_lines(path, (stored.line().encode() for stored in ended)), tuple(found.unread)
+
+    def import_(self, path: str | Path, *, skip: bool = False) -> int:
         """Add the runs of a JSON lines file that are not here yet: all of them, or on any error none.
 
         Returns:
             The number of runs that were added.
 
+        Args:
+            skip: pass over whole lines that are no run, with an `UnreadRecordWarning`.
+
         Raises:
             LedgerError: the file cannot be read whole, a run in it is still running, or a run differs from
                 the one with the same id in this ledger.
         """
-        runs = read_runs(path)
-        for run in runs:
+        added, unread = self.import_readable(path, skip=skip)
+        if unread:
+            warnings.warn(unread_text(unread), UnreadRecordWarning, stacklevel=2)
+        return added
+
+    def import_readable(self, path: str | Path, *, skip: bool = False) -> tuple[int, tuple[Unread, ...]]:
+        """As `import_`; also returns the lines that were passed over."""
+        found = read_file(path, skip=skip)
+        for run in found.runs:
             if run.outcome is Outcome.RUNNING:
                 raise LedgerError(f"{path}: run {run.id} is still running: import it when it has ended")
-        prepared = [(run, record_of(run)) for run in runs]
+        prepared = [(stored.run, text_of(stored)) for stored in found.stored]
 
         def insert(connection: Connection) -> int:
             return import_all(connection, prepared, str(path))
 
         if not prepared:
-            return 0
+            return 0, tuple(found.unread)
         try:
-            return self._database.write(insert)
+            added = self._database.write(insert)
         except IntegrityError:
-            return self._database.write(insert)  # another import added the same run meanwhile: now it is seen
+            added = self._database.write(
+                insert
+            )  # another import added the same run meanwhile: now it is seen
+        return added, tuple(found.unread)
 
     # --- health ----------------------------------------------------------------------------------
 
-    def doctor(self, *, repair: bool = False) -> list[str]:
+    def doctor(self, *, repair: bool = False, aside: str | Path | None = None) -> list[str]:
         """What is wrong with the ledger, one sentence each; an empty list where all is well.
 
         Args:
             repair: append an `interrupted` end to every run whose process is gone (or, on other hosts, whose
-                age is past the limit). If such a run ends after all, its own end counts.
+                age is past the limit); if such a run ends after all, its own end counts. Move records that cannot
+                be read into the table `run_aside`, and write them, as they are, to a file.
+            aside: that file; None: one beside the ledger, or in the current folder for a ledger on a server.
         """
         try:
             findings = self._list(lambda c: examine(c, self.where, self._age_limit))
         except LedgerError as error:
             return [str(error)]
+        if self._database.newer:
+            return [self._database.newer, *(finding.text for finding in findings)]
         if not repair:
             return [finding.text for finding in findings]
-        return [
-            f"{finding.text}; repaired: an interrupted end was appended"
-            if finding.dead_run is not None and self._presume_end(finding)
-            else finding.text
-            for finding in findings
-        ]
+        file = self._move_aside(aside) if any(finding.damaged for finding in findings) else None
+        return [self._repaired(finding, file) for finding in findings]
+
+    def _repaired(self, finding: Finding, file: Path | None) -> str:
+        if finding.damaged is not None:
+            said = finding.text.rsplit(": ", 1)[0]
+            return f"{said}; repaired: it was moved aside, what it held is in {file}"
+        if finding.dead_run is not None and self._presume_end(finding):
+            return f"{finding.text}; repaired: an interrupted end was appended"
+        return finding.text
+
+    def _move_aside(self, aside: str | Path | None) -> Path:
+        """Everything that cannot be read now; the file that it is in."""
+        name = f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.jsonl"
+        place = self._database.path
+        file = Path(aside) if aside else Path(f"foretoll-aside-{name}")
+        if not aside and place is not None:
+            file = place.with_name(f"{place.stem}-aside-{name}")
+
+        def move(connection: Connection) -> None:
+            move_aside(connection, damaged_runs(connection), file)
+
+        self._database.write(move)
+        return file
 
     def _presume_end(self, finding: Finding) -> bool:
         run_id = str(finding.dead_run)
 
         def insert(connection: Connection) -> bool:
             row = row_of(connection, run_id)
-            if row is None or row.outcome is not None:
+            if row is None or row.ended is not None:
                 return False  # it ended, or somebody else repaired it, since it was examined
             outcome, reason = outcome_now(row, self._age_limit)
             if outcome is Outcome.RUNNING:
                 return False
-            run = to_run(row, outcome, reason, self.where)
+            run = to_stored(row, outcome, reason).run
             insert_end(connection, run, record_of(run))
             return True
 
         try:
             return self._database.write(insert)
-        except IntegrityError:
+        except (IntegrityError, UnreadableError):
             return False
 
     # --- inside ----------------------------------------------------------------------------------
@@ -281,12 +359,22 @@ class Ledger:
     def _list(self, work: Callable[[Connection], list[T]]) -> list[T]:
         return self._database.read(work, empty=[])
 
-    def _rows(self, filters: Filters, *, record: bool) -> list[tuple[Row[Any], Outcome, str]]:
-        return self._list(lambda c: filtered_rows(c, filters, record=record, age_limit=self._age_limit))
+    def _find_stored(self, filters: Filters) -> Found[Stored]:
+        return self._database.read(
+            lambda c: find(c, filters, to_stored, record=True, age_limit=self._age_limit), empty=Found()
+        )
 
     def _find(self, run_id: str) -> Run | None:
         row = self._database.read(lambda connection: row_of(connection, run_id), empty=None)
-        return None if row is None else to_run(row, *outcome_now(row, self._age_limit), self.where)
+        if row is None:
+            return None
+        try:
+            return to_stored(row, *outcome_now(row, self._age_limit)).run
+        except UnreadableError as error:
+            raise LedgerError(
+                f"{run_name(run_id)} in the ledger {self.where} cannot be read ({error}): "
+                "upgrade foretoll if a newer one wrote it, or run `foretoll ledger doctor`"
+            ) from error
 
 
 def _filters(

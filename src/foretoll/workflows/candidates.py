@@ -156,7 +156,8 @@ def carry_out_all(
 def was_stopped(candidates: Sequence[Candidate]) -> bool:
     """Whether the user ended the comparison before all candidates were carried out."""
     return any(
-        (c.run is not None and c.run.outcome is Outcome.INTERRUPTED) or c.failure.startswith(NOT_BEGUN)
+        (c.run is not None and c.run.outcome is Outcome.INTERRUPTED)
+        or c.failure.startswith((NOT_BEGUN, "stopped by "))
         for c in candidates
     )
 

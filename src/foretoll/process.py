@@ -95,3 +95,8 @@ def _started_elsewhere(pid: int) -> str | None:
         return f"{process.create_time():.0f}"
     except psutil.NoSuchProcess:
         return None
+
+
+def is_alive(pid: int, started: str) -> bool:
+    """Whether the process of this host (and container) that had this id and start time is still there."""
+    return _started(pid) == started

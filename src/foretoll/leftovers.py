@@ -1,0 +1,50 @@
+"""Temporary files that a killed process left beside its target: known by name, cleared by the next one that writes.
+
+A name says which process made it, so that nothing is taken from one that is still writing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+from foretoll.process import ProcessStamp, is_alive, this_process
+
+_AGE_S = 24 * 3600.0  # of what another host or container made, whose processes cannot be seen from here
+_STAMP = re.compile(r"(?P<where>[0-9a-f]{8})-(?P<pid>\d+)-(?P<started>\w+)-[0-9a-f]{8}")
+
+
+def own_name(prefix: str, suffix: str = "") -> str:
+    """A name for a temporary file or folder of this process, between a prefix and a suffix."""
+    me = this_process()
+    return f"{prefix}{_where(me)}-{me.pid}-{me.started or 0}-{secrets.token_hex(4)}{suffix}"
+
+
+def clear_leftovers(folder: Path, prefix: str, suffix: str = "") -> None:
+    """Take away what `own_name` named in a folder and no living process holds. Nothing is raised."""
+    me = this_process()
+    with contextlib.suppress(OSError):
+        for path in list(folder.iterdir()):
+            if not (path.name.startswith(prefix) and path.name.endswith(suffix)):
+                continue
+            found = _STAMP.fullmatch(path.name.removeprefix(prefix).removesuffix(suffix))
+            if found is None:
+                continue
+            if found["where"] == _where(me):
+                gone = not is_alive(int(found["pid"]), found["started"])
+            else:
+                gone = time.time() - path.lstat().st_mtime > _AGE_S
+            if gone and path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif gone:
+                path.unlink(missing_ok=True)
+
+
+def _where(stamp: ProcessStamp) -> str:
+    """Within what a process id means the same process: host, boot, container."""
+    return hashlib.sha256(f"{stamp.host} {stamp.boot_id} {stamp.pid_namespace}".encode()).hexdigest()[:8]
