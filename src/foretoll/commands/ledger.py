@@ -11,7 +11,16 @@ from foretoll.commands.flags import (
     JsonOption,
     LedgerOption,
 )
-from foretoll.commands.output import as_data, count_text, open_ledger, outcome_named, print_json, say, show
+from foretoll.commands.output import (
+    as_data,
+    count_text,
+    open_ledger,
+    outcome_named,
+    print_json,
+    say,
+    show,
+    warn,
+)
 
 ledger_app = typer.Typer(help="The runs that were carried out.", no_args_is_help=True)
 
@@ -31,9 +40,11 @@ def ledger_list(
 
     Example: `foretoll ledger list --outcome censored`
     """
-    runs = open_ledger(ledger).runs(
+    found = open_ledger(ledger).select(
         option=option, outcome=outcome_named(outcome), tag=tag, limit=limit, newest_first=True
     )
+    runs = found.runs
+    warn([found.warning])
     if as_json:
         print_json([as_data(run) for run in runs])
     else:
@@ -63,7 +74,7 @@ def ledger_show(
 
 @ledger_app.command("export")
 def ledger_export(
-    file: Annotated[Path, typer.Argument(help="JSON lines; .gz compresses")],
+    file: Annotated[Path, typer.Argument(help="JSON lines; .gz compresses, - is the standard output")],
     ledger: LedgerOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -71,9 +82,15 @@ def ledger_export(
 
     Example: `foretoll ledger export runs.jsonl.gz`
     """
-    runs = open_ledger(ledger).export(file)
-    if as_json:
-        print_json({"file": str(file), "runs": runs})
+    from foretoll.ledger.files import is_stream
+    from foretoll.ledger.reading import unread_text
+
+    runs, unread = open_ledger(ledger).export_readable(file)
+    warn([unread_text(unread)])
+    if is_stream(file):  # what is printed there is the export
+        typer.echo(f"{count_text(runs)} written", err=True)
+    elif as_json:
+        print_json({"file": str(file), "runs": runs, "unread": [str(record) for record in unread]})
     else:
         say(f"{count_text(runs)} written to {file}")
 
@@ -81,6 +98,9 @@ def ledger_export(
 @ledger_app.command("import")
 def ledger_import(
     file: Annotated[Path, typer.Argument(help="a file written by export")],
+    skip: Annotated[
+        bool, typer.Option("--skip", help="pass over lines that are no run, instead of importing nothing")
+    ] = False,
     ledger: LedgerOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -88,9 +108,12 @@ def ledger_import(
 
     Example: `foretoll ledger import runs.jsonl.gz`
     """
-    runs = open_ledger(ledger).import_(file)
+    from foretoll.ledger.reading import unread_text
+
+    runs, unread = open_ledger(ledger).import_readable(file, skip=skip)
+    warn([unread_text(unread)])
     if as_json:
-        print_json({"file": str(file), "runs": runs})
+        print_json({"file": str(file), "runs": runs, "unread": [str(record) for record in unread]})
     else:
         say(f"{count_text(runs)} added from {file}")
 
@@ -98,8 +121,16 @@ def ledger_import(
 @ledger_app.command("doctor")
 def ledger_doctor(
     repair: Annotated[
-        bool, typer.Option("--repair", help="close the runs of dead processes as interrupted")
+        bool,
+        typer.Option(
+            "--repair",
+            help="close the runs of dead processes as interrupted, move aside records that cannot be read",
+        ),
     ] = False,
+    aside: Annotated[
+        Path | None,
+        typer.Option("--aside", help="file for what is moved aside; without it one beside the ledger"),
+    ] = None,
     ledger: LedgerOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -107,7 +138,7 @@ def ledger_doctor(
 
     Example: `foretoll ledger doctor --repair`
     """
-    findings = open_ledger(ledger).doctor(repair=repair)
+    findings = open_ledger(ledger).doctor(repair=repair, aside=aside)
     if as_json:
         print_json({"findings": findings})
     else:

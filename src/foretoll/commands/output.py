@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,12 @@ def say_lines(text: Any) -> None:
     from foretoll import printing
 
     printing.say_lines(str(text))
+
+
+def warn(texts: Iterable[str]) -> None:
+    """Print warnings on the standard error, one line each; empty ones are none."""
+    for text in filter(None, texts):
+        typer.echo(f"warning: {text}", err=True)
 
 
 def show(renderable: Any) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from foretoll.commands.output import warn
 from foretoll.engine import Engine, open_engine
 from foretoll.errors import UsageError
 from foretoll.printing import PlainConsole, error_console
@@ -59,6 +60,7 @@ def _carry_out(
     """Say what is to be done; do it, unless there is nobody to do it."""
     place.folder.mkdir(parents=True, exist_ok=True)
     plan = plan_study(study, place, limit=limit, retry_failed=retry_failed)
+    warn([plan.unread])
     console.say_line(_plan_text(plan))
     cost = plan.cost(place)
     for line in _cost_text(cost).split("\n"):

@@ -7,11 +7,12 @@ from typing import Any
 
 from rich.console import RenderableType
 
+from foretoll.commands.output import warn
 from foretoll.errors import UsageError
 from foretoll.forecast.reference import pack, reference_runs
 from foretoll.records import Run
 from foretoll.report.score_tables import score_markdown, score_table
-from foretoll.study.reading import runs_of
+from foretoll.study.reading import study_runs
 from foretoll.study.score import FEWEST_ROWS, score_all
 
 
@@ -48,4 +49,6 @@ def _runs(where: str) -> list[Run]:
 
 def _study_runs(where: str) -> list[Run]:
     """The study's own runs, without those that made its source models."""
-    return [run for run in runs_of(where) if any(tag.startswith("study:") for tag in run.tags)]
+    found = study_runs(where)
+    warn(found.notes)
+    return [run for run in found.runs if any(tag.startswith("study:") for tag in run.tags)]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import RenderableType
 
+from foretoll.commands.output import warn
 from foretoll.errors import UsageError, unknown_name
 from foretoll.report.study_tables import study_markdown, study_text
 from foretoll.study.columns import COSTS
 from foretoll.study.findings import StudyTables
-from foretoll.study.reading import runs_of
+from foretoll.study.reading import study_runs
 from foretoll.study.tables import study_tables
 
 
@@ -19,7 +21,10 @@ def tables_of(
 ) -> StudyTables:
     """The tables of the runs at a place. UsageError for an unknown cost or place."""
     _costs(cost)
-    return study_tables(runs_of(where), option=option, everything=everything, trained=trained)
+    found = study_runs(where)
+    warn(found.notes)
+    tables = study_tables(found.runs, option=option, everything=everything, trained=trained)
+    return replace(tables, notes=found.notes)
 
 
 def tables_text(
@@ -35,12 +40,13 @@ def write_page(where: str, out: Path, *, option: str) -> Path:
     """Write the page of pictures; UsageError where no run can be drawn."""
     from foretoll.report.study_page import write_study_page  # Jinja2 is loaded only for a page
 
-    runs = runs_of(where)
-    if not any(run.option == option for run in runs):
+    found = study_runs(where)
+    warn(found.notes)
+    if not any(run.option == option for run in found.runs):
         raise UsageError(
             f"{where!r} has no {option} run to draw: name another --option, or run the study first"
         )
-    return write_study_page(out, runs, option=option)
+    return write_study_page(out, found.runs, option=option)
 
 
 def _costs(cost: str) -> list[str]:

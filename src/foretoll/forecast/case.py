@@ -99,7 +99,13 @@ def decided(case: Case) -> bool:
 
 def usable(run: Run) -> bool:
     """Whether a run can teach a forecaster: it ended by reaching its target or by spending its budget."""
-    return run.outcome in (Outcome.REACHED, Outcome.CENSORED) and case_of_run(run) is not None
+    if run.outcome not in (Outcome.REACHED, Outcome.CENSORED):
+        return False
+    try:
+        case = case_of_run(run)
+        return case is not None and bool(features(case))
+    except (ArithmeticError, ValueError):  # a valid record of impossible numbers, such as no step in an epoch
+        return False
 
 
 def setting_features(case: Case) -> Features:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import stat
 import sys
 import warnings
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from foretoll.atomic import replacing
 from foretoll.errors import LedgerError, shown
 from foretoll.ledger.reading import (
     Stored,
@@ -23,7 +23,6 @@ from foretoll.ledger.reading import (
     read_record,
     unread_text,
 )
-from foretoll.leftovers import clear_leftovers, own_name
 from foretoll.records import Run
 
 STREAM = "-"  # the standard output
@@ -110,7 +109,8 @@ def write_lines(path: str | Path, lines: Iterable[bytes]) -> int:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise LedgerError(
-            f"{shown(path, 120)[1:-1]} cannot be written ({reason}): name a file in a folder that exists and has space"
+            f"{shown(path, 120)[1:-1]} cannot be written ({reason}): name a file in a folder that exists and "
+            "has space"
         ) from error
     return count
 
@@ -122,42 +122,24 @@ def _written(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    if _is_stream(path):
+    if is_stream(path):
         with path.open("wb") as pipe:
             yield pipe
         return
-    path = path.resolve() if path.is_symlink() else path  # the link stays, and what it names is written
-    _refuse_place(path)
-    clear_leftovers(path.parent, f".{path.name}.", _PART)
-    part = path.with_name(own_name(f".{path.name}.", _PART))
-    done = False
-    try:
-        with part.open("xb") as raw:
-            # no time and no name in the gzip header: the same runs give the same bytes
-            zipped = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if path.suffix == ".gz" else None
-            yield zipped or raw
-            if zipped is not None:
-                zipped.close()
-            raw.flush()
-            os.fsync(raw.fileno())
-        part.replace(path)
-        done = True
-    finally:
-        if not done:
-            part.unlink(missing_ok=True)
+    with replacing(path, _PART) as raw:
+        if path.suffix != ".gz":
+            yield raw
+            return
+        # no time and no name in the gzip header: the same runs give the same bytes
+        with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as zipped:
+            yield zipped
 
 
-def _is_stream(path: Path) -> bool:
-    if str(path) in _STREAMS or str(path.parent) in ("/dev/fd", "/proc/self/fd"):
+def is_stream(path: Path) -> bool:
+    """Whether a file is written as a stream: the standard output, an open descriptor, a pipe."""
+    if str(path) in (STREAM, *_STREAMS) or str(path.parent) in ("/dev/fd", "/proc/self/fd"):
         return True
     return path.exists() and stat.S_ISFIFO(path.stat().st_mode)
-
-
-def _refuse_place(path: Path) -> None:
-    if path.is_dir() or not path.name:
-        raise LedgerError(f"{shown(path, 120)} is a folder: name a file in it, or - for the standard output")
-    if path.exists() and not path.is_file():
-        raise LedgerError(f"{shown(path, 120)} is a device: name a file, or - for the standard output")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from foretoll.atomic import clear_leftovers, own_name
 from foretoll.errors import ForetollWarning, ModelError
 from foretoll.models.preprocess import load_tokenizer
 from foretoll.models.reprogrammed import innermost
@@ -33,6 +33,7 @@ CARD = "model.json"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer"
 _HEADER_KEY = "foretoll"
+_SAVING = ".saving-"
 _LEFTOVER_AGE_S = 3600.0
 
 
@@ -49,7 +50,9 @@ def save_checkpoint(model: Model, directory: Path) -> Path:
     temporary: Path | None = None
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".saving-", dir=directory))
+        _remove_leftovers(directory)
+        temporary = directory / own_name(_SAVING)
+        temporary.mkdir(mode=0o700)
         card = _write_extras(model, temporary)
         text = card.model_dump_json(by_alias=True, indent=2)
         save_file(
@@ -65,7 +68,6 @@ def save_checkpoint(model: Model, directory: Path) -> Path:
             if (temporary / name).exists():
                 (temporary / name).replace(directory / name)
         created = []
-        _remove_leftovers(directory)
     except (OSError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ModelError(
@@ -137,9 +139,13 @@ def _write_extras(model: Model, folder: Path) -> ModelCard:
 
 
 def _remove_leftovers(directory: Path) -> None:
-    """What saves that were killed have left; younger folders may belong to a save that is under way."""
-    for path in directory.glob(".saving-*"):
-        if time.time() - path.stat().st_mtime > _LEFTOVER_AGE_S:
+    """What saves that were killed have left. An older foretoll did not write whose they are: age decides there."""
+    clear_leftovers(directory, _SAVING)
+    for path in directory.glob(f"{_SAVING}*"):
+        if (
+            "-" not in path.name.removeprefix(_SAVING)
+            and time.time() - path.stat().st_mtime > _LEFTOVER_AGE_S
+        ):
             shutil.rmtree(path, ignore_errors=True)
 
 

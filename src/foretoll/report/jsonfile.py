@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
+from foretoll.atomic import replacing
 from foretoll.errors import ForetollError
 from foretoll.records import Comparison, Estimate, Run
 
@@ -60,30 +59,13 @@ def write_text(path: str | Path, text: str) -> Path:
     Raises ForetollError where that fails; an older file is then left as it was.
     """
     path = Path(path)
-    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        temporary = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except (OSError, UnicodeEncodeError) as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with replacing(path, ".tmp") as file:
+            file.write(text.encode())
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ForetollError(
             f"cannot write {str(path)!r} ({reason}): name another place with --out, or free it for writing"
         ) from error
     return path
-
-
-def _umask() -> int:
-    # mkstemp makes files that only their owner can read; a report is meant to be shared as the user's
-    # other files are, and the mask can only be read by setting it
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

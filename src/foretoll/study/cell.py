@@ -16,13 +16,13 @@ from foretoll.models import Model, load_model
 from foretoll.quality import evaluate
 from foretoll.records import Outcome, Run, TrainingSettings
 from foretoll.study.plan import Cell, SourceModel
+from foretoll.study.reading import DONE
 from foretoll.workflows.calibrate import part_of
 from foretoll.workflows.context import Accounting, Job
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.retrain import retrain_job
 from foretoll.workflows.train import train_model
 
-DONE = (Outcome.REACHED, Outcome.CENSORED)
 SAMPLES = 1000
 KEPT = 64  # data sets of a study are small; models and signals are smaller
 

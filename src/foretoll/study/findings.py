@@ -89,6 +89,7 @@ class StudyTables:
     runs: int
     censored: int
     sections: tuple[Section, ...]
+    notes: tuple[str, ...] = ()  # what was passed over where the runs were read
 
     def as_data(self) -> dict[str, Any]:
         """Plain data, for JSON."""

@@ -2,34 +2,87 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from foretoll.errors import UsageError
+from foretoll.errors import UsageError, shown
 from foretoll.forecast.reference import RUNS
-from foretoll.ledger import Ledger, read_runs
-from foretoll.records import Run
+from foretoll.ledger import Ledger, Selection, read_runs
+from foretoll.ledger.files import read_file
+from foretoll.ledger.reading import unread_text
+from foretoll.records import Outcome, Run
 
 LEDGER = "ledger.db"
+DONE = (Outcome.REACHED, Outcome.CENSORED)
 
 
-def runs_of(where: str) -> list[Run]:
+@dataclass(frozen=True)
+class StudyRuns:
+    """Runs, oldest first, each wanted run once; `notes` are sentences on what was passed over."""
+
+    runs: list[Run]
+    notes: tuple[str, ...] = ()
+
+
+def study_runs(where: str) -> StudyRuns:
     """All runs of a study's folder, a ledger file, an export (.jsonl, .jsonl.gz) or a database URL, oldest first.
 
-    "reference" is the ledger that ships with foretoll.
+    "reference" is the ledger that ships with foretoll. A wanted run (a cell) that was carried out twice, as two
+    processes on one folder once could, counts once: the first that ended.
 
     Raises UsageError where there is no such thing, LedgerError where it cannot be read.
     """
+    runs, unread = _read(where)
+    kept, repeated = once_each(runs)
+    said = [f"{repeated} runs repeat a cell that is there already: each counts once"] if repeated > 1 else []
+    said += ["1 run repeats a cell that is there already: it counts once"] if repeated == 1 else []
+    return StudyRuns(kept, tuple(filter(None, (unread, *said))))
+
+
+def runs_of(where: str) -> list[Run]:
+    """The runs of `study_runs` alone."""
+    return study_runs(where).runs
+
+
+def once_each(runs: Iterable[Run]) -> tuple[list[Run], int]:
+    """The runs without repetitions of a cell, and how many these were. Runs that did not end are all kept."""
+    seen: set[str] = set()
+    kept: list[Run] = []
+    repeated = 0
+    for run in runs:
+        cell = next((tag for tag in run.tags if tag.startswith("cell:")), None)
+        if cell is not None and run.outcome in DONE:
+            if cell in seen:
+                repeated += 1
+                continue
+            seen.add(cell)
+        kept.append(run)
+    return kept, repeated
+
+
+def _read(where: str) -> tuple[list[Run], str]:
+    """The runs of a place, oldest first, and a line on what could not be read."""
     if where == "reference":
-        return sorted(read_runs(RUNS), key=lambda run: run.started_at)
+        return sorted(read_runs(RUNS), key=lambda run: run.started_at), ""
     if "://" in where:
-        return Ledger.open(where).runs(newest_first=False)
-    path = Path(where).expanduser()
-    if path.is_dir():
-        path = path / LEDGER
-    if not path.is_file():
+        return _selected(Ledger.open(where).select(newest_first=False))
+    try:
+        path = Path(where).expanduser()
+        path = path / LEDGER if path.is_dir() else path
+        there = path.is_file()
+    except (OSError, ValueError, RuntimeError):  # a name too long, a null byte, nobody's home
+        path, there = Path(where), False
+    if not there:
         raise UsageError(
-            f"{str(path)!r} is no ledger: give the folder of a study, a ledger (.db) or an export (.jsonl, .jsonl.gz)"
+            f"{shown(path, 120)} is no ledger: give the folder of a study, a ledger (.db) or an export "
+            "(.jsonl, .jsonl.gz)"
         )
     if path.name.endswith((".jsonl", ".jsonl.gz")):
-        return sorted(read_runs(path), key=lambda run: run.started_at)
-    return Ledger.open(path).runs(newest_first=False)
+        found = read_file(path)
+        return sorted(found.runs, key=lambda run: run.started_at), unread_text(found.unread)
+    return _selected(Ledger.open(path).select(newest_first=False))
+
+
+def _selected(found: Selection) -> tuple[list[Run], str]:
+    return found.runs, found.warning

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from foretoll.engine import Engine
 from foretoll.ledger import Ledger
 from foretoll.records import Outcome, Run
-from foretoll.study.cell import DONE, Place, run_cell, train_source
+from foretoll.study.cell import Place, run_cell, train_source
 from foretoll.study.costing import PlanCost, cost_of_plan
 from foretoll.study.plan import Cell, SourceModel, StudyFile, cells_of, source_models
+from foretoll.study.reading import DONE, once_each
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class StudyPlan:
     models: list[SourceModel]
     models_todo: list[SourceModel]
     runs: list[Run]  # the study's runs so far
+    unread: str = ""  # a line on records of the ledger that could not be read
 
     def cost(self, place: Place) -> PlanCost:
         """What is left will cost; takes some seconds where it has to be probed."""
@@ -56,7 +58,8 @@ def plan_study(
     A run that failed counts as there, since the same would fail again; with `retry_failed` it is done again.
     """
     cells = cells_of(study)
-    runs = Ledger.open(place.ledger).runs(tag=f"study:{study.name}", newest_first=False)
+    known = Ledger.open(place.ledger).select(tag=f"study:{study.name}", newest_first=False)
+    runs, _ = once_each(known.runs)
     ended = DONE if retry_failed else (*DONE, Outcome.FAILED)
     there = {tag for run in runs if run.outcome in ended for tag in run.tags if tag.startswith("cell:")}
     models = source_models(cells)
@@ -64,7 +67,7 @@ def plan_study(
     todo = left[:limit]
     needed = {model.key for model in source_models(todo)}
     models_todo = [m for m in models if m.key in needed and not place.has_model(m)]
-    return StudyPlan(study, cells, left, todo, models, models_todo, runs)
+    return StudyPlan(study, cells, left, todo, models, models_todo, runs, known.warning)
 
 
 def run_study(

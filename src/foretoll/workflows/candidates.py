@@ -164,7 +164,7 @@ def was_stopped(candidates: Sequence[Candidate]) -> bool:
 
 def _recorded(ledger: Ledger, option: str, began: datetime) -> Run | None:
     """The run that the ledger has of a candidate which failed: what was measured before is not lost."""
-    runs = ledger.runs(option=option, tag=TAG, limit=1)
+    runs = ledger.select(option=option, tag=TAG, limit=1).runs
     return next((run for run in runs if run.started_at >= began), None)
 
 

@@ -112,7 +112,8 @@ def compare(
     looked: dict[str, Looked] = {}
     energy: EnergyBasis | None = None
     with SelfCostMeter(accounting.energy, device=first.device) as own:
-        forecaster = Forecaster([*reference_runs(), *store.runs()], held_out=reference_held_out())
+        known = store.select()
+        forecaster = Forecaster([*reference_runs(), *known.runs], held_out=reference_held_out())
         for model_name, job in jobs.items():
             watcher.stage(f"look at source and target through {model_name}")
             seen = take_signals(job, settings, samples=samples)
@@ -145,7 +146,7 @@ def compare(
         grid=accounting.grid,
         hardware=describe_hardware(first.device),
         self_cost=own.record(),
-        warnings=_warnings(list(looked.values()), found, accounting),
+        warnings=(*_warnings(list(looked.values()), found, accounting), *filter(None, [known.warning])),
     )
 
 

@@ -167,7 +167,8 @@ def estimate_job(
             )
     watcher.stage("forecast")
     names = [name for name in names if name not in cannot]
-    forecaster = Forecaster([*reference_runs(), *ledger.runs()], held_out=reference_held_out())
+    known = ledger.select()
+    forecaster = Forecaster([*reference_runs(), *known.runs], held_out=reference_held_out())
     foretold = {
         name: forecaster.foretell(case_of_job(job, name, settings, seen, pilots[name], start))
         for name in names
@@ -209,7 +210,7 @@ def estimate_job(
         ),
         self_cost=own.record(),
         projection=seen.projection,
-        warnings=_warnings(job, seen, chosen, accounting, hardware),
+        warnings=(*_warnings(job, seen, chosen, accounting, hardware), *filter(None, [known.warning])),
     )
 
 
