@@ -9,7 +9,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
 from sqlalchemy import Connection
 
 from foretoll.errors import LedgerError, shown
@@ -32,7 +31,7 @@ def record_of(run: Run) -> str:
         raise LedgerError(f"the run id {shown(run.id)} has {len(run.id)} characters: give it 1 to {_MAX_ID}")
     try:
         record = run.model_dump_json(by_alias=True, warnings=False)
-    except PydanticSerializationError:  # a path that is not UTF-8 is no reason to lose a run
+    except ValueError:  # a path that is not UTF-8 is no reason to lose a run
         record = json.dumps(_encodable(run.model_dump(by_alias=True, mode="python")), default=str)
     try:
         Run.model_validate_json(record)
