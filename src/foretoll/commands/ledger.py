@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +22,9 @@ from foretoll.commands.output import (
     show,
     warn,
 )
+
+if TYPE_CHECKING:
+    from foretoll.ledger.reading import Unread
 
 ledger_app = typer.Typer(help="The runs that were carried out.", no_args_is_help=True)
 
@@ -90,7 +94,7 @@ def ledger_export(
     if is_stream(file):  # what is printed there is the export
         typer.echo(f"{count_text(runs)} written", err=True)
     elif as_json:
-        print_json({"file": str(file), "runs": runs, "unread": [str(record) for record in unread]})
+        print_json({"file": str(file), "runs": runs} | _unread(unread))
     else:
         say(f"{count_text(runs)} written to {file}")
 
@@ -113,9 +117,13 @@ def ledger_import(
     runs, unread = open_ledger(ledger).import_readable(file, skip=skip)
     warn([unread_text(unread)])
     if as_json:
-        print_json({"file": str(file), "runs": runs, "unread": [str(record) for record in unread]})
+        print_json({"file": str(file), "runs": runs} | _unread(unread))
     else:
         say(f"{count_text(runs)} added from {file}")
+
+
+def _unread(unread: Sequence[Unread]) -> dict[str, list[str]]:
+    return {"unread": [str(record) for record in unread]} if unread else {}
 
 
 @ledger_app.command("doctor")
