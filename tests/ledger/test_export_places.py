@@ -69,7 +69,7 @@ def test_a_pipe_and_the_standard_output_are_streams(ledger: Ledger, tmp_path: Pa
             capture_output=True,
             check=True,
         )
-        assert (done.stdout, done.stderr) == (whole, b"3 runs written\n")
+        assert (done.stdout, done.stderr) == (whole, b"foretoll: 3 runs written\n")
 
 
 # --- what a kill leaves ------------------------------------------------------------------------------

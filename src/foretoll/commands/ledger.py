@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foretoll import streams
 from foretoll.commands.flags import (
     JsonOption,
     LedgerOption,
@@ -92,7 +93,7 @@ def ledger_export(
     runs, unread = open_ledger(ledger).export_readable(file)
     warn([unread_text(unread)])
     if is_stream(file):  # what is printed there is the export
-        typer.echo(f"{count_text(runs)} written", err=True)
+        streams.complain(f"{count_text(runs)} written")
     elif as_json:
         print_json({"file": str(file), "runs": runs} | _unread(unread))
     else:

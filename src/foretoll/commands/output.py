@@ -138,7 +138,7 @@ def say_lines(text: Any) -> None:
 def warn(texts: Iterable[str]) -> None:
     """Print warnings on the standard error, one line each; empty ones are none."""
     for text in filter(None, texts):
-        typer.echo(f"warning: {text}", err=True)
+        streams.complain(f"warning: {text}")
 
 
 def show(renderable: Any) -> None:

@@ -106,6 +106,8 @@ def write_lines(path: str | Path, lines: Iterable[bytes]) -> int:
             for line in lines:
                 stream.write(line + b"\n")
                 count += 1
+    except BrokenPipeError:  # whoever reads the stream has seen enough
+        raise
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise LedgerError(

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from foretoll.errors import shown
+from foretoll.errors import ForetollWarning, shown
 from foretoll.records import Outcome, Run
 
 NEWER = "written by a newer foretoll"
@@ -19,7 +19,7 @@ _SCHEMA = re.compile(r"foretoll\.run/(\d+)")
 _NAMED = 3  # unread records that a warning names
 
 
-class UnreadRecordWarning(UserWarning):
+class UnreadRecordWarning(ForetollWarning):
     """Records of a ledger or an export were passed over, because they cannot be read."""
 
 
