@@ -177,8 +177,8 @@ MODELS = (
     Case("half a checkpoint", "retrain … --model half",
          "half is no foretoll checkpoint, model.json is missing; name a folder that foretoll wrote"),
     Case("a truncated checkpoint", "retrain … --model torn",
-         "torn/model.safetensors cannot be read as safetensors (REASON): it is truncated or of another format; copy it "
-         "again"),
+         "'torn/model.safetensors' cannot be read as safetensors (REASON): it is truncated or of another format; copy "
+         "it again"),
     usage("a weights file for a model", "estimate … --model w.safetensors",
           "w.safetensors is a weights file: name its architecture as the model (--arch) and give the file as "
           "--weights"),
@@ -194,7 +194,8 @@ MODELS = (
     Case("missing weights", "estimate … --model foretoll:mlp?width=16 --weights v.safetensors",
          "there is no weights file at v.safetensors; nearest in .: w.safetensors, nan.safetensors, cut.safetensors"),
     Case("truncated weights", "estimate … --model foretoll:mlp?width=16 --weights cut.safetensors",
-         "cut.safetensors cannot be read as safetensors (REASON): it is truncated or of another format; copy it again"),
+         "'cut.safetensors' cannot be read as safetensors (REASON): it is truncated or of another format; copy "
+         "it again"),
     Case("truncated weights of torch", "estimate … --model foretoll:mlp?width=16 --weights cut.pt",
          "cut.pt is truncated or no torch file: copy or save it again"),
     Case("a pickle", "estimate … --model foretoll:mlp?width=16 --weights model.pt",
@@ -229,12 +230,24 @@ MODELS = (
          "the network returns shape (2, 3, 6) for a batch of 2, not (batch, classes); foretoll takes classifiers with "
          "one output per class"),
     Case("a factory that fails", "estimate … --model yardmodels:broken",
-         "yardmodels:broken cannot be built: ValueError: no such flavour; check its options and input size"),
+         "'yardmodels:broken' cannot be built: ValueError: no such flavour; check its options and input size"),
     usage("an unknown factory", "estimate … --model yardmodels:fien",
           "unknown function of yardmodels 'fien': did you mean 'fine'?"),
     usage("an unknown module", "estimate … --model nosuchmodule:build",
-          "the model 'nosuchmodule:build' names the module nosuchmodule, which cannot be found from FOLDER: check the "
-          "name and the current folder"),
+          "the model 'nosuchmodule:build' names the module 'nosuchmodule', which cannot be found from the current "
+          "folder: check the name"),
+    usage("a function that builds no network", "estimate … --model os:system",
+          "'os:system' is of Python's standard library, which builds no network: name a function or class that returns "
+          "a torch.nn.Module"),
+    usage("a function of torch", "estimate … --model torch:zeros",
+          "'torch:zeros' is a built-in function, which builds no network: name a function or class that returns a "
+          "torch.nn.Module"),
+    Case("a checkpoint that names code to run", "estimate … --model stranger",
+         "the model card in 'stranger' names code to run, 'os:system', and no file may do that: if you know this code, "
+         "name it yourself (--model FACTORY --weights FOLDER) or pass --trust-code (Python: trust_code=True)"),
+    Case("a study file that names code to run", "study run stranger.toml --plan",
+         "model 'm' of the study 'stranger' names code to run, 'os:system', and no file may do that: if you know this "
+         "code, pass --trust-code (Python: trust_code=True)"),
 )  # fmt: skip
 
 COMPARE = (

@@ -130,6 +130,10 @@ def _models(yard: Path) -> None:
     (yard / "w.bmp").write_bytes(b"BM")
     (yard / "half").mkdir()
     (yard / "half" / "model.safetensors").write_bytes((yard / "m" / "model.safetensors").read_bytes())
+    (yard / "stranger").mkdir()
+    card = (yard / "m" / "model.json").read_text().replace("foretoll:mlp", "os:system")
+    save_file(state, yard / "stranger" / "model.safetensors", metadata={"foretoll": card})
+    (yard / "stranger" / "model.json").write_text(card)
     (yard / "card").mkdir()
     (yard / "card" / "model.safetensors").write_bytes(whole)
     (yard / "card" / "model.json").write_text("{}")
@@ -192,6 +196,10 @@ def _studies(yard: Path) -> None:
     (yard / "rooted.toml").write_text(
         'schema = "foretoll.study/1"\nname = "s"\n[models]\nmlp = "foretoll:mlp"\n'
         '[[sources]]\nname = "old"\nsource = "npz:{root}/old.npz"\n'
+    )
+    (yard / "stranger.toml").write_text(
+        'schema = "foretoll.study/1"\nname = "stranger"\n[models]\nm = "os:system?command=true"\n'
+        '[[sources]]\nname = "old"\nsource = "npz:old.npz"\n'
     )
     (yard / "small.toml").write_text(
         'schema = "foretoll.study/1"\nname = "small"\n[models]\nmlp = "foretoll:mlp?width=4"\n'

@@ -90,5 +90,12 @@ EngineOption = Annotated[
 LedgerOption = Annotated[
     str | None, typer.Option("--ledger", help="ledger file or database URL (FORETOLL_LEDGER)")
 ]
+TrustOption = Annotated[
+    bool,
+    typer.Option(
+        "--trust-code",
+        help="import and run the functions (package.module:function) that a checkpoint or a study file names",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="no progress")]

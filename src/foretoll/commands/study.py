@@ -13,6 +13,7 @@ from foretoll.commands.flags import (
     JsonOption,
     QuietOption,
     RegionOption,
+    TrustOption,
 )
 from foretoll.commands.output import count_text, print_json, say, say_lines, show
 
@@ -34,6 +35,7 @@ def study_run(
         bool, typer.Option("--plan", help="say what would be done and what it costs")
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="do failed runs again")] = False,
+    trust_code: TrustOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -54,6 +56,7 @@ def study_run(
         plan_only=plan_only,
         quiet=quiet or as_json,
         retry_failed=retry_failed,
+        trust_code=trust_code,
     )
     if as_json:
         print_json(found)

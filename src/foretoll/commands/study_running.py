@@ -10,10 +10,11 @@ from typing import Any
 from foretoll.commands.output import warn
 from foretoll.engine import Engine, open_engine
 from foretoll.errors import UsageError
+from foretoll.models import Trust
 from foretoll.printing import PlainConsole, error_console
 from foretoll.study.cell import Place
 from foretoll.study.costing import PlanCost
-from foretoll.study.plan import StudyFile
+from foretoll.study.plan import StudyFile, check_code
 from foretoll.study.run import StudyPlan, StudyProgress, plan_study, run_study
 from foretoll.study.study_file import find_study, read_study
 from foretoll.units import human_duration, human_energy
@@ -32,15 +33,24 @@ def carry_out_study(
     plan_only: bool,
     quiet: bool,
     retry_failed: bool = False,
+    trust_code: bool = False,
 ) -> dict[str, Any]:
     """Plan and carry out; returns counts, failures and where the ledger is."""
     console = error_console(quiet=quiet)
     study = read_study(find_study(file))
+    check_code(study, Trust(everything=trust_code))  # before a folder is made or a worker started
     folder = (out or Path(f"study-{study.name}")).resolve()
     if limit is not None and limit < 0:
         raise UsageError(f"--limit {limit} is no number of runs: give 0 or more")
     chosen = choose_device(device)
-    place = Place(folder, str(folder / "ledger.db"), energy=energy, region=region, device=str(chosen))
+    place = Place(
+        folder,
+        str(folder / "ledger.db"),
+        energy=energy,
+        region=region,
+        device=str(chosen),
+        trust_code=trust_code,
+    )
     place.accounting.check(chosen)
     check_out(folder)
     with ExitStack() as stack:

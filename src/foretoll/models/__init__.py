@@ -7,16 +7,20 @@ from foretoll.models.fresh import fresh_copy
 from foretoll.models.loading import build_model, load_model
 from foretoll.models.model import Model, check_fits
 from foretoll.models.rows import comparable_layers, countable_layers
+from foretoll.models.spec import parse_spec
+from foretoll.models.trust import Trust
 
 __all__ = [
     "ARCHITECTURES",
     "Model",
+    "Trust",
     "build_model",
     "check_fits",
     "comparable_layers",
     "countable_layers",
     "fresh_copy",
     "load_model",
+    "parse_spec",
     "pool_positions",
     "save_checkpoint",
 ]

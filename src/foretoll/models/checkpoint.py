@@ -19,10 +19,10 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from foretoll.atomic import clear_leftovers, own_name
-from foretoll.errors import ForetollWarning, ModelError
+from foretoll.errors import ForetollWarning, ModelError, shown
 from foretoll.models.preprocess import load_tokenizer
 from foretoll.models.reprogrammed import innermost
-from foretoll.models.weights import missing_path, read_weights
+from foretoll.models.weights import missing_path, read_metadata, read_weights
 from foretoll.records import ModelCard
 
 if TYPE_CHECKING:
@@ -87,6 +87,15 @@ def read_checkpoint(directory: Path) -> tuple[ModelCard, dict[str, Tensor]]:
 
     Raises ModelError for a folder that is missing, is no checkpoint, or holds a truncated or invalid file.
     """
+    card = read_card(directory)
+    return card, read_weights(Path(directory).expanduser() / WEIGHTS)
+
+
+def read_card(directory: Path, *, quiet: bool = False) -> ModelCard:
+    """The card of a checkpoint folder; not `quiet`, a warning where its two copies differ.
+
+    Raises ModelError for a folder that is missing, is no checkpoint, or holds a truncated or invalid file.
+    """
     directory = Path(directory).expanduser()
     if not directory.is_dir():
         raise ModelError(missing_path("checkpoint folder", directory))
@@ -99,24 +108,37 @@ def read_checkpoint(directory: Path) -> tuple[ModelCard, dict[str, Tensor]]:
         )
         missing = f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} missing"
         raise ModelError(f"{directory} is no foretoll checkpoint, {missing}; {way}")
-    state = read_weights(directory / WEIGHTS)
     card = _parse(directory / CARD, (directory / CARD).read_bytes())
-    header = _header(directory / WEIGHTS)
+    header = read_metadata(directory / WEIGHTS).get(_HEADER_KEY)
     if header is not None:
         inside = _parse(directory / WEIGHTS, header.encode())
-        if inside != card:
+        if inside != card and not quiet:
             warnings.warn(
                 f"{directory / CARD} is not the card of {directory / WEIGHTS} (an interrupted save, or edited by "
                 "hand); the card inside the weights is used",
                 ForetollWarning,
                 stacklevel=3,
             )
-            card = inside
+        card = inside
+    return _with_own_tokenizer(card, directory)
+
+
+def _with_own_tokenizer(card: ModelCard, directory: Path, *, outermost: bool = True) -> ModelCard:
+    """The card with the tokenizer in its own folder; a path elsewhere is not followed."""
+    update: dict[str, Any] = {}
     plan = card.preprocessing
-    if plan.tokenizer == TOKENIZER:
-        plan = plan.model_copy(update={"tokenizer": str((directory / TOKENIZER).resolve())})
-        card = card.model_copy(update={"preprocessing": plan})
-    return card, state
+    if plan.tokenizer is not None:
+        if outermost and plan.tokenizer != TOKENIZER:
+            raise ModelError(
+                f"the model card in {shown(directory)} names a tokenizer outside of its folder, "
+                f"{shown(plan.tokenizer)}, which is not read: put it into the folder as {TOKENIZER}/"
+            )
+        own = str((directory / TOKENIZER).resolve())
+        update["preprocessing"] = plan.model_copy(update={"tokenizer": own})
+    if card.program is not None:  # a source within keeps the path that it was loaded from
+        source = _with_own_tokenizer(card.program.source, directory, outermost=False)
+        update["program"] = card.program.model_copy(update={"source": source})
+    return card.model_copy(update=update) if update else card
 
 
 def is_checkpoint(directory: Path) -> bool:
@@ -177,14 +199,6 @@ def _parse(file: Path, content: bytes) -> ModelCard:
         raise ModelError(
             f"{file} holds no valid model card ({where}: {first['msg']}); save the model again"
         ) from error
-
-
-def _header(file: Path) -> str | None:
-    from safetensors import safe_open
-
-    with safe_open(file, framework="pt") as content:
-        metadata: dict[str, str] = content.metadata() or {}
-    return metadata.get(_HEADER_KEY)
 
 
 def _flush(file: Path) -> None:

@@ -18,11 +18,13 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from foretoll.errors import ModelError, shown
 from foretoll.models.heads import resets_itself
+from foretoll.models.hf import hf_network
 from foretoll.models.loading import build_model
-from foretoll.models.model import Model
-from foretoll.models.plan import as_seen_by
-from foretoll.models.preprocess import make_preprocess
+from foretoll.models.model import Model, check_fits, make_model
+from foretoll.models.plan import as_seen_by, input_shape
+from foretoll.models.preprocess import channel_statistics, make_preprocess
 from foretoll.models.reprogrammed import unwrapped
+from foretoll.models.spec import parse_spec
 
 if TYPE_CHECKING:
     from foretoll.data import TaskData
@@ -44,12 +46,14 @@ def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
     model = unwrapped(model)
     card = model.card
     if not card.arch.startswith("module:"):
+        if card.arch.startswith("hf:"):
+            return _fresh_transformer(model, data, seed=seed)
         options = dict(card.arch_options)
         if (
             card.preprocessing.kind == "image" and card.preprocessing.size is not None
         ):  # the same work per sample
             options["input_size"] = "x".join(str(side) for side in card.preprocessing.size)
-        fresh = build_model(card.arch, data=data, seed=seed, options=options)
+        fresh = build_model(card.arch, data=data, seed=seed, options=options, trust=model.trust)
         plan = as_seen_by(fresh.card.preprocessing, card.preprocessing)
         fresh.card = fresh.card.model_copy(update={"preprocessing": plan})
         fresh.preprocess = make_preprocess(plan)
@@ -158,3 +162,31 @@ def _normalisation(module: nn.Module, name: str, listed: nn.Module) -> Callable[
         settings = (kind.n_power_iterations, kind.eps, kind.dim)
         return partial(parametrizations.spectral_norm, module, name, *settings)
     return None
+
+
+def _fresh_transformer(model: Model, data: TaskData, *, seed: int) -> Model:
+    """From the configuration in memory: the name on a card may be a folder that is gone, or a stranger's choice."""
+    check_fits(model, data)
+    card, plan = model.card, model.card.preprocessing
+    if plan.kind == "image":
+        mean, std = channel_statistics(data.train, channels=plan.channels)
+        plan = plan.model_copy(update={"mean": mean, "std": std})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = hf_network(
+            parse_spec(card.arch),
+            plan.kind,
+            input_shape(plan),
+            len(data.classes),
+            config=getattr(model.network, "config", None),
+        )
+    fresh = make_model(
+        network,
+        arch=card.arch,
+        arch_options=card.arch_options,
+        family=card.family,
+        preprocessing=plan,
+        classes=tuple(data.classes),
+        trust=model.trust,
+    )
+    return fresh.to(model.device)

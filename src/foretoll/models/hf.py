@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from foretoll.models.hf_texts import (
 )
 from foretoll.models.shards import index_in, shard_files
 from foretoll.models.spec import Convention, Kind, Spec, family_label, guarded_build, one_line
+from foretoll.models.trust import check_configuration, check_configuration_file
 
 
 def hf_folder(name: str) -> tuple[str, bool]:
@@ -41,12 +43,18 @@ def hf_config(name: str) -> Any:
     except ImportError as error:
         raise MissingExtraError("a transformers model", "hf") from error
     folder, local = hf_folder(name)
+    if local:
+        check_configuration_file(Path(folder), shown(f"hf:{name}"))
     try:
-        return AutoConfig.from_pretrained(folder, local_files_only=local, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+        config = AutoConfig.from_pretrained(folder, local_files_only=local, trust_remote_code=False)
+    except Exception as error:  # on a file of somebody else's the library raises nearly anything
         raise ModelError(
-            f"no transformers configuration can be read from hf:{name} ({one_line(error)})"
+            f"no transformers configuration can be read from {shown(f'hf:{name}')} ({one_line(error)}); save one "
+            "there with save_pretrained"
         ) from error
+    if not local:
+        check_configuration(config.to_dict(), shown(f"hf:{name}"))
+    return config
 
 
 def hf_class(config: Any, kind: Kind | None = None) -> tuple[Any, Kind]:
@@ -91,10 +99,15 @@ def hf_convention(name: str) -> Convention:
 
 
 def hf_network(
-    spec: Spec, kind: Kind, shape: tuple[int, ...], num_classes: int | None, config_folder: Path | None
+    spec: Spec,
+    kind: Kind,
+    shape: tuple[int, ...],
+    num_classes: int | None,
+    config_folder: Path | None = None,
+    config: Any = None,
 ) -> nn.Module:
-    """A transformers classifier with fresh weights, from a configuration alone."""
-    config = hf_config(str(config_folder) if config_folder else spec.name)
+    """A transformers classifier with fresh weights, from a configuration alone: one in memory, or read by name."""
+    config = copy.deepcopy(config) or hf_config(str(config_folder) if config_folder else spec.name)
     if num_classes is not None:
         config.num_labels = num_classes
     if kind == "image" and len(shape) == 3 and hasattr(config, "image_size"):

@@ -120,6 +120,11 @@ def _timm_name(name: str) -> str:
     timm = _timm()
     if not timm.is_model(name):
         raise UsageError(nearest("timm model", name, timm.list_models()))
+    try:
+        timm.get_pretrained_cfg(name, allow_unregistered=True)
+    except RuntimeError as error:  # the network is known, the weights behind the point are not
+        known = timm.list_pretrained(f"{name.partition('.')[0]}.*")
+        raise UsageError(nearest("timm model", name, known or timm.list_models())) from error
     return name
 
 

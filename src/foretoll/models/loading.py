@@ -6,7 +6,7 @@ Nothing is unpickled, and no code is imported but that which the user names.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from foretoll.errors import ModelError, UsageError, shown, unknown_name
 from foretoll.models.anatomy import LAYERS, Anatomy, find_anatomy
-from foretoll.models.checkpoint import is_checkpoint, read_checkpoint
+from foretoll.models.checkpoint import is_checkpoint, read_card, read_checkpoint
 from foretoll.models.heads import replace_head, replace_heads
 from foretoll.models.hf import hf_class_names, hf_pretrained, stored_precision
 from foretoll.models.hf_texts import LIBRARY
@@ -34,9 +34,10 @@ from foretoll.models.own_classes import (
 )
 from foretoll.models.plan import input_shape, plan_preprocessing, reading_of
 from foretoll.models.preprocess import make_preprocess
-from foretoll.models.reprogrammed import innermost, rebuild
+from foretoll.models.reprogrammed import innermost, rebuild, with_innermost
 from foretoll.models.sources import build_network, convention
 from foretoll.models.spec import LOADING_OPTIONS, Convention, Spec, family_of, parse_spec
+from foretoll.models.trust import Trust, factory_key
 from foretoll.models.weights import (
     SAFE_SUFFIXES,
     TORCH_SUFFIXES,
@@ -63,6 +64,7 @@ class _Wanted:
     embedding_layer: str | None = None
     head: str | None = None
     seed: int = 0
+    trust: Trust = field(default_factory=Trust)
 
     def anatomy(self, network: nn.Module, plan: Preprocessing) -> Anatomy:
         """Head and embedding of a network that is not yet a Model."""
@@ -83,6 +85,7 @@ def load_model(
     head: str | None = None,
     seed: int = 0,
     options: Mapping[str, Any] | None = None,
+    trust_code: bool = False,
 ) -> Model:
     """Load a model: a checkpoint folder, an architecture with `weights`, or a module in memory.
 
@@ -92,6 +95,8 @@ def load_model(
     `weights` is a .safetensors file, a .pt file (read by weights_only=True), a folder with model.safetensors, or
     the name of weights that torchvision ("DEFAULT", "IMAGENET1K_V2") or timm ("pretrained") publishes, which are
     downloaded. Without weights they are fresh, from `seed`; hf: has its weights in its own folder.
+    Code that a file names, such as a checkpoint's factory, is imported only where `spec` is the very same factory
+    (the folder is then given as `weights`), or with `trust_code`.
     The classes are `classes`, else those of `data`, else the weights' own.
 
     Options: those of the architecture, and input_size (a side, or "HxW"), normalise ("data", "imagenet", "none"),
@@ -113,6 +118,7 @@ def load_model(
     names = tuple(
         str(c) for c in (classes if classes is not None else data.classes if data is not None else ())
     )
+    given = tuple(str(c) for c in classes) if classes is not None else None
     wanted = _Wanted(data, weights, names or None, embedding_layer, head, seed)
     if isinstance(spec, nn.Module):
         return _load_module(spec, wanted, dict(options or {}))
@@ -122,24 +128,62 @@ def load_model(
             raise UsageError(
                 f"a checkpoint folder takes no options (got {', '.join(options)}): they are on its card"
             )
-        given = tuple(str(c) for c in classes) if classes is not None else None
-        return _load_checkpoint(path, _Wanted(data, weights, given, embedding_layer, head, seed))
+        wanted = replace(wanted, classes=given, trust=Trust(everything=trust_code))
+        return _load_checkpoint(path, wanted)
     if path.is_file() and path.suffix in SAFE_SUFFIXES + TORCH_SUFFIXES:
         raise UsageError(
             f"{text} is a weights file: name its architecture as the model (--arch) and give the file as --weights"
         )
     if isinstance(spec, Path) or (":" not in text and ("/" in text or text.startswith("."))):
         raise ModelError(missing_path("checkpoint folder", path))
-    return _load_spec(parse_spec(text, options), wanted)
+    parsed = parse_spec(text, options)
+    wanted = replace(wanted, trust=Trust.of_call(parsed, everything=trust_code))
+    if _names_checkpoint(parsed, weights):
+        return _load_checkpoint(Path(weights or ""), replace(wanted, weights=None, classes=given))
+    return _load_spec(parsed, wanted)
 
 
-def build_model(arch: str, *, data: TaskData, seed: int, options: Mapping[str, Any] | None = None) -> Model:
+def _names_checkpoint(spec: Spec, weights: str | Path | None) -> bool:
+    """Whether the weights are a checkpoint of the factory that the user names: then its card counts as well.
+
+    Raises ModelError where the checkpoint was made by that factory with other options.
+    """
+    if spec.scheme != "factory" or weights is None or not is_checkpoint(Path(weights).expanduser()):
+        return False
+    inside, _ = innermost(read_card(Path(weights), quiet=True))
+    if inside.arch != spec.arch or set(spec.options) & set(LOADING_OPTIONS):
+        return False
+    made = parse_spec(inside.arch, inside.arch_options)
+    if factory_key(made) != factory_key(spec):
+        options = "&".join(f"{name}={value}" for name, value in made.build_options.items())
+        raise ModelError(
+            f"{shown(weights)} was made by {shown(spec.name)} with {shown(options or 'no options')}: name it with the "
+            "same options (FACTORY?OPTION=VALUE)"
+        )
+    return True
+
+
+def build_model(
+    arch: str,
+    *,
+    data: TaskData,
+    seed: int,
+    options: Mapping[str, Any] | None = None,
+    trust: Trust | None = None,
+) -> Model:
     """A model with fresh weights, from `seed` alone, for the inputs and classes of `data`.
 
-    Preprocessing statistics come from data.train. Raises UsageError and ModelError as `load_model` does.
+    Preprocessing statistics come from data.train. `trust`: what code may be imported where `arch` comes from a file;
+    None: the caller names it. Raises UsageError and ModelError as `load_model` does.
     """
-    wanted = _Wanted(data, classes=tuple(data.classes) or None, seed=seed)
-    return _load_spec(parse_spec(arch, options), wanted, fresh=True)
+    spec = parse_spec(arch, options)
+    wanted = _Wanted(
+        data,
+        classes=tuple(data.classes) or None,
+        seed=seed,
+        trust=Trust.of_call(spec) if trust is None else trust,
+    )
+    return _load_spec(spec, wanted, fresh=True)
 
 
 def _load_spec(spec: Spec, wanted: _Wanted, *, fresh: bool = False) -> Model:
@@ -160,7 +204,7 @@ def _load_spec(spec: Spec, wanted: _Wanted, *, fresh: bool = False) -> Model:
         if spec.scheme == "hf" and pretrained and weights is None:
             loaded = _hf_with_weights(spec, plan, wanted)
         else:
-            network = _build(spec, plan, len(names) if names else None)
+            network = _build(spec, plan, len(names) if names else None, wanted.trust)
             loaded = _Loaded(network, names)
             if weights is not None:
                 loaded = _with_weights(network, spec, plan, wanted)
@@ -190,6 +234,7 @@ def _finish(
         classes=names,
         embedding_layer=wanted.embedding_layer,
         head=wanted.head,
+        trust=wanted.trust,
     )
     model.card = model.card.model_copy(update={"reading": reading, "notes": notes})
     if wanted.data is not None:
@@ -197,9 +242,23 @@ def _finish(
     return model
 
 
-def _build(spec: Spec, plan: Preprocessing, num_classes: int | None, folder: Path | None = None) -> nn.Module:
+def _build(
+    spec: Spec,
+    plan: Preprocessing,
+    num_classes: int | None,
+    trust: Trust,
+    *,
+    folder: Path | None = None,
+    where: str = "the model",
+) -> nn.Module:
     network = build_network(
-        spec, shape=input_shape(plan), num_classes=num_classes, kind=plan.kind, config_folder=folder
+        spec,
+        shape=input_shape(plan),
+        num_classes=num_classes,
+        kind=plan.kind,
+        config_folder=folder,
+        trust=trust,
+        where=where,
     )
     return _named(network)
 
@@ -229,7 +288,7 @@ def _with_weights(network: nn.Module, spec: Spec, plan: Preprocessing, wanted: _
     have = head_classes(state, anatomy.head)
     notes: tuple[str, ...] = ()
     if names is None and have not in (None, anatomy.num_classes):
-        network = _build(spec, plan, have)
+        network = _build(spec, plan, have, wanted.trust)
     new_head = bool(spec.options.get("new_head", False))
     if names is not None and have is not None and not new_head and not anatomy.others:
         outputs = published_names(spec, have)
@@ -294,21 +353,30 @@ def _hf_with_weights(spec: Spec, plan: Preprocessing, wanted: _Wanted) -> _Loade
 
 
 def _load_checkpoint(path: Path, wanted: _Wanted) -> Model:
-    card, state = read_checkpoint(path)
-    if card.arch.startswith("module:"):
+    inside, _ = innermost(read_card(path, quiet=True))  # what it names is refused before anything else
+    if inside.arch.startswith("module:"):
         raise ModelError(
-            f"{path} was saved from a module in memory ({card.arch.removeprefix('module:')}), which a file cannot "
-            f"rebuild: build the module yourself and call load_model(module, weights={str(path)!r})"
+            f"{shown(path)} was saved from a module in memory ({shown(inside.arch.removeprefix('module:'))}), which a "
+            "file cannot rebuild: build the module yourself and call load_model(module, weights=FOLDER)"
         )
+    wanted.trust.check(parse_spec(inside.arch, inside.arch_options), f"the model card in {shown(path, 60)}")
+    card, state = read_checkpoint(path)
     with torch.random.fork_rng(devices=[]):
-        network = rebuild(card, lambda inside: _build_card(inside, path))
+        network = rebuild(card, lambda inside: _build_card(inside, path, wanted.trust))
     return _from_card(network, card, read_weights(wanted.weights) if wanted.weights else state, path, wanted)
 
 
-def _build_card(card: ModelCard, path: Path) -> nn.Module:
+def _build_card(card: ModelCard, path: Path, trust: Trust) -> nn.Module:
     """The network of a card without a program, its weights fresh."""
     spec = parse_spec(card.arch, card.arch_options)
-    return _build(spec, card.preprocessing, card.num_classes, path if spec.scheme == "hf" else None)
+    return _build(
+        spec,
+        card.preprocessing,
+        card.num_classes,
+        trust,
+        folder=path if spec.scheme == "hf" else None,
+        where=f"the model card in {shown(path, 60)}",
+    )
 
 
 def _from_card(
@@ -328,7 +396,7 @@ def _from_card(
         "embedding_layer": wanted.embedding_layer or card.embedding_layer,
         "head": wanted.head or card.head,
     }
-    model = Model(network, card.model_copy(update=update))
+    model = Model(network, card.model_copy(update=update), wanted.trust)
     if wanted.embedding_layer or wanted.head:  # names that the caller gives are tried out
         find_anatomy(network, model.example(), embedding_layer=model.embedding_name, head=model.head_name)
     if wanted.data is not None:
@@ -357,6 +425,9 @@ def _load_module(module: nn.Module, wanted: _Wanted, options: dict[str, Any]) ->
     network, weights, data = _named(module), wanted.weights, wanted.data
     if weights is not None and is_checkpoint(Path(weights)):
         card, state = read_checkpoint(Path(weights))
+        # the module is what was handed in, whatever the file says that it is: nothing else is ever built from it
+        own_arch = {"arch": _module_arch(module), "arch_options": {}}
+        card = with_innermost(card, innermost(card)[0].model_copy(update=own_arch))
         names = (
             None
             if wanted.data is not None and wanted.classes == tuple(wanted.data.classes)
@@ -369,11 +440,15 @@ def _load_module(module: nn.Module, wanted: _Wanted, options: dict[str, Any]) ->
         raise UsageError(
             "a module in memory needs data (load_model(module, data=…)), to know what its inputs are"
         )
-    spec = Spec("module", f"{type(module).__module__}.{type(module).__qualname__}", options)
+    spec = Spec("module", _module_arch(module).removeprefix("module:"), options)
     plan = plan_preprocessing(spec, _module_convention(network, data), data, pretrained=True)
     if weights is not None:
         network = _with_weights(network, spec, plan, wanted).network
     return _finish(network, spec, plan, wanted.classes, wanted)
+
+
+def _module_arch(module: nn.Module) -> str:
+    return f"module:{type(module).__module__}.{type(module).__qualname__}"
 
 
 def _module_convention(network: nn.Module, data: TaskData) -> Convention | None:

@@ -20,6 +20,7 @@ from foretoll.models.anatomy import (
 )
 from foretoll.models.heads import replace_head
 from foretoll.models.preprocess import ArrayPreprocess, ImagePreprocess, TextPreprocess, make_preprocess
+from foretoll.models.trust import Trust
 from foretoll.owned import owned
 from foretoll.records import ModelCard, Preprocessing
 
@@ -32,13 +33,15 @@ Inputs = Tensor | list[str]
 class Model(nn.Module):
     """A network with its preprocessing, its head and its embedding. Raw stored batch in, logits (B, C) out.
 
-    All layer names are those within `network`. Usually made by `load_model` or `build_model`.
+    All layer names are those within `network`. Usually made by `load_model` or `build_model`. `trust` is what code
+    may be imported to build the same architecture again: none but what was allowed when the model was loaded.
     """
 
-    def __init__(self, network: nn.Module, card: ModelCard) -> None:
+    def __init__(self, network: nn.Module, card: ModelCard, trust: Trust | None = None) -> None:
         super().__init__()
         self.network = network
         self.card = card
+        self.trust = trust or Trust()
         self.preprocess: ImagePreprocess | ArrayPreprocess | TextPreprocess
         self.preprocess = make_preprocess(card.preprocessing)
         pad = getattr(getattr(network, "config", None), "pad_token_id", None)
@@ -220,6 +223,7 @@ def make_model(
     embedding_layer: str | None = None,
     head: str | None = None,
     trained_on: str | None = None,
+    trust: Trust | None = None,
 ) -> Model:
     """Wrap a network: find its anatomy and write its card. `classes` None: named "0", "1", … by the head's width."""
     draft = ModelCard(
@@ -235,7 +239,7 @@ def make_model(
         has_batch_norm=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()),
         trained_on=trained_on,
     )
-    model = Model(network, draft)
+    model = Model(network, draft, trust)
     found = find_anatomy(network, model.example(), embedding_layer=embedding_layer, head=head)
     names = tuple(classes) if classes else tuple(str(i) for i in range(found.num_classes))
     if len(names) != found.num_classes:

@@ -69,7 +69,7 @@ def wrap(
             ),
         }
     )
-    return Model(network, new)
+    return Model(network, new, model.trust)
 
 
 def reprogrammed_network(model: Model) -> Reprogrammed:
@@ -83,7 +83,7 @@ def unwrapped(model: Model) -> Model:
     """The source of a reprogrammed model, sharing its weights; any other model as it is."""
     if model.card.program is None:
         return model
-    return Model(reprogrammed_network(model).source, model.card.program.source)
+    return Model(reprogrammed_network(model).source, model.card.program.source, model.trust)
 
 
 def with_new_source_head(model: Model, classes: Sequence[str], *, seed: int) -> Model:
@@ -130,6 +130,14 @@ def innermost(card: ModelCard) -> tuple[ModelCard, str]:
     while card.program is not None:
         card, prefix = card.program.source, f"{prefix}source."
     return card, prefix
+
+
+def with_innermost(card: ModelCard, inside: ModelCard) -> ModelCard:
+    """The card with another one behind all its programs."""
+    if card.program is None:
+        return inside
+    source = with_innermost(card.program.source, inside)
+    return card.model_copy(update={"program": card.program.model_copy(update={"source": source})})
 
 
 def _network(

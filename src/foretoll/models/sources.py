@@ -17,6 +17,7 @@ from foretoll.models.libraries import (
     torchvision_network,
 )
 from foretoll.models.spec import Convention, Kind, Spec
+from foretoll.models.trust import Trust, check_build_options
 
 
 def convention(spec: Spec, weights: str | None = None) -> Convention | None:
@@ -38,11 +39,15 @@ def build_network(
     num_classes: int | None,
     kind: Kind = "image",
     config_folder: Path | None = None,
+    trust: Trust,
+    where: str = "the model",
 ) -> nn.Module:
     """Build with fresh weights for preprocessed samples of `shape`. `num_classes` None: the architecture's default.
 
-    `config_folder` overrides where an hf: configuration is read from (a checkpoint keeps its own copy).
+    `config_folder` overrides where an hf: configuration is read from (a checkpoint keeps its own copy). `trust`
+    says whether a factory may be imported; `where` is what names it.
     """
+    check_build_options(spec)
     if spec.scheme == "foretoll":
         if num_classes is None:
             raise UsageError(f"{spec.arch} needs data or class names, to know its number of outputs")
@@ -53,4 +58,4 @@ def build_network(
         return timm_network(spec, shape, num_classes)
     if spec.scheme == "hf":
         return hf_network(spec, kind, shape, num_classes, config_folder)
-    return factory_network(spec, num_classes)
+    return factory_network(spec, num_classes, trust, where)

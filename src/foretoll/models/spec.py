@@ -136,7 +136,10 @@ def guarded_build(what: str, make: Callable[[], Any]) -> nn.Module:
             network = make()
     except (ModelError, UsageError, MissingExtraError):
         raise
-    except Exception as error:  # the builder is somebody else's code: one sentence with its words
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # the builder is somebody else's code: one sentence with its words
         raise ModelError(
             f"{what} cannot be built: {type(error).__name__}: {one_line(error)}; check its options and input size"
         ) from error

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import pickle
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from foretoll.models.shards import INDEX_SUFFIX, index_in, shard_files
 
 SAFE_SUFFIXES = (".safetensors",)
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar")
+_LONGEST_HEADER = 16 * 2**20  # bytes: 200,000 tensors and more
 _WRAPPERS = (
     "state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "module", "params",
     "swa_model", "swa_state_dict", "state_dict_ema", "ema_state_dict", "model_ema", "params_ema", "ema",
@@ -67,16 +69,36 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     )
 
 
+def read_metadata(file: Path) -> dict[str, str]:
+    """The texts in the header of a .safetensors file. Raises ModelError for a truncated or invalid file."""
+    from safetensors import safe_open
+
+    with _safetensors(file), safe_open(file, framework="pt") as content:
+        return content.metadata() or {}
+
+
 def _read_safetensors(file: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    with _safetensors(file):
+        return load_file(file)  # mapped: a tensor takes memory when it is looked at
+
+
+@contextlib.contextmanager
+def _safetensors(file: Path) -> Iterator[None]:
+    """Check how long the header says it is before anybody believes it, and say what is wrong with a file."""
+    from safetensors import SafetensorError
+
     try:
-        return load_file(file)
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+        if length > _LONGEST_HEADER:
+            raise ValueError(f"its header claims {length:,} bytes")
+        yield
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(
-            f"{file} cannot be read as safetensors ({_line(error)}): it is truncated or of another format; copy it "
-            "again"
+            f"{shown(file)} cannot be read as safetensors ({_line(error)}): it is truncated or of another format; "
+            "copy it again"
         ) from error
 
 
@@ -248,4 +270,4 @@ def _some(names: Sequence[str], most: int = 3) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
+    return shown(" ".join(str(error).split()), 120)[1:-1]

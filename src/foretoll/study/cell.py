@@ -12,7 +12,7 @@ from foretoll.engine import WorkerCache, worker_cache
 from foretoll.errors import ForetollError
 from foretoll.indices.survey import survey
 from foretoll.ledger import Ledger
-from foretoll.models import Model, load_model
+from foretoll.models import Model, Trust, load_model
 from foretoll.quality import evaluate
 from foretoll.records import Outcome, Run, TrainingSettings
 from foretoll.study.plan import Cell, SourceModel
@@ -36,6 +36,7 @@ class Place:
     energy: str = "auto"
     region: str | None = None
     device: str = "cpu"
+    trust_code: bool = False  # whether the study's files may name code to import
 
     def model_folder(self, model: SourceModel) -> Path:
         """Checkpoint folder of a source model."""
@@ -46,6 +47,11 @@ class Place:
         runs = Ledger.open(self.ledger).summaries(tag=f"source:{model.key}")
         made = any(run.outcome in DONE for run in runs)
         return made and (self.model_folder(model) / "model.json").exists()
+
+    @property
+    def trust(self) -> Trust:
+        """What code may be imported: all that the study's files name, or none."""
+        return Trust(everything=self.trust_code)
 
     @property
     def accounting(self) -> Accounting:
@@ -67,6 +73,7 @@ def train_source(task: tuple[SourceModel, Place]) -> str:
             accounting=place.accounting,
             ledger=Ledger.open(place.ledger),
             tags=("source", f"source:{model.key}"),
+            trust=place.trust,
         )
         _check(done.run)
     return str(folder)
@@ -155,7 +162,7 @@ def _model(data: str, cell: Cell, place: Place) -> Model:
     def load() -> Model:
         if not place.has_model(wanted):
             raise ForetollError(f"its source model, {cell.arch} on {data}, is not there: training it failed")
-        return load_model(folder).to(place.device)
+        return load_model(folder, trust_code=place.trust_code).to(place.device)
 
     return _cache().once(("model", folder), load)
 

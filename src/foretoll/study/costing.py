@@ -135,8 +135,10 @@ def _probed(cell: Cell, place: Place) -> _Pace:
     source = open_data(cell.source)
     target, clean = target_of(cell, open_data(cell.target))
     with seeded(0, device):
-        model = build_model(cell.arch, data=target, seed=0).to(device)
-        same = model if not cell.task else build_model(cell.arch, data=source, seed=0).to(device)
+        model = build_model(cell.arch, data=target, seed=0, trust=place.trust).to(device)
+        same = model
+        if cell.task:
+            same = build_model(cell.arch, data=source, seed=0, trust=place.trust).to(device)
         probe = probe_option(
             get_option("finetune"),
             model,

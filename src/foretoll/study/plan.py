@@ -17,7 +17,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import ConfigDict, Field, model_validator
 
 from foretoll.data import SHIFTS
-from foretoll.errors import unknown_name
+from foretoll.errors import shown, unknown_name
+from foretoll.models import Trust, parse_spec
 from foretoll.options import OPTIONS
 from foretoll.records import Record, Shift, TrainingSettings
 
@@ -158,6 +159,12 @@ class SourceModel(Record):
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[
             :12
         ]
+
+
+def check_code(study: StudyFile, trust: Trust) -> None:
+    """Raise ModelError where a model of the study is a function to import, which `trust` does not allow."""
+    for name, arch in study.models.items():
+        trust.check(parse_spec(arch), f"model {shown(name, 40)} of the study {shown(study.name, 40)}", way="")
 
 
 def cells_of(study: StudyFile) -> list[Cell]:

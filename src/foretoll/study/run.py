@@ -11,7 +11,7 @@ from foretoll.ledger import Ledger
 from foretoll.records import Outcome, Run
 from foretoll.study.cell import Place, run_cell, train_source
 from foretoll.study.costing import PlanCost, cost_of_plan
-from foretoll.study.plan import Cell, SourceModel, StudyFile, cells_of, source_models
+from foretoll.study.plan import Cell, SourceModel, StudyFile, cells_of, check_code, source_models
 from foretoll.study.reading import DONE, once_each
 
 
@@ -55,8 +55,10 @@ def plan_study(
 ) -> StudyPlan:
     """Compare a study with its ledger: what is wanted, what is there, what is left (the first `limit` of it).
 
+    Raises ModelError, before anything else, where the study names code to import and the user does not trust it.
     A run that failed counts as there, since the same would fail again; with `retry_failed` it is done again.
     """
+    check_code(study, place.trust)
     cells = cells_of(study)
     known = Ledger.open(place.ledger).select(tag=f"study:{study.name}", newest_first=False)
     runs, _ = once_each(known.runs)

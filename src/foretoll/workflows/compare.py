@@ -57,6 +57,7 @@ def compare(
     ledger: Ledger | None = None,
     out: str | Path | None = None,
     watcher: Watcher | None = None,
+    trust_code: bool = False,
 ) -> Comparison:
     """Forecast all options for all models and recommend one; with `measure`, carry all of them out as well.
 
@@ -66,7 +67,7 @@ def compare(
     to the ledger and, with `out`, each model to `out`/OPTION (`out`/MODEL-OPTION where there are several models); the
     recommendation still rests on the forecasts made before. An option that cannot be used or fails says why in its
     candidate (`why_not`, `failure`), and the others go on. `weights`, `embedding_layer` and `head` as in
-    `foretoll.estimate`, for a single model.
+    `foretoll.estimate`, for a single model. `trust_code` lets checkpoints name the functions that build their networks.
 
     Raises UsageError, DataError or ModelError where the inputs cannot be used.
     """
@@ -101,6 +102,7 @@ def compare(
             head=head,
             device=device,
             seed=settings.seed,
+            trust_code=trust_code,
         )
         for model in given
     ]

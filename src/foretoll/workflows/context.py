@@ -110,10 +110,12 @@ def open_job(
     head: str | None = None,
     device: str = "auto",
     seed: int = 0,
+    trust_code: bool = False,
 ) -> Job:
     """Open data and model and check that they fit each other.
 
-    `task` says whether the target is a new task (other classes); None: decided by the class names.
+    `task` says whether the target is a new task (other classes); None: decided by the class names. `trust_code` lets
+    the model's file name code to import.
 
     Raises UsageError, DataError or ModelError where something is unknown, unusable or does not fit.
     """
@@ -121,7 +123,13 @@ def open_job(
     source_data = open_data(source, seed=seed)
     target_data = open_data(target, seed=seed)
     loaded = load_model(
-        model, data=source_data, weights=weights, embedding_layer=embedding_layer, head=head, seed=seed
+        model,
+        data=source_data,
+        weights=weights,
+        embedding_layer=embedding_layer,
+        head=head,
+        seed=seed,
+        trust_code=trust_code,
     ).to(place)
     check_fits(loaded, source_data)
     check_fits(loaded, target_data)

@@ -62,6 +62,7 @@ def estimate(
     watcher: Watcher | None = None,
     engine: str = "local",
     hardware: str | None = None,
+    trust_code: bool = False,
 ) -> Estimate:
     """Foretell the toll of updating `model` from `source` to `target` by `option`; nothing is retrained.
 
@@ -69,8 +70,8 @@ def estimate(
     this model, which are written to the ledger. `engine` says where the data are looked at: "local" (this
     process), "processes:4", "ray" and so on, see `foretoll.engine.open_engine`. `hardware` names a device that is
     not at hand (`foretoll.measure.CATALOGUE`): time and energy are then forecast for it from its data sheet, with
-    wide intervals. Returns the estimate with its
-    intervals, what it rests on and what it cost; raises UsageError, DataError or ModelError where the inputs
+    wide intervals. `trust_code` lets a checkpoint name the function that builds its network. Returns the estimate
+    with its intervals, what it rests on and what it cost; raises UsageError, DataError or ModelError where the inputs
     cannot be used.
     """
     settings = settings or TrainingSettings()
@@ -96,6 +97,7 @@ def estimate(
             head=head,
             device=device,
             seed=settings.seed,
+            trust_code=trust_code,
         )
         collector: Collector = collect
         if not isinstance(runner, InProcess):
@@ -110,6 +112,7 @@ def estimate(
                 weights=weights,
                 embedding_layer=embedding_layer,
                 head=head,
+                trust_code=trust_code,
             )
         return estimate_job(
             job,

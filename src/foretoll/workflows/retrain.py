@@ -49,12 +49,14 @@ def retrain(
     out: str | Path | None = None,
     tags: tuple[str, ...] = (),
     watcher: Watcher | None = None,
+    trust_code: bool = False,
 ) -> Run:
     """Retrain `model` on `target` by `option` until the validation quality reaches `until`; return the run.
 
     `source` is what the model was trained on; `task` says whether the target is a new task (None: decided by
     the class names). Before training, the signals that a forecast rests on are taken, so that the run
     teaches the forecaster. The run is appended to the ledger; with `out`, the updated model is saved there.
+    `trust_code` lets a checkpoint name the function that builds its network.
     """
     settings = settings or TrainingSettings()
     accounting = accounting or Accounting()
@@ -76,6 +78,7 @@ def retrain(
         head=head,
         device=device,
         seed=settings.seed,
+        trust_code=trust_code,
     )
     require_labels(job.target, option)
     get_option(option).require_suited(job.model, job.target, task_shift=job.task_shift)

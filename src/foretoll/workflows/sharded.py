@@ -62,6 +62,7 @@ class ModelRef:
     weights: str | None = None
     embedding_layer: str | None = None
     head: str | None = None
+    trust_code: bool = False
 
     def load(self) -> Model:
         """The model, loaded once in a process."""
@@ -74,6 +75,7 @@ class ModelRef:
                 embedding_layer=self.embedding_layer,
                 head=self.head,
                 seed=self.seed,
+                trust_code=self.trust_code,
             )
 
         return worker_cache().once(("model", self), model)
@@ -173,6 +175,7 @@ def sharded_collector(
     weights: str | Path | None = None,
     embedding_layer: str | None = None,
     head: str | None = None,
+    trust_code: bool = False,
 ) -> ShardedCollector:
     """The collector of a job: by name what the user named (specs, folders and URIs), by value what is in memory."""
     named: dict[Part, object] = {"source": source, "target": target, "clean": clean}
@@ -187,6 +190,7 @@ def sharded_collector(
             weights=None if weights is None else str(weights),
             embedding_layer=embedding_layer,
             head=head,
+            trust_code=trust_code,
         )
     return ShardedCollector(engine, base, model=reference, data=data)
 

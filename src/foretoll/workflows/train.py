@@ -9,7 +9,7 @@ from typing import Any
 from foretoll.data import TaskData, open_data
 from foretoll.errors import DataError
 from foretoll.ledger import Ledger
-from foretoll.models import build_model
+from foretoll.models import Trust, build_model
 from foretoll.options import Option
 from foretoll.quality import check_metric
 from foretoll.records import Run, TrainingSettings
@@ -75,8 +75,9 @@ def train_model(
     ledger: Ledger | None = None,
     tags: tuple[str, ...] = (),
     watcher: Watcher | None = None,
+    trust: Trust | None = None,
 ) -> CarriedOut:
-    """As `train`, and gives the trained model too."""
+    """As `train`, and gives the trained model too. `trust` as in `build_model`: None where the caller names `arch`."""
     settings = settings or TrainingSettings()
     if until is not None:
         settings = settings.model_copy(update={"until": check_until(until)})
@@ -91,7 +92,7 @@ def train_model(
         raise DataError(
             f"{task.name} has no labels, which training needs: give them, or a file that holds them"
         )
-    model = build_model(arch, data=task, seed=settings.seed, options=options or {}).to(place)
+    model = build_model(arch, data=task, seed=settings.seed, options=options or {}, trust=trust).to(place)
     watcher.stage(f"train {model.card.arch} on {task.name}")
     return carry_out(
         FromNothing(),
