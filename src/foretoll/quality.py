@@ -1,27 +1,38 @@
 """Quality of a model on a split: one streaming pass, any metric of a table, plus the mean cross-entropy.
 
 Every metric is a function of the confusion matrix, so that its value does not depend on how the split is
-cut into batches.
+cut into batches. Batches are as small as memory asks for: `samples_that_fit`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from foretoll.data.limits import samples_at_once
 from foretoll.errors import DataError, UsageError, unknown_name
+from foretoll.models.anatomy import first_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from foretoll.data import Split
     from foretoll.models import Model
+
+
+WORK_BYTES = 512_000_000  # of inputs and activations that a pass without gradients may hold at once
+_SMALL = 4_096  # numbers of one input: of so small ones any batch fits
+_HELD = (
+    4  # times the largest activation: what goes in and out of a layer, a branch kept for later, work space
+)
+_LOOK = 64  # texts among which the longest is looked for
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,48 @@ def evaluating(model: torch.nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
+def samples_that_fit(model: Model, split: Split, most: int) -> int:
+    """How many samples may go through the model at once without gradients: `most`, or fewer of large ones.
+
+    By the sizes of one sample (of texts a long one) and of the largest output of a layer for it. Fewer than `most`
+    are a power of two, so that parts of a split that are looked at apart have their batches in the same places.
+    """
+    inputs = next(split.batches(1 if model.card.preprocessing.kind != "text" else _LOOK)).inputs
+    plan = model.card.preprocessing
+    numbers = 0
+    if isinstance(inputs, Tensor):
+        inputs = inputs[:1]
+        numbers = inputs.numel()
+        taken = (plan.channels or 1) * math.prod((plan.resize or plan.size or ()) if plan.size else (0,))
+        if max(numbers, taken) <= _SMALL:
+            return most
+    else:
+        inputs = [max(inputs, key=len)]
+    largest = [0]
+
+    def note(_module: nn.Module, _inputs: object, output: object) -> None:
+        tensor = first_tensor(output)
+        largest[0] = max(largest[0], 0 if tensor is None else tensor.numel())
+
+    leaves = [module for module in model.network.modules() if not any(True for _ in module.children())]
+    with ExitStack() as stack:
+        stack.enter_context(evaluating(model))
+        for leaf in leaves:
+            stack.callback(leaf.register_forward_hook(note).remove)
+        model(inputs)
+    fit = samples_at_once(4 * (2 * numbers + _HELD * largest[0]), most, WORK_BYTES)
+    return fit if fit == most else 1 << (fit.bit_length() - 1)
+
+
+def check_batch_of_one(network: nn.Module) -> None:
+    """Refuse to train a network with batch norm on one sample, which has no variance; frozen ones are no obstacle."""
+    if any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in network.modules()):
+        raise UsageError(
+            "batches of one sample cannot train a network with batch norm: give --batch-size 2 or more"
+        )
+
+
+@torch.no_grad()
 def evaluate(
     model: Model,
     split: Split,
@@ -84,7 +137,7 @@ def evaluate(
     batch_size: int = 512,
     device: torch.device | str = "cpu",
 ) -> Evaluation:
-    """Evaluate `model` on a labelled split in one pass.
+    """Evaluate `model` on a labelled split in one pass, in batches of at most `batch_size` samples.
 
     Raises:
         DataError: the split has no labels, is empty, or has labels the model has no output for.
@@ -105,10 +158,10 @@ def evaluate(
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
     loss = torch.zeros((), dtype=torch.float64)
     with evaluating(model):
-        for inputs, labels in split.batches(batch_size):
+        for inputs, labels in split.batches(samples_that_fit(model, split, batch_size)):
             truth = labels.to(device)
             logits = model(inputs.to(device) if isinstance(inputs, Tensor) else inputs)
             confusion += torch.bincount(truth * classes + logits.argmax(dim=1), minlength=classes * classes)
-            loss += F.cross_entropy(logits.float(), truth, reduction="sum").double().cpu()
+            loss += F.cross_entropy(logits.float(), truth, reduction="none").double().sum().cpu()
     matrix = confusion.view(classes, classes).cpu().double()
     return Evaluation(float(METRICS[metric](matrix)), float(loss) / len(split), len(split))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from foretoll.errors import DataError
 from foretoll.models.anatomy import first_tensor
 from foretoll.models.rows import Order, pool_rows
-from foretoll.quality import evaluating
+from foretoll.quality import evaluating, samples_that_fit
 
 if TYPE_CHECKING:
     from foretoll.data import Split
@@ -86,7 +86,7 @@ def sweep(
     with ExitStack() as stack:
         stack.enter_context(evaluating(model))
         captured = stack.enter_context(_Capture(model, layers))
-        for inputs, labels in split.batches(batch_size):
+        for inputs, labels in split.batches(samples_that_fit(model, split, batch_size)):
             outputs: list[tuple[Tensor, Tensor]] = []
             pooled: list[dict[str, Tensor]] = []
             for part in arranged.bites(inputs):
@@ -157,7 +157,8 @@ def renormalised(
     order = torch.argsort(split.ids, stable=True)[shuffled][:samples]
     arranged = arrangement(model, split, device)
     # A last batch of one sample has no variance in a fully connected batch norm: it joins no statistic.
-    for inputs, labels in split.batches(max(batch_size, 2), indices=order):
+    size = max(samples_that_fit(model, split, batch_size), 2)
+    for inputs, labels in split.batches(size, indices=order):
         if len(labels) > 1:
             copy(arranged.laid_out(inputs).to(device) if isinstance(inputs, Tensor) else inputs)
     originals = dict(model.named_modules())

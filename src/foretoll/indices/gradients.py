@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretoll.indices.ntk import functional_model, ntk_forecast, ntk_gram, ntk_modes
+from foretoll.quality import check_batch_of_one
 
 if TYPE_CHECKING:
     from foretoll.data import Split
@@ -41,8 +42,10 @@ def gradient_norms(
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         for inputs, labels in first.batches(settings.batch_size):
-            if len(labels) < 2 and norms:
+            if len(labels) < 2 and norms and settings.batch_size > 1:
                 continue
+            if settings.batch_size == 1:
+                check_batch_of_one(copy)
             batch = inputs.to(device) if isinstance(inputs, Tensor) else inputs
             copy.zero_grad(set_to_none=True)
             F.cross_entropy(copy(batch), labels.to(device)).backward()  # type: ignore[no-untyped-call]

@@ -12,6 +12,9 @@ from foretoll.records import Preprocessing
 if TYPE_CHECKING:
     from foretoll.data import TaskData
 
+MOST_FRESH_PIXELS = 256 * 256  # at which a fresh network works, unless input_size= says otherwise
+FRESH_ORIGIN = "the default for a fresh network (input_size=HxW for another)"
+
 
 def plan_preprocessing(
     spec: Spec, usual: Convention | None, data: TaskData | None, *, pretrained: bool
@@ -63,14 +66,22 @@ def plan_preprocessing(
         if spec.scheme == "timm":
             channels = int(spec.options.get("in_chans", channels or 3))
         size = _image_size(spec, usual, shape[1:], pretrained)
-        steps = _steps(spec, usual, pretrained)
+        steps = _steps(spec, usual, pretrained, smaller=_made_smaller(spec, size, shape[1:]))
     mean, std = _normalisation(spec, usual, data, channels if kind == "image" else None, pretrained)
     if kind == "image" and channels is not None:
         mean, std = _per_channel(mean, channels), _per_channel(std, channels)
     return Preprocessing(kind=kind, channels=channels, size=size, mean=mean, std=std, **steps)
 
 
-def _steps(spec: Spec, usual: Convention | None, pretrained: bool) -> dict[str, Any]:
+def _made_smaller(spec: Spec, size: tuple[int, ...] | None, have: tuple[int, ...]) -> bool:
+    """Whether pictures are made smaller for a fresh network without anybody's word."""
+    asked = "input_size" in spec.options or spec.scheme in {"module", "factory"}
+    return bool(have) and not asked and _workable(have) == size != have
+
+
+def _steps(
+    spec: Spec, usual: Convention | None, pretrained: bool, *, smaller: bool = False
+) -> dict[str, Any]:
     """How images are brought to their size: as the weights' library does it, unless the options say otherwise.
 
     With input_size the aspect stays where the library keeps it, but nothing is enlarged beyond that size to be cut
@@ -80,7 +91,7 @@ def _steps(spec: Spec, usual: Convention | None, pretrained: bool) -> dict[str, 
     if not isinstance(crop, bool):
         raise UsageError(f"crop is true (as the model's library crops) or false, got {crop!r}")
     if usual is None or not pretrained:
-        return {}
+        return {"origin": FRESH_ORIGIN} if smaller else {}
     steps: dict[str, Any] = {
         "interpolation": usual.interpolation,
         "bgr": usual.bgr,
@@ -111,9 +122,18 @@ def _image_size(
         return usual.size
     if usual is not None and usual.resize is not None and pretrained:
         return None  # the shorter edge is all that is fixed
+    if spec.scheme not in {"module", "factory"}:  # those may be made for one size alone
+        have = _workable(have)
     if usual is not None:  # a fresh network of a library: their stems halve the sides five times
         return (max(have[0], 32), max(have[1], 32))
     return (have[0], have[1])
+
+
+def _workable(have: tuple[int, ...]) -> tuple[int, int]:
+    """The size at which a network that nobody has trained yet looks at pictures: of photographs a smaller one."""
+    height, width = have[0], have[1]
+    scale = min(1.0, (MOST_FRESH_PIXELS / (height * width)) ** 0.5)
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _side(wanted: Any) -> tuple[int, int]:

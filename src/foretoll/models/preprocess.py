@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from foretoll.data.limits import BATCH_BYTES, samples_at_once
 from foretoll.errors import MissingExtraError, ModelError
 from foretoll.models.geometry import brought_to_size
 from foretoll.records import Preprocessing
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from foretoll.data import Split
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_STATISTICS_BYTES = 16  # a number and its square, in the widest type that they are summed in
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -204,7 +206,9 @@ def channel_statistics(
     squares: Tensor | None = None
     centre: Tensor | None = None
     scale = 1.0
-    for batch in split.batches(512):
+    first = next(split.batches(1), None)
+    bytes_each = _STATISTICS_BYTES * (0 if first is None else first.inputs[0].numel())
+    for batch in split.batches(samples_at_once(bytes_each, 512, 4 * BATCH_BYTES)):
         x = batch.inputs
         if x.ndim == 4:
             if channels is not None:

@@ -21,7 +21,7 @@ from foretoll.models.anatomy import pool_positions, token_of
 from foretoll.models.model import Model
 from foretoll.options.base import Option, Training
 from foretoll.owned import owned
-from foretoll.quality import evaluating
+from foretoll.quality import evaluating, samples_that_fit
 
 if TYPE_CHECKING:
     from foretoll.data import Split, TaskData
@@ -131,7 +131,8 @@ class HeadTraining(Training):
         handle = head.register_forward_hook(note, with_kwargs=True)
         try:
             with evaluating(self.full):
-                for done, batch in enumerate(split.batches(BATCH)):
+                size = samples_that_fit(self.full, split, BATCH)
+                for done, batch in enumerate(split.batches(size)):
                     calls.clear()
                     inputs = batch.inputs
                     logits = self.full(inputs.to(device) if isinstance(inputs, Tensor) else inputs)
@@ -140,7 +141,7 @@ class HeadTraining(Training):
                         return None
                     if kept is None:
                         kept = self._room(given, len(split), others)
-                    kept[done * BATCH : done * BATCH + len(given)] = given
+                    kept[done * size : done * size + len(given)] = given
         finally:
             handle.remove()
         if kept is None:

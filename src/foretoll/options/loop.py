@@ -8,14 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from foretoll.errors import DataError
-from foretoll.quality import evaluate
+from foretoll.errors import DataError, is_out_of_memory
+from foretoll.quality import check_batch_of_one, evaluate
 from foretoll.records import Outcome, TrainingSettings
 from foretoll.stopping import why_stopped
 from foretoll.training import EVALUATION, PREPARATION, TRAINING, Recorder, Recording, StopRule, epochs, until
 
 if TYPE_CHECKING:
-    from foretoll.data import Batch
+    from collections.abc import Iterator
+
+    from foretoll.data import Batch, Split
     from foretoll.measure import EnergyMeter
     from foretoll.options.base import Option, Training
     from foretoll.training.recorder import Progress
@@ -31,9 +33,23 @@ def make_optimizer(training: Training, option: Option, settings: TrainingSetting
 
 
 def steps_per_epoch(samples: int, batch_size: int) -> int:
-    """Optimisation steps in one epoch; a last batch of one sample is left out (batch norm has no variance)."""
+    """Optimisation steps in one epoch; a last batch of one sample is left out (`training_batches`)."""
     full, rest = divmod(samples, batch_size)
     return max(full + (rest > 1), 1)
+
+
+def training_batches(split: Split, batch_size: int, order: int) -> Iterator[Batch]:
+    """The shuffled batches of one epoch; a last one of one sample is left out (batch norm has no variance).
+
+    Raises DataError where there is none: no loop goes on without a step.
+    """
+    steps = 0
+    for batch in split.batches(batch_size, shuffle_seed=order):
+        if len(batch.labels) > 1 or batch_size == 1 or len(split) == 1:
+            steps += 1
+            yield batch
+    if not steps:
+        raise DataError(f"an epoch of {len(split)} samples has no step to take: give more data")
 
 
 def take_step(
@@ -42,6 +58,8 @@ def take_step(
     """One optimisation step; returns the batch's mean loss and the global gradient norm, both on the device."""
     inputs = batch.inputs.to(device) if isinstance(batch.inputs, Tensor) else batch.inputs
     labels = batch.labels.to(device)
+    if len(labels) == 1:
+        check_batch_of_one(training.model)
     optimizer.zero_grad(set_to_none=True)
     loss = F.cross_entropy(training.model(inputs), labels)
     loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
@@ -91,8 +109,12 @@ def train_to_target(
         _Loop(option, training, settings, recorder, device).run()
     except KeyboardInterrupt as stop:
         recorder.end(Outcome.INTERRUPTED, why_stopped(stop))
-    except torch.OutOfMemoryError:
-        recorder.end(Outcome.FAILED, f"out of memory on {device}: try a smaller --batch-size")
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        recorder.end(
+            Outcome.FAILED, f"out of memory on {device}: try a smaller --batch-size, or smaller images"
+        )
     finally:
         recording = recorder.finish()
     return recording
@@ -139,14 +161,11 @@ class _Loop:
         checks, per_epoch = settings.evals_per_epoch, recorder.result.steps_per_epoch
         # One order per epoch, from the seed and the epoch alone.
         order = (settings.seed * 1_000_003 + epoch) % 2**63  # what torch's generators take
-        position = 0
         self._go_on()  # reading the data is part of a step
-        for batch in training.train.batches(settings.batch_size, shuffle_seed=order):
-            if len(batch.labels) < 2 and len(training.train) > 1:
-                continue
+        batches = training_batches(training.train, settings.batch_size, order)
+        for position, batch in enumerate(batches, start=1):
             loss, norm = take_step(training, optimizer, batch, self.device)
             recorder.step(norm, loss)
-            position += 1
             if position == per_epoch:
                 training.after_epoch()
             due = position * checks // per_epoch > (position - 1) * checks // per_epoch

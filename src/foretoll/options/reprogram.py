@@ -26,6 +26,7 @@ from foretoll.models.reprogrammed import (
     wrap,
 )
 from foretoll.options.base import Option, Training
+from foretoll.quality import samples_that_fit
 from foretoll.reprogram import (
     MAPPINGS,
     PROGRAMS,
@@ -91,7 +92,7 @@ class ReprogramTraining(Training):
         return isinstance(mapping, Iterative) and not mapping.fast
 
     def _batches(self) -> Iterator[tuple[Any, Tensor]]:
-        for inputs, labels in self.train.batches(BATCH):
+        for inputs, labels in self.train.batches(samples_that_fit(self.model, self.train, BATCH)):
             yield self.model.prepare(inputs), labels
 
 

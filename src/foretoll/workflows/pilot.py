@@ -16,7 +16,7 @@ from foretoll.data import Batch, Split, TaskData
 from foretoll.errors import DataError
 from foretoll.models import Model
 from foretoll.options import Option, get_option
-from foretoll.options.loop import make_optimizer, take_step
+from foretoll.options.loop import make_optimizer, take_step, training_batches
 from foretoll.quality import evaluate
 from foretoll.records import TrainingSettings
 from foretoll.workflows.context import Job, seeded
@@ -102,9 +102,7 @@ def endless_batches(split: Split, batch_size: int, seed: int) -> Iterator[Batch]
         raise DataError("one sample cannot be trained on: give at least two")
     epoch = 0
     while True:
-        for batch in split.batches(batch_size, shuffle_seed=seed + epoch):
-            if len(batch.labels) > 1:
-                yield batch
+        yield from training_batches(split, batch_size, seed + epoch)
         epoch += 1
 
 
