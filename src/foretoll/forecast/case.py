@@ -49,7 +49,19 @@ class Case(Record):
     looked_at: int = 0  # samples of the target that the signals were taken from
     validation_samples: int = 0
     test_samples: int = 0
-    model_id: str = ""  # the source model: runs of one model share what is particular to it
+    model_id: str = ""  # the run that made the source model: runs of one model share what is particular to it
+    weights_digest: str = ""  # of the source model's weights, which tells it also where no run of foretoll made it
+
+    @property
+    def owner(self) -> str:
+        """The source model by the surest of its names; empty where it has none."""
+        return self.weights_digest or self.model_id
+
+    def same_model(self, other: Case) -> bool:
+        """Whether both start from the same weights: by their digests, or the run that made them where one lacks."""
+        if self.weights_digest and other.weights_digest:
+            return self.weights_digest == other.weights_digest
+        return bool(self.model_id) and self.model_id == other.model_id
 
 
 def starts_as_source(option: str, *, task_shift: bool) -> bool:
@@ -89,6 +101,7 @@ def case_of_run(run: Run) -> Case | None:
         validation_samples=run.target.validation,
         test_samples=run.target.test,
         model_id=run.model.parent_run_id or "",
+        weights_digest=run.model.parent_weights_digest or "",
     )
 
 

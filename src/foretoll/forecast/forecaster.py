@@ -98,7 +98,7 @@ class Forecaster:
                 f"only {len(time.table)} runs to rest on: the interval is a rough one (Student's t) and its "
                 "coverage could not be measured"
             )
-        _, kept = self.learned.table("epochs", pool, case.model_id, frozenset())
+        _, kept = self.learned.table("epochs", pool, frozenset())
         return Foretold(
             forecast=Forecast(
                 epochs=epochs,
@@ -168,7 +168,7 @@ class Forecaster:
     # --- pieces ------------------------------------------------------------------------------------
 
     def _own_runs(self, case: Case) -> int:
-        return sum(c.model_id == case.model_id and bool(c.model_id) for c in self.learned.cases)
+        return len(self.learned.own_runs(case))
 
     def _exactly(self, value: float) -> Interval:
         return Interval(median=value, low=value, high=value, level=self.level)
@@ -229,7 +229,7 @@ class Forecaster:
 def _predictive(model: CostModel, case: Case, widen: float, *, limit: float | None = None) -> Predictive:
     return model.predict(
         features(case),
-        owner=case.model_id,
+        owner=case.owner,
         group=case.source_name,
         task_shift=case.task_shift,
         widen=widen,

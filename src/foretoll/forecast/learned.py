@@ -29,7 +29,7 @@ class Learned:
     def __init__(self, runs: Iterable[Run], *, seed: int = 0, held_out: HeldOutTable | None = None) -> None:
         pairs = [(run, case) for run in runs if usable(run) and (case := case_of_run(run)) is not None]
         self.runs: list[Run] = [run for run, _ in pairs]
-        self.cases: list[Case] = [case for _, case in pairs]
+        self.cases: list[Case] = _with_digests([case for _, case in pairs])
         self.seed, self._held_out = seed, held_out or {}
         self._fitted: dict[tuple[str, str, str, frozenset[str]], CostModel | None] = {}
 
@@ -51,14 +51,29 @@ class Learned:
         made up.
         """
         known, pool = known_features(case), self.pool(case.option)
-        key = (cost, pool, case.model_id, known)
+        own = self.own_runs(case)
+        key = (cost, pool, case.owner if own else "", known)
         if key not in self._fitted:
-            table, _ = self.table(cost, pool, case.model_id, known)
+            table, _ = self.table(cost, pool, known, own, case.owner)
             self._fitted[key] = CostModel(table, seed=self.seed) if len(table) >= FEWEST_RUNS else None
         return self._fitted[key]
 
-    def table(self, cost: str, pool: str, model_id: str, known: frozenset[str]) -> tuple[Table, list[int]]:
-        """What a cost is learned from when only `known` features are known, and the positions of its runs."""
+    def own_runs(self, case: Case) -> frozenset[int]:
+        """Positions of the runs of the case's own source model, in whatever way it was loaded then."""
+        return frozenset(i for i, other in enumerate(self.cases) if case.same_model(other))
+
+    def table(
+        self,
+        cost: str,
+        pool: str,
+        known: frozenset[str],
+        own: frozenset[int] = frozenset(),
+        owner: str = "",
+    ) -> tuple[Table, list[int]]:
+        """What a cost is learned from when only `known` features are known, and the positions of its runs.
+
+        `own`: positions of the runs that count as those of `owner`, and weigh more.
+        """
         found = [
             (i, value)
             for i in self.in_pool(pool)
@@ -76,9 +91,9 @@ class Learned:
             censored=np.array(
                 [cost == "epochs" and self.runs[i].outcome is Outcome.CENSORED for i in keep], dtype=bool
             ),
-            weights=np.array([OWN_WEIGHT if model_id and c.model_id == model_id else 1.0 for c in cases]),
+            weights=np.array([OWN_WEIGHT if i in own else 1.0 for i in keep]),
             groups=[c.source_name for c in cases],
-            owners=[c.model_id for c in cases],
+            owners=[owner if i in own else c.owner for i, c in zip(keep, cases, strict=True)],
             rising=RISING if cost == "epochs" else frozenset(),
             held_out=residuals,
             limits=np.array([log_steps(c.max_epochs, c.steps_per_epoch) for c in cases])
@@ -87,6 +102,15 @@ class Learned:
             options=[c.option for c in cases] if cost == "epochs" else (),
         )
         return table, keep
+
+
+def _with_digests(cases: list[Case]) -> list[Case]:
+    """Runs from before weights had digests get that of a later run from the same model."""
+    known = {c.model_id: c.weights_digest for c in cases if c.model_id and c.weights_digest}
+    return [
+        c if c.weights_digest or c.model_id not in known else c.model_copy(update={"weights_digest": known[c.model_id]})
+        for c in cases
+    ]
 
 
 def _value(cost: str, run: Run, case: Case) -> float | None:

@@ -96,7 +96,7 @@ def held_out_of(runs: Iterable[Run]) -> Residuals:
         if count < FEWEST:
             continue
         for cost in COSTS:
-            table, kept = learned.table(cost, pool, "", known)
+            table, kept = learned.table(cost, pool, known)
             held = CostModel(table).held_out if len(table) else None
             if held is not None:
                 found[cost][table_key(pool, known)] = {

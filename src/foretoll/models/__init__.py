@@ -3,6 +3,7 @@
 from foretoll.models.anatomy import pool_positions
 from foretoll.models.architectures import ARCHITECTURES
 from foretoll.models.checkpoint import save_checkpoint
+from foretoll.models.digest import weights_digest
 from foretoll.models.fresh import fresh_copy
 from foretoll.models.loading import build_model, load_model
 from foretoll.models.model import Model, check_fits
@@ -23,4 +24,5 @@ __all__ = [
     "parse_spec",
     "pool_positions",
     "save_checkpoint",
+    "weights_digest",
 ]

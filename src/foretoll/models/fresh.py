@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 # What transformers call the learned tokens and positions that they start from small normal noise.
 TOKENS = re.compile(r"(token|pos(ition(al)?)?_?emb(ed(ding)?)?|position_bias(_table)?)s?$", re.IGNORECASE)
+_ORIGIN = ("trained_on", "run_id", "parent_run_id", "weights_digest", "parent_weights_digest")
 
 
 def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
@@ -66,7 +67,7 @@ def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
             _initialise(fresh.network)
         else:
             fresh.network = built.to(model.device)
-    fresh.card = fresh.card.model_copy(update={"trained_on": None, "run_id": None, "parent_run_id": None})
+    fresh.card = fresh.card.model_copy(update=dict.fromkeys(_ORIGIN))
     return fresh
 
 

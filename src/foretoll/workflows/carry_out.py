@@ -15,7 +15,7 @@ from foretoll.data import TaskData
 from foretoll.errors import DataError, ForetollError, ModelError
 from foretoll.ledger import Ledger
 from foretoll.measure import describe_hardware, probe_inference
-from foretoll.models import Model, save_checkpoint
+from foretoll.models import Model, save_checkpoint, weights_digest
 from foretoll.options import Option, Training, train_to_target
 from foretoll.options.memory import training_state_bytes
 from foretoll.quality import Evaluation, evaluate
@@ -73,7 +73,14 @@ def carry_out(
         option=option.name,
         outcome=Outcome.RUNNING,
         started_at=datetime.now(UTC),
-        model=model.card.model_copy(update={"run_id": run_id, "parent_run_id": parent}),
+        model=model.card.model_copy(
+            update={
+                "run_id": run_id,
+                "parent_run_id": parent,
+                "weights_digest": None,
+                "parent_weights_digest": model.card.weights_digest,
+            }
+        ),
         source=source.card if source else None,
         target=target.card,
         task_shift=task_shift,
@@ -114,6 +121,8 @@ def carry_out(
             after = _test(updated, target, settings, device)
             run = run.model_copy(update={"quality": _quality(settings.metric, before, after)})
             updated = _named(updated, run, target, task_shift)
+            made = {"weights_digest": updated.card.weights_digest}
+            run = run.model_copy(update={"model": run.model.model_copy(update=made)})
             if out is not None:
                 folder, problem = _saved(updated, out)
                 run = run.model_copy(update={"checkpoint": folder, "reason": problem or run.reason})
@@ -233,6 +242,8 @@ def _named(model: Model, run: Run, target: TaskData, task_shift: bool) -> Model:
         update={
             "run_id": run.id,
             "parent_run_id": run.model.parent_run_id,
+            "weights_digest": weights_digest(model.network),
+            "parent_weights_digest": run.model.parent_weights_digest,
             "trained_on": target.card.uri,
             "classes": target.classes if task_shift or run.source is None else model.card.classes,
         }

@@ -273,6 +273,7 @@ def case_of_job(
         validation_samples=len(job.target.validation),
         test_samples=len(job.target.test),
         model_id=card.run_id or "",
+        weights_digest=card.weights_digest or "",
     )
 
 
