@@ -448,6 +448,7 @@ class Estimate(Presented):
     option: str
     until: Share | None
     settings: TrainingSettings
+    rate: str = ""  # how the learning rate came about
     indices: dict[str, IndexValue]
     signals: dict[str, float | None]
     forecast: Forecast
@@ -479,6 +480,8 @@ class Candidate(Record):
     trainable_parameters: int | None = None
     training_state_bytes: int | None = None
     changes_weights: bool | None = None
+    lr: float | None = None  # the learning rate that it trains with; None where it takes no step
+    rate: str = ""  # how that came about
     inference: InferenceCost | None = None
     life_energy_kwh: Interval | None = None  # retraining and the requests asked for
     over_budget: str = ""  # which limit it is forecast to break

@@ -62,7 +62,15 @@ HeadOption = Annotated[str | None, typer.Option("--head", help="layer that class
 MetricOption = Annotated[str, typer.Option(help="quality: accuracy, balanced_accuracy or macro_f1")]
 EpochsOption = Annotated[float, typer.Option("--max-epochs", help="budget of epochs")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1)]
-RateOption = Annotated[float, typer.Option("--lr", help="learning rate")]
+RateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--lr",
+        help="learning rate, or auto to have one looked for by a few steps each; without it the option's own, "
+        "which is lower where weights of others are kept",
+    ),
+]
+FirstRateOption = Annotated[float, typer.Option("--lr", help="learning rate")]
 BatchOption = Annotated[int, typer.Option("--batch-size", help="samples in a training step")]
 OptimizerOption = Annotated[str, typer.Option("--optimizer", help="adam, adamw or sgd")]
 DecayOption = Annotated[float, typer.Option("--weight-decay")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from foretoll import streams
 from foretoll.errors import ForetollError, UsageError
@@ -40,16 +40,27 @@ def outcome_named(name: str | None) -> Outcome | None:
     return Outcome(name) if name is not None else None
 
 
+AUTO = "auto"
+
+
+def looked_for(lr: str | None) -> Literal["auto"] | None:
+    """Whether `--lr` asks for a range test."""
+    return "auto" if lr == AUTO else None
+
+
 def training_settings(
     metric: str,
     max_epochs: float,
     seed: int,
-    lr: float,
+    lr: float | str | None,
     batch_size: int,
     optimizer: str,
     weight_decay: float,
 ) -> TrainingSettings:
-    """Training settings from flags; UsageError that names every flag out of range."""
+    """Training settings from flags; UsageError that names every flag out of range.
+
+    A learning rate that was not named, or is to be looked for (`looked_for`), is left unset: it depends on the option.
+    """
     from pydantic import ValidationError
 
     from foretoll.records import TrainingSettings
@@ -60,7 +71,7 @@ def training_settings(
                 "metric": metric,
                 "max_epochs": max_epochs,
                 "seed": seed,
-                "lr": lr,
+                **({} if lr is None or lr == AUTO else {"lr": lr}),
                 "batch_size": batch_size,
                 "optimizer": optimizer,
                 "weight_decay": weight_decay,

@@ -50,7 +50,9 @@ class Case(Record):
     validation_samples: int = 0
     test_samples: int = 0
     model_id: str = ""  # the run that made the source model: runs of one model share what is particular to it
-    weights_digest: str = ""  # of the source model's weights, which tells it also where no run of foretoll made it
+    weights_digest: str = (
+        ""  # of the source model's weights, which tells it also where no run of foretoll made it
+    )
 
     @property
     def owner(self) -> str:
@@ -172,6 +174,11 @@ def features(case: Case) -> Features:
         "resque": s.get("resque"),
         "inv_ari": s.get("inv_ari"),
     }
+
+
+def without_pilot(names: frozenset[str]) -> frozenset[str]:
+    """The features that are known without a training step."""
+    return frozenset(name for name in names if "pilot" not in name)
 
 
 def _start_z(case: Case) -> float | None:

@@ -54,20 +54,25 @@ class Forecaster:
         """The runs that can be learned from."""
         return self.learned.runs
 
-    def foretell(self, case: Case) -> Foretold:
-        """Forecast the learned costs of a case. With too few runs everything is None, and a warning says so."""
+    def foretell(self, case: Case, *, time_only: bool = False) -> Foretold:
+        """Forecast the learned costs of a case. With too few runs everything is None, and a warning says so.
+
+        `time_only`: epochs and the probability of reaching the target, but neither gradient norm, parameter change nor
+        quality, each of which takes a model of its own.
+        """
         if decided(case):
             return self._already_met(case)
         if case.option in NO_STEPS:
             return self._by_looking(case)
         if len(self.runs) < FEWEST_RUNS:
             return self._nothing(
+                case,
                 f"the ledger holds {len(self.runs)} usable runs, a forecast needs {FEWEST_RUNS}: "
-                "add --calibrate 6runs, or carry out a retraining first"
+                "add --calibrate 6runs, or carry out a retraining first",
             )
         time = self.learned.model("epochs", case)
         if time is None:
-            return self._nothing("no run of the ledger has a time to learn from: add --calibrate 6runs")
+            return self._nothing(case, "no run of the ledger has a time to learn from: add --calibrate 6runs")
         row = features(case)
         near, unlike = Neighbourhood(time).of(row)
         warnings = []
@@ -102,10 +107,10 @@ class Forecaster:
         return Foretold(
             forecast=Forecast(
                 epochs=epochs,
-                gradient_norm=self._positive("gradient_norm", case, widen),
-                parameter_change=self._positive("parameter_change", case, widen),
+                gradient_norm=None if time_only else self._positive("gradient_norm", case, widen),
+                parameter_change=None if time_only else self._positive("parameter_change", case, widen),
             ),
-            quality=self._quality(case, widen),
+            quality=None if time_only else self._quality(case, widen),
             reach_probability=min(max(reach, 0.0), 1.0),  # sums of masses may leave [0, 1] by rounding
             coverage=Coverage(
                 level=self.level,
@@ -128,7 +133,7 @@ class Forecaster:
         seen = looked_up_quality(case)
         if seen is None:
             return self._nothing(
-                f"what {case.option} would reach could not be seen here: carry it out instead"
+                case, f"what {case.option} would reach could not be seen here: carry it out instead"
             )
         return self._known(
             case,
@@ -211,7 +216,7 @@ class Forecaster:
             epochs=run.toll.epochs,
         )
 
-    def _nothing(self, warning: str) -> Foretold:
+    def _nothing(self, case: Case, warning: str) -> Foretold:
         return Foretold(
             forecast=Forecast(),
             quality=None,
@@ -219,7 +224,7 @@ class Forecaster:
             coverage=Coverage(level=self.level, empirical=None, runs=len(self.runs), method="too few runs"),
             nearest=(),
             runs=len(self.runs),
-            own_runs=0,
+            own_runs=self._own_runs(case),
             already_met=False,
             unlike=None,
             warnings=(warning,),

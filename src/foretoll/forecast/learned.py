@@ -108,7 +108,9 @@ def _with_digests(cases: list[Case]) -> list[Case]:
     """Runs from before weights had digests get that of a later run from the same model."""
     known = {c.model_id: c.weights_digest for c in cases if c.model_id and c.weights_digest}
     return [
-        c if c.weights_digest or c.model_id not in known else c.model_copy(update={"weights_digest": known[c.model_id]})
+        c
+        if c.weights_digest or c.model_id not in known
+        else c.model_copy(update={"weights_digest": known[c.model_id]})
         for c in cases
     ]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from foretoll.forecast.case import decided
+from foretoll.forecast.case import decided, without_pilot
 from foretoll.forecast.learned import COSTS, Learned, known_features, table_key
 from foretoll.forecast.regressor import CostModel
 from foretoll.ledger import read_runs, write_runs
@@ -85,7 +85,10 @@ def pack(runs: Iterable[Run], *, into: Path | None = None) -> tuple[int, int]:
 
 
 def held_out_of(runs: Iterable[Run]) -> Residuals:
-    """Residuals of each run when its group is left out, for every set of known features that is common."""
+    """Residuals of each run when its group is left out, for every set of known features that is common.
+
+    Times also without what a pilot tells: so the options that stand beside the one that is asked about are forecast.
+    """
     learned = Learned(runs)
     sets: dict[tuple[str, frozenset[str]], int] = defaultdict(int)
     for case in learned.cases:
@@ -96,12 +99,20 @@ def held_out_of(runs: Iterable[Run]) -> Residuals:
         if count < FEWEST:
             continue
         for cost in COSTS:
-            table, kept = learned.table(cost, pool, known)
-            held = CostModel(table).held_out if len(table) else None
-            if held is not None:
-                found[cost][table_key(pool, known)] = {
-                    learned.runs[kept[int(row)]].id: round(float(value), 4)
-                    for row, value in zip(held.rows, held.residual, strict=True)
-                    if np.isfinite(value)
-                }
-    return found
+            found[cost][table_key(pool, known)] = _held_out(learned, cost, pool, known)
+        fewer = without_pilot(known)
+        found["epochs"][table_key(pool, fewer)] = _held_out(learned, "epochs", pool, fewer)
+    return {cost: {key: told for key, told in sets.items() if told} for cost, sets in found.items()}
+
+
+def _held_out(learned: Learned, cost: str, pool: str, known: frozenset[str]) -> dict[str, float]:
+    """The residuals by the run's id; empty where there are too few runs."""
+    table, kept = learned.table(cost, pool, known)
+    held = CostModel(table).held_out if len(table) else None
+    if held is None:
+        return {}
+    return {
+        learned.runs[kept[int(row)]].id: round(float(value), 4)
+        for row, value in zip(held.rows, held.residual, strict=True)
+        if np.isfinite(value)
+    }

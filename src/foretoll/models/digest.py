@@ -48,4 +48,4 @@ def _pieces(value: Tensor) -> Iterator[memoryview]:
     step = max(CHUNK_BYTES // max(flat.element_size(), 1), 1)
     for start in range(0, len(flat), step):
         piece = flat[start : start + step].cpu().contiguous().view(torch.uint8)
-        yield memoryview(piece.numpy())
+        yield piece.numpy().data

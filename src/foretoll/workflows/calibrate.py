@@ -59,6 +59,8 @@ def calibrate(
     settings: TrainingSettings,
     budget: Budget,
     *,
+    option: str = "finetune",
+    from_scratch: TrainingSettings | None = None,
     accounting: Accounting,
     ledger: Ledger,
     samples: int = 2000,
@@ -66,8 +68,9 @@ def calibrate(
 ) -> list[Run]:
     """Carry out graded retrainings until the budget is spent; return their runs.
 
-    Every fourth run trains from scratch, so that reuse can be compared with it. A run under way when the time
-    is up is finished.
+    They train by `option`, which is the one that is asked about: others may not fit this machine. Beside `finetune`,
+    which trains all weights as well, every fourth run trains from scratch, so that reuse can be compared with it. A run
+    under way when the time is up is finished. `from_scratch`: the settings of those (another learning rate).
     """
     began, runs = time.monotonic(), []
     watcher = watcher or Watcher()
@@ -75,12 +78,13 @@ def calibrate(
     for number, case in enumerate(plan):
         if number >= budget.runs or time.monotonic() - began >= budget.duration_s:
             break
-        option = "scratch" if number % 4 == 3 else "finetune"
-        watcher.note(f"calibration run {number + 1}: {option} under {_shift_text(case)}")
+        name = "scratch" if option == "finetune" and number % 4 == 3 else option
+        watcher.note(f"calibration run {number + 1}: {name} under {_shift_text(case)}")
+        own = settings if name == option else from_scratch or settings
         done = retrain_job(
             case,
-            option,
-            settings.model_copy(update={"seed": settings.seed + number}),
+            name,
+            own.model_copy(update={"seed": settings.seed + number}),
             accounting=accounting,
             ledger=ledger,
             tags=(TAG,),

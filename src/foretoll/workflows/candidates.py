@@ -21,6 +21,7 @@ from foretoll.stopping import why_stopped
 from foretoll.workflows.context import Accounting, Job, Watcher
 from foretoll.workflows.estimate import case_of_job, composed, start_quality
 from foretoll.workflows.probe import probe_option
+from foretoll.workflows.rates import Named, rising, settled
 from foretoll.workflows.retrain import retrain_job
 
 NOT_BEGUN = "not begun"
@@ -38,12 +39,16 @@ class Looked:
     settings: TrainingSettings
     seen: Survey
     accounting: Accounting
+    lr: Named = None
     signals: dict[str, dict[str, float | None]] = field(default_factory=dict)
     """By option, those that its forecast rests on: its run carries the same."""
 
     def __post_init__(self) -> None:
         self.start = start_quality(self.job, self.settings)
         self.inference: InferenceCost | None = None
+        self.settled: dict[
+            str, TrainingSettings
+        ] = {}  # by option, with the learning rate that it trains with
 
     def forecast(self, option: str, forecaster: Forecaster) -> tuple[Candidate, EnergyBasis | None]:
         """The candidate of one option. One that cannot be used here, or fails its probe, says why."""
@@ -58,7 +63,9 @@ class Looked:
         return Candidate(model=self.name, option=option, why_not=why_not), None
 
     def _forecast(self, name: str, forecaster: Forecaster) -> tuple[Candidate, EnergyBasis]:
-        job, settings, option = self.job, self.settings, get_option(name)
+        job, option = self.job, get_option(name)
+        settings, rate = settled(job, name, self.settings, self.lr)
+        self.settled[name] = settings
         probed = probe_option(
             option,
             job.model,
@@ -80,8 +87,13 @@ class Looked:
             trainable_parameters=probed.trainable_parameters,
             training_state_bytes=probed.training_state_bytes,
             changes_weights=option.changes_weights,
+            lr=settings.lr if option.takes_steps else None,
+            rate=rate.how if option.takes_steps else "",
             inference=self._inference(probed.served),
-            warnings=tuple(warning.replace("add --calibrate", FIRMER) for warning in told.warnings),
+            warnings=(
+                *rising(probed.pilot, settings.lr),
+                *(warning.replace("add --calibrate", FIRMER) for warning in told.warnings),
+            ),
         ), probed.energy
 
     def _inference(self, served: Model) -> InferenceCost:
@@ -104,7 +116,6 @@ class Looked:
 def carry_out_all(
     found: Sequence[Candidate],
     looked: Mapping[str, Looked],
-    settings: TrainingSettings,
     accounting: Accounting,
     ledger: Ledger,
     folders: Sequence[Path | None],
@@ -130,7 +141,7 @@ def carry_out_all(
             run = retrain_job(
                 job,
                 candidate.option,
-                settings,
+                looked[candidate.model].settled[candidate.option],
                 accounting=accounting,
                 ledger=ledger,
                 signals=looked[candidate.model].signals[candidate.option],

@@ -19,7 +19,7 @@ from foretoll.models import Model, save_checkpoint, weights_digest
 from foretoll.options import Option, Training, train_to_target
 from foretoll.options.memory import training_state_bytes
 from foretoll.quality import Evaluation, evaluate
-from foretoll.records import InferenceCost, Outcome, Quality, Run, Toll, TrainingSettings
+from foretoll.records import InferenceCost, ModelCard, Outcome, Quality, Run, Toll, TrainingSettings
 from foretoll.stopping import held, recording, why_stopped
 from foretoll.training import Recording
 from foretoll.units import emissions_kg
@@ -67,7 +67,7 @@ def carry_out(
     option.require_suited(model, target, task_shift=task_shift)
     check_out(out)
     grid = accounting.grid
-    run_id, parent = new_run_id(), model.card.run_id
+    run_id = new_run_id()
     begun = Run(
         id=run_id,
         option=option.name,
@@ -76,7 +76,7 @@ def carry_out(
         model=model.card.model_copy(
             update={
                 "run_id": run_id,
-                "parent_run_id": parent,
+                "parent_run_id": model.card.run_id,
                 "weights_digest": None,
                 "parent_weights_digest": model.card.weights_digest,
             }
@@ -121,13 +121,11 @@ def carry_out(
             after = _test(updated, target, settings, device)
             run = run.model_copy(update={"quality": _quality(settings.metric, before, after)})
             updated = _named(updated, run, target, task_shift)
-            made = {"weights_digest": updated.card.weights_digest}
-            run = run.model_copy(update={"model": run.model.model_copy(update=made)})
             if out is not None:
                 folder, problem = _saved(updated, out)
                 run = run.model_copy(update={"checkpoint": folder, "reason": problem or run.reason})
             served = _inference(updated, target, settings, device, accounting)
-            run = run.model_copy(update={"inference": served})
+            run = run.model_copy(update={"inference": served, "model": _made(run.model, updated)})
     except KeyboardInterrupt as stop:
         run = run.model_copy(update={"outcome": Outcome.INTERRUPTED, "reason": why_stopped(stop)})
     except ForetollError as error:
@@ -234,6 +232,11 @@ def _quality(metric: str, before: Evaluation | None, after: Evaluation) -> Quali
         loss_before=finite(before.loss) if before else None,
         loss_after=finite(after.loss),
     )
+
+
+def _made(card: ModelCard, model: Model) -> ModelCard:
+    """The run's card with what tells the weights that it made."""
+    return card.model_copy(update={"weights_digest": model.card.weights_digest})
 
 
 def _named(model: Model, run: Run, target: TaskData, task_shift: bool) -> Model:

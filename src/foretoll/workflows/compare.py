@@ -32,6 +32,7 @@ from foretoll.workflows.context import (
     open_job,
 )
 from foretoll.workflows.estimate import default_region_warning
+from foretoll.workflows.rates import Named
 from foretoll.workflows.retrain import take_signals, with_target
 
 
@@ -44,6 +45,7 @@ def compare(
     until: float | None = None,
     task: bool | None = None,
     settings: TrainingSettings | None = None,
+    lr: Named = None,
     budget: str | None = None,
     requests: int = 0,
     confidence: float = CONFIDENCE,
@@ -66,8 +68,10 @@ def compare(
     it. `requests`: samples to be served afterwards, whose energy is then added. With `measure`, each run is written
     to the ledger and, with `out`, each model to `out`/OPTION (`out`/MODEL-OPTION where there are several models); the
     recommendation still rests on the forecasts made before. An option that cannot be used or fails says why in its
-    candidate (`why_not`, `failure`), and the others go on. `weights`, `embedding_layer` and `head` as in
-    `foretoll.estimate`, for a single model. `trust_code` lets checkpoints name the functions that build their networks.
+    candidate (`why_not`, `failure`), and the others go on. `lr` as in `foretoll.estimate`: each candidate has its own
+    learning rate unless one is named. `weights`, `embedding_layer` and `head` as in
+    `foretoll.estimate`, for a single model. `trust_code` lets checkpoints name the
+    functions that build their networks.
 
     Raises UsageError, DataError or ModelError where the inputs cannot be used.
     """
@@ -119,7 +123,7 @@ def compare(
         for model_name, job in jobs.items():
             watcher.stage(f"look at source and target through {model_name}")
             seen = take_signals(job, settings, samples=samples)
-            looked[model_name] = Looked(model_name, job, settings, seen, accounting)
+            looked[model_name] = Looked(model_name, job, settings, seen, accounting, lr)
             for name in wanted:
                 watcher.stage(f"probe and forecast {name}")
                 candidate, basis = looked[model_name].forecast(name, forecaster)
@@ -128,7 +132,7 @@ def compare(
     advice = recommend(found, until=settings.until or 0.0, confidence=confidence)
     if measure:
         folders = _folders(found, None if out is None else Path(out))
-        found = carry_out_all(found, looked, settings, accounting, store, folders, watcher)
+        found = carry_out_all(found, looked, accounting, store, folders, watcher)
     return Comparison(
         id=new_run_id(),
         created_at=datetime.now(UTC),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretoll.engine import InProcess, open_engine
-from foretoll.errors import ForetollError
+from foretoll.errors import ForetollError, is_out_of_memory
 from foretoll.forecast import Case, Forecaster, Foretold, compose_costs
 from foretoll.forecast.case import starts_as_source
 from foretoll.forecast.reference import reference_held_out, reference_runs
@@ -33,13 +35,15 @@ from foretoll.workflows.context import (
 )
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.probe import probe_elsewhere, probe_option
+from foretoll.workflows.rates import Named, rising, settled
 from foretoll.workflows.retrain import take_signals, with_target
 from foretoll.workflows.sharded import sharded_collector
 
 if TYPE_CHECKING:
     from foretoll.indices.survey import Survey
 
-COMPARED = ("finetune", "scratch")
+COMPARED = ("finetune", "scratch")  # with every option, from what is known without a training step
+Signals = dict[str, float | None]
 
 
 def estimate(
@@ -48,9 +52,11 @@ def estimate(
     target: Data,
     *,
     option: str = "finetune",
+    also: Sequence[str] = (),
     until: float | None = None,
     task: bool | None = None,
     settings: TrainingSettings | None = None,
+    lr: Named = None,
     calibrate_for: str | Budget | None = None,
     samples: int = DEFAULT_SAMPLES,
     weights: str | Path | None = None,
@@ -70,13 +76,17 @@ def estimate(
     this model, which are written to the ledger. `engine` says where the data are looked at: "local" (this
     process), "processes:4", "ray" and so on, see `foretoll.engine.open_engine`. `hardware` names a device that is
     not at hand (`foretoll.measure.CATALOGUE`): time and energy are then forecast for it from its data sheet, with
-    wide intervals. `trust_code` lets a checkpoint name the function that builds its network. Returns the estimate
+    wide intervals. `lr`: the learning rate; "auto" looks for one in a short range test; None takes that of `settings`
+    where they were made with one, else the option's own (docs/options.md). `also`: options to forecast beside this
+    one, each with a pilot of its own; fine-tuning and training from scratch are forecast beside it in any case, without
+    a training step. `trust_code` lets a checkpoint name the function that builds its network. Returns the estimate
     with its intervals, what it rests on and what it cost; raises UsageError, DataError or ModelError where the inputs
     cannot be used.
     """
     settings = settings or TrainingSettings()
     accounting = accounting or Accounting()
-    get_option(option)
+    for name in (option, *also):
+        get_option(name)
     check_metric(settings.metric)
     if until is not None:
         check_until(until)
@@ -118,6 +128,8 @@ def estimate(
             job,
             option,
             with_target(job, settings, until),
+            also=also,
+            lr=lr,
             budget=budget,
             samples=samples,
             accounting=accounting,
@@ -136,50 +148,70 @@ def estimate_job(
     budget: Budget | None,
     accounting: Accounting,
     ledger: Ledger,
+    also: Sequence[str] = (),
+    lr: Named = None,
     samples: int = DEFAULT_SAMPLES,
     watcher: Watcher | None = None,
     collector: Collector = collect,
     hardware: str | None = None,
 ) -> Estimate:
-    """Estimate an opened job whose quality target is fixed. `collector`: where its data are looked at."""
+    """Estimate an opened job whose quality target is fixed. `collector`: where its data are looked at.
+
+    Only `option` and those of `also` take training steps, in a short pilot each.
+    """
     watcher = watcher or Watcher()
     grid = accounting.grid  # an unknown region is said before any work
-    probe: StepProbe | None = None
-    energy: EnergyBasis | None = None
     calibration_runs = 0
-    names, cannot = _compared(job, option)
-    pilots: dict[str, dict[str, float | None]] = {name: {} for name in names}
+    said: list[str] = []
     with SelfCostMeter(accounting.energy, device=job.device) as own:
         watcher.stage("look at source and target through the model (indices, signals)")
         seen = take_signals(job, settings, samples=samples, collector=collector)
         start = None
         if job.target.train.labels is not None:
             start = start_quality(job, settings)
+        plain = settings
+        settings, rate = settled(job, option, plain, lr, watcher=watcher)
+        asked = Known(settings.lr, {})
+        if job.target.train.labels is not None:
             watcher.stage("probe a few training steps (seconds and joules per step, first progress)")
-            probe, energy, pilots[option] = _probe(job, option, settings, accounting, hardware)
-            for name in names[1:]:
-                try:
-                    pilots[name] = pilot_signals(job, name, settings)
-                except ForetollError as error:  # what nobody asked for never stops the answer
-                    cannot[name] = str(error)
+            asked = _probe(job, option, settings, accounting, hardware)
+            said += rising(asked.signals, settings.lr)
+        others, cannot = _alternatives(job, option, also, plain, asked, accounting, hardware)
+        for name, other in others.items():
+            said += [f"{name}: {warning}" for warning in rising(other.signals, other.lr)]
         if budget is not None:
             own.switch("calibration")
             watcher.stage("calibrate on short graded retrainings of this model")
             calibration_runs = len(
-                calibrate(job, settings, budget, accounting=accounting, ledger=ledger, watcher=watcher)
+                calibrate(
+                    job,
+                    settings,
+                    budget,
+                    option=option,
+                    from_scratch=settled(job, "scratch", plain)[0],
+                    accounting=accounting,
+                    ledger=ledger,
+                    watcher=watcher,
+                )
             )
-    watcher.stage("forecast")
-    names = [name for name in names if name not in cannot]
-    known = ledger.select()
-    forecaster = Forecaster([*reference_runs(), *known.runs], held_out=reference_held_out())
-    foretold = {
-        name: forecaster.foretell(case_of_job(job, name, settings, seen, pilots[name], start))
-        for name in names
-    }
-    forecasts = {
-        name: composed(job, settings, told, probe, energy, accounting) for name, told in foretold.items()
-    }
-    chosen = foretold[option]
+            own.switch("forecast")
+        watcher.stage("forecast")
+        known = ledger.select()
+        forecaster = Forecaster([*reference_runs(), *known.runs], held_out=reference_held_out())
+        chosen = forecaster.foretell(case_of_job(job, option, settings, seen, asked.signals, start))
+        beside = {
+            name: forecaster.foretell(
+                case_of_job(
+                    job, name, settings.model_copy(update={"lr": told.lr}), seen, told.signals, start
+                ),
+                time_only=True,
+            )
+            for name, told in others.items()
+        }
+        alternatives = {
+            name: composed(job, settings, told, others[name].probe, others[name].energy, accounting)
+            for name, told in beside.items()
+        }
     return Estimate(
         id=new_run_id(),
         created_at=datetime.now(UTC),
@@ -190,13 +222,14 @@ def estimate_job(
         option=option,
         until=settings.until,
         settings=settings,
+        rate=rate.how,
         indices=seen.indices,
-        signals=seen.signals | pilots[option],
-        forecast=forecasts.pop(option),
+        signals=seen.signals | asked.signals,
+        forecast=composed(job, settings, chosen, asked.probe, asked.energy, accounting),
         reach_probability=chosen.reach_probability,
         expected_quality=chosen.quality,
-        alternatives=forecasts,
-        alternatives_reach={name: foretold[name].reach_probability for name in forecasts},
+        alternatives=alternatives,
+        alternatives_reach={name: told.reach_probability for name, told in beside.items()},
         alternatives_why_not=cannot,
         coverage=chosen.coverage,
         basis=Basis(
@@ -205,30 +238,69 @@ def estimate_job(
             calibration_runs=calibration_runs,
             nearest=chosen.nearest,
             method="censored regression on the ledger's runs; energy and time from the step probe",
-            energy=energy,
+            energy=asked.energy,
             grid=grid,
             hardware=describe_hardware(job.device),
             elsewhere=hardware,
-            probe=probe,
+            probe=asked.probe,
         ),
         self_cost=own.record(),
         projection=seen.projection,
-        warnings=(*_warnings(job, seen, chosen, accounting, hardware), *filter(None, [known.warning])),
+        warnings=(
+            *_warnings(job, seen, said, chosen, accounting, hardware),
+            *filter(None, [known.warning]),
+        ),
     )
 
 
-def _compared(job: Job, option: str) -> tuple[list[str], dict[str, str]]:
-    """The option, then those that it is compared with; and the sentence on each of these that cannot serve."""
-    names, cannot = [option], dict[str, str]()
-    for name in COMPARED:
+@dataclass(frozen=True)
+class Known:
+    """What a few steps of an option told, at which learning rate; nothing where none was taken."""
+
+    lr: float
+    signals: Signals
+    probe: StepProbe | None = None
+    energy: EnergyBasis | None = None
+
+
+def _alternatives(
+    job: Job,
+    option: str,
+    also: Sequence[str],
+    settings: TrainingSettings,
+    asked: Known,
+    accounting: Accounting,
+    hardware: str | None,
+) -> tuple[dict[str, Known], dict[str, str]]:
+    """What is known of the other options, and the sentence on each that cannot be forecast here.
+
+    Those of `also` are probed; the rest take no step, and share the cost of a step with the option that was asked for
+    where both train all weights. What nobody asked for never stops the answer.
+    """
+    found: dict[str, Known] = {}
+    cannot: dict[str, str] = {}
+    for name in dict.fromkeys((*also, *COMPARED)):
         if name == option:
             continue
-        why = get_option(name).suits(job.model, job.target, task_shift=job.task_shift)
-        if why is None:
-            names.append(name)
-        else:
-            cannot[name] = why
-    return names, cannot
+        try:
+            why = get_option(name).suits(job.model, job.target, task_shift=job.task_shift)
+            if why is not None:
+                cannot[name] = why
+                continue
+            own, _ = settled(job, name, settings)
+            if name in also and job.target.train.labels is not None:
+                found[name] = _probe(job, name, own, accounting, hardware)
+            elif option in COMPARED and name in COMPARED:
+                found[name] = Known(own.lr, {}, asked.probe, asked.energy)
+            else:
+                found[name] = Known(own.lr, {})
+        except ForetollError as error:
+            cannot[name] = str(error)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            cannot[name] = "out of memory: try a smaller --batch-size"
+    return found, cannot
 
 
 def start_quality(job: Job, settings: TrainingSettings) -> float | None:
@@ -303,25 +375,30 @@ def composed(
 
 def _probe(
     job: Job, option: str, settings: TrainingSettings, accounting: Accounting, hardware: str | None
-) -> tuple[StepProbe, EnergyBasis, dict[str, float | None]]:
+) -> Known:
     """Seconds and joules of a step, measured here or counted for hardware that is not at hand; the pilot's signals."""
     chosen, task = get_option(option), job.task_shift
     if hardware is not None:
-        told = probe_elsewhere(
+        step, energy = probe_elsewhere(
             chosen, job.model, job.target, settings, task_shift=task, device=job.device, hardware=hardware
         )
-        return *told, pilot_signals(job, option, settings)
+        return Known(settings.lr, pilot_signals(job, option, settings), step, energy)
     probed = probe_option(
         chosen, job.model, job.target, settings, task_shift=task, device=job.device, accounting=accounting
     )
-    return probed.step, probed.energy, probed.pilot
+    return Known(settings.lr, probed.pilot, probed.step, probed.energy)
 
 
 def _warnings(
-    job: Job, seen: Survey, told: Foretold, accounting: Accounting, hardware: str | None
+    job: Job,
+    seen: Survey,
+    said: Sequence[str],
+    told: Foretold,
+    accounting: Accounting,
+    hardware: str | None,
 ) -> tuple[str, ...]:
     notes = dict.fromkeys((*job.model.card.notes, *job.source.card.notes, *job.target.card.notes))
-    warnings = [*notes, *seen.warnings, *told.warnings]
+    warnings = [*notes, *seen.warnings, *said, *told.warnings]
     if hardware is not None:
         warnings.append(
             f"time and energy are for {find_device(hardware).name}, from its data sheet: nothing was measured on it, "

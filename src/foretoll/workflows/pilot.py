@@ -29,7 +29,7 @@ SEED = 90_001  # apart from every run's own order of the data
 class Pilot:
     """An option at work on a part of the target, on a copy; to be made and stepped under `seeded(SEED)`.
 
-    `prepare` comes first, then `step`; `look` after one of `STEPS` steps adds to the `signals`.
+    `prepare` comes first, then `look_before` and `step`; `look` after one of `STEPS` steps adds to the `signals`.
     """
 
     def __init__(
@@ -53,12 +53,17 @@ class Pilot:
         """What the option does before its first step."""
         self.training.open()
         self.training.begin()
+
+    def look_before(self) -> None:
+        """The loss before any step, on the samples that `look` sees."""
         if self.option.takes_steps:
-            self._optimizer = make_optimizer(self.training, self.option, self.settings)
-            self._batches = endless_batches(self.training.train, self.settings.batch_size, SEED)
+            self.look()
 
     def step(self) -> None:
         """One optimisation step."""
+        if not self._norms:  # made here: the first optimiser of a process takes seconds, and prepares nothing
+            self._optimizer = make_optimizer(self.training, self.option, self.settings)
+            self._batches = endless_batches(self.training.train, self.settings.batch_size, SEED)
         self.training.train_mode()
         _, norm = take_step(self.training, self._optimizer, next(self._batches), self.device)
         self._norms.append(norm)
@@ -69,6 +74,8 @@ class Pilot:
             self.training.model, self.training.validation, metric=self.settings.metric, device=self.device
         )
         step = len(self._norms)
+        if step == 0 and self.option.takes_steps:
+            self.signals["pilot0_loss"] = seen.loss if math.isfinite(seen.loss) else None
         if step in STEPS:
             self.signals[f"pilot{step}_loss"] = seen.loss if math.isfinite(seen.loss) else None
             self.signals[f"pilot{step}_quality"] = seen.quality
@@ -81,7 +88,8 @@ class Pilot:
 def pilot_signals(job: Job, option: str, settings: TrainingSettings) -> dict[str, float | None]:
     """Loss and quality on held-back training samples after 8 and 24 steps: `pilot8_loss`, `pilot24_quality`, …
 
-    Also `pilot_gradient_norm`, the mean over the steps. Empty for an option that takes no step.
+    Also `pilot0_loss`, before them, and `pilot_gradient_norm`, the mean over them. Empty for an option that takes no
+    step.
     """
     chosen = get_option(option)
     if not chosen.takes_steps:
@@ -89,6 +97,7 @@ def pilot_signals(job: Job, option: str, settings: TrainingSettings) -> dict[str
     with seeded(SEED, job.device):
         pilot = Pilot(chosen, job.model, job.target, settings, task_shift=job.task_shift, device=job.device)
         pilot.prepare()
+        pilot.look_before()
         for step in range(1, max(STEPS) + 1):
             pilot.step()
             if step in STEPS:

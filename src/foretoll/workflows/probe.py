@@ -53,6 +53,7 @@ def probe_option(
         pilot = Pilot(option, model, target, settings, task_shift=task_shift, device=device)
         training, scale = pilot.training, _times_the_part(target, pilot.part)
         prepared_s, prepared_j = _prepare(pilot, accounting)
+        pilot.look_before()
         probe, basis = probe_steps(
             pilot.step if option.takes_steps else None,
             pilot.look,
@@ -110,7 +111,10 @@ def _times_the_part(target: TaskData, part: TaskData) -> float:
 
 
 def _prepare(pilot: Pilot, accounting: Accounting) -> tuple[float, float | None]:
-    """Seconds and joules that the option's preparation takes on the pilot's part of the target."""
+    """Seconds and joules that the option's preparation takes on the pilot's part of the target; 0 for none."""
+    if not pilot.training.prepares:
+        pilot.prepare()  # what it opens belongs to the first evaluation
+        return 0.0, 0.0
     with accounting.meter(pilot.device) as meter:
         meter.start(PREPARATION)
         pilot.prepare()

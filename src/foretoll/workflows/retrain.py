@@ -24,6 +24,7 @@ from foretoll.workflows.context import (
     open_job,
 )
 from foretoll.workflows.pilot import pilot_signals
+from foretoll.workflows.rates import Named, rising, settled
 
 if TYPE_CHECKING:
     from foretoll.indices.survey import Survey
@@ -40,6 +41,7 @@ def retrain(
     until: float | None = None,
     task: bool | None = None,
     settings: TrainingSettings | None = None,
+    lr: Named = None,
     weights: str | Path | None = None,
     embedding_layer: str | None = None,
     head: str | None = None,
@@ -55,8 +57,8 @@ def retrain(
 
     `source` is what the model was trained on; `task` says whether the target is a new task (None: decided by
     the class names). Before training, the signals that a forecast rests on are taken, so that the run
-    teaches the forecaster. The run is appended to the ledger; with `out`, the updated model is saved there.
-    `trust_code` lets a checkpoint name the function that builds its network.
+    teaches the forecaster. `lr` as in `foretoll.estimate`. The run is appended to the ledger; with `out`, the updated
+    model is saved there. `trust_code` lets a checkpoint name the function that builds its network.
     """
     settings = settings or TrainingSettings()
     accounting = accounting or Accounting()
@@ -82,7 +84,7 @@ def retrain(
     )
     require_labels(job.target, option)
     get_option(option).require_suited(job.model, job.target, task_shift=job.task_shift)
-    settings = with_target(job, settings, until)
+    settings, _ = settled(job, option, with_target(job, settings, until), lr, watcher=watcher)
     return retrain_job(
         job,
         option,
@@ -113,7 +115,10 @@ def retrain_job(
     get_option(option).require_suited(job.model, job.target, task_shift=job.task_shift)
     if signals is None:
         watcher.stage("look at the target through the model (signals)")
-        signals = take_signals(job, settings).signals | pilot_signals(job, option, settings)
+        pilot = pilot_signals(job, option, settings)
+        for warning in rising(pilot, settings.lr):
+            watcher.note(warning)
+        signals = take_signals(job, settings).signals | pilot
     watcher.stage(f"{option} on {job.target.name}")
     return carry_out(
         get_option(option),
