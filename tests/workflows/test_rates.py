@@ -17,6 +17,8 @@ from foretoll.measure import NoMeter
 from foretoll.options import OPTIONS
 from foretoll.options.loop import train_to_target
 from foretoll.records import Estimate, TrainingSettings
+from foretoll.report.comparison import rates_text
+from foretoll.report.reasons import trains
 from foretoll.workflows import Accounting
 from foretoll.workflows.context import Job, open_job
 from foretoll.workflows.pilot import pilot_signals
@@ -71,6 +73,9 @@ def test_a_named_rate_is_taken_and_settings_that_name_none_leave_it_open(elsewhe
         again, _ = settled(elsewhere, "scratch", settings)
         assert again.lr == settings.lr, "once settled, it is named"
     assert settled(elsewhere, "scratch", PLAIN)[0].lr == OWN
+    assert settled(elsewhere, "head", PLAIN)[1].how == (
+        "the default of head; times 10 for the few weights that head trains"
+    )
     restored = TrainingSettings.model_validate_json(settled(elsewhere, "lora", PLAIN)[0].model_dump_json())
     assert restored.lr == KEPT
 
@@ -205,6 +210,7 @@ def test_the_rate_is_in_every_answer(tmp_path: Path) -> None:
         network, data, data, until=0.9999, settings=PLAIN, accounting=ACCOUNTING, ledger=ledger, samples=60
     )
     assert (told.settings.lr, "trained elsewhere" in told.rate) == (KEPT, True)
+    assert f"adam at learning rate {KEPT:g} ({told.rate})" in trains(told).sentences[0]
     run = foretoll.retrain(
         network, data, data, until=0.9999, settings=PLAIN, accounting=ACCOUNTING, ledger=ledger
     )
@@ -225,6 +231,7 @@ def test_the_rate_is_in_every_answer(tmp_path: Path) -> None:
     assert rates == {"keep": None, "head": OWN, "finetune": KEPT} | (
         {"scratch": OWN} if "scratch" in rates else {}
     )
+    assert f"{KEPT:g} (finetune)" in rates_text(side_by_side)
     for candidate in side_by_side.candidates:
         if candidate.run is not None and candidate.lr is not None:
             assert candidate.run.settings.lr == candidate.lr

@@ -118,11 +118,23 @@ def _measured(comparison: Comparison) -> list[str]:
     return found
 
 
+def rates_text(comparison: Comparison) -> str:
+    """The learning rates and the options that train with each; empty where none is known."""
+    options: dict[float, list[str]] = {}
+    for candidate in comparison.candidates:
+        if candidate.lr is not None:
+            options.setdefault(candidate.lr, []).append(title(comparison, candidate))
+    if len(options) == 1:
+        return f"{next(iter(options)):g}"
+    return ", ".join(f"{lr:g} ({', '.join(names)})" for lr, names in sorted(options.items()))
+
+
 def _rests_on(comparison: Comparison) -> list[str]:
     basis = energy_basis_text(comparison.energy)
     levels = {c.quality.level for c in comparison.candidates if c.quality is not None}
     said = [f"in brackets: {percent(min(levels))} intervals"] if levels else []
     said.append(f"energy: {basis or 'no energy meter was used'}")
+    said += [f"learning rate: {rates}"] if (rates := rates_text(comparison)) else []
     if comparison.grid is not None:
         said.append(f"emissions: {grid_text(comparison.grid)}")
     if comparison.budget:

@@ -181,7 +181,7 @@ def _case(comparison: Comparison) -> Grid:
         rows.append((name, f"{data_name(card)} ({card.uri}): {len(card.classes)} classes; {sizes}"))
     rows += [
         ("target quality", f"{plain(comparison.settings.metric)} {human_level(comparison.until)}"),
-        ("settings", recipe(comparison.settings)),
+        ("settings", recipe(comparison.settings, rates=said.rates_text(comparison))),
         ("options", ", ".join(option_name(name) for name in dict.fromkeys(_options(comparison)))),
         ("budget", comparison.budget or "none"),
         ("requests", f"{comparison.requests:,} samples served after the update"),

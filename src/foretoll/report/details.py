@@ -255,14 +255,15 @@ def _case(estimate: Estimate | None, run: Run | None) -> Grid:
     return Grid("Case and settings", ("", ""), rows)
 
 
-def recipe(settings: TrainingSettings) -> str:
-    """The training settings in one line."""
+def recipe(settings: TrainingSettings, *, rates: str = "") -> str:
+    """The training settings in one line; `rates` where there are several learning rates."""
+    rates = rates or f"{settings.lr:g}"
     goal = (
         f"until {plain(settings.metric)} {settings.until:g}" if settings.until is not None else "to the end"
     )
     return (
         f"{goal}, at most {settings.max_epochs:g} epochs, {settings.evals_per_epoch} evaluations per epoch; "
-        f"{settings.optimizer}, learning rate {settings.lr:g}, weight decay {settings.weight_decay:g}, "
+        f"{settings.optimizer}, learning rate {rates}, weight decay {settings.weight_decay:g}, "
         f"batches of {settings.batch_size}, seed {settings.seed}"
     )
 

@@ -160,6 +160,16 @@ def serves(estimate: Estimate) -> Line:
     )
 
 
+def trains(estimate: Estimate) -> Line:
+    """What the option trains with: the rate decides whether a network learns or forgets, so it is never silent."""
+    settings = estimate.settings
+    how = f" ({estimate.rate})" if estimate.rate else ""
+    return Line(
+        "Trains",
+        (f"{settings.optimizer} at learning rate {settings.lr:g}{how}, batches of {settings.batch_size}",),
+    )
+
+
 def _break_even(estimate: Estimate) -> str:
     """Calibration is paid for sure, a retraining only if it is carried out: when the first saves the second."""
     own, expected = estimate.self_cost, estimate.forecast
@@ -184,6 +194,7 @@ def lines(estimate: Estimate, run: Run | None = None) -> list[Line]:
     groups = [
         why(estimate),
         serves(estimate),
+        trains(estimate),
         instead(estimate),
         read(estimate),
         rests_on(estimate),

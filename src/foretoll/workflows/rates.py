@@ -67,6 +67,9 @@ def settled(
         if not isinstance(lr, int | float) or not 0 < lr < math.inf:
             raise UsageError(f'lr={shown(lr)} is no learning rate: give a number above 0, "auto" or None')
         rate = Rate(float(lr), "named")
+    factor = get_option(option).lr_factor
+    if factor != 1:
+        rate = Rate(rate.lr, f"{rate.how}; times {factor:g} for the few weights that {option} trains")
     return settings.model_copy(update={"lr": rate.lr}), rate
 
 
