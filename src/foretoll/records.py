@@ -135,6 +135,7 @@ class ModelCard(Record):
     parent_run_id: str | None = None  # the run that made the weights it started from
     weights_digest: str | None = None  # of these weights' content: the same through whatever door they come
     parent_weights_digest: str | None = None  # of the weights that it started from
+    outputs: Literal["logits", "probabilities", "sigmoids"] = "logits"  # what the network itself gives
     program: ProgramCard | None = None  # what stands before and behind a reprogrammed source
     reading: str = ""  # what was taken from the model's folder or library when it was loaded, in one line
     notes: tuple[str, ...] = ()  # what the loading has to warn of

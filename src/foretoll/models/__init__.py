@@ -7,6 +7,7 @@ from foretoll.models.digest import weights_digest
 from foretoll.models.fresh import fresh_copy
 from foretoll.models.loading import build_model, load_model
 from foretoll.models.model import Model, check_fits
+from foretoll.models.outputs import recognise_outputs
 from foretoll.models.rows import comparable_layers, countable_layers
 from foretoll.models.spec import parse_spec
 from foretoll.models.trust import Trust
@@ -23,6 +24,7 @@ __all__ = [
     "load_model",
     "parse_spec",
     "pool_positions",
+    "recognise_outputs",
     "save_checkpoint",
     "weights_digest",
 ]

@@ -56,7 +56,7 @@ def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
             options["input_size"] = "x".join(str(side) for side in card.preprocessing.size)
         fresh = build_model(card.arch, data=data, seed=seed, options=options, trust=model.trust)
         plan = as_seen_by(fresh.card.preprocessing, card.preprocessing)
-        fresh.card = fresh.card.model_copy(update={"preprocessing": plan})
+        fresh.card = fresh.card.model_copy(update={"preprocessing": plan, "outputs": card.outputs})
         fresh.preprocess = make_preprocess(plan)
         return fresh.to(model.device)
     fresh = model.clone() if card.classes == data.classes else model.with_new_head(data.classes, seed=seed)

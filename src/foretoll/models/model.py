@@ -19,6 +19,7 @@ from foretoll.models.anatomy import (
     undisturbed,
 )
 from foretoll.models.heads import replace_head
+from foretoll.models.outputs import as_logits
 from foretoll.models.preprocess import ArrayPreprocess, ImagePreprocess, TextPreprocess, make_preprocess
 from foretoll.models.trust import Trust
 from foretoll.owned import owned
@@ -83,7 +84,7 @@ class Model(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Logits (B, C) of a raw batch as stored: images uint8 or float in [0, 1], vectors, series, or texts."""
-        return call_network(self.network, self.prepare(inputs))
+        return as_logits(call_network(self.network, self.prepare(inputs)), self.card.outputs)
 
     def embed_and_classify(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Representation (B, d), float32 and averaged over positions, and logits (B, C), in one forward pass.
@@ -127,7 +128,7 @@ class Model(nn.Module):
             token = token_of(tokens[0][1], logits.detach())
             if token is not None:
                 seen = [tokens[0][0][torch.arange(len(token), device=token.device), token].float()]
-        return seen[0], logits
+        return seen[0], as_logits(logits, self.card.outputs)
 
     def head_module(self) -> nn.Module:
         """The module that turns the embedding into logits."""

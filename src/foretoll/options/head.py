@@ -37,6 +37,7 @@ REPLAYS: tuple[Replay, ...] = (
     lambda head, output: pool_positions(output, head),
     lambda head, output: pool_positions(torch.relu(output), head),  # SqueezeNet
     lambda _head, output: output.flatten(1),
+    lambda _head, output: torch.log_softmax(output, 1),  # also a softmax whose logarithm is taken
 )
 
 

@@ -150,6 +150,8 @@ class Reprogram(Option):
                 f"{self.name} has no input program for texts in the model's own tokens; use lora or head (for "
                 "sequences of other tokens there is foretoll.reprogram.TokenMap in Python)"
             )
+        if why is None and model.card.outputs != "logits":
+            why = f"{self.name} maps logits, and {model.card.arch} gives {model.card.outputs}; use head or finetune"
         return why
 
 

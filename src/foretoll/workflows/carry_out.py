@@ -91,7 +91,9 @@ def carry_out(
         lineage=lineage,
         tags=tags,
         warnings=tuple(
-            dict.fromkeys((*(source.card.notes if source else ()), *target.card.notes, *warnings))
+            dict.fromkeys(
+                (*model.card.notes, *(source.card.notes if source else ()), *target.card.notes, *warnings)
+            )
         ),
     )
     run, updated, problem, known = begun, None, "", False

@@ -216,7 +216,8 @@ def _warnings(
 ) -> tuple[str, ...]:
     """What concerns the whole comparison; what concerns one candidate stands in it."""
     first = looked[0].job
-    said = [*first.source.card.notes, *first.target.card.notes]
+    said = [*(note for model in looked for note in model.job.model.card.notes)]
+    said += [*first.source.card.notes, *first.target.card.notes]
     for model in looked:
         prefix = f"{model.name}: " if len(looked) > 1 else ""
         said += [prefix + warning for warning in model.seen.warnings]

@@ -17,7 +17,7 @@ import torch
 from foretoll.data import TaskData, open_data
 from foretoll.errors import ForetollError, UsageError, unknown_name
 from foretoll.measure import EnergyMeter, grid_intensity, open_meter
-from foretoll.models import Model, check_fits, load_model, weights_digest
+from foretoll.models import Model, check_fits, load_model, recognise_outputs, weights_digest
 from foretoll.records import EvalPoint, GridIntensity, TrainingSettings
 from foretoll.workflows.classes import settle_classes
 
@@ -136,6 +136,7 @@ def open_job(
     source_data, target_data, clean, task_shift = settle_classes(
         loaded, source_data, target_data, _unshifted(target, seed), task
     )
+    recognise_outputs(loaded, source_data.train)
     # recognised by its content: runs of the same weights count as its own whatever door they came through
     loaded.card = loaded.card.model_copy(update={"weights_digest": weights_digest(loaded.network)})
     return Job(loaded, source_data, target_data, task_shift, place, clean=clean)

@@ -20,6 +20,7 @@ from foretoll.engine import Engine, merge_tree, shards, worker_cache
 from foretoll.errors import DataError, ForetollError
 from foretoll.indices.collect import BATCH, Collected, Part, Wanted, collect
 from foretoll.models import Model, load_model
+from foretoll.models.outputs import Outputs
 
 SHARDS_PER_WORKER = 2  # a lost or late shard costs half of what a worker does
 
@@ -63,12 +64,13 @@ class ModelRef:
     embedding_layer: str | None = None
     head: str | None = None
     trust_code: bool = False
+    outputs: Outputs = "logits"
 
     def load(self) -> Model:
         """The model, loaded once in a process."""
 
         def model() -> Model:
-            return load_model(
+            loaded = load_model(
                 self.spec,
                 data=open_data(self.data, seed=self.seed),
                 weights=self.weights,
@@ -77,6 +79,8 @@ class ModelRef:
                 seed=self.seed,
                 trust_code=self.trust_code,
             )
+            loaded.card = loaded.card.model_copy(update={"outputs": self.outputs})
+            return loaded
 
         return worker_cache().once(("model", self), model)
 
@@ -191,6 +195,7 @@ def sharded_collector(
             embedding_layer=embedding_layer,
             head=head,
             trust_code=trust_code,
+            outputs=base.card.outputs,
         )
     return ShardedCollector(engine, base, model=reference, data=data)
 

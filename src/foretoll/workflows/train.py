@@ -9,7 +9,7 @@ from typing import Any
 from foretoll.data import TaskData, open_data
 from foretoll.errors import DataError
 from foretoll.ledger import Ledger
-from foretoll.models import Trust, build_model
+from foretoll.models import Trust, build_model, recognise_outputs
 from foretoll.options import Option
 from foretoll.quality import check_metric
 from foretoll.records import Run, TrainingSettings
@@ -93,6 +93,7 @@ def train_model(
             f"{task.name} has no labels, which training needs: give them, or a file that holds them"
         )
     model = build_model(arch, data=task, seed=settings.seed, options=options or {}, trust=trust).to(place)
+    recognise_outputs(model, task.train)
     watcher.stage(f"train {model.card.arch} on {task.name}")
     return carry_out(
         FromNothing(),
