@@ -155,7 +155,7 @@ def test_the_kind_travels_with_the_model(tmp_path: Path) -> None:
     assert fresh.card.outputs == "probabilities"
     assert (fresh(data.validation.all().inputs) < 0).any()
     save_checkpoint(model, tmp_path / "saved")
-    again = load_model(tmp_path / "saved")
+    again = load_model(tmp_path / "saved", trust_code=True)
     inputs = data.validation.all().inputs
     assert torch.equal(again(inputs), model(inputs))
     why = OPTIONS["reprogram"].suits(model, data, task_shift=False)
