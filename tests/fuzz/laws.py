@@ -39,6 +39,10 @@ def _judged(done: Mapping[str, Any], lines: list[str]) -> str:
     """Laws of a message: there is one, on one line, not too long, and it says of what it speaks."""
     code, words = done["code"], done["words"]
     quiet = "-q" in words or words[:1] in (["ledger"], ["study"])
+    warned = [line for line in lines if line.startswith(f"{PREFIX}warning: ")]
+    lines = [line for line in lines if line not in warned]
+    if any(len(line) > LONGEST for line in warned):
+        return "LONG"
     messages = [line for line in lines if line.startswith(PREFIX)]
     if code == 0 or (code in (1, 3) and not messages and done["out"].strip()):
         return "MULTILINE" if quiet and lines else "answered"
@@ -47,7 +51,7 @@ def _judged(done: Mapping[str, Any], lines: list[str]) -> str:
     if len(messages) > 1 or (quiet and len(lines) > 1):
         return "MULTILINE"
     said = messages[0].removeprefix(PREFIX)
-    if len(said) > LONGEST:
+    if len(messages[0]) > LONGEST:
         return "LONG"
     if done["names"] and not any(name and name in said for name in done["names"]):
         return "UNNAMED"

@@ -56,7 +56,8 @@ class Worker:
         return {**order, **done, "outcome": outcome_of(done)}
 
     def _start(self) -> subprocess.Popen[str]:
-        environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+        paths = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
         process = subprocess.Popen(
             [sys.executable, "-m", "fuzz.worker"],
             stdin=subprocess.PIPE,
@@ -134,7 +135,7 @@ def _cpu_s(process: psutil.Process) -> float:
 def run_all(orders: Iterable[dict[str, Any]], *, workers: int) -> Iterator[dict[str, Any]]:
     """Carry out all cases with so many processes, results as they come."""
     todo: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    found: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+    found: queue.SimpleQueue[dict[str, Any] | BaseException | None] = queue.SimpleQueue()
     for order in orders:
         todo.put(order)
 
@@ -144,9 +145,9 @@ def run_all(orders: Iterable[dict[str, Any]], *, workers: int) -> Iterator[dict[
                 while True:
                     found.put(worker.run(todo.get_nowait()))
         except queue.Empty:
-            pass
-        finally:
             found.put(None)
+        except BaseException as error:
+            found.put(error)
 
     threads = [threading.Thread(target=serve, daemon=True) for _ in range(workers)]
     for thread in threads:
@@ -154,6 +155,8 @@ def run_all(orders: Iterable[dict[str, Any]], *, workers: int) -> Iterator[dict[
     left = workers
     while left:
         result = found.get()
+        if isinstance(result, BaseException):
+            raise result
         if result is None:
             left -= 1
         else:
