@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import PurePath
 
 
 class ForetollError(Exception):
@@ -90,8 +91,15 @@ def printable(text: str) -> str:
 
 
 def shown(value: object, limit: int = SHOWN) -> str:
-    """Text from a user or a file as a message may repeat it: quoted, printable, on one line, cut after `limit`."""
+    """Text from a user or a file as a message may repeat it: quoted, printable, on one line, of at most `limit`.
+
+    What is longer loses its end; a path (a `pathlib.Path`) its beginning, so that the file's name stays.
+    """
     text = str(value)
+    if isinstance(value, PurePath):
+        safe = printable(text[-limit:])
+        cut = len(text) > limit or len(safe) > limit
+        return f"'…{safe[len(safe) - limit + 1 :]}'" if cut else f"'{safe}'"
     safe = printable(text[:limit])
     return f"'{safe}'" if len(text) <= limit and len(safe) <= limit else f"'{safe[: limit - 1]}…'"
 

@@ -169,7 +169,7 @@ def _others_quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("always", ForetollWarning)
-            warnings.showwarning = _show_warning
+            warnings.showwarning = _shower()
             yield
     finally:
         logging.disable(disabled)
@@ -177,11 +177,16 @@ def _others_quiet() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _show_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any
-) -> None:
-    if issubclass(category, ForetollWarning):
-        complain(f"warning: {message}")
+def _shower() -> Any:
+    """Shows each warning of our own once."""
+    told: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        if issubclass(category, ForetollWarning) and str(message) not in told:
+            told.add(str(message))
+            complain(f"warning: {message}")
+
+    return show
 
 
 @contextmanager

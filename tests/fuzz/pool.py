@@ -135,7 +135,7 @@ def _cpu_s(process: psutil.Process) -> float:
 def run_all(orders: Iterable[dict[str, Any]], *, workers: int) -> Iterator[dict[str, Any]]:
     """Carry out all cases with so many processes, results as they come."""
     todo: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    found: queue.SimpleQueue[dict[str, Any] | BaseException | None] = queue.SimpleQueue()
+    found: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
     for order in orders:
         todo.put(order)
 
@@ -146,7 +146,7 @@ def run_all(orders: Iterable[dict[str, Any]], *, workers: int) -> Iterator[dict[
                     found.put(worker.run(todo.get_nowait()))
         except queue.Empty:
             found.put(None)
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001  (raised where the results are read)
             found.put(error)
 
     threads = [threading.Thread(target=serve, daemon=True) for _ in range(workers)]
@@ -155,7 +155,7 @@ def run_all(orders: Iterable[dict[str, Any]], *, workers: int) -> Iterator[dict[
     left = workers
     while left:
         result = found.get()
-        if isinstance(result, BaseException):
+        if isinstance(result, Exception):
             raise result
         if result is None:
             left -= 1

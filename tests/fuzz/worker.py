@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,11 @@ def run_one(order: dict[str, Any], stock: Path, tell: Any) -> None:
         folder = Path(top) / "deep" / "down"
         shutil.copytree(stock, folder)
         os.chdir(folder)
-        case = kind(draw, folder)
+        try:
+            case = kind(draw, folder)
+        except Exception:
+            tell({"failed": traceback.format_exc()})
+            raise
         gc.collect()
         _forget_peak()
         base, began = _peak_mb(), time.process_time()

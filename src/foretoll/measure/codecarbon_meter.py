@@ -10,7 +10,8 @@ What was found in CodeCarbon 3.3.2 and what is done about it:
 2. `start`, `stop` and the constructor swallow every exception: their effect is checked afterwards.
 3. The user's CodeCarbon configuration (files, environment) can switch on files, an HTTP end point, a look-up of
    the grid over the network, a PUE of its own: everything of that kind is overridden here. `force_cpu_power`
-   and `force_ram_power` are left to the user, and the basis then says "set by the user".
+   and `force_ram_power` are left to the user, and the basis then says "set by the user". A broken file would
+   leave a tracker half made: see `foretoll.measure.codecarbon_config`.
 4. Its emissions are not used: intensity 0 is forced so that no data of any country is looked up.
 """
 
@@ -26,8 +27,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from foretoll.errors import MeasureError
+from foretoll.errors import MeasureError, one_line
 from foretoll.measure.basis import PartReport
+from foretoll.measure.codecarbon_config import only_user_settings
 from foretoll.measure.meter import Clock, EnergyMeter, Scope
 from foretoll.measure.plausible import COUNTER_RANGE, CPU_WATTS_PER_THREAD, cpu_range, ram_range
 from foretoll.records import EnergyComponent
@@ -93,30 +95,16 @@ class CodeCarbonMeter(EnergyMeter):
             logger = logging.getLogger("codecarbon")
             self._level = logger.level
             logger.setLevel(logging.CRITICAL)
-            tracker = OfflineEmissionsTracker(
-                country_iso_code="USA",  # must be some country; has no effect (see 4 above)
-                region=None,
-                country_2letter_iso_code=None,
-                cloud_provider=None,
-                cloud_region=None,
-                force_carbon_intensity_g_co2e_kwh=0.0,
-                pue=1.0,
-                wue=0.0,
-                tracking_mode=self._mode,
-                measure_power_secs=NEVER_S,
-                log_level="critical",
-                output_methods=[],
-                output_handlers=[],
-                output_dir=tempfile.gettempdir(),  # must exist; nothing is written
-                emissions_endpoint=None,
-                electricitymaps_api_token="",
-                api_call_interval=-1,
-                allow_multiple_runs=True,
-                gpu_ids=_gpu_ids(self.device) if self._gpu else None,
-                **({"force_mode_cpu_load": True} if self._cpu_unread else {}),
-            )
-            if hasattr(tracker, "get_detected_hardware"):
-                tracker.get_detected_hardware()  # sets the hardware up now: 2 to 4 s, once in a process
+            try:
+                with only_user_settings():
+                    tracker = self._new_tracker(OfflineEmissionsTracker)
+                    if hasattr(tracker, "get_detected_hardware"):
+                        tracker.get_detected_hardware()  # sets the hardware up now: 2 to 4 s, once in a process
+            except Exception as error:  # a library that asks the machine in many ways
+                raise MeasureError(
+                    f"{self.tool} cannot be set up ({type(error).__name__}: {one_line(str(error), 120)}): "
+                    "use --energy watts:NUMBER or --energy none"
+                ) from error
         missing = [hook for hook in HOOKS if not hasattr(tracker, hook)]
         if missing or not tracker._hardware:
             why = f"has no {missing[0]}" if missing else "found nothing to measure"
@@ -126,6 +114,31 @@ class CodeCarbonMeter(EnergyMeter):
         if not self._gpu:  # other people's GPUs are not ours to count
             tracker._hardware = [part for part in tracker._hardware if type(part).__name__ != "GPU"]
         self._tracker = tracker
+
+    def _new_tracker(self, tracker_class: Any) -> Any:
+        """A tracker whose every setting is said here, but for those that the user may make."""
+        return tracker_class(
+            country_iso_code="USA",  # must be some country; has no effect (see 4 above)
+            region=None,
+            country_2letter_iso_code=None,
+            cloud_provider=None,
+            cloud_region=None,
+            force_carbon_intensity_g_co2e_kwh=0.0,
+            pue=1.0,
+            wue=0.0,
+            tracking_mode=self._mode,
+            measure_power_secs=NEVER_S,
+            log_level="critical",
+            output_methods=[],
+            output_handlers=[],
+            output_dir=tempfile.gettempdir(),  # must exist; nothing is written
+            emissions_endpoint=None,
+            electricitymaps_api_token="",
+            api_call_interval=-1,
+            allow_multiple_runs=True,
+            gpu_ids=_gpu_ids(self.device) if self._gpu else None,
+            **({"force_mode_cpu_load": True} if self._cpu_unread else {}),
+        )
 
     def _begin(self) -> None:
         self._tracker.start()

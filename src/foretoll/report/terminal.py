@@ -35,6 +35,9 @@ from foretoll.units import human_number
 NARROW = 92
 """Below this width the basis of a figure moves from the end of its line to a line of its own."""
 
+LONGEST_OPTION = 24
+"""Characters of an option, or of anything else that should be short, in a line of the ledger."""
+
 _TitledText = tuple[str, str, str]
 """Title, text, style."""
 
@@ -179,7 +182,9 @@ class _Ledger(JupyterMixin):
         for row, short in zip(rows, _short_ids([run.id for run in self.runs]), strict=True):
             row["id"] = Text(short)
         gap = 2
-        natural = {name: max(len(name), *(row[name].cell_len for row in rows)) for name in shown}
+        natural = {
+            name: max(len(name), *(min(row[name].cell_len, LONGEST_OPTION) for row in rows)) for name in shown
+        }
         elastic = [name for name in shown if name in ("model", "target")]
         room = width - sum(natural[name] + gap for name in shown if name not in elastic) - gap * len(elastic)
         for name in shown:
@@ -188,7 +193,7 @@ class _Ledger(JupyterMixin):
                 no_wrap=True,
                 overflow="ellipsis",
                 justify="right" if name in ("epochs", "energy", "quality") else "left",
-                max_width=max(room // len(elastic), 6) if name in elastic else None,
+                max_width=max(room // len(elastic), 6) if name in elastic else LONGEST_OPTION,
             )
         for row in rows:
             table.add_row(*(row[name] for name in shown))
