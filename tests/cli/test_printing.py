@@ -123,7 +123,7 @@ def test_every_encoding_gets_what_it_can_print(encoding: str, hostile_run: Run) 
 
 def test_letters_that_an_encoding_lacks_are_written_in_plain_ones() -> None:
     env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
-    code = f"from foretoll import streams\nwith streams.ours(): streams.write({ascii(TYPOGRAPHY)})"
+    code = f"from foretoll import streams\nwith streams.ours(): streams.write({TYPOGRAPHY!a})"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **env}, capture_output=True, check=True
     )
