@@ -54,7 +54,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "flat samples": ({"x": X[:, 0], "y": Y}, "one axis of their own"),
     "different shapes": ({"x_train": X, "y_train": Y, "x_test": X[:, :3], "y_test": Y}, "must be equal"),
     "five channels": ({"x": np.zeros((50, 4, 4, 5), np.uint8), "y": Y}, "C = 1 or 3"),
-    "normalised images": ({"x": np.full((50, 4, 4, 3), -1.0), "y": Y}, "leave normalisation out"),
+    "normalised images": ({"x": np.full((50, 4, 4, 3), -2.0), "y": Y}, "leave normalisation out"),
 }
 
 

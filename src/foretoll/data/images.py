@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from foretoll.data.stored import usual_span
 from foretoll.errors import DataError, is_out_of_memory, shown
 
 # What is read, by Pillow's names: no format that runs another program (EPS) or that no photograph comes in.
@@ -258,7 +259,8 @@ class Look:
     def range_of(self, pictures: Iterable[Any]) -> None:
         """Learn which range of wide numbers becomes 0 … 255, from some of those pictures."""
         ends = [(float(np.min(p)), float(np.max(p))) for p in map(np.asarray, pictures)]
-        self.low, self.high = usual_range(min(low for low, _ in ends), max(high for _, high in ends))
+        low, high = min(low for low, _ in ends), max(high for _, high in ends)
+        self.low, self.high = usual_span(low, high) or (low, high if high > low else low + 1)
 
     @property
     def commonest(self) -> tuple[int, int]:
@@ -324,14 +326,6 @@ def look_at(encoded: EncodedImages) -> Look:
         some = np.unique(np.linspace(0, len(look.wide) - 1, _WIDE_LOOK).astype(int))
         look.range_of(_decoded(encoded, look.wide[i]) for i in some)
     return look
-
-
-def usual_range(low: float, high: float) -> tuple[float, float]:
-    """The range that numbers from `low` to `high` are usually meant in: black and white of the pictures."""
-    for usual in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (0.0, 65535.0)):
-        if usual[0] <= low and high <= usual[1]:
-            return usual
-    return (low, high) if high > low else (low, low + 1)
 
 
 def _decoded(encoded: EncodedImages, row: int) -> npt.NDArray[Any]:

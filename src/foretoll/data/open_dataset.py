@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,16 +12,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 from foretoll.data.checks import read_labels
-from foretoll.data.images import ImageForm, to_form
+from foretoll.data.images import Look, to_form
 from foretoll.data.source import Source
 from foretoll.data.splits import ArraySplit, DatasetSplit, item_input, item_label
-from foretoll.data.stored import item_array, stored_array
+from foretoll.data.stored import item_array, natural_kind, span_in, stored_array, told_span
 from foretoll.data.uri import DataUri
 from foretoll.errors import DataError
 
+PEEKED = 16  # items that are read to learn what all are like
+
 
 def open_dataset(source: Any, uri: DataUri | None = None) -> Source:
-    """A Dataset with items (x, y), (x,) or dicts. The first item tells the kind and shape of all.
+    """A Dataset with items (x, y), (x,) or dicts. A few items tell the kind and shape of all.
 
     Labels come from `.targets`, `.labels` or `.tensors[1]`, else from one pass over the items. A DataLoader
     stands for its Dataset. A TensorDataset is read at once, everything else batch by batch.
@@ -41,14 +43,16 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> Source:
         raise DataError(
             f"{name} has {len(dataset)} samples and {len(labels)} labels: they must be equally many"
         )
-    ids = np.arange(len(dataset))
+    ids, told = np.arange(len(dataset)), ""
     rows: ArraySplit | DatasetSplit
     if isinstance(dataset, TensorDataset):
-        inputs, kind = stored_array(dataset.tensors[0].detach().cpu().numpy(), name, kind)
+        values = dataset.tensors[0].detach().cpu().numpy()
+        inputs, kind = stored_array(values, name, kind)
+        told = told_span(span_in([values], name)) if kind == "image" else ""
         rows = ArraySplit(inputs, labels, ids=ids)
         shape = tuple(inputs.shape[1:])
     else:
-        convert, kind, shape = converter(item_input(dataset[0]), name, kind)
+        convert, kind, shape, told = converter(Peek(dataset), name, kind)
         rows = DatasetSplit(dataset, labels=labels, ids=ids, convert=convert)
     numbers = np.empty(0) if labels is None else np.asarray(classes)[labels]
     return Source(
@@ -59,35 +63,78 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> Source:
         shape=shape,
         columns=() if labels is None else ("label",),
         column=lambda _: numbers,
+        reading=f"{len(dataset):,} samples of {name}, {kind}{told}, "
+        + (f"{len(classes):,} classes" if labels is not None else "no labels"),
     )
 
 
+class Peek:
+    """The inputs of a Dataset's first item and of a few more, evenly spaced, which are read when they are asked for."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+        self.first = item_input(dataset[0])
+
+    def more(self) -> Iterator[Any]:
+        """The first item's input and some others'."""
+        yield self.first
+        for row in np.unique(np.linspace(0, len(self.dataset) - 1, PEEKED).astype(int))[1:].tolist():
+            yield item_input(self.dataset[row])
+
+
 def converter(
-    first: Any, where: str, kind: str | None = None, size: tuple[int, int] | None = None
-) -> tuple[Callable[[Any], Tensor | str], str, tuple[int, ...]]:
-    """How one item's input becomes a stored sample, with kind and shape, learnt from the first item."""
+    peek: Peek, where: str, kind: str | None = None, size: tuple[int, int] | None = None
+) -> tuple[Callable[[Any], Tensor | str], str, tuple[int, ...], str]:
+    """How one item's input becomes a stored sample, with kind and shape, and what was taken for granted.
+
+    Learnt from the first item; of pictures and of images in other numbers than uint8 from a few more, whose colour,
+    size and range of numbers the first one need not have.
+    """
+    first = peek.first
     if isinstance(first, str):
-        return str, "text", ()
+        return str, "text", (), ""
     if hasattr(first, "convert") and hasattr(first, "height"):  # a PIL image
-        grey = first.mode in {"1", "L", "LA", "I", "F"}
-        height, width = size or (first.height, first.width)
-        form = ImageForm(1 if grey else 3, height, width)
-        return (lambda picture: to_form(picture, form)), "image", form.shape
+        return _of_pictures(peek, size)
     sample = item_array(first, where)
     if isinstance(sample, str):
-        return str, "text", ()
+        return str, "text", (), ""
     channel_first = sample.ndim == 3 and sample.shape[0] in {1, 3} and sample.dtype.kind == "f"
-    wanted = kind or ("image" if channel_first else None)
+    wanted, span = kind or ("image" if channel_first else None), None
+    if (
+        sample.dtype.kind in "iufb"
+        and sample.dtype != np.uint8
+        and wanted in {None, "image"}
+        and sample.ndim > 1
+    ):
+        some = [a for a in (item_array(x, where) for x in peek.more()) if not isinstance(a, str)]
+        if wanted is None and all(a.shape == sample.shape for a in some):
+            wanted = natural_kind(np.stack(some))
+        if wanted == "image":
+            span = span_in(some, f"{where}, a sample,")
 
     def convert(value: Any) -> Tensor:
         array = item_array(value, where)
         if isinstance(array, str):
             raise DataError(f"{where} mixes texts with arrays: samples are of one kind")
-        stored, _ = stored_array(array[None], f"{where}, a sample,", wanted)
+        stored, _ = stored_array(array[None], f"{where}, a sample,", wanted, span=span)
         return stored[0]
 
-    stored, found = stored_array(sample[None], where, wanted)
-    return convert, found, tuple(stored.shape[1:])
+    stored, found = stored_array(sample[None], where, wanted, span=span)
+    return convert, found, tuple(stored.shape[1:]), told_span(span)
+
+
+def _of_pictures(
+    peek: Peek, size: tuple[int, int] | None
+) -> tuple[Callable[[Any], Tensor | str], str, tuple[int, ...], str]:
+    look, wide = Look(len(peek.dataset)), []
+    for row, picture in enumerate(peek.more()):
+        look.add(row, picture)
+        if look.wide and look.wide[-1] == row:
+            wide.append(picture)
+    if wide:
+        look.range_of(wide)
+    form = look.form(size)
+    return (lambda picture: to_form(picture, form)), "image", form.shape, f", {', '.join(look.told(size))}"
 
 
 def labels_of(dataset: Any) -> npt.NDArray[Any] | None:

@@ -15,7 +15,7 @@ from foretoll.data.checks import MAX_CLASSES, read_labels
 from foretoll.data.npz_file import NpzFile, few, shape_of
 from foretoll.data.source import Source
 from foretoll.data.splits import ArraySplit
-from foretoll.data.stored import stored_array
+from foretoll.data.stored import natural_kind, span_in, stored_array, told_span
 from foretoll.data.uri import DataUri
 from foretoll.errors import DataError
 
@@ -53,7 +53,7 @@ def source_of_arrays(arrays: Arrays, uri: DataUri, *, name: str, where: str) -> 
     if roles:
         given = np.repeat([roles[x] for x, _ in pairs], sizes)
     labels, classes = _labels(arrays, labelled, where)
-    inputs, kind = _inputs(arrays, [x for x, _ in pairs], uri.kind, where)
+    inputs, kind, told, notes = _inputs(arrays, [x for x, _ in pairs], uri.kind, where)
     columns = _columns(arrays, [x[1:] for x, _ in pairs], sizes)
     texts = None if labels is None else np.asarray(classes)[labels]
 
@@ -69,9 +69,14 @@ def source_of_arrays(arrays: Arrays, uri: DataUri, *, name: str, where: str) -> 
         given=given,
         columns=(*columns, *(["label"] if texts is not None and "label" not in columns else [])),
         column=column,
-        reading=f"{len(inputs):,} {_SAMPLES[kind]} of shape {'×'.join(map(str, inputs.shape[1:]))}, "
-        + (f"{len(classes):,} classes, " if labels is not None else "no labels, ")
-        + ("splits of its own" if given is not None else "no splits of its own"),
+        reading=", ".join(
+            (
+                told,
+                f"{len(classes):,} classes" if labels is not None else "no labels",
+                "splits of its own" if given is not None else "no splits of its own",
+            )
+        ),
+        notes=notes,
     )
 
 
@@ -145,13 +150,29 @@ def _labels(
     return read_labels(values, f"{where}: {' and '.join(keys)}", names=texts)
 
 
-def _inputs(arrays: Arrays, keys: list[str], kind: str | None, where: str) -> tuple[Tensor, str]:
-    parts = []
-    for key in keys:
-        part, found = stored_array(arrays[key], f"{where}: {key}", kind)
-        kind = kind or found
-        parts.append(part)
-    return parts[0] if len(parts) == 1 else torch.cat(parts), str(kind)
+def _inputs(
+    arrays: Arrays, keys: list[str], kind: str | None, where: str
+) -> tuple[Tensor, str, str, tuple[str, ...]]:
+    """The inputs, their kind, how they were read, and what to warn of."""
+    parts = [arrays[key] for key in keys]
+    if kind is None and all(part.dtype.kind in "iufb" for part in parts):
+        kind = natural_kind(parts[0])
+    span = span_in(parts, where) if kind == "image" and all(p.dtype.kind in "iufb" for p in parts) else None
+    stored = []
+    for key, part in zip(keys, parts, strict=True):
+        one, kind = stored_array(part, f"{where}: {key}", kind, span=span)
+        stored.append(one)
+    inputs, shape = stored[0] if len(stored) == 1 else torch.cat(stored), parts[0].shape[1:]
+    notes: tuple[str, ...] = ()
+    told = f"{len(inputs):,} {_SAMPLES[str(kind)]} of shape {'×'.join(map(str, inputs.shape[1:]))}"
+    if kind == "series" and len(shape) == 2:
+        told = f"{len(inputs):,} series of {shape[0]:,} channels and {shape[1]:,} steps (kind=image for pictures)"
+        if shape[0] > 4 * shape[1]:
+            notes = (
+                f"{where}: {shape[0]:,} channels and {shape[1]:,} steps were taken from the shape; if the channels "
+                "come last, store the samples as (channels, steps)",
+            )
+    return inputs, str(kind), told + told_span(span), notes
 
 
 def _columns(arrays: Arrays, suffixes: list[str], sizes: list[int]) -> dict[str, list[str]]:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from foretoll.data.checks import read_labels
-from foretoll.data.open_dataset import converter, labels_of
+from foretoll.data.open_dataset import Peek, converter, labels_of
 from foretoll.data.source import Source
-from foretoll.data.splits import ArraySplit, DatasetSplit, item_input
+from foretoll.data.splits import ArraySplit, DatasetSplit
 from foretoll.data.stored import stored_array
 from foretoll.data.uri import DataUri
 from foretoll.errors import DataError, UsageError, unknown_name
@@ -59,6 +59,7 @@ def open_torchvision(uri: DataUri) -> Source:
     )
     size = sum(len(part) for part in parts.values())
     rows: ArraySplit | DatasetSplit
+    told = ""
     arrays = [getattr(part, "data", None) for part in parts.values()]
     if all(
         isinstance(a, (torch.Tensor, np.ndarray)) and len(a) == len(p)
@@ -69,8 +70,8 @@ def open_torchvision(uri: DataUri) -> Source:
         rows = ArraySplit(inputs, labels, ids=np.arange(size))
         shape = tuple(inputs.shape[1:])
     else:
-        convert, kind, shape = converter(item_input(first[0]), f"torchvision:{uri.path}", uri.kind, uri.size)
         whole: Any = torch.utils.data.ConcatDataset(list(parts.values()))
+        convert, kind, shape, told = converter(Peek(whole), f"torchvision:{uri.path}", uri.kind, uri.size)
         rows = DatasetSplit(whole, labels=labels, ids=np.arange(size), convert=convert)
     numbers = np.empty(0) if labels is None else np.asarray(classes)[labels]
     return Source(
@@ -82,6 +83,9 @@ def open_torchvision(uri: DataUri) -> Source:
         given=given,
         columns=() if labels is None else ("label",),
         column=lambda _: numbers,
+        reading=f"{size:,} samples of torchvision's {uri.path}, {kind}{told}, "
+        + (f"{len(classes):,} classes" if labels is not None else "no labels")
+        + (", splits of its own" if given is not None else ", no splits of its own"),
     )
 
 

@@ -276,6 +276,11 @@ def check_fits(model: Model, data: TaskData) -> None:
         raise ModelError(
             f"the model takes {plan.kind} samples, but {data.card.uri} holds {data.kind} samples of shape "
             f"{tuple(data.shape)}; use data of the kind that the model was made for"
+            + (
+                ", or say kind=image where these are pictures"
+                if plan.kind == "image" and len(data.shape) > 1
+                else ""
+            )
         )
     shape = tuple(data.shape)
     if plan.kind == "image":
