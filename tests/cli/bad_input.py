@@ -408,11 +408,14 @@ STUDY = (
     usage("a study file that is no TOML", "study run broken.toml",
           "broken.toml is no TOML file: Invalid value (at line 1, column 8)"),
     usage("several mistakes in a study file", "study run mistakes.toml",
-          "mistakes.toml is no study file: unknown shift 'gausian_noise': did you mean 'gaussian_noise' or "
-          "'gaussian_noise_released' or 'gaussian_blur'?; unknown option 'fintune': did "
-          "you mean 'finetune'? (valid: OPTIONS)"),
+          "mistakes.toml is no study file: shifts.gausian_noise: unknown shift 'gausian_noise': did you mean "
+          "'gaussian_noise'?; design.options: unknown option 'fintune': did you mean 'finetune'?"),
     usage("no folder for a study's data", "study run rooted.toml",
           "rooted.toml names its data by {root}: set FORETOLL_DATA to the folder that holds them"),
+    usage("more workers than a machine bears", "study run small.toml --engine processes:999999",
+          "the engine 'processes:999999' asks for 999999 processes: give 1 to MANY"),
+    usage("no process to score with", "study score reference --jobs 0",
+          "--jobs 0 asks for 0 processes: give 1 to MANY"),
     usage("an unknown engine", "study run small.toml --engine procesess:2",
           "unknown engine 'procesess:2': did you mean 'processes:4' or 'processes'? (valid: local, processes, "
           "processes:4, ray, ray://host:port, ray:4)"),
@@ -449,6 +452,15 @@ FAULTS = (
     ("Ctrl-C in the middle of a run", "`run RUN interrupted (stopped by the user); what was measured is kept: foretoll "
      "ledger show RUN`, exit 1; the ledger has the run as interrupted", "tests/cli/test_bad_input.py"),
     ("Ctrl-C at any other time", "`stopped by the user`, exit 1", "tests/cli/test_bad_input.py"),
+    ("SIGTERM (Slurm, Kubernetes) or SIGHUP in the middle of a run", "`run RUN interrupted (stopped by SIGTERM); "
+     "what was measured is kept: foretoll ledger show RUN`, exit 143 (SIGHUP: 129); a second signal waits for the "
+     "record", "tests/cli/test_stopping.py"),
+    ("a record of the ledger that is damaged, or that a newer foretoll wrote", "it is passed over; `warning: 1 record "
+     "could not be read: run RUN (REASON); see foretoll ledger doctor`", "tests/ledger/test_unreadable.py"),
+    ("two `study run` on one folder", "`the studies in FOLDER are being carried out by process N on HOST since TIME`, "
+     "exit 1", "tests/study/test_lock.py"),
+    ("a dozen mistakes in a study file", "a line for each of them on the standard error, exit 2",
+     "tests/study/test_mistakes.py"),
     ("a loss that diverges", "`run RUN failed (the loss became nan by step N: try a smaller --lr); what was measured "
      "is kept: foretoll ledger show RUN`, exit 1", "tests/cli/test_commands.py"),
     ("a disk that fills up while a model is trained", "the model is saved in the folder for temporary files, and the "

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from foretoll.commands.output import warn
-from foretoll.engine import Engine, open_engine
-from foretoll.errors import UsageError
-from foretoll.models import Trust
+from foretoll.engine import Engine, check_engine, open_engine
+from foretoll.errors import ForetollError, UsageError, shown
 from foretoll.printing import PlainConsole, error_console
+from foretoll.streams import LONGEST, complain
 from foretoll.study.cell import Place
+from foretoll.study.check import StudyMistakesError
 from foretoll.study.costing import PlanCost
-from foretoll.study.plan import StudyFile, check_code
+from foretoll.study.lock import study_lock
+from foretoll.study.plan import StudyFile
 from foretoll.study.run import StudyPlan, StudyProgress, plan_study, run_study
 from foretoll.study.study_file import find_study, read_study
 from foretoll.units import human_duration, human_energy
-from foretoll.workflows.context import check_out, choose_device
+from foretoll.workflows.context import Accounting, check_out, choose_device
+
+T = TypeVar("T")
 
 
 def carry_out_study(
@@ -37,25 +42,69 @@ def carry_out_study(
 ) -> dict[str, Any]:
     """Plan and carry out; returns counts, failures and where the ledger is."""
     console = error_console(quiet=quiet)
-    study = read_study(find_study(file))
-    check_code(study, Trust(everything=trust_code))  # before a folder is made or a worker started
-    folder = (out or Path(f"study-{study.name}")).resolve()
-    if limit is not None and limit < 0:
-        raise UsageError(f"--limit {limit} is no number of runs: give 0 or more")
-    chosen = choose_device(device)
-    place = Place(
-        folder,
-        str(folder / "ledger.db"),
-        energy=energy,
-        region=region,
-        device=str(chosen),
-        trust_code=trust_code,
-    )
-    place.accounting.check(chosen)
-    check_out(folder)
+    study, place = _asked_for(file, out, engine, limit, device, energy, region, trust_code)
+    check_out(place.folder)
     with ExitStack() as stack:
-        workers = None if plan_only else stack.enter_context(open_engine(engine))
+        workers = None
+        if not plan_only:
+            if place.folder.is_dir():
+                with study_lock(place.folder):  # said before anything is probed; the runs hold it themselves
+                    pass
+            workers = stack.enter_context(open_engine(engine))
         return _carry_out(study, place, workers, limit=limit, retry_failed=retry_failed, console=console)
+
+
+def _asked_for(
+    file: str,
+    out: Path | None,
+    engine: str,
+    limit: int | None,
+    device: str,
+    energy: str,
+    region: str | None,
+    trust_code: bool,
+) -> tuple[StudyFile, Place]:
+    """The study and where it goes. All mistakes of its file and of the flags are named at once."""
+    refused: list[ForetollError] = []
+
+    def attempt(look: Callable[[], T]) -> T | None:
+        try:
+            return look()
+        except ForetollError as error:
+            refused.append(error)
+            return None
+
+    def file_read() -> StudyFile:
+        study = read_study(find_study(file))
+        check_code(study, Trust(everything=trust_code))  # before a folder is made or a worker started
+        return study
+
+    study = attempt(file_read)
+    if limit is not None and limit < 0:
+        refused.append(UsageError(f"--limit {limit} is no number of runs: give 0 or more"))
+    attempt(lambda: check_engine(engine))
+    chosen = attempt(lambda: choose_device(device))
+    attempt(lambda: Accounting(energy=energy, region=region).check(chosen or "cpu"))
+    if study is not None and chosen is not None and not refused:
+        folder = (out or Path(f"study-{study.name}")).resolve()
+        return study, Place(
+            folder,
+            str(folder / "ledger.db"),
+            energy=energy,
+            region=region,
+            device=str(chosen),
+            trust_code=trust_code,
+        )
+    if len(refused) == 1 and len(str(refused[0])) <= LONGEST:
+        raise refused[0]
+    for error in refused:  # more than a sentence holds: a line each
+        mistakes = error.mistakes if isinstance(error, StudyMistakesError) else [str(error)]
+        for mistake in mistakes:
+            complain(mistake)
+    count = sum(len(e.mistakes) if isinstance(e, StudyMistakesError) else 1 for e in refused)
+    raise UsageError(
+        f"{shown(file, 100)[1:-1]} cannot be carried out: it has the {count} mistakes above, correct them"
+    )
 
 
 def _carry_out(

@@ -12,7 +12,7 @@ from foretoll.engine.base import Engine, Result
 from foretoll.engine.cache import WorkerCache, worker_cache
 from foretoll.engine.in_process import InProcess
 from foretoll.engine.local_processes import LocalProcesses
-from foretoll.engine.opening import open_engine
+from foretoll.engine.opening import check_engine, check_workers, open_engine
 from foretoll.engine.ray_engine import RayEngine
 from foretoll.engine.sharding import merge_tree, shards
 
@@ -23,6 +23,8 @@ __all__ = [
     "RayEngine",
     "Result",
     "WorkerCache",
+    "check_engine",
+    "check_workers",
     "merge_tree",
     "open_engine",
     "shards",

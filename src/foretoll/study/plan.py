@@ -17,10 +17,10 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import ConfigDict, Field, model_validator
 
 from foretoll.data import SHIFTS
-from foretoll.errors import shown, unknown_name
+from foretoll.errors import shown
 from foretoll.models import Trust, parse_spec
-from foretoll.options import OPTIONS
 from foretoll.records import Record, Shift, TrainingSettings
+from foretoll.study.check import content_mistakes
 
 Row = TypeVar("Row")
 Levels = Literal["default"] | tuple[float, ...]
@@ -90,23 +90,8 @@ class StudyFile(Record):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     @model_validator(mode="after")
-    def _known_names(self) -> StudyFile:
-        sources = [source.name for source in self.sources]
-        problems = [unknown_name("shift", kind, SHIFTS) for kind in self.shifts if kind not in SHIFTS]
-        problems += [unknown_name("option", o, OPTIONS) for o in self.design.options if o not in OPTIONS]
-        named = [m for s in self.sources for m in s.models] + [m for t in self.tasks for m in t.models]
-        problems += [unknown_name("model", m, self.models) for m in named if m not in self.models]
-        problems += [unknown_name("source", t.source, sources) for t in self.tasks if t.source not in sources]
-        if self.shifts:
-            problems += (
-                [
-                    f"source {s.name!r} has no target data to shift: give target="
-                    for s in self.sources
-                    if not s.target
-                ]
-                if not self.tasks
-                else []
-            )
+    def _whole(self) -> StudyFile:
+        problems = [f"{place}: {text}" for place, text in content_mistakes(self.model_dump(by_alias=True))]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -180,6 +165,15 @@ def cells_of(study: StudyFile) -> list[Cell]:
             update = {"option": option, "settings": cell.settings.model_copy(update={"seed": seed})}
             cells.append(cell.model_copy(update=update))
     return sorted(cells, key=lambda c: (c.setting, c.option, c.settings.seed))
+
+
+def most_cells(study: StudyFile) -> int:
+    """How many cells a study has at the most, without making them."""
+    models = len(study.models)
+    levels = sum(4 if levels == "default" else len(levels) for levels in study.shifts.values())
+    settings = sum(len(source.models) or models for source in study.sources) * levels * study.design.fraction
+    settings += sum(len(task.models) or models for task in study.tasks) * study.design.task_fraction
+    return int(settings * len(study.design.seeds) * (len(study.design.options) + 1))
 
 
 def source_models(cells: Sequence[Cell]) -> list[SourceModel]:

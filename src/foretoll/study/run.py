@@ -11,6 +11,7 @@ from foretoll.ledger import Ledger
 from foretoll.records import Outcome, Run
 from foretoll.study.cell import Place, run_cell, train_source
 from foretoll.study.costing import PlanCost, cost_of_plan
+from foretoll.study.lock import study_lock
 from foretoll.study.plan import Cell, SourceModel, StudyFile, cells_of, check_code, source_models
 from foretoll.study.reading import DONE, once_each
 
@@ -79,7 +80,24 @@ def run_study(
     *,
     watch: Callable[[StudyProgress, str], None] | None = None,
 ) -> StudyProgress:
-    """Carry out what is left. A cell that fails is told of; the others go on."""
+    """Carry out what is left. A cell that fails is told of; the others go on.
+
+    The folder is held meanwhile; what another process did since the plan was made is not done again.
+
+    Raises:
+        ForetollError: another process carries out studies in this folder.
+    """
+    place.folder.mkdir(parents=True, exist_ok=True)
+    with study_lock(place.folder):
+        return _run(plan, place, engine, watch)
+
+
+def _run(
+    plan: StudyPlan,
+    place: Place,
+    engine: Engine,
+    watch: Callable[[StudyProgress, str], None] | None,
+) -> StudyProgress:
     progress = StudyProgress(total=len(plan.models_todo) + len(plan.todo))
     stages: list[tuple[Callable[..., str], Iterable[object]]] = [
         (train_source, [(model, place) for model in plan.models_todo]),

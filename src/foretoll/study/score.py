@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foretoll.engine import check_workers
 from foretoll.forecast.case import RISING, Case, Features, decided, epochs_of, log_steps
 from foretoll.forecast.predictive import Predictive
 from foretoll.forecast.regressor import CostModel, Point, Table
@@ -293,6 +294,7 @@ def score_all(
     """The whole score table: split → method → measures, the repeat line, and ours against the best peer."""
     from joblib import Parallel, delayed
 
+    check_workers(jobs, f"--jobs {jobs}")
     rows = rows_of(runs, option=option)
     names = [split.name for split in splits_of(rows)]
     tasks = [(name, method) for method in methods for name in names]

@@ -7,20 +7,23 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from foretoll.errors import UsageError, unknown_name
-from foretoll.study.plan import StudyFile
+from foretoll.errors import UsageError, one_line, shown, unknown_name
+from foretoll.study.check import MOST_CELLS, StudyMistakesError, mistakes_of
+from foretoll.study.plan import StudyFile, most_cells
 
 ROOT_VARIABLE = "FORETOLL_DATA"
+MOST_BYTES = 4 * 2**20
 FILES = Path(__file__).parent / "files"  # those that ship
 
 
 def find_study(name: str) -> Path:
     """The path of a study file: as named, or one that ships with foretoll under that name."""
     path = Path(name)
-    if path.suffix == ".toml" or path.is_file():
-        return path
+    try:
+        if path.suffix == ".toml" or path.is_file():
+            return path
+    except (OSError, ValueError):  # a name that no file can have
+        pass
     shipped = {file.stem: file for file in FILES.glob("*.toml")}
     if name not in shipped:
         raise UsageError(f"{unknown_name('study', name, shipped)}; or give the path of a .toml file")
@@ -30,31 +33,55 @@ def find_study(name: str) -> Path:
 def read_study(path: str | Path) -> StudyFile:
     """Read and check a study file. `{root}` in URIs stands for $FORETOLL_DATA.
 
-    Raises UsageError that names every mistake of the file.
+    Raises UsageError where it is no TOML file; StudyMistakesError, a UsageError that names every mistake.
     """
     path = Path(path)
+    text = _text_of(path)
     try:
-        text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
-    except OSError as error:
-        raise UsageError(f"the study file {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no TOML file: {error}") from error
-    if "{root}" in text:
-        root = os.environ.get(ROOT_VARIABLE)
-        if not root:
-            raise UsageError(
-                f"{path} names its data by {{root}}: set {ROOT_VARIABLE} to the folder that holds them"
-            )
+    except (ValueError, RecursionError) as error:
+        reason = one_line(str(error), 100) if isinstance(error, ValueError) else "it is nested too deeply"
+        raise UsageError(f"{shown_path(path)} is no TOML file: {reason}") from error
+    mistakes: list[str] = []
+    root = os.environ.get(ROOT_VARIABLE)
+    if root:
         data = _filled(data, root)
-    try:
-        return StudyFile.model_validate(data)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ").replace("Value error, ", "", 1)
-            for e in error.errors()
+    elif "{root}" in text:
+        mistakes.append(f"names its data by {{root}}: set {ROOT_VARIABLE} to the folder that holds them")
+    mistakes += mistakes_of(data, StudyFile)
+    if len(mistakes) == 1 and "{root}" in mistakes[0]:
+        raise UsageError(f"{shown_path(path)} {mistakes[0]}")
+    if mistakes:
+        raise StudyMistakesError(f"{shown_path(path)} is no study file", mistakes)
+    study = StudyFile.model_validate(data)
+    if (cells := most_cells(study)) > MOST_CELLS:
+        raise UsageError(
+            f"{shown_path(path)} asks for {cells:,} runs and more: name fewer levels, seeds, options or models "
+            f"(at most {MOST_CELLS:,})"
         )
-        raise UsageError(f"{path} is no study file: {problems}") from None
+    return study
+
+
+def shown_path(path: Path) -> str:
+    """The path of a study file as a message may repeat it."""
+    return shown(path, 100)[1:-1]
+
+
+def _text_of(path: Path) -> str:
+    try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{shown_path(path)} is no file: give the path of a .toml file")
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+        if len(raw) > MOST_BYTES:
+            raise UsageError(
+                f"{shown_path(path)} is larger than a study file can be: give another .toml file"
+            )
+        return raw.decode("utf-8")
+    except OSError as error:
+        raise UsageError(f"the study file {shown_path(path)} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{shown_path(path)} is no TOML file: {one_line(str(error), 100)}") from error
 
 
 def _filled(value: Any, root: str) -> Any:
