@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 from foretoll.commands.output import warn
 from foretoll.engine import Engine, check_engine, open_engine
 from foretoll.errors import ForetollError, UsageError, shown
+from foretoll.models import Trust
 from foretoll.printing import PlainConsole, error_console
 from foretoll.streams import LONGEST, complain
 from foretoll.study.cell import Place
 from foretoll.study.check import StudyMistakesError
 from foretoll.study.costing import PlanCost
 from foretoll.study.lock import study_lock
-from foretoll.study.plan import StudyFile
+from foretoll.study.plan import StudyFile, check_code
 from foretoll.study.run import StudyPlan, StudyProgress, plan_study, run_study
 from foretoll.study.study_file import find_study, read_study
 from foretoll.units import human_duration, human_energy
