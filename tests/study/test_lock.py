@@ -100,7 +100,7 @@ def test_two_at_once_do_each_cell_once(tmp_path: Path) -> None:
     cells = [next(tag for tag in run.tags if tag.startswith("cell:")) for run in ended(tmp_path) if
              any(tag.startswith("cell:") for tag in run.tags)]  # fmt: skip
     assert len(cells) == len(set(cells)) == 2
-    assert len(refused) <= 1 and all("being carried out by process" in text for text in refused)
+    assert len(refused) <= 1 and all("are being carried out by" in text for text in refused)
 
 
 def test_a_ledger_in_which_cells_were_done_twice_counts_each_once(tmp_path: Path) -> None:

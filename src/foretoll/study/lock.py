@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -73,6 +74,10 @@ def _lock(file: IO[str], path: Path) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
+        for _ in range(20):  # it may just be about to say who it is
+            if _holder(file) is not None:
+                break
+            time.sleep(0.01)
         raise ForetollError(_held_text(path, _holder(file))) from error
     except OSError:
         return False
