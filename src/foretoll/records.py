@@ -66,6 +66,22 @@ class Shift(Record):
     level: float
 
 
+class TableColumn(Record):
+    """One column of a table as a model reads it: what its values are, and the inputs that it becomes."""
+
+    name: str
+    kind: Literal["number", "truth value", "category", "list"]
+    levels: tuple[str, ...] = ()  # of a category: one input each, in this order
+    width: int = Field(1, ge=1)  # inputs that it becomes
+
+
+class TableLayout(Record):
+    """The columns that become a model's inputs, in the order of the inputs, and the name of the label column."""
+
+    columns: tuple[TableColumn, ...] = ()
+    label: str | None = None
+
+
 class DataCard(Record):
     """What a data set is, as far as a cost depends on it."""
 
@@ -81,6 +97,7 @@ class DataCard(Record):
     labelled: bool = True
     reading: str = ""  # what was taken for granted when the data were read, in one line
     notes: tuple[str, ...] = ()  # what the reading has to warn of: left over, merged, left out
+    layout: TableLayout | None = None  # of a table, by which other tables are matched by name
 
 
 class Preprocessing(Record):
@@ -139,6 +156,9 @@ class ModelCard(Record):
     program: ProgramCard | None = None  # what stands before and behind a reprogrammed source
     reading: str = ""  # what was taken from the model's folder or library when it was loaded, in one line
     notes: tuple[str, ...] = ()  # what the loading has to warn of
+    layout: TableLayout | None = (
+        None  # of the table that it was trained on; other tables are matched to it by name
+    )
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 

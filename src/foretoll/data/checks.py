@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from foretoll.errors import DataError
+from foretoll.errors import DataError, shown
 
 MAX_CLASSES = 10_000
+FEWEST_ROWS = 100  # of fewer rows any number of classes is possible
+MOST_DIFFERENT = 0.5
+STRAY, STRAY_SHARE = 10, 0.05  # fewer samples than either is told
 
 
 def check_finite(values: npt.NDArray[Any], where: str) -> None:
@@ -32,8 +35,9 @@ def read_labels(
 ) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     """Labels as class numbers with the names of the classes.
 
-    Integers are class numbers 0 … k − 1, named by `names` where given; texts and truth values are the class
-    names themselves, in sorted order. Everything else is refused.
+    Integers are class numbers, named by `names` where given; without, they are numbered as they stand where they are
+    0 … k − 1 without a gap, and are the names of the classes otherwise (years, codes, a part of a model's numbers).
+    Texts and truth values are the class names themselves, in sorted order. Everything else is refused.
     """
     labels = np.asarray(values)
     if labels.ndim == 2 and labels.shape[1] == 1:
@@ -50,6 +54,7 @@ def read_labels(
         labels = labels.astype(str)
     if labels.dtype.kind == "U":
         classes, numbers = np.unique(labels, return_inverse=True)
+        _check_count(len(classes), len(labels), where)
         return numbers.astype(np.int64), tuple(str(name) for name in classes)
     if labels.dtype.kind == "b":
         return labels.astype(np.int64), ("False", "True")
@@ -61,15 +66,70 @@ def read_labels(
         raise DataError(f"{where} has labels of type {labels.dtype}: labels are integers from 0, or texts")
     if len(labels) == 0:
         return labels.astype(np.int64), tuple(names or ())
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0:
+    present, numbers = np.unique(labels, return_inverse=True)
+    low, high = int(present[0]), int(present[-1])
+    if low < 0 and (names is not None or present.tolist() != [-1, 1]):
         row = int(np.argmax(labels < 0))
         raise DataError(f"{where} has the negative label {int(labels[row])} in row {row}: labels run from 0")
-    limit = len(names) if names is not None else MAX_CLASSES
-    if high >= limit:
-        row = int(np.argmax(labels >= limit))
+    if names is None:
+        _check_count(len(present), len(labels), where)
+        return numbers.astype(np.int64), tuple(str(label) for label in present.tolist())
+    if high >= len(names):
+        row = int(np.argmax(labels >= len(names)))
         raise DataError(
-            f"{where} has the label {int(labels[row])} in row {row}, out of range: labels run from 0 to {limit - 1}"
+            f"{where} has the label {int(labels[row])} in row {row}, out of range: labels run from 0 to "
+            f"{len(names) - 1}"
         )
-    classes_out = tuple(names) if names is not None else tuple(str(i) for i in range(high + 1))
-    return labels.astype(np.int64), classes_out
+    return labels.astype(np.int64), tuple(names)
+
+
+def _check_count(classes: int, rows: int, where: str) -> None:
+    """Refuse what no classes are: too many, or measurements and ids, of which nearly every row has its own."""
+    if classes > MAX_CLASSES or (rows >= FEWEST_ROWS and classes > MOST_DIFFERENT * rows):
+        raise DataError(
+            f"{where} has {classes:,} different labels in {rows:,} rows, which are no classes: name the labels among "
+            "the columns or keys"
+        )
+
+
+def tell_labels(labels: npt.NDArray[np.int64], classes: Sequence[str], name: str) -> tuple[str, ...]:
+    """What is odd about the labels of a whole source: classes without a sample, and labels that hardly occur."""
+    counts = np.bincount(labels, minlength=len(classes))
+    told = []
+    empty = [shown(classes[i], 30) for i in np.flatnonzero(counts == 0).tolist()]
+    if empty:
+        told.append(f"{name}: {len(empty):,} of {len(classes):,} classes have no sample: {few(empty)}")
+    usual = len(labels) / max(len(classes) - len(empty), 1)
+    stray = [
+        i for i in np.flatnonzero(counts).tolist() if counts[i] < STRAY and counts[i] < STRAY_SHARE * usual
+    ]
+    if stray:
+        said = [f"{shown(classes[i], 30)} ({counts[i]} of {len(labels):,})" for i in stray]
+        told.append(
+            f"{name}: labels that hardly occur, mistakes perhaps: {few(said)}; choose the others with classes="
+        )
+    return tuple(told)
+
+
+def tell_unseen(
+    splits: Mapping[str, npt.NDArray[np.int64]], classes: Sequence[str], name: str
+) -> tuple[str, ...]:
+    """Labels of the other splits that the train split does not have, with their counts."""
+    train = set(np.unique(splits["train"]).tolist())
+    told = []
+    for role, labels in splits.items():
+        found, counts = np.unique(labels, return_counts=True)
+        new = [
+            f"{shown(classes[i], 30)} ({n} of {len(labels):,})"
+            for i, n in zip(found.tolist(), counts.tolist(), strict=True)
+            if i not in train
+        ]
+        if new:
+            told.append(f"{name}: labels of the {role} split that no training sample has: {few(new)}")
+    return tuple(told)
+
+
+def few(names: Sequence[str], most: int = 5) -> str:
+    """A few of these, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

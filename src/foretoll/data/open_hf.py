@@ -13,9 +13,10 @@ from foretoll.data.source import Source, role_of
 from foretoll.data.tabular import source_of_table
 from foretoll.data.uri import DataUri
 from foretoll.errors import DataError, MissingExtraError
+from foretoll.records import TableLayout
 
 
-def open_hf(uri: DataUri) -> Source:
+def open_hf(uri: DataUri, layout: TableLayout | None = None) -> Source:
     """All splits of the set as one table; `config=` chooses among its configurations."""
     try:
         import datasets
@@ -35,10 +36,10 @@ def open_hf(uri: DataUri) -> Source:
             f"hf:{uri.path} cannot be opened: {reason}; give a local folder or a name on the hub"
         ) from error
     parts = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
-    return _source(datasets, parts, uri)
+    return _source(datasets, parts, uri, layout)
 
 
-def _source(datasets: Any, parts: dict[str, Any], uri: DataUri) -> Source:
+def _source(datasets: Any, parts: dict[str, Any], uri: DataUri, layout: TableLayout | None) -> Source:
     import pyarrow as pa
 
     where = f"hf:{uri.path}"
@@ -78,7 +79,9 @@ def _source(datasets: Any, parts: dict[str, Any], uri: DataUri) -> Source:
     chosen = (
         uri if uri.label or label not in whole.column_names else DataUri(**{**uri.__dict__, "label": label})
     )
-    return source_of_table(whole, chosen, name=Path(uri.path).name, where=where, class_names=class_names)
+    return source_of_table(
+        whole, chosen, name=Path(uri.path).name, where=where, class_names=class_names, layout=layout
+    )
 
 
 def _plain(table: Any) -> Any:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from foretoll.data.source import Source
-from foretoll.data.tabular import source_of_table
+from foretoll.data.tabular import check_names, source_of_table
 from foretoll.data.uri import DataUri
 from foretoll.errors import DataError
+from foretoll.records import TableLayout
 
 
-def open_parquet(uri: DataUri) -> Source:
+def open_parquet(uri: DataUri, layout: TableLayout | None = None) -> Source:
     """Read a Parquet file. Images are decoded after rows are chosen, so a `limit` saves the work."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = Path(uri.path).expanduser()
+    path = uri.file
     if not path.is_file():
-        raise DataError(f"{path} is no file: give the path of a .parquet file")
+        raise DataError(f"{uri.shown_path} is no file: give the path of a .parquet file")
     try:
+        check_names(pq.read_schema(path).names, uri.shown_path)  # reading would fail without a word of why
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise DataError(
-            f"{path} cannot be read as Parquet: it is truncated or of another format; make or copy it again"
+            f"{uri.shown_path} cannot be read as Parquet: it is truncated or of another format; make or copy it again"
         ) from error
-    return source_of_table(table, uri, name=path.stem, where=str(path))
+    return source_of_table(table, uri, name=path.stem, where=uri.shown_path, layout=layout)

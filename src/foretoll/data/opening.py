@@ -8,47 +8,54 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from foretoll.data.arranged import arranged
 from foretoll.data.source import Source, assemble
 from foretoll.data.taskdata import TaskData
 from foretoll.data.uri import SCHEMES, DataUri, parse_uri
 from foretoll.errors import UsageError, shown
+from foretoll.records import TableLayout
 
-_SUFFIXES = {".npz": "npz", ".parquet": "parquet"}
+_SUFFIXES = {".npz": "npz", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
+_TABLES = ("parquet", "csv", "hf")  # whose columns have names
 
 
-def open_data(source: Any, *, seed: int = 0) -> TaskData:
+def open_data(source: Any, *, seed: int = 0, layout: TableLayout | None = None) -> TaskData:
     """Open a data set as three disjoint splits.
 
     source: a data URI (see `foretoll.data.uri`), TaskData (returned as it is), a torch map-style Dataset or a
     DataLoader over one (its batches and collation are not used), a tuple of arrays or tensors (x, y) or
     (x_train, y_train, x_test, y_test). `seed` draws the limit and the shifts; the splits and parts depend on
     the URI's own `seed=` (default 0) only, so that runs with other seeds never see each other's test data.
+    `layout`: the columns of the table that a model was trained on; those of this one are matched to it by name.
     """
     if isinstance(source, TaskData):
-        return source
+        return arranged(source, layout)
+    opened, uri = _opened(source, layout)
+    return arranged(assemble(opened, uri, seed=seed), layout)
+
+
+def _opened(source: Any, layout: TableLayout | None) -> tuple[Source, DataUri]:
+    """The rows of anything that `open_data` takes, and what was said of them."""
     if isinstance(source, (str, Path)):
         uri = parse_uri(_with_scheme(str(source)))
-        return assemble(_opener(uri.scheme)(uri), uri, seed=seed)
+        opener = _opener(uri.scheme)
+        return (opener(uri, layout) if uri.scheme in _TABLES else opener(uri)), uri
     if isinstance(source, (tuple, list)):
         from foretoll.data.open_npz import arrays_of, source_of_arrays
 
         uri = DataUri(text="python:arrays", scheme="python")
-        return assemble(
-            source_of_arrays(arrays_of(tuple(source)), uri, name="arrays", where="arrays"), uri, seed=seed
-        )
+        return source_of_arrays(arrays_of(tuple(source)), uri, name="arrays", where="arrays"), uri
     from foretoll.data.open_dataset import open_dataset
 
     uri = DataUri(text=f"python:{type(source).__name__}", scheme="python")
-    return assemble(open_dataset(source), uri, seed=seed)
+    return open_dataset(source), uri
 
 
-def _opener(scheme: str) -> Callable[[DataUri], Source]:
+def _opener(scheme: str) -> Callable[..., Source]:
     # one module per scheme, imported when it is used: scikit-learn, pyarrow and datasets are heavy
     if scheme not in SCHEMES:
         raise UsageError(f"scheme {scheme!r} has no opener")
-    opener: Callable[[DataUri], Source] = getattr(
-        import_module(f"foretoll.data.open_{scheme}"), f"open_{scheme}"
-    )
+    opener: Callable[..., Source] = getattr(import_module(f"foretoll.data.open_{scheme}"), f"open_{scheme}")
     return opener
 
 

@@ -8,7 +8,7 @@ of a run. So two URIs of one file agree on it, and `part=1/2` and `part=2/2` nev
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,13 +17,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from foretoll.data.checks import few, tell_labels, tell_unseen
 from foretoll.data.partition import VALIDATION_SHARE, IntArray, choose_within, part_of, three_way
 from foretoll.data.shifts import check_kind
 from foretoll.data.splits import ArraySplit, DatasetSplit
 from foretoll.data.taskdata import TaskData, reference_of
 from foretoll.data.uri import DataUri, Where
-from foretoll.errors import DataError, UsageError, unknown_name
-from foretoll.records import DataCard
+from foretoll.errors import DataError, UsageError, shown, unknown_name
+from foretoll.records import DataCard, TableLayout
 
 ROLES = ("train", "validation", "test")
 _ROLE_NAMES = {
@@ -39,12 +40,21 @@ _ROLE_NAMES = {
 IN_MEMORY_BYTES = 2_000_000_000  # a source that may be held in memory is, up to this size
 
 
+@dataclass(frozen=True)
+class Fault:
+    """Rows that cannot be used, and the sentence that says so; no fault where none of them is chosen."""
+
+    rows: npt.NDArray[np.bool_]
+    sentence: str
+
+
 @dataclass
 class Source:
     """All rows of an opened source, before anything is chosen.
 
     given: name of the file's own split per row, or None. column: values of an extra column by name.
-    eager: read the chosen rows into memory when they fit. reading, notes: as on the card (`DataCard`).
+    eager: read the chosen rows into memory when they fit. reading, notes, layout: as on the card (`DataCard`).
+    faults: rows that cannot be used, which is an error where one of them is chosen.
     """
 
     name: str
@@ -58,6 +68,8 @@ class Source:
     eager: bool = False
     reading: str = ""
     notes: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    layout: TableLayout | None = None
 
 
 def role_of(name: str) -> str:
@@ -99,10 +111,13 @@ def assemble(source: Source, uri: DataUri, *, seed: int) -> TaskData:
     if uri.part is not None:
         parts = {r: part_of(labels, rows, *uri.part, seed=partition_seed) for r, rows in parts.items()}
     parts = {role: rows[kept[rows]] for role, rows in parts.items()}
+    for fault in source.faults:
+        if any(fault.rows[rows].any() for rows in parts.values()):
+            raise DataError(fault.sentence)
     if uri.limit is not None:
         parts = _limited(labels, parts, uri.limit, sample_seed)
     splits = {role: _take(source, relabelled, rows) for role, rows in parts.items()}
-    _check_parts(uri.text, splits, classes if labels is not None else ())
+    _check_parts(uri, splits, classes if labels is not None else ())
     card = DataCard(
         uri=uri.text,
         name=source.name,
@@ -114,10 +129,22 @@ def assemble(source: Source, uri: DataUri, *, seed: int) -> TaskData:
         test=len(splits["test"]),
         labelled=labels is not None,
         reading=source.reading or _reading(source, uri, classes if labels is not None else ()),
-        notes=source.notes,
+        notes=(*source.notes, *_label_notes(source, splits, classes)),
+        layout=source.layout,
     )
     data = TaskData(card, **splits, reference=reference_of(source.rows, source.kind))
     return data.shifted(uri.shifts, seed=sample_seed)
+
+
+def _label_notes(
+    source: Source, splits: Mapping[str, ArraySplit | DatasetSplit], classes: tuple[str, ...]
+) -> tuple[str, ...]:
+    """What there is to tell of the labels: of the whole source, and of the splits that were made of it."""
+    if source.rows.labels is None:
+        return ()
+    parts = {role: split.labels.numpy() for role, split in splits.items() if split.labels is not None}
+    whole = tell_labels(source.rows.labels.numpy(), source.classes, source.name)
+    return (*whole, *tell_unseen(parts, classes, source.name))
 
 
 _SAMPLES = {"image": "images", "vector": "rows of numbers", "series": "series", "text": "texts"}
@@ -127,7 +154,7 @@ def _reading(source: Source, uri: DataUri, classes: tuple[str, ...]) -> str:
     """How the rows were read, where the opener says nothing of its own."""
     said = [
         f"{len(source.rows):,} {_SAMPLES[source.kind]}",
-        f"{len(classes):,} classes" if classes else "no labels",
+        classes_said(classes) if classes else "no labels",
     ]
     if source.shape:
         said[0] += f" of {' × '.join(f'{side:,}' for side in source.shape)}"
@@ -245,16 +272,43 @@ def _few(names: Iterable[str], most: int = 40) -> list[str]:
     return list(names)[:most]
 
 
-def _check_parts(text: str, splits: dict[str, Any], classes: tuple[str, ...]) -> None:
+def _check_parts(
+    uri: DataUri, splits: Mapping[str, ArraySplit | DatasetSplit], classes: tuple[str, ...]
+) -> None:
+    """Refuse a split without samples, or with those of one class; the way out is one that the URI allows."""
+    narrowed = [key for key in ("where", "rows", "classes", "part") if getattr(uri, key)]
+    ways = [
+        "a larger limit" if uri.limit is not None else "",
+        f"a wider {' or '.join(narrowed)}" if narrowed else "",
+    ]
+    way = " or ".join(way for way in ways if way)
     for role, split in splits.items():
         if len(split) == 0:
             raise DataError(
-                f"data {text!r}: the {role} split is empty: it needs more rows, "
-                "a larger limit, or a wider where, rows or classes"
+                f"data {shown(uri.text)}: the {role} split is empty: it needs {way or 'more samples'}"
             )
-        if classes and len(torch.unique(split.labels)) < 2:
-            only = classes[int(split.labels[0])]
-            raise DataError(
-                f"data {text!r}: the {role} split has the single class {only!r}: "
-                "it needs two or more (a larger limit, or a wider where, rows or classes)"
+        if not classes or split.labels is None or len(torch.unique(split.labels)) > 1:
+            continue
+        only = classes[int(split.labels[0])]
+        if not way:
+            counts = {
+                name: sum(
+                    int((part.labels == number).sum()) for part in splits.values() if part.labels is not None
+                )
+                for number, name in enumerate(classes)
+            }
+            rare = min(
+                (name for name in classes if name != only), key=lambda name: counts[name], default=only
             )
+            way = f"more samples of other classes (of {shown(rare, 30)} there are {counts[rare]} in all)"
+        raise DataError(
+            f"data {shown(uri.text)}: the {role} split has the single class {shown(only, 40)}: it needs {way}"
+        )
+
+
+def classes_said(classes: tuple[str, ...]) -> str:
+    """The classes as they stand in a reading; numbers that are names are shown, so that this is seen."""
+    numbers = all(name.removeprefix("-").isdecimal() for name in classes)
+    if numbers and classes != tuple(str(i) for i in range(len(classes))):
+        return f"{len(classes):,} classes named by their numbers ({few([shown(c, 20) for c in classes], 3)})"
+    return f"{len(classes):,} classes"

@@ -1,221 +1,302 @@
-"""Tables (Parquet files, Hugging Face data sets) as sources: encoded images, texts, or columns of values."""
+"""Tables (Parquet and CSV files, Hugging Face data sets, data frames) as sources of images, texts or values."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from foretoll.data.checks import check_finite, read_labels
+from foretoll.data.cells import MISSING, cell_texts, is_binary, is_missing, is_text, plain_column
+from foretoll.data.checks import read_labels
+from foretoll.data.columns import MAX_LEVELS, read_columns
 from foretoll.data.images import DecodedImages, EncodedImages, look_at
-from foretoll.data.source import Source, role_of
+from foretoll.data.oddities import FREE_TEXT, why_left_out
+from foretoll.data.source import Fault, Source, classes_said, role_of, splits_said
 from foretoll.data.splits import INPUT_KEYS, ArraySplit, DatasetSplit
-from foretoll.data.uri import DataUri
-from foretoll.errors import DataError, UsageError, unknown_name
+from foretoll.data.uri import DataUri, uri_value
+from foretoll.errors import DataError, UsageError, shown, unknown_name
+from foretoll.records import TableColumn, TableLayout
 
-MISSING = "(missing)"
-MISSING_MARKS = ("", "?")  # besides null; each column's missing values are one level of their own
 TEXT_COLUMNS = ("text", "sentence", "review", "content", "question")
-MAX_LEVELS = 1000
 
 
 def source_of_table(
-    table: Any, uri: DataUri, *, name: str, where: str, class_names: Sequence[str] | None = None
+    table: Any,
+    uri: DataUri,
+    *,
+    name: str,
+    where: str,
+    class_names: Sequence[str] | None = None,
+    layout: TableLayout | None = None,
 ) -> Source:
     """A source from a pyarrow Table.
 
-    The label column is `label=`, default `label`; `<label>_name` names the classes; `split` holds the rows'
-    own split. Of the other columns, one with encoded images makes an image source, one called `text` (or
-    `kind=text` and any column of texts) a text source, else all of them are features: numbers as they are,
-    texts one-hot with every level of the whole file, missing values as a level of their own.
+    The label column is `label=`, else that of `layout`, else `label`; `<label>_name` names the classes; `split` holds
+    the rows' own split. Of the other columns (those of `columns=`, without those of `drop=`), one with encoded images
+    makes an image source, one called `text` (or `kind=text` and any column of texts) a text source, else all of them
+    are features: numbers as they are, texts one-hot with every level of the whole file, missing values as a level of
+    their own; ids, free text and dates are left out, and told. With the columns of a `layout` these are read, by name.
     """
     if table.num_rows == 0:
         raise DataError(f"{where} has no rows: it needs samples")
-    label = uri.label or "label"
-    if uri.label is not None and label not in table.column_names:
-        raise UsageError(unknown_name(f"column of {where}", label, table.column_names))
-    labels, classes = _labels(table, label, where, class_names)
+    names = list(table.column_names)
+    check_names(names, where)
+    label = _label_column(names, uri, where, layout)
+    labels = _labels(table, label, where, class_names) if label in names else _Labels()
     given = None
-    if "split" in table.column_names:
-        given = np.array([role_of(str(value)) for value in table.column("split").to_pylist()])
-    features = [c for c in table.column_names if c not in {label, f"{label}_name", "split"}]
-    if not features:
-        raise DataError(f"{where} has no column besides {', '.join(table.column_names)}: it needs samples")
-    rows, kind, shape, eager = _rows(table, features, uri, where, labels)
+    if "split" in names:
+        given = np.array([role_of(text) for text in cell_texts(table, "split").tolist()])
+    features = _features(names, label, uri, where)
+    rows = _rows(table, features, uri, where, labels.numbers, layout)
 
     def column(name: str) -> npt.NDArray[Any]:
-        if name == label and labels is not None:
-            return np.asarray(classes)[labels]
-        return _values(table, name)
+        if name == label and labels.numbers is not None:
+            texts = np.asarray(labels.classes, dtype=object)[labels.numbers]
+            texts[labels.missing] = MISSING
+            return texts.astype(str)
+        return cell_texts(table, name)
 
-    return Source(
+    source = Source(
         name=name,
-        kind=kind,
-        rows=rows,
-        classes=classes,
-        shape=shape,
+        kind=rows.kind,
+        rows=rows.split,
+        classes=labels.classes,
+        shape=rows.shape,
         given=given,
-        columns=tuple(c for c in table.column_names if not _is_binary(table, c)),
+        columns=tuple(c for c in names if not is_binary(table.column(c).type)),
         column=column,
-        eager=eager,
+        eager=rows.kind == "image",
+        notes=rows.notes,
+        faults=(*rows.faults, *labels.faults),
+        layout=TableLayout(columns=rows.columns, label=label if labels.classes else None),
     )
+    said = (
+        f"label column {shown(label, 40)}{labels.said}"
+        if labels.classes
+        else f"no label column {shown(label, 40)}"
+    )
+    counted = f", {classes_said(labels.classes)}" if labels.classes else ""
+    reading = f"{table.num_rows:,} {rows.said}, {said}{counted}, {splits_said(source, uri)}"
+    return replace(source, reading=reading)
+
+
+def check_names(names: Sequence[str], where: str) -> None:
+    """Refuse two columns of one name."""
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise DataError(f"{where} has two columns named {shown(twice)}: give each a name of its own")
+
+
+def _label_column(names: list[str], uri: DataUri, where: str, layout: TableLayout | None) -> str:
+    if uri.label is not None:
+        if uri.label not in names:
+            raise UsageError(unknown_name(f"column of {where}", uri.label, names))
+        return uri.label
+    if layout is not None and layout.label in names:
+        return str(layout.label)
+    return "label"
+
+
+def _features(names: list[str], label: str, uri: DataUri, where: str) -> list[str]:
+    """The columns that may become inputs."""
+    for name in (*uri.columns, *uri.drop):
+        if name not in names:
+            raise UsageError(unknown_name(f"column of {where}", name, names))
+    features = [c for c in names if c not in {label, f"{label}_name", "split", *uri.drop}]
+    if uri.columns:
+        features = [c for c in uri.columns if c in features]
+    if not features:
+        raise DataError(
+            f"{where} has no column besides {', '.join(shown(n, 30) for n in names[:5])}: it needs samples"
+        )
+    return features
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The samples of a table, how they are described, and what there is to tell of them."""
+
+    split: ArraySplit | DatasetSplit
+    kind: str
+    shape: tuple[int, ...]
+    said: str
+    columns: tuple[TableColumn, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def _rows(
-    table: Any, features: list[str], uri: DataUri, where: str, labels: npt.NDArray[Any] | None
-) -> tuple[ArraySplit | DatasetSplit, str, tuple[int, ...], bool]:
-    ids = np.arange(table.num_rows)
+    table: Any,
+    features: list[str],
+    uri: DataUri,
+    where: str,
+    labels: npt.NDArray[Any] | None,
+    layout: TableLayout | None,
+) -> _Rows:
     image = next((c for c in (*INPUT_KEYS, *features) if c in features and _is_binary(table, c)), None)
     if image is not None:
-        if uri.kind not in {None, "image"}:
-            raise UsageError(
-                f"{where} holds images in {image}, and kind={uri.kind} was asked for: leave kind out"
-            )
-        column = table.column(image)
-
-        def content(row: int) -> bytes | None:
-            value = column[row].as_py()
-            found: bytes | None = value["bytes"] if isinstance(value, dict) else value
-            return found
-
-        encoded = EncodedImages(content, table.num_rows, where)
-        look = look_at(encoded)
-        form = look.form(uri.size)
-        dataset = DecodedImages(encoded, form)
-        return (
-            DatasetSplit(dataset, labels=labels, ids=ids, threads=look.threads),
-            "image",
-            form.shape,
-            True,
-        )
-    texts = [c for c in features if _is_text(table, c)]
-    text = next((c for c in TEXT_COLUMNS if c in texts), texts[0] if texts else None)
-    if uri.kind == "text" and text is None:
-        raise DataError(f"{where} has no column of texts: leave kind=text out")
-    if text is not None and (uri.kind == "text" or (uri.kind is None and text in TEXT_COLUMNS)):
-        values = table.column(text).to_pylist()
-        for row, value in enumerate(values):
-            if value is None:
-                raise DataError(f"{where} has no text in row {row} of column {text}: remove or fill it")
-        return ArraySplit(values, labels, ids=ids), "text", (), False
+        return _images(table, image, features, uri, where, labels)
     if uri.kind == "image":
         raise DataError(f"{where} has no column of encoded images: leave kind=image out")
-    matrix = features_of(table, features, where)
-    if uri.kind == "series":
-        matrix = matrix[:, None, :]
-    return (
+    text = _text_column(table, features, uri, where, layout)
+    ids = np.arange(table.num_rows)
+    if text is not None:
+        values = plain_column(table, text).to_pylist()
+        missing = np.array([value is None for value in values])
+        fault = Fault(
+            missing,
+            f"{where} has no text in row {int(np.argmax(missing))} of column {shown(text)}: fill it, or leave such "
+            f"rows out with where={uri_value(text)}!{MISSING}",
+        )
+        filled = ["" if value is None else value for value in values]
+        return _Rows(
+            ArraySplit(filled, labels, ids=ids),
+            "text",
+            (),
+            f"texts of column {shown(text, 40)}",
+            faults=(fault,) if missing.any() else (),
+            notes=_beside(table, text, features, uri, where),
+        )
+    found = read_columns(table, features, where, chosen=bool(uri.columns), layout=layout)
+    matrix = found.matrix[:, None, :] if uri.kind == "series" else found.matrix
+    categories = sum(column.kind == "category" for column in found.columns)
+    of_them = f", {categories:,} of them categories ({matrix.shape[-1]:,} inputs)" if categories else ""
+    by_name = " matched by name" if layout is not None and layout.columns else ""
+    return _Rows(
         ArraySplit(torch.from_numpy(matrix), labels, ids=ids),
         uri.kind or "vector",
         matrix.shape[1:],
-        False,
+        f"rows of {len(found.columns):,} columns{by_name}{of_them}",
+        found.columns,
+        found.faults,
+        found.notes,
     )
 
 
-def features_of(table: Any, columns: Sequence[str], where: str) -> npt.NDArray[np.float32]:
-    """The columns as one float32 matrix (n, d); the vocabulary of each column of texts is the whole file's."""
+def _images(
+    table: Any,
+    image: str,
+    features: list[str],
+    uri: DataUri,
+    where: str,
+    labels: npt.NDArray[Any] | None,
+) -> _Rows:
+    if uri.kind not in {None, "image"}:
+        raise UsageError(
+            f"{where} holds images in {shown(image, 40)}, and kind={uri.kind} was asked for: leave kind out"
+        )
+    column = table.column(image)
+
+    def content(row: int) -> bytes | None:
+        value = column[row].as_py()
+        found: bytes | None = value["bytes"] if isinstance(value, dict) else value
+        return found
+
+    encoded = EncodedImages(content, table.num_rows, where)
+    look = look_at(encoded)
+    form = look.form(uri.size)
+    split = DatasetSplit(
+        DecodedImages(encoded, form),
+        labels=labels,
+        ids=np.arange(table.num_rows),
+        threads=look.threads,
+    )
+    return _Rows(
+        split,
+        "image",
+        form.shape,
+        f"images of column {shown(image, 40)}, as {' × '.join(map(str, form.shape))}",
+        notes=_beside(table, image, features, uri, where),
+    )
+
+
+def _text_column(
+    table: Any, features: list[str], uri: DataUri, where: str, layout: TableLayout | None
+) -> str | None:
+    """The column whose texts are the samples; None where columns of values are."""
+    texts = [c for c in features if is_text(table.column(c).type)]
+    if uri.kind == "text":
+        if not texts:
+            raise DataError(f"{where} has no column of texts: leave kind=text out")
+        return next((c for c in TEXT_COLUMNS if c in texts), texts[0])
+    if uri.kind is not None or (layout is not None and layout.columns):
+        return None
+    usual = next((c for c in TEXT_COLUMNS if c in texts), None)
+    if usual is not None or uri.columns:
+        return usual
+    odd = {c: why_left_out(table, c, MAX_LEVELS) for c in features}
+    free = [c for c, why in odd.items() if why == FREE_TEXT]
+    return free[0] if len(free) == 1 and all(odd.values()) else None
+
+
+def _beside(table: Any, read: str, features: list[str], uri: DataUri, where: str) -> tuple[str, ...]:
+    """That columns of values stand beside the images or texts that alone are read."""
+    if uri.columns:
+        return ()
+    others = [c for c in features if c != read and not is_binary(table.column(c).type)]
+    others = [c for c in others if not why_left_out(table, c, MAX_LEVELS)]
+    if not others:
+        return ()
+    some = ", ".join(shown(c, 30) for c in others[:5]) + (" …" if len(others) > 5 else "")
+    return (
+        f"{where}: {shown(read, 30)} alone is read, and the columns beside it are left out: {some}; read them with "
+        "columns= instead",
+    )
+
+
+@dataclass(frozen=True)
+class _Labels:
+    numbers: npt.NDArray[np.int64] | None = None
+    classes: tuple[str, ...] = ()
+    missing: npt.NDArray[np.bool_] | None = None
+    faults: tuple[Fault, ...] = ()
+    said: str = ""
+
+
+def _labels(table: Any, label: str, where: str, class_names: Sequence[str] | None) -> _Labels:
     import pyarrow as pa
 
-    parts: list[npt.NDArray[np.float32]] = []
-    for name in columns:
-        column = table.column(name)
-        kind = column.type
-        if pa.types.is_dictionary(kind) or _is_text(table, name):
-            parts.append(_one_hot(_values(table, name), name, where))
-        elif pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
-            if column.null_count:
-                raise DataError(
-                    f"{where} has {column.null_count} missing numbers in column {name}: fill them before"
-                )
-            values = column.to_numpy().astype(np.float64)
-            check_finite(values, f"{where}: column {name}")
-            with np.errstate(over="ignore"):  # refused in the next line
-                parts.append(values.astype(np.float32)[:, None])
-            check_finite(parts[-1], f"{where}: column {name}, as float32,")
-        elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-            parts.append(_lists(column, name, where))
-        else:
+    place = f"{where}: column {shown(label, 40)}"
+    column = plain_column(table, label)
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
+    values = column.to_pylist()
+    missing = np.array([is_missing(v) or (isinstance(v, str) and not v.strip()) for v in values])
+    faults: tuple[Fault, ...] = ()
+    if missing.all():
+        raise DataError(f"{place} has no labels: name another with label=, or leave the column out")
+    if missing.any():
+        fault = Fault(
+            missing,
+            f"{place} has {int(missing.sum()):,} missing labels, the first in row {int(np.argmax(missing))}: fill "
+            f"them, or leave those rows out with where={uri_value(label)}!{MISSING}",
+        )
+        faults = (fault,)
+        stand_in = values[int(np.argmin(missing))]
+        values = [stand_in if gone else value for value, gone in zip(values, missing.tolist(), strict=True)]
+    found = np.asarray(values)
+    said = ""
+    if found.dtype.kind == "f":
+        if not np.equal(found, np.floor(found)).all() or np.abs(found).max() >= 2**53:
             raise DataError(
-                f"{where} has column {name} of type {kind}: columns are numbers, truth values or texts"
+                f"{place} has numbers that are no whole numbers ({found[found != np.floor(found)][0]:g}): labels are "
+                "classes; name the column that holds them with label="
             )
-    return np.ascontiguousarray(np.concatenate(parts, axis=1))
-
-
-def _one_hot(values: npt.NDArray[Any], name: str, where: str) -> npt.NDArray[np.float32]:
-    levels, numbers = np.unique(values, return_inverse=True)
-    if len(levels) > MAX_LEVELS:
-        raise DataError(
-            f"{where} has {len(levels)} different texts in column {name}, too many to be categories: "
-            "use kind=text, or remove the column"
-        )
-    out = np.zeros((len(values), len(levels)), dtype=np.float32)
-    out[np.arange(len(values)), numbers] = 1.0
-    return out
-
-
-def _lists(column: Any, name: str, where: str) -> npt.NDArray[np.float32]:
-    rows = column.to_pylist()
-    lengths = {None if row is None else len(row) for row in rows}
-    if len(lengths) != 1 or None in lengths:
-        raise DataError(
-            f"{where} has lists of different lengths in column {name}: all samples need one shape"
-        )
-    try:
-        values = np.asarray(rows, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"{where} has lists in column {name} that are not all numbers: remove the column"
-        ) from error
-    flat = values.reshape(len(rows), -1)
-    check_finite(flat, f"{where}: column {name}")
-    return flat.astype(np.float32)
-
-
-def _labels(
-    table: Any, label: str, where: str, class_names: Sequence[str] | None
-) -> tuple[npt.NDArray[np.int64] | None, tuple[str, ...]]:
-    if label not in table.column_names:
-        return None, ()
-    place = f"{where}: column {label}"
-    column = table.column(label)
-    if column.null_count:
-        raise DataError(f"{place} has {column.null_count} missing labels: remove those rows or the column")
-    values = np.asarray(column.to_pylist())
+        found, said = found.astype(np.int64), " (whole numbers)"
     names = class_names
-    if names is None and f"{label}_name" in table.column_names and values.dtype.kind in "iu":
-        texts = table.column(f"{label}_name").to_pylist()
-        by_number = {int(n): str(t) for n, t in zip(values.tolist(), texts, strict=True)}
+    if names is None and f"{label}_name" in table.column_names and found.dtype.kind in "iu":
+        texts = cell_texts(table, f"{label}_name").tolist()
+        by_number = {int(n): str(t) for n, t in zip(found.tolist(), texts, strict=True)}
         if min(by_number) >= 0 and max(by_number) < len(set(by_number.values())):
             names = [by_number.get(i, str(i)) for i in range(max(by_number) + 1)]
-    return read_labels(values, place, names=names)
-
-
-def _values(table: Any, name: str) -> npt.NDArray[Any]:
-    """A column for conditions and categories; every missing mark of a column of texts reads the same."""
-    import pyarrow as pa
-
-    column = table.column(name)
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    values = column.to_pylist()
-    if _is_text(table, name) or pa.types.is_dictionary(table.column(name).type):
-        return np.array([MISSING if v is None or str(v).strip() in MISSING_MARKS else str(v) for v in values])
-    return np.array([MISSING if v is None else v for v in values])
-
-
-def _is_text(table: Any, name: str) -> bool:
-    import pyarrow as pa
-
-    kind = table.column(name).type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    numbers, classes = read_labels(found, place, names=names)
+    return _Labels(numbers, classes, missing, faults, said)
 
 
 def _is_binary(table: Any, name: str) -> bool:
-    import pyarrow as pa
-
-    kind = table.column(name).type
-    if pa.types.is_struct(kind):
-        return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return is_binary(table.column(name).type)

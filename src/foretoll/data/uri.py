@@ -22,10 +22,11 @@ from foretoll.records import DataCard, Shift
 SCHEMES: dict[str, tuple[str, ...]] = {  # scheme → keys of its own
     "digits": (),
     "npz": (),
-    "parquet": ("size",),
+    "parquet": ("columns", "drop", "size"),
+    "csv": ("columns", "drop", "sep"),
     "folder": ("size",),
     "torchvision": ("root", "download", "config", "size"),
-    "hf": ("config", "size"),
+    "hf": ("columns", "config", "drop", "size"),
 }
 KINDS: tuple[str, ...] = get_args(DataCard.model_fields["kind"].annotation)
 COMMON_KEYS = (
@@ -41,6 +42,7 @@ COMMON_KEYS = (
     "seed",
 )
 REPEATABLE = ("shift", "where")
+COLUMN_KEYS = ("columns", "drop")  # names that may hold a comma of their own, as %2C
 _NO_PATH = ("digits", "torchvision")  # what follows the colon is nothing, or a name
 _MOST_MARKS = 20  # question marks that may be part of a path
 _MOST_TEXT = 210  # characters of all mistakes together
@@ -64,7 +66,8 @@ class DataUri:
     the test split then has at most max(limit // 4, 1). classes: names or numbers, relabelled 0, 1, … in this
     order. shifts: applied one after the other. part: (i, k), the i-th of k disjoint stratified parts.
     where: conditions, all of which hold. rows: (start, stop) of the file's rows, order kept. kind: override.
-    label: the label column. seed: of splits, parts, limits and shifts. size: (height, width) of images.
+    label: the label column. columns, drop: the columns of a table to read, or to leave out. sep: what stands between
+    the values of a text table. seed: of splits, parts, limits and shifts. size: (height, width) of images.
     """
 
     text: str
@@ -79,6 +82,9 @@ class DataUri:
     rows: tuple[int, int | None] | None = None
     kind: str | None = None
     label: str | None = None
+    columns: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    sep: str | None = None
     seed: int | None = None
     root: str | None = None
     download: bool = False
@@ -123,7 +129,7 @@ def parse_uri(text: str) -> DataUri:
             errors.append(f"{key} stands twice")
         else:
             try:
-                _store(fields, key, _READERS[key](unquote(value)))
+                _store(fields, key, _READERS[key](value if key in COLUMN_KEYS else unquote(value)))
             except _BadValueError as error:
                 errors.append(str(error))
     if errors:
@@ -193,13 +199,27 @@ def _whole(key: str, least: int, most: int) -> Callable[[str], int]:
     return read
 
 
-def _names(value: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in value.split(","))
-    if not all(names) or len(set(names)) != len(names):
-        raise _BadValueError(
-            f"classes={shown(value, 40)} must be different names or numbers, separated by commas"
-        )
-    return names
+def _names(key: str, what: str) -> Callable[[str], tuple[str, ...]]:
+    def read(value: str) -> tuple[str, ...]:
+        parts = [part.strip() for part in value.split(",")]
+        names = tuple(unquote(part) if key in COLUMN_KEYS else part for part in parts)
+        if not all(names) or len(set(names)) != len(names):
+            raise _BadValueError(f"{key}={shown(value, 40)} must be different {what}, separated by commas")
+        return names
+
+    return read
+
+
+def uri_value(name: str) -> str:
+    """A column's name or value as it is written in a URI, so that a message can say how to."""
+    return "".join(f"%{ord(c):02X}" if c in "%&,|?#" else c for c in name)
+
+
+def _sep(value: str) -> str:
+    found = {"tab": "\t", "comma": ",", "semicolon": ";"}.get(value, value)
+    if len(found) != 1 or found in '"\r\n' or found.isalnum():
+        raise _BadValueError(f"sep={shown(value, 40)} must be one character, or tab (%26 is an ampersand)")
+    return found
 
 
 def _shift(value: str) -> Shift:
@@ -281,7 +301,10 @@ def _size(value: str) -> tuple[int, int]:
 _READERS: dict[str, Callable[[str], Any]] = {
     "split": str,
     "limit": _whole("limit", 2, MOST_ROWS),
-    "classes": _names,
+    "classes": _names("classes", "names or numbers"),
+    "columns": _names("columns", "names"),
+    "drop": _names("drop", "names"),
+    "sep": _sep,
     "shift": _shift,
     "part": _part,
     "where": _where,

@@ -5,6 +5,7 @@ from foretoll.models.architectures import ARCHITECTURES
 from foretoll.models.checkpoint import save_checkpoint
 from foretoll.models.digest import weights_digest
 from foretoll.models.fresh import fresh_copy
+from foretoll.models.layout import known_layout
 from foretoll.models.loading import build_model, load_model
 from foretoll.models.model import Model, check_fits
 from foretoll.models.outputs import recognise_outputs
@@ -21,6 +22,7 @@ __all__ = [
     "comparable_layers",
     "countable_layers",
     "fresh_copy",
+    "known_layout",
     "load_model",
     "parse_spec",
     "pool_positions",

@@ -238,6 +238,7 @@ def _finish(
     )
     model.card = model.card.model_copy(update={"reading": reading, "notes": notes})
     if wanted.data is not None:
+        model.card = model.card.model_copy(update={"layout": wanted.data.card.layout})
         check_fits(model, wanted.data)
     return model
 

@@ -250,6 +250,7 @@ def _named(model: Model, run: Run, target: TaskData, task_shift: bool) -> Model:
             "weights_digest": weights_digest(model.network),
             "parent_weights_digest": run.model.parent_weights_digest,
             "trained_on": target.card.uri,
+            "layout": target.card.layout or model.card.layout,
             "classes": target.classes if task_shift or run.source is None else model.card.classes,
         }
     )

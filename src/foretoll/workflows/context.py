@@ -17,8 +17,15 @@ import torch
 from foretoll.data import TaskData, open_data
 from foretoll.errors import ForetollError, UsageError, unknown_name
 from foretoll.measure import EnergyMeter, grid_intensity, open_meter
-from foretoll.models import Model, check_fits, load_model, recognise_outputs, weights_digest
-from foretoll.records import EvalPoint, GridIntensity, TrainingSettings
+from foretoll.models import (
+    Model,
+    check_fits,
+    known_layout,
+    load_model,
+    recognise_outputs,
+    weights_digest,
+)
+from foretoll.records import EvalPoint, GridIntensity, TableLayout, TrainingSettings
 from foretoll.workflows.classes import settle_classes
 
 Data = Any  # what foretoll.data.open_data takes: a URI, TaskData, a torch Dataset or DataLoader, arrays
@@ -120,8 +127,8 @@ def open_job(
     Raises UsageError, DataError or ModelError where something is unknown, unusable or does not fit.
     """
     place = choose_device(device)
-    source_data = open_data(source, seed=seed)
-    target_data = open_data(target, seed=seed)
+    layout = known_layout(model, weights)
+    source_data = open_data(source, seed=seed, layout=layout)
     loaded = load_model(
         model,
         data=source_data,
@@ -132,9 +139,11 @@ def open_job(
         trust_code=trust_code,
     ).to(place)
     check_fits(loaded, source_data)
+    layout = _wanted_layout(loaded.card.layout, source_data.card.layout)
+    target_data = open_data(target, seed=seed, layout=layout)
     check_fits(loaded, target_data)
     source_data, target_data, clean, task_shift = settle_classes(
-        loaded, source_data, target_data, _unshifted(target, seed), task
+        loaded, source_data, target_data, _unshifted(target, seed, layout), task
     )
     recognise_outputs(loaded, source_data.train)
     # recognised by its content: runs of the same weights count as its own whatever door they came through
@@ -142,11 +151,18 @@ def open_job(
     return Job(loaded, source_data, target_data, task_shift, place, clean=clean)
 
 
-def _unshifted(target: Data, seed: int) -> TaskData | None:
+def _wanted_layout(model: TableLayout | None, source: TableLayout | None) -> TableLayout | None:
+    """The model's columns (of one that knows none, its source's), and the source's label column."""
+    columns = next((layout.columns for layout in (model, source) if layout and layout.columns), ())
+    label = next((layout.label for layout in (source, model) if layout and layout.label), None)
+    return TableLayout(columns=columns, label=label) if columns or label else None
+
+
+def _unshifted(target: Data, seed: int, layout: TableLayout | None) -> TaskData | None:
     """The target before the synthetic shift that its URI names; None where it names none."""
     if not isinstance(target, str) or "shift=" not in target:
         return None
-    return open_data(unshifted_uri(target), seed=seed)
+    return open_data(unshifted_uri(target), seed=seed, layout=layout)
 
 
 def unshifted_uri(uri: str) -> str:

@@ -123,6 +123,7 @@ def estimate(
                 embedding_layer=embedding_layer,
                 head=head,
                 trust_code=trust_code,
+                layout=job.target.card.layout,
             )
         return estimate_job(
             job,

@@ -15,12 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from foretoll.data import Split, open_data
+from foretoll.data import Split, TaskData, open_data
 from foretoll.engine import Engine, merge_tree, shards, worker_cache
 from foretoll.errors import DataError, ForetollError
 from foretoll.indices.collect import BATCH, Collected, Part, Wanted, collect
 from foretoll.models import Model, load_model
 from foretoll.models.outputs import Outputs
+from foretoll.records import TableLayout
 
 SHARDS_PER_WORKER = 2  # a lost or late shard costs half of what a worker does
 
@@ -31,6 +32,7 @@ class DataRef:
 
     uri: str
     seed: int
+    layout: TableLayout | None = None
 
     def rows(self, ids: Tensor, labels: Tensor | None) -> Split:
         """The samples of these ids, with these labels; the data are opened once in a process.
@@ -39,7 +41,7 @@ class DataRef:
             DataError: the data that the worker sees lack a sample.
 
         """
-        whole = worker_cache().once(("split", self), lambda: open_data(self.uri, seed=self.seed).train)
+        whole = worker_cache().once(("split", self), lambda: self._opened().train)
         order = torch.argsort(whole.ids)
         place = torch.searchsorted(whole.ids[order], ids).clamp(max=len(order) - 1)
         positions = order[place]
@@ -51,6 +53,9 @@ class DataRef:
         part = whole.take(positions)
         part.labels = labels  # the parent may have brought the classes into the model's order
         return part
+
+    def _opened(self) -> TaskData:
+        return open_data(self.uri, seed=self.seed, layout=self.layout)
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class ModelRef:
     head: str | None = None
     trust_code: bool = False
     outputs: Outputs = "logits"
+    layout: TableLayout | None = None
 
     def load(self) -> Model:
         """The model, loaded once in a process."""
@@ -72,7 +78,7 @@ class ModelRef:
         def model() -> Model:
             loaded = load_model(
                 self.spec,
-                data=open_data(self.data, seed=self.seed),
+                data=open_data(self.data, seed=self.seed, layout=self.layout),
                 weights=self.weights,
                 embedding_layer=self.embedding_layer,
                 head=self.head,
@@ -180,10 +186,11 @@ def sharded_collector(
     embedding_layer: str | None = None,
     head: str | None = None,
     trust_code: bool = False,
+    layout: TableLayout | None = None,
 ) -> ShardedCollector:
     """The collector of a job: by name what the user named (specs, folders and URIs), by value what is in memory."""
     named: dict[Part, object] = {"source": source, "target": target, "clean": clean}
-    data = {part: DataRef(uri, seed) for part, uri in named.items() if isinstance(uri, str)}
+    data = {part: DataRef(uri, seed, layout) for part, uri in named.items() if isinstance(uri, str)}
     reference = None
     if isinstance(model, str | Path) and isinstance(source, str):
         folder = Path(model).expanduser()
@@ -196,6 +203,7 @@ def sharded_collector(
             head=head,
             trust_code=trust_code,
             outputs=base.card.outputs,
+            layout=layout,
         )
     return ShardedCollector(engine, base, model=reference, data=data)
 

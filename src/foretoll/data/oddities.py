@@ -1,0 +1,73 @@
+"""Which columns of a table are no inputs: what only tells the rows apart, free text, dates, and other types."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from foretoll.data.cells import MISSING, cell_texts, is_category, is_number, is_temporal
+
+FEWEST_ROWS = 30  # of fewer rows it is no wonder that all are different
+NEARLY_ALL = 0.95
+MOST_DIFFERENT = 0.5  # texts of which more are different are no categories
+FEW_LEVELS = 20
+FREE_TEXT = "free text"
+_ID_NAME = re.compile(
+    r"(?:^|[^a-z])(?:id|ids|uid|uuid|guid|key|idx|index|nr|no|number|row|rownum|customer|user|account|session|"
+    r"transaction|order|serial|code|name|email|phone|url|hash)(?:$|[^a-z])"
+)
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: \d+|")
+
+
+def why_left_out(table: Any, name: str, most_levels: int) -> str:
+    """Why a column is no input, in a few words; empty where it is one."""
+    import pyarrow as pa
+
+    kind = table.column(name).type
+    if is_temporal(kind):
+        return "dates or times"
+    if pa.types.is_null(kind) or table.column(name).null_count == table.num_rows:
+        return "no values"
+    if is_category(kind):
+        return _odd_texts(cell_texts(table, name), name, most_levels)
+    if pa.types.is_integer(kind):
+        return _odd_integers(table.column(name).drop_null().to_numpy(), name)
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if is_number(kind) or pa.types.is_boolean(kind) or lists:
+        return ""
+    return f"type {str(kind)[:40]}"
+
+
+def _odd_texts(texts: npt.NDArray[np.str_], name: str, most_levels: int) -> str:
+    present = texts[texts != MISSING]
+    different = np.unique(present)
+    share = len(different) / max(len(present), 1)
+    many = len(present) >= FEWEST_ROWS and len(different) > FEW_LEVELS and share > MOST_DIFFERENT
+    if not many and len(different) <= most_levels:
+        return ""
+    if np.mean([text.count(" ") for text in different[:200]]) >= 2:
+        return FREE_TEXT
+    if share >= NEARLY_ALL:
+        return "an id: nearly every row has its own"
+    return f"{len(different):,} different texts in {len(texts):,} rows"
+
+
+def _odd_integers(values: npt.NDArray[Any], name: str) -> str:
+    """Numbers that number the rows: as their name says, a run without gaps, or of one length as account numbers are."""
+    if len(values) < FEWEST_ROWS:
+        return ""
+    different = len(np.unique(values))
+    if different < NEARLY_ALL * len(values):
+        return ""
+    low, high = int(values.min()), int(values.max())
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    named = bool(_PANDAS_INDEX.fullmatch(name) or _ID_NAME.search(words))
+    all_different = different == len(values)
+    numbered = all_different and high - low < 1.2 * len(values)
+    one_length = all_different and low >= 100_000 and len(str(low)) == len(str(high))
+    if named or numbered or one_length:
+        return "an id: every row has its own" if all_different else "an id: nearly every row has its own"
+    return ""

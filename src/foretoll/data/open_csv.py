@@ -1,0 +1,137 @@
+"""`csv:PATH`: a table of text, plain or gzipped; see `foretoll.data.tabular` for what becomes of its columns."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+from foretoll.data.limits import check_memory, check_unpacked
+from foretoll.data.source import Source
+from foretoll.data.tabular import source_of_table
+from foretoll.data.uri import DataUri
+from foretoll.errors import DataError, shown
+from foretoll.records import TableLayout
+
+GZIP = b"\x1f\x8b"
+BLOCK = 8_000_000  # bytes of text that are parsed at once; no row may be longer
+_USUAL = {"\t": "tab", ";": "%3B", "|": "|", ",": ","}
+
+
+def open_csv(uri: DataUri, layout: TableLayout | None = None) -> Source:
+    """Read a table of text in UTF-8 whose first line names the columns; `sep=` is a comma, of .tsv files a tab."""
+    path = uri.file
+    try:
+        if not path.is_file():
+            raise DataError(f"{shown(path)} is no file: give the path of a .csv file")
+        with path.open("rb") as file:
+            packed = file.read(2) == GZIP
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{shown(path)} cannot be read: give the path of a .csv file that you may read"
+        ) from error
+    name = path.name.removesuffix(".gz")
+    sep = uri.sep or ("\t" if Path(name).suffix == ".tsv" else ",")
+    table = _table(path, packed, sep)
+    other = next(
+        (s for s in _USUAL if table.num_columns == 1 and s in table.column_names[0] and s != sep), None
+    )
+    if other is not None and uri.sep is None:
+        raise DataError(
+            f"{shown(path)} has the single column {shown(table.column_names[0], 40)}: its values seem to be separated "
+            f"by {other!r}; say sep={_USUAL[other]}"
+        )
+    return source_of_table(table, uri, name=Path(name).stem, where=uri.shown_path, layout=layout)
+
+
+def _table(path: Path, packed: bool, sep: str) -> Any:
+    """The whole table; columns whose values fit no type together are texts."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    size = path.stat().st_size
+    if not packed:
+        check_memory(2 * size, shown(path), "give a part of the file")
+    parse = csv.ParseOptions(delimiter=sep, newlines_in_values=True)
+    read = csv.ReadOptions(block_size=BLOCK)
+    try:
+        try:
+            with _opened(path, packed) as file:
+                return csv.read_csv(file, read_options=read, parse_options=parse)
+        except pa.ArrowInvalid as error:
+            if "conversion error" not in str(error).lower():
+                raise
+            # a later block holds what the first did not: numbers, then texts
+            with _opened(path, packed) as file:
+                names = csv.open_csv(
+                    file, read_options=csv.ReadOptions(block_size=BLOCK), parse_options=parse
+                ).schema.names
+            with _opened(path, packed) as file:
+                texts = csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True
+                )
+                table = csv.read_csv(file, read_options=read, parse_options=parse, convert_options=texts)
+            return _typed(table)
+    except (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeError) as error:
+        if isinstance(error.__cause__ or error.__context__, DataError):
+            raise (error.__cause__ or error.__context__) from None  # type: ignore[misc]
+        raise DataError(
+            f"{shown(path)} cannot be read as CSV ({shown(_first_line(error), 100)}): save it in UTF-8, with as many "
+            "values in each row as the first line has names"
+        ) from error
+
+
+def _typed(table: Any) -> Any:
+    """Columns of texts as numbers where all of their values are."""
+    import pyarrow as pa
+
+    for i, name in enumerate(table.column_names):
+        for kind in (pa.int64(), pa.float64()):
+            try:
+                table = table.set_column(i, name, table.column(i).cast(kind))
+                break
+            except pa.ArrowInvalid:
+                continue
+    return table
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].removeprefix("CSV parse error: ")
+
+
+def _opened(path: Path, packed: bool) -> IO[bytes]:
+    if not packed:
+        return path.open("rb")
+    return io.BufferedReader(_Bounded(path), buffer_size=1 << 20)
+
+
+class _Bounded(io.RawIOBase):
+    """What a gzip file unpacks to, refused as soon as it is more than data are or than memory may hold."""
+
+    def __init__(self, path: Path) -> None:
+        self._name, self._packed = shown(path), path.stat().st_size
+        self._file = gzip.open(path, "rb")  # noqa: SIM115  # closed with this object
+        self._unpacked = 0
+        self._checked = 0
+
+    def readable(self) -> bool:
+        """It is read only."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer`; DataError for a bomb."""
+        content = self._file.read(len(buffer))
+        buffer[: len(content)] = content
+        self._unpacked += len(content)
+        check_unpacked(self._packed, self._unpacked, self._name)
+        if self._unpacked - self._checked > 64_000_000:
+            self._checked = self._unpacked
+            check_memory(2 * self._unpacked, self._name, "give a part of the file")
+        return len(content)
+
+    def close(self) -> None:
+        """Close the file as well."""
+        self._file.close()
+        super().close()
