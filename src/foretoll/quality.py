@@ -67,6 +67,24 @@ METRICS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+CHANCE_Z = 1.645  # guessing lies below this many standard errors above its level 19 times in 20
+
+
+def chance_level(labels: Tensor, metric: str) -> float:
+    """What guessing reaches on these labels (n,): the share of the most frequent class; of other metrics 1/C."""
+    _, counts = torch.unique(labels, return_counts=True)
+    if metric == "accuracy":
+        return float(counts.max() / counts.sum())
+    return 1.0 / len(counts)
+
+
+def chance_ceiling(labels: Tensor, metric: str, samples: int) -> float:
+    """The quality on `samples` samples up to which it may be chance: its level and its sampling error."""
+    level = chance_level(labels, metric)
+    error = math.sqrt(max(level * (1 - level), 0.0) / max(samples, 1))
+    return min(level + CHANCE_Z * error, 1.0)
+
+
 def check_metric(name: str) -> str:
     """Return `name` if it is a known metric; raise UsageError with the nearest names otherwise."""
     if name not in METRICS:

@@ -72,11 +72,9 @@ DATA = (
     Case("no samples", "estimate … --target npz:none.npz",
          "none.npz: x has shape (0, 6): vectors need (samples, features), at least one of each"),
     Case("a single class", "train … --data npz:single.npz",
-         "data 'npz:single.npz': the train split has the single class '0': it needs two or more (a larger limit, or "
-         "a wider where, rows or classes)"),
+         "data 'npz:single.npz': the train split has the single class '0': it needs samples of another class"),
     Case("too few samples for three splits", "estimate … --target npz:new.npz?limit=4",
-         "data 'npz:new.npz?limit=4': the validation split has the single class '0': it needs two or more (a larger "
-         "limit, or a wider where, rows or classes)"),
+         "data 'npz:new.npz?limit=4': the validation split has the single class '0': it needs a larger limit"),
     Case("images with four channels", "train … --data npz:channels.npz",
          "channels.npz: x has shape (300, 8, 8, 4): images need (n, H, W), (n, H, W, C) or (n, C, H, W) with "
          "C = 1 or 3"),
@@ -97,15 +95,16 @@ DATA = (
     Case("no labels to train on", "train … --data npz:bare.npz",
          "bare has no labels, which training needs: give them, or a file that holds them"),
     Case("a source without labels", "estimate … --source npz:bare.npz",
-         "the source npz:bare.npz has no labels: give the labelled data that the model was trained on"),
+         "the source 'npz:bare.npz' has no labels: give the labelled data that the model was trained on, and for a "
+         "table name their column with label="),
 )  # fmt: skip
 
 URIS = (
     usage("a path for a URI", "estimate … --target new.npz",
           "'new.npz' is a path and not a data URI: write npz:new.npz"),
     usage("an unknown scheme", "estimate … --target npy:new.npz",
-          "data URI 'npy:new.npz': unknown scheme 'npy': did you mean 'npz'? (valid: digits, folder, hf, npz, parquet, "
-          "torchvision)"),
+          "data URI 'npy:new.npz': unknown scheme 'npy': did you mean 'npz'? (valid: csv, digits, folder, hf, npz, "
+          "parquet, torchvision)"),
     usage("an unknown key", "estimate … --target npz:new.npz?limt=100",
           "data URI 'npz:new.npz?limt=100': unknown key 'limt': did you mean 'limit' or 'split'? (valid: classes, "
           "kind, label, limit, part, rows, seed, shift, split, where)"),
@@ -144,12 +143,12 @@ FIT = (
     Case("an architecture for other data", "train … --arch foretoll:cnn",
          "foretoll:cnn cannot take samples of shape (6,); architectures that can: foretoll:mlp"),
     Case("more classes, and no new task", "retrain … --target npz:five.npz --same-task",
-         "the target npz:five.npz has 5 classes but the model 3 outputs: say --task if it is a new task (the head is "
-         "then replaced)"),
+         "the target 'npz:five.npz' has 2 classes: '3' (60 of 300 samples), '4' (60 of 300 samples), which the model "
+         "has no output for ('0', '1', '2'): choose the others with classes=, or say --task if it is a new task"),
     usage("a new task without a quality to reach", "estimate … --target npz:others.npz",
           "a new task has no natural quality target: name one, for example --until 0.9"),
     usage("a part of the classes, by number", "estimate … --target npz:two.npz",
-          "npz:two.npz has 2 of the source's 3 classes by their numbers: say --same-task if a number means the same "
+          "'npz:two.npz' has 2 of the source's 3 classes by their numbers: say --same-task if a number means the same "
           "class on both sides, or --task if it does not"),
     Case("a source that the model was not trained on", "estimate … --source npz:five.npz",
          "the source npz:five.npz has 5 classes but the model 3 outputs: give the data that the model was trained on"),

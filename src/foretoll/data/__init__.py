@@ -2,6 +2,7 @@
 
 from foretoll.data.opening import open_data
 from foretoll.data.shifts import SHIFTS, Reference, ShiftSpec, apply_shift, shifts_for
+from foretoll.data.spelling import match_names
 from foretoll.data.splits import ArraySplit, Batch, DatasetSplit, Split, stratified_sample
 from foretoll.data.taskdata import TaskData
 from foretoll.data.uri import DataUri, parse_uri
@@ -17,6 +18,7 @@ __all__ = [
     "Split",
     "TaskData",
     "apply_shift",
+    "match_names",
     "open_data",
     "parse_uri",
     "shifts_for",

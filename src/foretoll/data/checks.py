@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from foretoll.data.spelling import spelled
 from foretoll.errors import DataError, shown
 
 MAX_CLASSES = 10_000
@@ -92,13 +93,20 @@ def _check_count(classes: int, rows: int, where: str) -> None:
         )
 
 
-def tell_labels(labels: npt.NDArray[np.int64], classes: Sequence[str], name: str) -> tuple[str, ...]:
+def tell_labels(labels: npt.NDArray[np.int64], classes: Sequence[str], name_of: str) -> tuple[str, ...]:
     """What is odd about the labels of a whole source: classes without a sample, and labels that hardly occur."""
     counts = np.bincount(labels, minlength=len(classes))
     told = []
     empty = [shown(classes[i], 30) for i in np.flatnonzero(counts == 0).tolist()]
     if empty:
-        told.append(f"{name}: {len(empty):,} of {len(classes):,} classes have no sample: {few(empty)}")
+        told.append(f"{name_of}: {len(empty):,} of {len(classes):,} classes have no sample: {few(empty)}")
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        alike.setdefault(spelled(name), []).append(name)
+    if twice := [" and ".join(shown(n, 30) for n in names) for names in alike.values() if len(names) > 1]:
+        told.append(
+            f"{name_of}: classes that differ in case or white space alone: {few(twice)}; mend the labels"
+        )
     usual = len(labels) / max(len(classes) - len(empty), 1)
     stray = [
         i for i in np.flatnonzero(counts).tolist() if counts[i] < STRAY and counts[i] < STRAY_SHARE * usual
@@ -106,7 +114,7 @@ def tell_labels(labels: npt.NDArray[np.int64], classes: Sequence[str], name: str
     if stray:
         said = [f"{shown(classes[i], 30)} ({counts[i]} of {len(labels):,})" for i in stray]
         told.append(
-            f"{name}: labels that hardly occur, mistakes perhaps: {few(said)}; choose the others with classes="
+            f"{name_of}: labels that hardly occur, mistakes perhaps: {few(said)}; choose the others with classes="
         )
     return tuple(told)
 

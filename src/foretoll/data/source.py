@@ -290,20 +290,24 @@ def _check_parts(
         if not classes or split.labels is None or len(torch.unique(split.labels)) > 1:
             continue
         only = classes[int(split.labels[0])]
-        if not way:
-            counts = {
-                name: sum(
-                    int((part.labels == number).sum()) for part in splits.values() if part.labels is not None
-                )
-                for number, name in enumerate(classes)
-            }
-            rare = min(
-                (name for name in classes if name != only), key=lambda name: counts[name], default=only
-            )
-            way = f"more samples of other classes (of {shown(rare, 30)} there are {counts[rare]} in all)"
         raise DataError(
-            f"data {shown(uri.text)}: the {role} split has the single class {shown(only, 40)}: it needs {way}"
+            f"data {shown(uri.text)}: the {role} split has the single class {shown(only, 40)}: it needs "
+            f"{way or _more_of(splits, classes, only)}"
         )
+
+
+def _more_of(splits: Mapping[str, ArraySplit | DatasetSplit], classes: tuple[str, ...], only: str) -> str:
+    """What is missing beside a single class: samples of another, of which there may be a few."""
+    labels = torch.cat([part.labels for part in splits.values() if part.labels is not None])
+    counts = dict(zip(classes, torch.bincount(labels, minlength=len(classes)).tolist(), strict=True))
+    rare = min(
+        (name for name in classes if name != only and counts[name]), key=lambda name: counts[name], default=""
+    )
+    return (
+        f"more samples of other classes (of {shown(rare, 30)} there are {counts[rare]} in all)"
+        if rare
+        else ("samples of another class")
+    )
 
 
 def classes_said(classes: tuple[str, ...]) -> str:

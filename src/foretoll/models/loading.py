@@ -115,9 +115,10 @@ def load_model(
         if data is not None:
             check_fits(spec, data)
         return spec
-    names = tuple(
-        str(c) for c in (classes if classes is not None else data.classes if data is not None else ())
-    )
+    names = tuple(str(c) for c in classes) if classes is not None else _names_of(data)
+    pretrained = isinstance(spec, nn.Module) or weights is not None or str(spec).startswith("hf:")
+    if classes is None and pretrained and _are_part(names):
+        names = ()  # the head says how many there are
     given = tuple(str(c) for c in classes) if classes is not None else None
     wanted = _Wanted(data, weights, names or None, embedding_layer, head, seed)
     if isinstance(spec, nn.Module):
@@ -141,6 +142,16 @@ def load_model(
     if _names_checkpoint(parsed, weights):
         return _load_checkpoint(Path(weights or ""), replace(wanted, weights=None, classes=given))
     return _load_spec(parsed, wanted)
+
+
+def _names_of(data: TaskData | None) -> tuple[str, ...]:
+    return () if data is None else tuple(data.classes)
+
+
+def _are_part(names: tuple[str, ...]) -> bool:
+    """Whether these are numbers with a gap: of a pretrained head's outputs, a part of which the data have."""
+    numbers = all(name.isascii() and name.isdecimal() for name in names)
+    return numbers and names != tuple(str(i) for i in range(len(names)))
 
 
 def _names_checkpoint(spec: Spec, weights: str | Path | None) -> bool:

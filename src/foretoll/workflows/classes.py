@@ -1,20 +1,33 @@
 """Whether a target is a new task, and the same class under the same number on both sides.
 
-Classes are told by their names. Data number their classes anew when one of them is missing (a folder that is
-not there, a file whose highest label does not occur), so labels are brought to the model's numbers by name.
+Classes are told by their names, and the model's names and numbers win: data number their classes anew when one is
+missing (a folder that is not there), and in the order of the alphabet. Names that differ in case or white space are
+the same; where names do not tell, the user is asked (`--same-task`, `--task`), and what was taken is told.
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
-from foretoll.data import Split, TaskData
-from foretoll.errors import DataError, UsageError
+from foretoll.data import Split, TaskData, match_names
+from foretoll.errors import DataError, UsageError, shown
 from foretoll.models import Model
 from foretoll.options import check_classes
+
+STRAY_SHARE = 0.1  # of the samples: with fewer of unknown classes it is doubtful that the task is new
+_ASK = "say --same-task if {same}, or --task if {other}"
+
+
+@dataclass(frozen=True)
+class _Match:
+    """What each class of some data is called by the model, and how that was found where names did not tell."""
+
+    names: Mapping[str, str]
+    note: str = ""
 
 
 def settle_classes(
@@ -22,7 +35,8 @@ def settle_classes(
 ) -> tuple[TaskData, TaskData, TaskData | None, bool]:
     """Source, target and clean target with labels in the model's numbers, and whether the target is a new task.
 
-    `said`: what the user says of the task; None: decided by `is_new_task`.
+    `said`: what the user says of the task; None: decided by the names of the classes. What was taken stands in the
+    notes and in the target's reading.
 
     Raises:
         DataError: the source is unlabelled, or it (or a target of the same task) has classes that the model has
@@ -32,47 +46,219 @@ def settle_classes(
     """
     if source.train.labels is None:
         raise DataError(
-            f"the source {source.card.uri} has no labels: give the labelled data that the model was trained on"
+            f"the source {shown(source.card.uri)} has no labels: give the labelled data that the model was trained "
+            "on, and for a table name their column with label="
         )
     if source.num_classes > model.num_classes:
         raise DataError(
             f"the source {source.card.uri} has {source.num_classes} classes but the model {model.num_classes} "
             "outputs: give the data that the model was trained on"
         )
-    new = is_new_task(source, target) if said is None else said
+    ours = _match_source(model.classes, source, said)
+    theirs = _match_target(model.classes, source, ours, target, said)
+    new = said if said is not None else theirs is None
+    if theirs is None and not new:
+        raise _no_output(model.classes, target, _known(model.classes, source, ours, target))
     check_classes(model, target, task_shift=new)
-    source = _as_in(model.classes, source)
-    if not new:
-        target = _as_in(model.classes, target)
-        clean = None if clean is None else _as_in(model.classes, clean)
-    return source, target, clean, new
+    source = _as_in(model.classes, source, ours)
+    if not target.card.labelled:
+        return source, target, clean, new
+    if new or theirs is None:
+        note = "" if said else _told_new(model.classes, source, target, ours)
+        return source, _told(target, "taken as a new task", note), clean, True
+    clean = None if clean is None else _as_in(model.classes, clean, theirs)
+    return source, _told(_as_in(model.classes, target, theirs), "taken as the same task"), clean, False
 
 
-def is_new_task(source: TaskData, target: TaskData) -> bool:
-    """Whether the names of the classes say that the target is a new task; an unlabelled one is not.
+def _match_source(classes: tuple[str, ...], source: TaskData, said: bool | None) -> _Match:
+    names = source.classes
+    known = match_names(names, classes)
+    if len(known) == len(names):
+        return _Match(known, _respelled(source.name, known))
+    if _are_numbers(names) and not _are_numbers(classes) and max(map(int, names)) < len(classes):
+        return _by_number(source.name, classes, names)
+    unnamed = _are_numbers(classes) or _are_numbers(names)
+    if not known and len(names) == len(classes):
+        if unnamed or said is not None:
+            return _by_order(source.name, classes, names)
+        raise UsageError(
+            f"the source {shown(source.card.uri)} names its classes {_some(names, 3)}, and the model "
+            f"{_some(classes, 3)}: name them as the model does, or say --same-task or --task to take the order"
+        )
+    raise DataError(
+        f"the source {shown(source.card.uri)} has {_unknown(source, known)}, which the model does not know ("
+        f"{_some(classes, 3)}): give the data that it was trained on, or choose among its classes with classes="
+    )
+
+
+def _match_target(
+    classes: tuple[str, ...], source: TaskData, ours: _Match, target: TaskData, said: bool | None
+) -> _Match | None:
+    """The model's names of a target of the same task; None where it is a new one, or has classes without an output.
 
     Raises:
-        UsageError: the target has a part of the source's classes, named by plain numbers, which do not tell.
+        UsageError: nobody says which it is, and the names do not tell.
 
     """
-    ours, theirs = set(source.classes), set(target.classes)
-    if not target.card.labelled or ours == theirs:
-        return False
-    if not theirs < ours:
-        return True
-    if all(name.isdecimal() for name in theirs):
+    names = target.classes
+    if not target.card.labelled or said:
+        return _Match({}) if not target.card.labelled else None
+    known = _known(classes, source, ours, target)
+    uri = shown(target.card.uri)
+    if len(known) == len(names):
+        part = set(names) < set(source.classes)
+        if said is None and part and _count_from_0(names):
+            raise UsageError(
+                f"{uri} has {len(names)} of the source's {len(source.classes)} classes by their numbers: "
+                + _ASK.format(same="a number means the same class on both sides", other="it does not")
+            )
+        return _Match(known, _respelled(target.name, known))
+    if said is False:
+        return _same_task(classes, source, target, known)
+    numbers = _are_numbers(names)
+    if known and not numbers and _share(target, known) < STRAY_SHARE:
         raise UsageError(
-            f"{target.card.uri} has {len(theirs)} of the source's {len(ours)} classes by their numbers: say "
-            "--same-task if a number means the same class on both sides, or --task if it does not"
+            f"{uri} has {_unknown(target, known)} besides {len(known)} classes of the model: choose these with "
+            "classes= for the same task, or say --task for a new one"
         )
-    return False
+    if known and numbers and len(known) < len(set(source.classes)):
+        raise UsageError(
+            f"{uri} has the classes {_some(names, 4)}, and the source {_some(source.classes, 4)}: number them alike, "
+            "choose some with classes=, or say --task if it is a new task"
+        )
+    if known and numbers and _share(target, known) < STRAY_SHARE:
+        raise UsageError(
+            f"{uri} has {_unknown(target, known)} besides the source's classes: choose these with classes= for the "
+            "same task, or say --task for a new one"
+        )
+    mixed = _count_from_0(names) != _count_from_0(source.classes) and not (
+        numbers and _are_numbers(source.classes)
+    )
+    if not known and mixed and len(names) <= len(classes):
+        raise UsageError(
+            f"{uri} has the classes {_some(names, 3)}, and the source {_some(source.classes, 3)}: names and numbers "
+            "do not tell; " + _ASK.format(same="they are the same in their order", other="not")
+        )
+    return None
 
 
-def _as_in(classes: tuple[str, ...], data: TaskData) -> TaskData:
-    """The same data with its labels numbered as in `classes`; as it is where it has names of its own."""
-    if data.train.labels is None or data.classes == classes or not set(data.classes) <= set(classes):
+def _known(classes: tuple[str, ...], source: TaskData, ours: _Match, target: TaskData) -> dict[str, str]:
+    """The model's name of each class of the target that it knows, by its own name or by the source's."""
+    by_source = {
+        name: ours.names[match] for name, match in match_names(target.classes, source.classes).items()
+    }
+    return match_names(target.classes, classes) | by_source
+
+
+def _same_task(
+    classes: tuple[str, ...], source: TaskData, target: TaskData, known: Mapping[str, str]
+) -> _Match | None:
+    """What the user means by the same task where names do not tell: numbers, or the order; None where neither can."""
+    names = target.classes
+    if known:
+        return None
+    if _are_numbers(names) and not _are_numbers(classes) and max(map(int, names)) < len(classes):
+        return _by_number(target.name, classes, names)
+    return _by_order(target.name, classes, names) if len(names) == len(classes) else None
+
+
+def _by_number(name: str, classes: Sequence[str], names: Sequence[str]) -> _Match:
+    match = {number: classes[int(number)] for number in names}
+    return _Match(match, f"{name}: labels are taken as the numbers of the model's outputs: {_equal(match)}")
+
+
+def _by_order(name: str, classes: Sequence[str], names: Sequence[str]) -> _Match:
+    match = dict(zip(names, classes, strict=True))
+    return _Match(
+        match,
+        f"{name}: names do not tell which class is which, so they are taken in their order: {_equal(match)}",
+    )
+
+
+def _respelled(name: str, match: Mapping[str, str]) -> str:
+    other = {theirs: ours for theirs, ours in match.items() if theirs != ours}
+    return f"{name}: labels read as the model's: {_equal(other)}" if other else ""
+
+
+def _told_new(classes: Sequence[str], source: TaskData, target: TaskData, ours: _Match) -> str:
+    """That some classes are the model's own after all, where a target is taken as a new task unasked."""
+    known = _known(tuple(classes), source, ours, target)
+    if not known:
+        return ""
+    return (
+        f"{target.name}: taken as a new task with a new head, for it has {_unknown(target, known)} besides "
+        f"{len(known)} classes of the model; choose these with classes= if the task is the same"
+    )
+
+
+def _no_output(classes: Sequence[str], target: TaskData, known: Mapping[str, str]) -> DataError:
+    return DataError(
+        f"the target {shown(target.card.uri)} has {_unknown(target, known)}, which the model has no output for ("
+        f"{_some(classes, 3)}): choose the others with classes=, or say --task if it is a new task"
+    )
+
+
+def _unknown(data: TaskData, known: Mapping[str, str]) -> str:
+    """The classes of some data that are not known, with their counts."""
+    counts = _counts(data)
+    names = [name for name in data.classes if name not in known]
+    what = "the class" if len(names) == 1 else f"{len(names)} classes:"
+    whole = sum(counts.values())
+    said = ", ".join(f"{shown(name, 30)} ({counts[name]:,} of {whole:,} samples)" for name in names[:2])
+    return f"{what} {said}{', …' if len(names) > 2 else ''}"
+
+
+def _share(data: TaskData, known: Mapping[str, str]) -> float:
+    """The share of samples whose class is not known."""
+    counts = _counts(data)
+    return sum(n for name, n in counts.items() if name not in known) / max(sum(counts.values()), 1)
+
+
+def _counts(data: TaskData) -> dict[str, int]:
+    labels = [split.labels for split in (data.train, data.validation, data.test) if split.labels is not None]
+    counts = torch.bincount(torch.cat(labels), minlength=len(data.classes)).tolist()
+    return dict(zip(data.classes, counts, strict=True))
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+    return all(name.isascii() and name.isdecimal() for name in names)
+
+
+def _count_from_0(names: Sequence[str]) -> bool:
+    return set(names) == {str(i) for i in range(len(names))}
+
+
+def _some(names: Sequence[str], most: int) -> str:
+    return ", ".join(shown(name, 20) for name in names[:most]) + (", …" if len(names) > most else "")
+
+
+def _equal(match: Mapping[str, str]) -> str:
+    pairs = [f"{shown(theirs, 20)} = {shown(ours, 20)}" for theirs, ours in match.items()]
+    return ", ".join(pairs[:4]) + (", …" if len(pairs) > 4 else "")
+
+
+def _told(data: TaskData, reading: str, note: str = "") -> TaskData:
+    card = data.card
+    said = f"{card.reading}, {reading}" if card.reading else reading
+    notes = (*card.notes, note) if note else card.notes
+    return replace(data, card=card.model_copy(update={"reading": said, "notes": notes}))
+
+
+def _as_in(classes: tuple[str, ...], data: TaskData, match: _Match) -> TaskData:
+    """The same data with its labels numbered as in `classes`, and a note of how, and of classes without a sample."""
+    if data.train.labels is None:
         return data
-    numbers = torch.tensor([classes.index(name) for name in data.classes])
+    notes = [match.note] if match.note else []
+    absent = [name for name in classes if name not in match.names.values()]
+    if absent:
+        notes.append(
+            f"{data.name} has {len(classes) - len(absent)} of the model's {len(classes)} classes, and no sample of "
+            f"{_some(absent, 3)}"
+        )
+    card = data.card.model_copy(update={"classes": classes, "notes": (*data.card.notes, *notes)})
+    numbers = torch.tensor([classes.index(match.names[name]) for name in data.classes])
+    if numbers.tolist() == list(range(len(classes))):
+        return replace(data, card=card)
 
     def renumbered(split: Split) -> Split:
         twin = copy.copy(split)
@@ -81,7 +267,7 @@ def _as_in(classes: tuple[str, ...], data: TaskData) -> TaskData:
 
     return replace(
         data,
-        card=data.card.model_copy(update={"classes": classes}),
+        card=card,
         train=renumbered(data.train),
         validation=renumbered(data.validation),
         test=renumbered(data.test),

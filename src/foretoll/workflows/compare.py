@@ -19,6 +19,7 @@ from foretoll.quality import check_metric
 from foretoll.records import Candidate, Comparison, EnergyBasis, TrainingSettings
 from foretoll.workflows.candidates import Looked, carry_out_all, was_stopped
 from foretoll.workflows.carry_out import require_labels
+from foretoll.workflows.chance import chance_warnings
 from foretoll.workflows.context import (
     Accounting,
     Data,
@@ -220,7 +221,8 @@ def _warnings(
     said += [*first.source.card.notes, *first.target.card.notes]
     for model in looked:
         prefix = f"{model.name}: " if len(looked) > 1 else ""
-        said += [prefix + warning for warning in model.seen.warnings]
+        chance = chance_warnings(model.job, model.settings, model.seen.signals, model.seen.source_samples)
+        said += [prefix + warning for warning in (*chance, *model.job.model.card.notes, *model.seen.warnings)]
     if accounting.grid.is_default:
         said.append(default_region_warning(accounting))
     if first.same_data:

@@ -21,6 +21,7 @@ from foretoll.options.loop import steps_per_epoch
 from foretoll.quality import check_metric, evaluate
 from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, StepProbe, TrainingSettings
 from foretoll.workflows.calibrate import Budget, calibrate
+from foretoll.workflows.chance import chance_warnings
 from foretoll.workflows.context import (
     Accounting,
     Data,
@@ -248,7 +249,7 @@ def estimate_job(
         self_cost=own.record(),
         projection=seen.projection,
         warnings=(
-            *_warnings(job, seen, said, chosen, accounting, hardware),
+            *_warnings(job, settings, seen, said, chosen, accounting, hardware),
             *filter(None, [known.warning]),
         ),
     )
@@ -392,6 +393,7 @@ def _probe(
 
 def _warnings(
     job: Job,
+    settings: TrainingSettings,
     seen: Survey,
     said: Sequence[str],
     told: Foretold,
@@ -399,7 +401,8 @@ def _warnings(
     hardware: str | None,
 ) -> tuple[str, ...]:
     notes = dict.fromkeys((*job.model.card.notes, *job.source.card.notes, *job.target.card.notes))
-    warnings = [*notes, *seen.warnings, *said, *told.warnings]
+    chance = chance_warnings(job, settings, seen.signals, seen.source_samples)
+    warnings = [*chance, *notes, *seen.warnings, *said, *told.warnings]
     if hardware is not None:
         warnings.append(
             f"time and energy are for {find_device(hardware).name}, from its data sheet: nothing was measured on it, "

@@ -12,6 +12,7 @@ from foretoll.options import get_option
 from foretoll.quality import check_metric, evaluate
 from foretoll.records import Run, TrainingSettings
 from foretoll.workflows.carry_out import CarriedOut, carry_out, require_labels
+from foretoll.workflows.chance import chance_warnings
 from foretoll.workflows.context import (
     Accounting,
     Data,
@@ -135,6 +136,10 @@ def retrain_job(
         tags=tags,
         watcher=watcher,
         lineage=_lineage(job.model.card.run_id, ledger),
+        warnings=(
+            *chance_warnings(job, settings, signals, min(len(job.source.train), DEFAULT_SAMPLES)),
+            *job.model.card.notes,
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from foretoll.options import Option
 from foretoll.quality import check_metric
 from foretoll.records import Run, TrainingSettings
 from foretoll.workflows.carry_out import CarriedOut, carry_out
+from foretoll.workflows.chance import target_warnings
 from foretoll.workflows.context import Accounting, Data, Watcher, check_out, check_until, choose_device
 
 
@@ -108,4 +109,5 @@ def train_model(
         out=Path(out) if out else None,
         tags=tags,
         watcher=watcher,
+        warnings=target_warnings(task, settings),
     )
