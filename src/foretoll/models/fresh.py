@@ -24,11 +24,13 @@ from foretoll.models.model import Model, check_fits, make_model
 from foretoll.models.plan import as_seen_by, input_shape
 from foretoll.models.preprocess import channel_statistics, make_preprocess
 from foretoll.models.reprogrammed import unwrapped
-from foretoll.models.spec import parse_spec
+from foretoll.models.spec import SCHEMES, parse_spec
+from foretoll.models.untrained import constants, thaw_fresh_layers, without_loaded_weights
 
 if TYPE_CHECKING:
     from foretoll.data import TaskData
 
+LIBRARIES = tuple(f"{scheme}:" for scheme in SCHEMES)  # whose builders never load weights of themselves
 # What transformers call the learned tokens and positions that they start from small normal noise.
 TOKENS = re.compile(r"(token|pos(ition(al)?)?_?emb(ed(ding)?)?|position_bias(_table)?)s?$", re.IGNORECASE)
 _ORIGIN = ("trained_on", "run_id", "parent_run_id", "weights_digest", "parent_weights_digest")
@@ -58,6 +60,13 @@ def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
         plan = as_seen_by(fresh.card.preprocessing, card.preprocessing)
         fresh.card = fresh.card.model_copy(update={"preprocessing": plan, "outputs": card.outputs})
         fresh.preprocess = make_preprocess(plan)
+        if not card.arch.startswith(LIBRARIES):
+            # a user's factory may load weights itself: what another seed does not change was not drawn
+            other = build_model(card.arch, data=data, seed=seed + 1, options=options, trust=model.trust)
+            with torch.random.fork_rng():
+                torch.manual_seed(seed)
+                without_loaded_weights(fresh.network, other.network, card.arch, TOKENS)
+        thaw_fresh_layers(fresh.network)
         return fresh.to(model.device)
     fresh = model.clone() if card.classes == data.classes else model.with_new_head(data.classes, seed=seed)
     with torch.random.fork_rng():
@@ -67,6 +76,7 @@ def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
             _initialise(fresh.network)
         else:
             fresh.network = built.to(model.device)
+    thaw_fresh_layers(fresh.network)
     fresh.card = fresh.card.model_copy(update=dict.fromkeys(_ORIGIN))
     return fresh
 
@@ -91,8 +101,9 @@ def _initialise(network: nn.Module) -> None:
     All are NaN at first, so that what nothing initialises is seen, however the layers write their values.
     """
     put_on = _bare(network)
+    kept = constants(network)
     for parameter in network.parameters():
-        if parameter.is_floating_point():
+        if parameter.is_floating_point() and id(parameter) not in kept:
             parameter.fill_(torch.nan)
     for module in network.modules():
         _reset(module, "reset_parameters")
@@ -175,7 +186,7 @@ def _fresh_transformer(model: Model, data: TaskData, *, seed: int) -> Model:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = hf_network(
-            parse_spec(card.arch),
+            parse_spec(card.arch, card.arch_options),
             plan.kind,
             input_shape(plan),
             len(data.classes),

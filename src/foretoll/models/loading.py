@@ -38,6 +38,7 @@ from foretoll.models.reprogrammed import innermost, rebuild, with_innermost
 from foretoll.models.sources import build_network, convention
 from foretoll.models.spec import LOADING_OPTIONS, Convention, Spec, family_of, parse_spec
 from foretoll.models.trust import Trust, factory_key
+from foretoll.models.untrained import frozen_notes
 from foretoll.models.weights import (
     SAFE_SUFFIXES,
     TORCH_SUFFIXES,
@@ -247,7 +248,7 @@ def _finish(
         head=wanted.head,
         trust=wanted.trust,
     )
-    model.card = model.card.model_copy(update={"reading": reading, "notes": notes})
+    model.card = model.card.model_copy(update={"reading": reading, "notes": (*notes, *frozen_notes(network))})
     if wanted.data is not None:
         model.card = model.card.model_copy(update={"layout": wanted.data.card.layout})
         check_fits(model, wanted.data)
@@ -408,6 +409,7 @@ def _from_card(
         "embedding_layer": wanted.embedding_layer or card.embedding_layer,
         "head": wanted.head or card.head,
     }
+    update["notes"] = tuple(dict.fromkeys((*card.notes, *frozen_notes(network))))
     model = Model(network, card.model_copy(update=update), wanted.trust)
     if wanted.embedding_layer or wanted.head:  # names that the caller gives are tried out
         find_anatomy(network, model.example(), embedding_layer=model.embedding_name, head=model.head_name)

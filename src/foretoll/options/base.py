@@ -39,8 +39,9 @@ class Training:
         self, model: Model, train: Split, validation: Split, trainable: dict[str, nn.Parameter]
     ) -> None:
         self.model, self.train, self.validation = model, train, validation
-        self.trainable = trainable
-        trained = {id(parameter) for parameter in trainable.values()}
+        # what the user froze stays as it is: it gets no gradient, and no part in the parameter change
+        self.trainable = {name: parameter for name, parameter in trainable.items() if parameter.requires_grad}
+        trained = {id(parameter) for parameter in self.trainable.values()}
         for parameter in model.network.parameters():  # a frozen weight costs no gradient, in a probe neither
             parameter.requires_grad_(id(parameter) in trained)
 
@@ -125,7 +126,20 @@ class Option(ABC):
                 f"{self.name} cannot serve a new task: the model has no outputs for the classes of "
                 f"{target.card.uri}; use an option that gives it a new head, such as head or finetune"
             )
-        return None
+        return (
+            self._frozen(model, task_shift=task_shift) if self.takes_steps and self.reuses_weights else None
+        )
+
+    def _frozen(self, model: Model, *, task_shift: bool) -> str | None:
+        """Why there is nothing to train: the user froze all that the option would; None where there is something."""
+        trained = self.trainable(model)
+        new_head = task_shift and any(name.startswith(f"{model.head_name}.") for name in trained)
+        if new_head or any(parameter.requires_grad for parameter in trained.values()):
+            return None
+        return (
+            f"{self.name} has nothing to train: all weights that it trains are frozen (requires_grad=False); unfreeze "
+            "some of them, or use head"
+        )
 
     def require_suited(self, model: Model, target: TaskData, *, task_shift: bool) -> None:
         """Raise UsageError where the option cannot be used here."""

@@ -72,6 +72,8 @@ class HeadTraining(Training):
     def __init__(
         self, model: Model, train: Split, validation: Split, trainable: dict[str, nn.Parameter]
     ) -> None:
+        for parameter in trainable.values():  # frozen or not: without it there is nothing to train
+            parameter.requires_grad_(True)
         super().__init__(model, train, validation, trainable)
         self.full = model
         self.stored = True  # whether the head is trained on stored inputs, not within the network
@@ -193,6 +195,9 @@ class Head(Option):
     def trainable(self, model: Model) -> dict[str, nn.Parameter]:
         """The head's parameters."""
         return head_parameters(model)
+
+    def _frozen(self, model: Model, *, task_shift: bool) -> str | None:
+        return None  # the head is trained even where it is frozen
 
     def _training(self, prepared: Model, target: TaskData, settings: TrainingSettings) -> Training:
         return HeadTraining(prepared, target.train, target.validation, self.trainable(prepared))

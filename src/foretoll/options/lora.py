@@ -13,6 +13,7 @@ groups, dilation nor padding modes), or because an adapter there would not be se
 3. subclasses of the plain layers (weight-standardised convolutions and the like): what they do to W is not done to B·A
 4. layers inside torch's MultiheadAttention and TransformerEncoderLayer: torch reads their weights past the adapter
 5. layers that a forward pass does not call, or that are used under two names
+6. layers that the user froze (requires_grad=False)
 """
 
 from __future__ import annotations
@@ -45,9 +46,12 @@ class LoraTraining(Training):
     def __init__(
         self, model: Model, train: Split, validation: Split, *, ranks: dict[str, int], seed: int
     ) -> None:
+        heads = {name: p for name, p in head_parameters(model).items() if p.requires_grad}
         _inject(model, ranks, seed=seed)
+        for parameter in heads.values():  # peft freezes whatever is no adapter
+            parameter.requires_grad_(True)
         adapters = {name: p for name, p in model.network.named_parameters() if ".lora_" in f".{name}"}
-        super().__init__(model, train, validation, adapters | head_parameters(model))
+        super().__init__(model, train, validation, adapters | heads)
 
     def finish(self) -> Model:
         """Merge the adapters into their layers; the network has its own modules and names again."""
@@ -86,6 +90,9 @@ class Lora(Option):
         ranks = adaptable(prepared)
         return LoraTraining(prepared, target.train, target.validation, ranks=ranks, seed=settings.seed)
 
+    def _frozen(self, model: Model, *, task_shift: bool) -> str | None:
+        return None  # what is frozen gets no adapter, and without any it does not suit
+
     def suits(self, model: Model, target: TaskData, *, task_shift: bool) -> str | None:
         """It needs the library, and a layer that can be adapted."""
         why = super().suits(model, target, task_shift=task_shift)
@@ -95,7 +102,7 @@ class Lora(Option):
         if not adaptable(model):
             return (
                 f"lora finds no layer of {model.card.arch} that it can adapt (a plain Linear or convolution before "
-                "the head, without groups or dilation); use partial or finetune"
+                "the head, without groups or dilation, and not frozen); use partial or finetune"
             )
         return None
 
@@ -118,6 +125,7 @@ def adaptable(model: Model, rank: int = RANK) -> dict[str, int]:
             not (type(module) in LAYERS or _is_transposed(module))
             or not _plain(module)
             or id(module) not in called
+            or not module.weight.requires_grad  # frozen by the user: an adapter would be merged into it
         ):
             continue
         if len(names[id(module)]) > 1 or any(_within(name, above) for above in (*heads, *past)):

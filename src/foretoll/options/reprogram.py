@@ -142,6 +142,9 @@ class Reprogram(Option):
     def _training(self, prepared: Model, target: TaskData, settings: TrainingSettings) -> Training:
         return ReprogramTraining(prepared, target.train, target.validation, self.trainable(prepared))
 
+    def _frozen(self, model: Model, *, task_shift: bool) -> str | None:
+        return None  # the program is new
+
     def suits(self, model: Model, target: TaskData, *, task_shift: bool) -> str | None:
         """Not for texts: a text model's tokens are its own already, and no program for them would be sparse."""
         why = super().suits(model, target, task_shift=task_shift)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from foretoll.errors import ModelError
 from foretoll.models import fresh_copy
+from foretoll.models.fresh import LIBRARIES
 from foretoll.options.base import Option
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ class Scratch(Option):
         return fresh_copy(model, target, seed=seed)
 
     def suits(self, model: Model, target: TaskData, *, task_shift: bool) -> str | None:
-        """A module in memory needs layers that can be initialised anew; that is tried on a copy."""
+        """A module in memory, or of a factory that loads weights, needs layers that initialise themselves; it is tried."""
         why = super().suits(model, target, task_shift=task_shift)
-        if why is None and model.card.arch.startswith("module:"):
+        if why is None and not model.card.arch.startswith(LIBRARIES):
             try:
                 fresh_copy(model, target, seed=0)
             except ModelError as error:

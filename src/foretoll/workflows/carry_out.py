@@ -119,7 +119,7 @@ def carry_out(
         run = _with_result(begun, result, option, training)
         if result.outcome in (Outcome.REACHED, Outcome.CENSORED):
             updated = training.finish()
-            updated.network.requires_grad_(True)  # what was frozen here may be trained by the next update
+            _frozen_as(updated, model)
             after = _test(updated, target, settings, device)
             run = run.model_copy(update={"quality": _quality(settings.metric, before, after)})
             updated = _named(updated, run, target, task_shift)
@@ -186,6 +186,13 @@ def _inference(
         meter_factory=lambda: accounting.meter(device),
         budget_s=INFERENCE_S,
     )
+
+
+def _frozen_as(updated: Model, model: Model) -> None:
+    """What the option froze may be trained by the next update; what the user froze in the source stays frozen."""
+    frozen = {name for name, p in model.network.named_parameters() if not p.requires_grad}
+    for name, parameter in updated.network.named_parameters():
+        parameter.requires_grad_(name not in frozen)
 
 
 def _with_result(begun: Run, result: Recording, option: Option, training: Training) -> Run:
