@@ -59,6 +59,10 @@ class ReprogramTraining(Training):
     def __init__(
         self, model: Model, train: Split, validation: Split, trainable: dict[str, nn.Parameter]
     ) -> None:
+        for (
+            parameter
+        ) in trainable.values():  # a head to be trained was frozen with the source that it is part of
+            parameter.requires_grad_(True)
         super().__init__(model, train, validation, trainable)
         self.network = reprogrammed_network(model)
 

@@ -25,7 +25,7 @@ class Scratch(Option):
         return fresh_copy(model, target, seed=seed)
 
     def suits(self, model: Model, target: TaskData, *, task_shift: bool) -> str | None:
-        """A module in memory, or of a factory that loads weights, needs layers that initialise themselves; it is tried."""
+        """A module in memory, or a factory that loads weights, needs layers that initialise themselves: it is tried."""
         why = super().suits(model, target, task_shift=task_shift)
         if why is None and not model.card.arch.startswith(LIBRARIES):
             try:
