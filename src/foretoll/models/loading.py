@@ -6,7 +6,7 @@ Nothing is unpickled, and no code is imported but that which the user names.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,28 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from foretoll.errors import ModelError, UsageError, shown, unknown_name
-from foretoll.models.anatomy import LAYERS, Anatomy, find_anatomy
+from foretoll.models.anatomy import find_anatomy
 from foretoll.models.checkpoint import is_checkpoint, read_card, read_checkpoint
 from foretoll.models.heads import replace_head, replace_heads
-from foretoll.models.hf import hf_class_names, hf_pretrained, stored_precision
-from foretoll.models.hf_texts import LIBRARY
-from foretoll.models.libraries import published_weights, timm_renamed
 from foretoll.models.model import Model, check_fits, make_model, wrong_class_count
-from foretoll.models.own_classes import (
-    ONE_OUTPUT,
-    in_order,
-    keep_rows,
-    named_outputs,
-    one_output_note,
-    published_names,
-    rows_of,
-    synonyms,
-    take_rows,
-)
-from foretoll.models.plan import input_shape, plan_preprocessing, reading_of
-from foretoll.models.preprocess import make_preprocess
+from foretoll.models.plan import plan_preprocessing, reading_of
+from foretoll.models.pretrained import Loaded, Wanted, build, hf_with_weights, named, with_weights
 from foretoll.models.reprogrammed import innermost, rebuild, with_innermost
-from foretoll.models.sources import build_network, convention
+from foretoll.models.sources import convention
 from foretoll.models.spec import LOADING_OPTIONS, Convention, Spec, family_of, parse_spec
 from foretoll.models.trust import Trust, factory_key
 from foretoll.models.untrained import frozen_notes
@@ -43,37 +29,13 @@ from foretoll.models.weights import (
     SAFE_SUFFIXES,
     TORCH_SUFFIXES,
     fit_state_dict,
-    head_classes,
     missing_path,
-    precision_of,
     read_weights,
-    strip_prefixes,
 )
 from foretoll.records import ModelCard, Preprocessing
 
 if TYPE_CHECKING:
     from foretoll.data import TaskData
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What the caller asks for, whatever the source of the model."""
-
-    data: TaskData | None = None
-    weights: str | Path | None = None
-    classes: tuple[str, ...] | None = None  # None: the model's own
-    embedding_layer: str | None = None
-    head: str | None = None
-    seed: int = 0
-    trust: Trust = field(default_factory=Trust)
-
-    def anatomy(self, network: nn.Module, plan: Preprocessing) -> Anatomy:
-        """Head and embedding of a network that is not yet a Model."""
-        preprocess = make_preprocess(plan)
-        device = next((p.device for p in network.parameters()), torch.device("cpu"))
-        example: Any = preprocess.example(2)
-        example = preprocess.to(device)(example.to(device) if isinstance(example, Tensor) else example)
-        return find_anatomy(network, example, embedding_layer=self.embedding_layer, head=self.head)
 
 
 def load_model(
@@ -121,7 +83,7 @@ def load_model(
     if classes is None and pretrained and _are_part(names):
         names = ()  # the head says how many there are
     given = tuple(str(c) for c in classes) if classes is not None else None
-    wanted = _Wanted(data, weights, names or None, embedding_layer, head, seed)
+    wanted = Wanted(data, weights, names or None, embedding_layer, head, seed, named=classes is not None)
     if isinstance(spec, nn.Module):
         return _load_module(spec, wanted, dict(options or {}))
     text, path = str(spec), Path(spec).expanduser()
@@ -189,7 +151,7 @@ def build_model(
     None: the caller names it. Raises UsageError and ModelError as `load_model` does.
     """
     spec = parse_spec(arch, options)
-    wanted = _Wanted(
+    wanted = Wanted(
         data,
         classes=tuple(data.classes) or None,
         seed=seed,
@@ -198,7 +160,7 @@ def build_model(
     return _load_spec(spec, wanted, fresh=True)
 
 
-def _load_spec(spec: Spec, wanted: _Wanted, *, fresh: bool = False) -> Model:
+def _load_spec(spec: Spec, wanted: Wanted, *, fresh: bool = False) -> Model:
     weights, names = wanted.weights, wanted.classes
     if "new_head" in spec.options and weights is None and (fresh or spec.scheme != "hf"):
         raise UsageError(
@@ -210,16 +172,16 @@ def _load_spec(spec: Spec, wanted: _Wanted, *, fresh: bool = False) -> Model:
     if usual is not None and usual.pooling and "pooling" not in spec.options:
         spec = replace(spec, options={**spec.options, "pooling": usual.pooling})
     notes = usual.notes if usual is not None and pretrained else ()
-    loaded = _Loaded(nn.Identity(), names)
+    loaded = Loaded(nn.Identity(), names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(wanted.seed)
         if spec.scheme == "hf" and pretrained and weights is None:
-            loaded = _hf_with_weights(spec, plan, wanted)
+            loaded = hf_with_weights(spec, plan, wanted)
         else:
-            network = _build(spec, plan, len(names) if names else None, wanted.trust)
-            loaded = _Loaded(network, names)
+            network = build(spec, plan, len(names) if names else None, wanted.trust)
+            loaded = Loaded(network, names)
             if weights is not None:
-                loaded = _with_weights(network, spec, plan, wanted)
+                loaded = with_weights(network, spec, plan, wanted)
             elif spec.scheme == "factory" and names:  # a function that does not take num_classes
                 anatomy = wanted.anatomy(network, plan)
                 if anatomy.num_classes != len(names):
@@ -233,7 +195,7 @@ def _finish(
     spec: Spec,
     plan: Preprocessing,
     names: tuple[str, ...] | None,
-    wanted: _Wanted,
+    wanted: Wanted,
     reading: str = "",
     notes: tuple[str, ...] = (),
 ) -> Model:
@@ -255,117 +217,7 @@ def _finish(
     return model
 
 
-def _build(
-    spec: Spec,
-    plan: Preprocessing,
-    num_classes: int | None,
-    trust: Trust,
-    *,
-    folder: Path | None = None,
-    where: str = "the model",
-) -> nn.Module:
-    network = build_network(
-        spec,
-        shape=input_shape(plan),
-        num_classes=num_classes,
-        kind=plan.kind,
-        config_folder=folder,
-        trust=trust,
-        where=where,
-    )
-    return _named(network)
-
-
-def _named(network: nn.Module) -> nn.Module:
-    """A bare layer becomes a Sequential of one, so that its head has a name and can be replaced."""
-    return nn.Sequential(network) if isinstance(network, LAYERS) else network
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """A network with weights, and what its file or folder says of them."""
-
-    network: nn.Module
-    classes: tuple[str, ...] | None
-    stored: str = ""  # the precision that the weights are stored in
-    notes: tuple[str, ...] = ()
-
-
-def _with_weights(network: nn.Module, spec: Spec, plan: Preprocessing, wanted: _Wanted) -> _Loaded:
-    """The network with weights from a file; without class names, as many classes as the file's head has."""
-    weights, names = str(wanted.weights), wanted.classes
-    state = None if Path(weights).exists() else published_weights(spec, weights)
-    state = strip_prefixes(state or read_weights(weights), list(network.state_dict()))
-    stored = precision_of(state)
-    anatomy = wanted.anatomy(network, plan)
-    have = head_classes(state, anatomy.head)
-    notes: tuple[str, ...] = ()
-    if names is None and have not in (None, anatomy.num_classes):
-        network = _build(spec, plan, have, wanted.trust)
-    new_head = bool(spec.options.get("new_head", False))
-    if names is not None and have is not None and not new_head and not anatomy.others:
-        outputs = published_names(spec, have)
-        rows = rows_of(outputs, names) if outputs is not None else None
-        if rows is not None:
-            rows, names = in_order(rows, names)
-            state = take_rows(state, anatomy.head, rows, have)
-        elif have == 1 and len(names) == 2:
-            state, notes = take_rows(state, anatomy.head, ONE_OUTPUT, have), (one_output_note(names),)
-    try:
-        fit_state_dict(network, state, source=weights, head=anatomy.head, new_head=new_head)
-    except ModelError:
-        renamed = (
-            timm_renamed(spec, state, anatomy.num_classes) if spec.scheme == "timm" and have is None else None
-        )
-        if renamed is None:
-            raise
-        fit_state_dict(network, renamed, source=weights, head=anatomy.head, new_head=new_head)
-    return _Loaded(network, names, stored, notes)
-
-
-def _hf_with_weights(spec: Spec, plan: Preprocessing, wanted: _Wanted) -> _Loaded:
-    names = wanted.classes
-    new_head = bool(spec.options.get("new_head", False))
-    network, absent = hf_pretrained(
-        spec.name,
-        kind=plan.kind,
-        num_classes=len(names) if names and new_head else None,
-        pooling=str(spec.options.get("pooling", LIBRARY)),
-    )
-    stored = stored_precision(spec.name)
-    anatomy = wanted.anatomy(network, plan)
-    # a backbone is saved without its head, which may have more layers than the last (dense, out_proj; a pooler)
-    top = anatomy.head.partition(".")[0]
-    others = [n for n in absent if not n.startswith(f"{top}.") and "pooler." not in n]
-    if others:
-        raise ModelError(
-            f"{shown(spec.arch)} has no weights for {len(others)} tensors ({shown(others[0])}, …); it was saved from "
-            "another kind of model"
-        )
-    if absent or new_head:
-        if names is None:
-            raise ModelError(
-                f"{shown(spec.arch)} needs a new head; name the classes, or give data, to make one"
-            )
-        replace_heads(network, anatomy, len(names), seed=wanted.seed)
-        return _Loaded(network, names, stored)
-    have = anatomy.num_classes
-    own = named_outputs(getattr(network.config, "id2label", None), have)
-    rows = rows_of(synonyms(own), names) if own and names and not anatomy.others else None
-    if rows is not None and names is not None:
-        rows, names = in_order(rows, names)
-        if len(rows) < have:
-            keep_rows(network, anatomy.head, rows, have)
-        return _Loaded(network, names, stored)
-    if names is not None and have == 1 and len(names) == 2:
-        keep_rows(network, anatomy.head, ONE_OUTPUT, have)
-        return _Loaded(network, names, stored, (one_output_note(names),))
-    if names is not None and len(names) != have:
-        raise wrong_class_count(spec.arch, anatomy.head, have, len(names))
-    return _Loaded(network, own or names or hf_class_names(network, have), stored)
-
-
-def _load_checkpoint(path: Path, wanted: _Wanted) -> Model:
+def _load_checkpoint(path: Path, wanted: Wanted) -> Model:
     inside, _ = innermost(read_card(path, quiet=True))  # what it names is refused before anything else
     if inside.arch.startswith("module:"):
         raise ModelError(
@@ -382,7 +234,7 @@ def _load_checkpoint(path: Path, wanted: _Wanted) -> Model:
 def _build_card(card: ModelCard, path: Path, trust: Trust) -> nn.Module:
     """The network of a card without a program, its weights fresh."""
     spec = parse_spec(card.arch, card.arch_options)
-    return _build(
+    return build(
         spec,
         card.preprocessing,
         card.num_classes,
@@ -393,7 +245,7 @@ def _build_card(card: ModelCard, path: Path, trust: Trust) -> nn.Module:
 
 
 def _from_card(
-    network: nn.Module, card: ModelCard, state: Mapping[str, Tensor], path: Path, wanted: _Wanted
+    network: nn.Module, card: ModelCard, state: Mapping[str, Tensor], path: Path, wanted: Wanted
 ) -> Model:
     """The model of a card: its head gets the card's width where the builder could not know it."""
     source = str(wanted.weights or path)
@@ -432,11 +284,11 @@ def _widen_heads(network: nn.Module, card: ModelCard, state: Mapping[str, Tensor
                 break
 
 
-def _load_module(module: nn.Module, wanted: _Wanted, options: dict[str, Any]) -> Model:
+def _load_module(module: nn.Module, wanted: Wanted, options: dict[str, Any]) -> Model:
     for name in options:
         if name not in LOADING_OPTIONS:
             raise UsageError(unknown_name("option for a module in memory", name, LOADING_OPTIONS))
-    network, weights, data = _named(module), wanted.weights, wanted.data
+    network, weights, data = named(module), wanted.weights, wanted.data
     if weights is not None and is_checkpoint(Path(weights)):
         card, state = read_checkpoint(Path(weights))
         # the module is what was handed in, whatever the file says that it is: nothing else is ever built from it
@@ -447,7 +299,7 @@ def _load_module(module: nn.Module, wanted: _Wanted, options: dict[str, Any]) ->
             if wanted.data is not None and wanted.classes == tuple(wanted.data.classes)
             else wanted.classes
         )
-        own = _Wanted(data, weights, names, wanted.embedding_layer, wanted.head)
+        own = Wanted(data, weights, names, wanted.embedding_layer, wanted.head)
         network = rebuild(card, lambda _inside: network) if card.program is not None else network
         return _from_card(network, card, state, Path(weights), own)
     if data is None:
@@ -457,7 +309,7 @@ def _load_module(module: nn.Module, wanted: _Wanted, options: dict[str, Any]) ->
     spec = Spec("module", _module_arch(module).removeprefix("module:"), options)
     plan = plan_preprocessing(spec, _module_convention(network, data), data, pretrained=True)
     if weights is not None:
-        network = _with_weights(network, spec, plan, wanted).network
+        network = with_weights(network, spec, plan, wanted).network
     return _finish(network, spec, plan, wanted.classes, wanted)
 
 
