@@ -201,22 +201,27 @@ MODELS = (
     Case("truncated weights of torch", "estimate … --model foretoll:mlp?width=16 --weights cut.pt",
          "cut.pt is truncated or no torch file: copy or save it again"),
     Case("a pickle", "estimate … --model foretoll:mlp?width=16 --weights model.pt",
-         "model.pt holds a pickled object, and foretoll never unpickles, since that can run any code: where the file "
-         "was made, save the weights alone with torch.save(model.state_dict(), 'weights.pt'), and name the "
-         "architecture with --arch"),
+         "model.pt holds a pickled object, and foretoll never unpickles, since that can run any code: where it was "
+         "made, save the weights alone with torch.save(model.state_dict(), 'weights.pt'), and name the architecture "
+         "with --arch"),
     Case("a file that holds no weights", "estimate … --model foretoll:mlp?width=16 --weights w.bmp",
          "w.bmp has a suffix that weights do not have; valid are .safetensors, .pt, .pth, .bin, .ckpt, .tar"),
     Case("a state dict of another network", "estimate … --model foretoll:mlp?width=16 --weights other.safetensors",
          "the weights in other.safetensors do not fit the architecture: 6 missing (body.1.weight, body.1.bias, "
-         "body.3.weight, …); 6 unexpected (encoder.body.1.bias, encoder.body.1.weight, encoder.body.3.bias, …); name "
-         "the architecture (and its options) that they were saved from"),
+         "…); 6 unexpected (encoder_body.1.bias, …); name the one that they were saved from"),
     Case("a state dict of another size", "estimate … --model foretoll:mlp?width=8 --weights w.safetensors",
          "the weights in w.safetensors do not fit the architecture: 5 of another shape (body.1.weight: file (16, 6), "
-         "model (8, 6), body.1.bias: file (16,), model (8,), body.3.weight: file (16, 16), model (8, 8), …); name the "
-         "architecture (and its options) that they were saved from"),
+         "model (8, 6), body.1.bias: file (16,), model (8,), …); name the one that they were saved from"),
     Case("weights that are NaN", "estimate … --model foretoll:mlp?width=16 --weights nan.safetensors",
-         "nan.safetensors holds NaN or infinite weights in 6 tensors (body.1.bias, body.1.weight, body.3.bias, …); use "
-         "weights from before they diverged"),
+         "nan.safetensors holds NaN or infinite weights in 6 tensors (body.1.bias, body.1.weight, body.3.bias, "
+         "body.3.weight, …); use weights from before they diverged"),
+    Case("weights in a compressed archive", "estimate … --model foretoll:mlp?width=16 --weights packed.pt",
+         "packed.pt is a compressed or encrypted archive, which torch.save never writes; save the weights again"),
+    usage("a network larger than any memory", "estimate … --model foretoll:mlp?width=99999999",
+          "foretoll:mlp needs a whole number from 1 to 100,000 for width, got '99999999'"),
+    Case("a checkpoint whose card lies about its size", "estimate … --model swollen",
+         "the model card in 'swollen' describes a network that is far larger than its weights (0.0 MB); save the model "
+         "again"),
     Case("no layer that looks like an embedding", "estimate … --model yardmodels:headless",
          "no layer looks like the head of 3 classes, so none looks like an embedding; name one with --head NAME (and "
          "--embedding-layer NAME; head= and embedding_layer= in Python); called were: no Linear or Conv module"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import pickle
 import sqlite3
+import zipfile
 from contextlib import closing
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def _models(yard: Path) -> None:
     state = {name: value.clone() for name, value in model.network.state_dict().items()}
     save_file({name: value.contiguous() for name, value in state.items()}, yard / "w.safetensors")
     save_file(
-        {f"encoder.{name}": value.contiguous() for name, value in state.items()}, yard / "other.safetensors"
+        {f"encoder_{name}": value.contiguous() for name, value in state.items()}, yard / "other.safetensors"
     )
     save_file({name: value * torch.nan for name, value in state.items()}, yard / "nan.safetensors")
     whole = (yard / "w.safetensors").read_bytes()
@@ -134,6 +135,16 @@ def _models(yard: Path) -> None:
     card = (yard / "m" / "model.json").read_text().replace("foretoll:mlp", "os:system")
     save_file(state, yard / "stranger" / "model.safetensors", metadata={"foretoll": card})
     (yard / "stranger" / "model.json").write_text(card)
+    card = (yard / "m" / "model.json").read_text().replace('"width": 16', '"width": 16000')
+    (yard / "swollen").mkdir()
+    save_file(state, yard / "swollen" / "model.safetensors", metadata={"foretoll": card})
+    (yard / "swollen" / "model.json").write_text(card)
+    with (
+        zipfile.ZipFile(yard / "w.pt") as whole_file,
+        zipfile.ZipFile(yard / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in whole_file.namelist():
+            packed.writestr(name, whole_file.read(name))
     (yard / "card").mkdir()
     (yard / "card" / "model.safetensors").write_bytes(whole)
     (yard / "card" / "model.json").write_text("{}")

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from foretoll.errors import ModelError, UsageError, unknown_name
+from foretoll.errors import ModelError, UsageError, shown, unknown_name
 
 Scalar = int | float | str | bool
 
@@ -225,9 +225,10 @@ def build_architecture(
             raise UsageError(unknown_name(f"option of foretoll:{name}", option, architecture.defaults))
         if option == "norm" and value not in _NORMS:
             raise UsageError(unknown_name("norm", str(value), _NORMS))
-        least = 0 if option in ("depth", "patch") else 1
-        if option != "norm" and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+        least, most = 0 if option in ("depth", "patch") else 1, 1_000 if option == "depth" else 100_000
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if option != "norm" and not (whole and least <= int(value) <= most):
             raise UsageError(
-                f"foretoll:{name} needs a whole number of at least {least} for {option}, got {value!r}"
+                f"foretoll:{name} needs a whole number from {least} to {most:,} for {option}, got {shown(value)}"
             )
     return architecture.build(shape, num_classes, **options)

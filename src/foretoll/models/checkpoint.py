@@ -8,6 +8,7 @@ that loads. A transformers model keeps its configuration and tokenizer beside th
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import time
@@ -19,10 +20,11 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from foretoll.atomic import clear_leftovers, own_name
-from foretoll.errors import ForetollWarning, ModelError, shown
+from foretoll.errors import ForetollWarning, ModelError, one_line, printable, shown
+from foretoll.models.bounded import check_plan
 from foretoll.models.preprocess import load_tokenizer
 from foretoll.models.reprogrammed import innermost
-from foretoll.models.weights import missing_path, read_metadata, read_weights
+from foretoll.models.weights import local_path, missing_path, read_metadata, read_weights
 from foretoll.records import ModelCard
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ CARD = "model.json"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer"
 _HEADER_KEY = "foretoll"
+_LONGEST_CARD = 16 * 2**20  # bytes: the names of 200,000 classes and more
+_MOST_PROGRAMS = 4  # around each other
 _SAVING = ".saving-"
 _LEFTOVER_AGE_S = 3600.0
 
@@ -45,7 +49,7 @@ def save_checkpoint(model: Model, directory: Path) -> Path:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    directory = Path(directory).expanduser()
+    directory = local_path(directory)
     created = [path for path in (directory, *directory.parents) if not path.exists()]
     temporary: Path | None = None
     try:
@@ -88,7 +92,7 @@ def read_checkpoint(directory: Path) -> tuple[ModelCard, dict[str, Tensor]]:
     Raises ModelError for a folder that is missing, is no checkpoint, or holds a truncated or invalid file.
     """
     card = read_card(directory)
-    return card, read_weights(Path(directory).expanduser() / WEIGHTS)
+    return card, read_weights(local_path(directory) / WEIGHTS)
 
 
 def read_card(directory: Path, *, quiet: bool = False) -> ModelCard:
@@ -96,19 +100,19 @@ def read_card(directory: Path, *, quiet: bool = False) -> ModelCard:
 
     Raises ModelError for a folder that is missing, is no checkpoint, or holds a truncated or invalid file.
     """
-    directory = Path(directory).expanduser()
+    directory = local_path(directory)
     if not directory.is_dir():
         raise ModelError(missing_path("checkpoint folder", directory))
     absent = [name for name in (CARD, WEIGHTS) if not (directory / name).is_file()]
     if absent:
         way = (
-            f"load it as hf:{directory}"
+            f"load it as {one_line(f'hf:{directory}', 80)}"
             if (directory / CONFIG).is_file()
             else "name a folder that foretoll wrote"
         )
         missing = f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} missing"
-        raise ModelError(f"{directory} is no foretoll checkpoint, {missing}; {way}")
-    card = _parse(directory / CARD, (directory / CARD).read_bytes())
+        raise ModelError(f"{one_line(str(directory), 80)} is no foretoll checkpoint, {missing}; {way}")
+    card = _parse(directory / CARD, _start_of(directory / CARD))
     header = read_metadata(directory / WEIGHTS).get(_HEADER_KEY)
     if header is not None:
         inside = _parse(directory / WEIGHTS, header.encode())
@@ -121,6 +125,12 @@ def read_card(directory: Path, *, quiet: bool = False) -> ModelCard:
             )
         card = inside
     return _with_own_tokenizer(card, directory)
+
+
+def _start_of(file: Path) -> bytes:
+    """All of a card's file, or enough of it to say that it is too long."""
+    with file.open("rb") as stream:
+        return stream.read(_LONGEST_CARD + 1)
 
 
 def _with_own_tokenizer(card: ModelCard, directory: Path, *, outermost: bool = True) -> ModelCard:
@@ -191,14 +201,43 @@ def _plain_state(network: nn.Module) -> dict[str, Tensor]:
 
 
 def _parse(file: Path, content: bytes) -> ModelCard:
+    """The card in a file, with what it says of itself agreeing; of two values for one name none is taken."""
     try:
-        return ModelCard.model_validate_json(content)
+        if len(content) > _LONGEST_CARD:
+            raise ValueError(f"it is longer than {_LONGEST_CARD:,} bytes")
+        json.loads(content, object_pairs_hook=_once)
+        card = ModelCard.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ModelError(
-            f"{file} holds no valid model card ({where}: {first['msg']}); save the model again"
-        ) from error
+        raise _no_card(file, f"{printable(where[:60])}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise _no_card(file, str(error)) from error
+    _check_card(card, file)
+    return card
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        raise ValueError("a name stands twice in it")
+    return read
+
+
+def _check_card(card: ModelCard, file: Path, depth: int = 0) -> None:
+    if depth > _MOST_PROGRAMS:
+        raise _no_card(file, f"it nests more than {_MOST_PROGRAMS} programs")
+    if len(card.classes) != card.num_classes:
+        raise _no_card(file, f"it has {len(card.classes):,} names for {card.num_classes:,} classes")
+    check_plan(card.preprocessing, f"the model card in {shown(file, 60)}")
+    if card.program is not None:
+        _check_card(card.program.source, file, depth + 1)
+
+
+def _no_card(file: Path, reason: str) -> ModelError:
+    return ModelError(
+        f"{shown(file)} holds no valid model card ({shown(reason, 100)[1:-1]}); save the model again"
+    )
 
 
 def _flush(file: Path) -> None:

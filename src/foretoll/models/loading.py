@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from foretoll.errors import ModelError, UsageError, shown, unknown_name
 from foretoll.models.anatomy import find_anatomy
+from foretoll.models.bounded import within_weights
 from foretoll.models.checkpoint import is_checkpoint, read_card, read_checkpoint
 from foretoll.models.heads import replace_head, replace_heads
 from foretoll.models.model import Model, check_fits, make_model, wrong_class_count
@@ -29,6 +30,7 @@ from foretoll.models.weights import (
     SAFE_SUFFIXES,
     TORCH_SUFFIXES,
     fit_state_dict,
+    local_path,
     missing_path,
     read_weights,
 )
@@ -86,7 +88,7 @@ def load_model(
     wanted = Wanted(data, weights, names or None, embedding_layer, head, seed, named=classes is not None)
     if isinstance(spec, nn.Module):
         return _load_module(spec, wanted, dict(options or {}))
-    text, path = str(spec), Path(spec).expanduser()
+    text, path = str(spec), local_path(spec)
     if path.is_dir():
         if options:
             raise UsageError(
@@ -122,7 +124,7 @@ def _names_checkpoint(spec: Spec, weights: str | Path | None) -> bool:
 
     Raises ModelError where the checkpoint was made by that factory with other options.
     """
-    if spec.scheme != "factory" or weights is None or not is_checkpoint(Path(weights).expanduser()):
+    if spec.scheme != "factory" or weights is None or not is_checkpoint(local_path(weights)):
         return False
     inside, _ = innermost(read_card(Path(weights), quiet=True))
     if inside.arch != spec.arch or set(spec.options) & set(LOADING_OPTIONS):
@@ -226,7 +228,7 @@ def _load_checkpoint(path: Path, wanted: Wanted) -> Model:
         )
     wanted.trust.check(parse_spec(inside.arch, inside.arch_options), f"the model card in {shown(path, 60)}")
     card, state = read_checkpoint(path)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), within_weights(state, f"the model card in {shown(path, 60)}"):
         network = rebuild(card, lambda inside: _build_card(inside, path, wanted.trust))
     return _from_card(network, card, read_weights(wanted.weights) if wanted.weights else state, path, wanted)
 
@@ -251,6 +253,7 @@ def _from_card(
     source = str(wanted.weights or path)
     inside, prefix = innermost(card)
     inner = network.get_submodule(prefix.removesuffix(".")) if prefix else network
+    _check_names(card, network, source)
     _widen_heads(inner, inside, state, prefix)
     fit_state_dict(network, state, source=source, head=card.head)
     names = wanted.classes
@@ -268,6 +271,17 @@ def _from_card(
     if wanted.data is not None:
         check_fits(model, wanted.data)
     return model
+
+
+def _check_names(card: ModelCard, network: nn.Module, source: str) -> None:
+    """Raise ModelError where a card names layers that its network has not."""
+    names = {name for name, _ in network.named_modules()}
+    for name in (card.head, *card.other_heads, card.embedding_layer):
+        if name is not None and name not in names:
+            raise ModelError(
+                f"the model card of {shown(source)} names the layer {shown(name, 40)}, which its network has not; save "
+                "the model again"
+            )
 
 
 def _widen_heads(network: nn.Module, card: ModelCard, state: Mapping[str, Tensor], prefix: str) -> None:
@@ -288,7 +302,8 @@ def _load_module(module: nn.Module, wanted: Wanted, options: dict[str, Any]) -> 
     for name in options:
         if name not in LOADING_OPTIONS:
             raise UsageError(unknown_name("option for a module in memory", name, LOADING_OPTIONS))
-    network, weights, data = named(module), wanted.weights, wanted.data
+    network = own_network = named(module)
+    weights, data = wanted.weights, wanted.data
     if weights is not None and is_checkpoint(Path(weights)):
         card, state = read_checkpoint(Path(weights))
         # the module is what was handed in, whatever the file says that it is: nothing else is ever built from it
@@ -300,7 +315,9 @@ def _load_module(module: nn.Module, wanted: Wanted, options: dict[str, Any]) -> 
             else wanted.classes
         )
         own = Wanted(data, weights, names, wanted.embedding_layer, wanted.head)
-        network = rebuild(card, lambda _inside: network) if card.program is not None else network
+        if card.program is not None:
+            with within_weights(state, f"the model card in {shown(weights, 60)}"):
+                network = rebuild(card, lambda _inside: own_network)
         return _from_card(network, card, state, Path(weights), own)
     if data is None:
         raise UsageError(

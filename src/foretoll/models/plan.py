@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from foretoll.errors import ModelError, UsageError, unknown_name
+from foretoll.errors import ModelError, UsageError, shown, unknown_name
 from foretoll.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, channel_statistics
 from foretoll.models.spec import Convention, Spec
 from foretoll.records import Preprocessing
@@ -176,6 +177,8 @@ def _numbers(what: str, value: Any, channels: int | None) -> tuple[float, ...]:
         numbers = tuple(float(part) for part in parts)
     except ValueError as error:
         raise UsageError(f"{what} is a number per channel such as 0.5,0.5,0.5, got {value!r}") from error
+    if any(not math.isfinite(number) for number in numbers):
+        raise UsageError(f"{what} is a number per channel such as 0.5,0.5,0.5, got {shown(value)}")
     if what == "std" and min(numbers) <= 0:
         raise UsageError(f"std must be positive, got {value!r}")
     if channels is not None and len(numbers) == 1:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from foretoll.data.limits import BATCH_BYTES, samples_at_once
 from foretoll.errors import MissingExtraError, ModelError
+from foretoll.models.bounded import check_plan
 from foretoll.models.geometry import brought_to_size
 from foretoll.records import Preprocessing
 
@@ -187,7 +188,8 @@ def load_tokenizer(folder: str | None) -> Any:
 
 
 def make_preprocess(plan: Preprocessing) -> ImagePreprocess | ArrayPreprocess | TextPreprocess:
-    """The module that carries out a plan."""
+    """The module that carries out a plan. Raises ModelError where its sizes or statistics are impossible."""
+    check_plan(plan, "the model")
     if plan.kind == "image":
         return ImagePreprocess(plan)
     return TextPreprocess(plan) if plan.kind == "text" else ArrayPreprocess(plan)

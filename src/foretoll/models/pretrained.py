@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from foretoll.errors import ModelError, shown
 from foretoll.models.anatomy import LAYERS, Anatomy, find_anatomy
+from foretoll.models.bounded import within_folder, within_memory
 from foretoll.models.heads import replace_heads
-from foretoll.models.hf import hf_class_names, hf_pretrained, stored_precision
+from foretoll.models.hf import hf_class_names, hf_folder, hf_pretrained, stored_precision
 from foretoll.models.hf_texts import LIBRARY
 from foretoll.models.libraries import published_weights, timm_renamed
 from foretoll.models.model import wrong_class_count
@@ -35,6 +36,7 @@ from foretoll.models.trust import Trust
 from foretoll.models.weights import (
     fit_state_dict,
     head_classes,
+    local_path,
     precision_of,
     read_weights,
     strip_prefixes,
@@ -79,15 +81,16 @@ def build(
     where: str = "the model",
 ) -> nn.Module:
     """A network with fresh weights for inputs as the plan prepares them; `trust`: what code may be imported."""
-    network = build_network(
-        spec,
-        shape=input_shape(plan),
-        num_classes=num_classes,
-        kind=plan.kind,
-        config_folder=folder,
-        trust=trust,
-        where=where,
-    )
+    with within_memory(shown(spec.arch)):
+        network = build_network(
+            spec,
+            shape=input_shape(plan),
+            num_classes=num_classes,
+            kind=plan.kind,
+            config_folder=folder,
+            trust=trust,
+            where=where,
+        )
     return named(network)
 
 
@@ -109,7 +112,7 @@ class Loaded:
 def with_weights(network: nn.Module, spec: Spec, plan: Preprocessing, wanted: Wanted) -> Loaded:
     """The network with weights from a file; without class names, as many classes as the file's head has."""
     weights, names = str(wanted.weights), wanted.classes
-    state = None if Path(weights).exists() else published_weights(spec, weights)
+    state = None if local_path(weights).exists() else published_weights(spec, weights)
     state = strip_prefixes(state or read_weights(weights), list(network.state_dict()))
     stored = precision_of(state)
     anatomy = wanted.anatomy(network, plan)
@@ -142,12 +145,13 @@ def hf_with_weights(spec: Spec, plan: Preprocessing, wanted: Wanted) -> Loaded:
     """The network of a transformers folder, with the outputs for the wanted classes where it names them."""
     names = wanted.classes
     new_head = bool(spec.options.get("new_head", False))
-    network, absent = hf_pretrained(
-        spec.name,
-        kind=plan.kind,
-        num_classes=len(names) if names and new_head else None,
-        pooling=str(spec.options.get("pooling", LIBRARY)),
-    )
+    with within_folder(Path(hf_folder(spec.name)[0]), shown(spec.arch)):
+        network, absent = hf_pretrained(
+            spec.name,
+            kind=plan.kind,
+            num_classes=len(names) if names and new_head else None,
+            pooling=str(spec.options.get("pooling", LIBRARY)),
+        )
     stored = stored_precision(spec.name)
     anatomy = wanted.anatomy(network, plan)
     # a backbone is saved without its head, which may have more layers than the last (dense, out_proj; a pooler)

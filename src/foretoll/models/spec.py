@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from torch import nn
 
-from foretoll.errors import MissingExtraError, ModelError, UsageError
+from foretoll.errors import MissingExtraError, ModelError, UsageError, shown
 from foretoll.models.architectures import ARCHITECTURES, Scalar, architecture_family
 from foretoll.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
@@ -86,13 +86,13 @@ def parse_spec(text: str, options: Mapping[str, Any] | None = None) -> Spec:
     scheme, colon, name = body.partition(":")
     if colon and scheme in SCHEMES:
         if not name:
-            raise UsageError(f"the model {text!r} names no architecture after {scheme!r}:")
+            raise UsageError(f"the model {shown(text)} names no architecture after {scheme!r}:")
         return Spec(scheme, name, merged)
     if colon and all(part.isidentifier() for part in (*scheme.split("."), *name.split("."))):
         return Spec("factory", f"{scheme}:{name}", merged)
     hint = f"did you mean foretoll:{body}? " if body in ARCHITECTURES else ""
     raise UsageError(
-        f"the model {text!r} is neither a checkpoint folder nor an architecture: {hint}give a folder, "
+        f"the model {shown(text)} is neither a checkpoint folder nor an architecture: {hint}give a folder, "
         "foretoll:NAME, torchvision:NAME, timm:NAME, hf:PATH or package.module:function"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import pickle
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foretoll.errors import ModelError, shown
+from foretoll.errors import ModelError, listed, one_line, shown
+from foretoll.models.archives import check_archive, check_plain
 from foretoll.models.shards import INDEX_SUFFIX, index_in, shard_files
 
 SAFE_SUFFIXES = (".safetensors",)
@@ -28,6 +30,22 @@ _DEEPEST = 8  # dicts around a state dict
 _AVERAGED = ("ema", "swa", "avg", "average", "teacher")  # in the prefix of a second copy of the weights
 
 
+def local_path(text: str | Path) -> Path:
+    """A path with `~` as the home folder. Raises ModelError for a user that is not there, or what can be no path."""
+    try:
+        path = Path(text).expanduser()
+        path.is_dir()
+    except RuntimeError as error:
+        raise ModelError(
+            f"{shown(text)} is in no home folder that is known; give the path in full"
+        ) from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+            raise
+        raise ModelError(f"{shown(text)} is no name of a model and no path; check what was given") from error
+    return path
+
+
 def missing_path(what: str, path: Path) -> str:
     """Say that a path does not exist, with the nearest names beside it."""
     folder = path.parent
@@ -36,8 +54,8 @@ def missing_path(what: str, path: Path) -> str:
     wanted = path.relative_to(folder).parts[0] if path != folder else path.name
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.4)
-    hint = f"nearest in {folder}: {', '.join(near)}" if near else "check the path"
-    return f"there is no {what} at {path}; {hint}"
+    hint = f"nearest in {one_line(str(folder), 60)}: {listed(near, 80)}" if near else "check the path"
+    return f"there is no {what} at {one_line(str(path), 80)}; {hint}"
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
@@ -47,7 +65,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     the state dict ("state_dict", "model", …) are unwrapped. Raises ModelError for a
     missing or truncated file, an unknown suffix, a pickled model, or a file without weights.
     """
-    file = Path(path).expanduser()
+    file = local_path(path)
     if file.is_dir():
         inside = file / "model.safetensors"
         index = None if inside.is_file() else index_in(file)
@@ -65,7 +83,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if file.name.endswith(INDEX_SUFFIX):
         return _read_shards(file)
     raise ModelError(
-        f"{file} has a suffix that weights do not have; valid are {', '.join(SAFE_SUFFIXES + TORCH_SUFFIXES)}"
+        f"{one_line(str(file), 80)} has a suffix that weights do not have; valid are "
+        f"{', '.join(SAFE_SUFFIXES + TORCH_SUFFIXES)}"
     )
 
 
@@ -119,18 +138,22 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
 def _read_torch(file: Path) -> Any:
     with file.open("rb") as stream:
         start = stream.read(4)
-    truncated = ModelError(f"{file} is truncated or no torch file: copy or save it again")
+    name = one_line(str(file), 80)
+    truncated = ModelError(f"{name} is truncated or no torch file: copy or save it again")
     if not start or (start[:2] == b"PK" and not zipfile.is_zipfile(file)):
         raise truncated
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+    archive = zipfile.is_zipfile(file)
+    if archive:
+        check_archive(file)
+    try:  # of an archive the tensors are mapped: one takes memory when it is looked at
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=archive or None)
     except pickle.UnpicklingError as error:
         if "Unsupported" not in str(error) and "global" not in str(error).lower():
             raise truncated from error
         raise ModelError(
-            f"{file} holds a pickled object, and foretoll never unpickles, since that can run any code: where the file "
-            "was made, save the weights alone with torch.save(model.state_dict(), 'weights.pt'), and name the "
-            "architecture with --arch"
+            f"{name} holds a pickled object, and foretoll never unpickles, since that can run any code: where it was "
+            "made, save the weights alone with torch.save(model.state_dict(), 'weights.pt'), and name the architecture "
+            "with --arch"
         ) from error
     except Exception as error:  # on arbitrary bytes torch's reader raises nearly anything
         raise truncated from error
@@ -140,15 +163,17 @@ def _unwrap(content: Any, file: Path) -> dict[str, Tensor]:
     for _ in range(_DEEPEST):  # a file may hold a dict that holds itself
         if not isinstance(content, Mapping):
             break
-        tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+        tensors = {k: v for k, v in content.items() if isinstance(v, Tensor) and isinstance(k, str)}
         inner = next((content[k] for k in _WRAPPERS if isinstance(content.get(k), Mapping)), None)
         if inner is None:
             if tensors:
+                check_plain(tensors, file)
                 return tensors
             break
         content = inner
     raise ModelError(
-        f"{file} holds no state dict; save the weights with torch.save(model.state_dict(), 'weights.pt')"
+        f"{one_line(str(file), 80)} holds no state dict; save the weights with torch.save(model.state_dict(), "
+        "'weights.pt')"
     )
 
 
@@ -223,14 +248,7 @@ def fit_state_dict(
     """
     own = network.state_dict()
     state = strip_prefixes(state, list(own))
-    broken = [
-        name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()
-    ]
-    if broken:
-        raise ModelError(
-            f"{source} holds NaN or infinite weights in {len(broken)} tensors ({_some(broken)}); use weights from "
-            "before they diverged"
-        )
+    source = one_line(source, 60)
     if new_head:
         state = {k: v for k, v in state.items() if not k.startswith(f"{head}.")}
         state |= {k: v for k, v in own.items() if k.startswith(f"{head}.")}
@@ -238,6 +256,7 @@ def fit_state_dict(
     unexpected = [name for name in state if name not in own]
     shapes = [n for n in own if n in state and own[n].shape != state[n].shape]
     if not missing and not unexpected and not shapes:
+        _check_finite(state, source)  # of what fits: nothing larger than the network is looked at
         network.load_state_dict(state)
         return
     if shapes and not missing and not unexpected and all(n.startswith(f"{head}.") for n in shapes):
@@ -248,25 +267,49 @@ def fit_state_dict(
             and own[f"{head}.weight"].shape[1:] == state[f"{head}.weight"].shape[1:]
         ):
             raise ModelError(
-                f"all weights in {source} fit except the head {head!r}: the model has {have} classes and the data have "
-                f"{want}; give it a new head with the option new_head=true, or use the data that it was trained on"
+                f"all weights in {source} fit except the head {shown(head, 40)}: the model has {have} classes and the "
+                f"data have {want}; give it a new head with the option new_head=true, or use the data that it was "
+                "trained on"
             )
-    parts = []
+    parts, several = [], bool(missing) + bool(unexpected) + bool(shapes) > 1
     if missing:
-        parts.append(f"{len(missing)} missing ({_some(missing)})")
+        parts.append(f"{len(missing)} missing ({_some(missing, 28 if several else 100)})")
     if unexpected:
-        parts.append(f"{len(unexpected)} unexpected ({_some(unexpected)})")
+        parts.append(f"{len(unexpected)} unexpected ({_some(unexpected, 24 if several else 100)})")
     if shapes:
-        shown = [f"{n}: file {tuple(state[n].shape)}, model {tuple(own[n].shape)}" for n in shapes]
-        parts.append(f"{len(shapes)} of another shape ({_some(shown)})")
+        pairs = [f"{n}: file {tuple(state[n].shape)}, model {tuple(own[n].shape)}" for n in shapes]
+        parts.append(f"{len(shapes)} of another shape ({_some(pairs, 60 if several else 100)})")
     raise ModelError(
-        f"the weights in {source} do not fit the architecture: {'; '.join(parts)}; name the architecture (and its "
-        "options) that they were saved from"
+        f"the weights in {one_line(source, 40)} do not fit the architecture: {'; '.join(parts)}; name the one that "
+        "they were saved from"
     )
 
 
-def _some(names: Sequence[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
+def _some(names: Sequence[str], limit: int) -> str:
+    """The first of some names, the very first cut to `limit` characters."""
+    text = one_line(names[0], limit)
+    for name in names[1:]:
+        more = one_line(name, limit)
+        if len(text) + len(more) > limit:
+            return f"{text}, …"
+        text = f"{text}, {more}"
+    return text
+
+
+def _check_finite(state: Mapping[str, Tensor], source: str) -> None:
+    unreal = [n for n, value in state.items() if value.is_complex()]
+    if unreal:
+        raise ModelError(f"{source} holds complex numbers ({_some(unreal, 60)}); save weights that are real")
+    broken = [n for n, value in state.items() if value.is_floating_point() and not _is_finite(value)]
+    if broken:
+        raise ModelError(
+            f"{source} holds NaN or infinite weights in {len(broken)} tensors ({_some(broken, 60)}); use weights from "
+            "before they diverged"
+        )
+
+
+def _is_finite(value: Tensor) -> bool:
+    return bool((value if value.dtype.itemsize > 1 else value.float()).isfinite().all())
 
 
 def _line(error: BaseException) -> str:
