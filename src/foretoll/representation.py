@@ -75,6 +75,7 @@ def sweep(
         raise DataError("there is nothing to look at: the split is empty; raise limit= or give more data")
     feed = list(consumers)
     arranged = arrangement(model, split, device)
+    size = samples_that_fit(model, split, batch_size)  # before hooks are set that count samples
     kind = torch.device(device).type
     autocast = (
         torch.autocast(kind, dtype=torch.float16 if kind == "cuda" else torch.bfloat16)
@@ -86,7 +87,7 @@ def sweep(
     with ExitStack() as stack:
         stack.enter_context(evaluating(model))
         captured = stack.enter_context(_Capture(model, layers))
-        for inputs, labels in split.batches(samples_that_fit(model, split, batch_size)):
+        for inputs, labels in split.batches(size):
             outputs: list[tuple[Tensor, Tensor]] = []
             pooled: list[dict[str, Tensor]] = []
             for part in arranged.bites(inputs):

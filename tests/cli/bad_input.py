@@ -108,6 +108,12 @@ URIS = (
     usage("an unknown key", "estimate … --target npz:new.npz?limt=100",
           "data URI 'npz:new.npz?limt=100': unknown key 'limt': did you mean 'limit' or 'split'? (valid: classes, "
           "kind, label, limit, part, rows, seed, shift, split, where)"),
+    usage("a limit without end", "estimate … --target npz:new.npz?limit=9999999999999",
+          "data URI 'npz:new.npz?limit=9999999999999': limit=9999999999999 is not a whole number of at least 2 and at "
+          "most 1,000,000,000,000"),
+    usage("images of a size that fits nowhere", "train … --data folder:photos?size=100000",
+          "data URI 'folder:photos?size=100000': size=100000 must be PIXELS or HEIGHTxWIDTH, 16,777,216 "
+          "pixels at most"),
     usage("an unknown shift", "estimate … --target npz:new.npz?shift=gausian_noise:0.3",
           "data URI 'npz:new.npz?shift=gausian_noise:0.3': unknown shift 'gausian_noise': did you mean "
           "'gaussian_noise' or 'gaussian_noise_released' or 'gaussian_blur'?"),
@@ -295,6 +301,8 @@ FLAGS = (
           "balanced_accuracy, macro_f1)"),
     usage("an unknown optimiser", "train … --optimizer adagrad",
           "--optimizer 'adagrad': input should be 'adam', 'adamw' or 'sgd'"),
+    usage("a budget without end", "train … --max-epochs 1e9",
+          "--max-epochs 1e+09 is more than 1,000,000: give a budget that can be spent"),
     usage("an unknown device", "retrain … --device cud",
           "unknown device 'cud': did you mean 'cuda' or 'cpu'? (valid: auto, cpu, cuda, xpu)"),
     usage("a device that is not there", "retrain … --device cuda:99",

@@ -236,3 +236,13 @@ def test_the_docs_table_is_the_registry() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "shifts.md").read_text(encoding="utf-8")
     rows = page[page.index(HEADER) :].split("\n\n")[0].strip()
     assert rows == markdown_table().strip(), "put markdown_table() into docs/shifts.md"
+
+
+@pytest.mark.parametrize("level", [1e-300, 1e-12])
+@pytest.mark.parametrize("name", [name for name, spec in SHIFTS.items() if spec.low == 0])
+def test_levels_next_to_nothing_change_next_to_nothing(name: str, level: float) -> None:
+    spec = SHIFTS[name]
+    for kind in spec.kinds:
+        rows = torch.arange(4)
+        got, kept = _shifted(name, kind, level, rows), _shifted(name, kind, spec.low, rows)
+        torch.testing.assert_close(got, kept, rtol=1e-6, atol=1e-6)

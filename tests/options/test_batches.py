@@ -15,6 +15,7 @@ from foretoll.options import get_option, train_to_target
 from foretoll.options.loop import training_batches
 from foretoll.quality import evaluate, samples_that_fit
 from foretoll.records import Outcome, TrainingSettings
+from foretoll.representation import Features, sweep
 from foretoll.training import Recording
 from foretoll.workflows.pilot import Pilot
 
@@ -110,6 +111,16 @@ def test_large_pictures_are_evaluated_in_batches_that_fit() -> None:
     small = load_model(Counting(1), data=data)
     assert samples_that_fit(small, whole, 512) == 128
     assert found.samples == len(whole)
+
+
+def test_layers_of_large_pictures_are_looked_at() -> None:
+    from foretoll.models import load_model
+
+    data = pictures(128, n=20)
+    model = load_model(Counting(4), data=data)
+    seen: list[Features] = []
+    assert sweep(model, data.train, [seen.append], layers=["wide"]) == len(data.train)
+    assert sum(len(one.layers["wide"]) for one in seen) == len(data.train)
 
 
 def test_small_samples_are_evaluated_as_ever_without_a_look() -> None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from foretoll.records import Estimate, Outcome, Record, Run, TrainingSettings
 
 
+MOST_EPOCHS = 1_000_000  # a loop of more never ends
+
+
 def console_watcher(quiet: bool) -> ConsoleWatcher:
     """Shows progress on the standard error, or nothing."""
     from foretoll.progress import ConsoleWatcher
@@ -65,6 +68,10 @@ def training_settings(
 
     from foretoll.records import TrainingSettings
 
+    if max_epochs > MOST_EPOCHS:
+        raise UsageError(
+            f"--max-epochs {max_epochs:g} is more than {MOST_EPOCHS:,}: give a budget that can be spent"
+        )
     try:
         return TrainingSettings.model_validate(
             {

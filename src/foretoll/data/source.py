@@ -37,7 +37,7 @@ _ROLE_NAMES = {
     "test": "test",
     "testing": "test",
 }
-IN_MEMORY_BYTES = 2_000_000_000  # a source that may be held in memory is, up to this size
+IN_MEMORY_BYTES = 500_000_000  # a source that may be held in memory is, up to this size
 
 
 @dataclass(frozen=True)

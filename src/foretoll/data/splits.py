@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foretoll.data.limits import samples_at_once
 from foretoll.data.partition import choose
 from foretoll.errors import DataError, UsageError
 
 Inputs = Tensor | list[str]
+_CHUNK = 4096  # samples that are read at once where all are read
 
 
 class Batch(NamedTuple):
@@ -192,12 +194,22 @@ class DatasetSplit(Split):
 
     def in_memory(self) -> ArraySplit:
         """Read everything once."""
-        chunk = 4096  # bounds the working memory of decoding
         positions = torch.arange(len(self))
-        parts = [self._read(positions[start : start + chunk]) for start in range(0, len(self), chunk)]
-        if parts and isinstance(parts[0], list):
-            return ArraySplit([text for part in parts for text in part], self.labels, ids=self.ids)
-        return ArraySplit(torch.cat([p for p in parts if isinstance(p, Tensor)]), self.labels, ids=self.ids)
+        first = self._read(positions[:1])
+        if not isinstance(first, Tensor):
+            texts = [
+                text
+                for start in range(0, len(self), _CHUNK)
+                for text in self._read(positions[start : start + _CHUNK])
+            ]
+            return ArraySplit(texts, self.labels, ids=self.ids)
+        whole = torch.empty((len(self), *first.shape[1:]), dtype=first.dtype)
+        chunk = samples_at_once(
+            first.numel() * first.element_size(), _CHUNK
+        )  # bounds the work beside the whole
+        for start in range(0, len(self), chunk):
+            whole[start : start + chunk] = torch.as_tensor(self._read(positions[start : start + chunk]))
+        return ArraySplit(whole, self.labels, ids=self.ids)
 
     def _read(self, positions: Tensor) -> Inputs:
         rows = self.rows[positions].tolist()

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from foretoll.data import TaskData
-from foretoll.errors import DataError, ForetollError, ModelError
+from foretoll.errors import DataError, ForetollError, ModelError, is_out_of_memory
 from foretoll.ledger import Ledger
 from foretoll.measure import describe_hardware, probe_inference
 from foretoll.models import Model, save_checkpoint, weights_digest
@@ -134,9 +134,7 @@ def carry_out(
         run = run.model_copy(update={"outcome": Outcome.FAILED, "reason": str(error)})
         raise
     except Exception as error:
-        run = run.model_copy(
-            update={"outcome": Outcome.FAILED, "reason": f"{type(error).__name__}: {error}"[:500]}
-        )
+        run = run.model_copy(update={"outcome": Outcome.FAILED, "reason": _why(error, device)})
         raise
     finally:
         with held():
@@ -146,6 +144,13 @@ def carry_out(
     if problem:
         raise ModelError(problem)
     return CarriedOut(run, updated)
+
+
+def _why(error: Exception, device: torch.device) -> str:
+    """What a run failed of that nobody foresaw."""
+    if is_out_of_memory(error):
+        return f"out of memory on {device}: try a smaller --batch-size, or smaller images"
+    return f"{type(error).__name__}: {error}"[:500]
 
 
 def require_labels(target: TaskData, option: str) -> None:

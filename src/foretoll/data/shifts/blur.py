@@ -12,11 +12,14 @@ from foretoll.data.shifts.context import Context, FloatArray
 DIRECTIONS = 16  # of motion blur over the half circle; each sample gets one
 
 
+NO_BLUR = 0.05  # below it the weight of the next pixel is exp(−200), and that of a tiny level divides by zero
+
+
 def gaussian_blur(x: FloatArray, level: float, _context: Context) -> FloatArray:
     """Blur with a Gaussian of standard deviation `level`: pixels, or samples of a series along time."""
     from scipy.ndimage import gaussian_filter1d
 
-    if level == 0:
+    if level < NO_BLUR:
         return x
     out = gaussian_filter1d(x, level, axis=-1, mode="nearest")
     if x.ndim == 4:

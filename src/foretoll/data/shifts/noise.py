@@ -65,9 +65,12 @@ def impulse_noise(x: FloatArray, level: float, context: Context) -> FloatArray:
     return np.where(both[:, 0] < level, value, x).astype(np.float32)
 
 
+NO_NOISE = 1e-6  # far below half of one of 255 steps, and yet of more photons than can be drawn
+
+
 def shot_noise(x: FloatArray, level: float, context: Context) -> FloatArray:
     """Photon noise: Poisson counts of mean x/level², scaled back; its deviation is level·√x."""
-    if level == 0:
+    if level < NO_NOISE:
         return x
     photons = 1.0 / level**2
     return context.random.each(x.shape[1:], lambda g, i: g.poisson(x[i] * photons)) * np.float32(1 / photons)
