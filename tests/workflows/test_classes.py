@@ -27,6 +27,13 @@ def numbered(classes: int) -> TaskData:
     return open_data((inputs, np.arange(120) % classes))
 
 
+def rows(labels: np.ndarray) -> TaskData:
+    """Samples with these labels; the first value of each is the position of its label among the sorted ones."""
+    inputs = np.random.default_rng(0).normal(scale=0.1, size=(len(labels), 3)).astype(np.float32)
+    inputs[:, 0] = np.unique(labels, return_inverse=True)[1]
+    return open_data((inputs, labels))
+
+
 def model_of(data: TaskData) -> Model:
     return build_model("foretoll:mlp?width=8", data=data, seed=0)
 
@@ -140,3 +147,101 @@ def test_the_same_data_are_no_shift_and_data_from_python_are_told_apart() -> Non
     digits = build_model("foretoll:mlp", data=open_data("digits"), seed=0)
     assert open_job(digits, "digits", "digits").shift == "none"
     assert open_job(digits, "digits", "digits?shift=contrast:0.5").shift == "distribution"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (("ant", "bee", "cat"), ("Ant", "BEE", " cat")),
+        (("ant", "bee", "cat"), ("ant\r", "bee\r", "cat\r")),
+        (("0", "1"), ("False", "True")),
+        (("False", "True"), ("0", "1")),
+        (("0", "1", "2"), ("0.0", "1.0", "2.0")),
+        (("negative", "positive"), ("Negative", "Positive")),
+    ],
+)
+def test_another_spelling_is_the_same_class_and_told(ours: tuple[str, ...], theirs: tuple[str, ...]) -> None:
+    source = rows(np.array(ours)[np.arange(120) % len(ours)])
+    target = rows(np.array(theirs)[np.arange(120) % len(theirs)])
+    job = open_job(model_of(source), source, target)
+    assert not job.task_shift and job.target.classes == source.classes
+    note = job.target.card.notes[0]
+    assert "labels read as the model's" in note and "\r" not in note
+    meant, theirs_sorted = dict(zip(theirs, ours, strict=True)), sorted(theirs)
+    inputs, labels = job.target.train.all()
+    for x, y in zip(
+        inputs[:, 0].tolist(), labels.tolist(), strict=True
+    ):  # x: the position among the sorted labels
+        assert source.classes[y] == meant[theirs_sorted[round(x)]]
+
+
+def test_the_models_own_order_wins_over_the_datas() -> None:
+    source = rows(np.array(["negative", "positive"])[np.arange(120) % 2])
+    model = model_of(source)
+    model.card = model.card.model_copy(update={"classes": ("Positive", "Negative")})
+    job = open_job(model, source, source)
+    assert source.train.labels is not None and job.source.train.labels is not None
+    assert torch.equal(job.source.train.labels, 1 - source.train.labels)
+    assert job.source.classes == ("Positive", "Negative")
+    assert "'negative' = 'Negative'" in job.source.card.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (("zero", "one", "two"), ("0", "1", "2")),
+        (("0", "1", "2"), ("ant", "bee", "cat")),
+        (("ant", "bee", "cat"), ("1", "2", "3")),
+        (("0", "1", "2"), ("1", "2", "3")),
+    ],
+)
+def test_names_against_numbers_are_asked_about(ours: tuple[str, ...], theirs: tuple[str, ...]) -> None:
+    source = rows(np.array(ours)[np.arange(120) % 3])
+    target = rows(np.array(theirs)[np.arange(120) % 3])
+    with pytest.raises(UsageError, match=r"do not tell; say --same-task if .*, or --task"):
+        open_job(model_of(source), source, target)
+    assert open_job(model_of(source), source, target, task=True).task_shift
+    same = open_job(model_of(source), source, target, task=False)
+    assert not same.task_shift and same.target.classes == source.classes
+    assert any(f"'{target.classes[0]}' = '{source.classes[0]}'" in note for note in same.target.card.notes)
+    assert same.target.card.reading.endswith("taken as the same task")
+
+
+def test_a_stray_label_is_named_with_its_count_and_makes_no_new_task() -> None:
+    source = rows(np.arange(120) % 3)
+    target = rows(np.array([*(np.arange(117) % 3), 7, 7, 7]))
+    assert any("'7' (3 of 120)" in note for note in target.card.notes)
+    with pytest.raises(
+        UsageError, match=r"has the class '7' \(3 of 120 samples\) besides 3 classes of the model"
+    ):
+        open_job(model_of(source), source, target)
+
+
+def test_numbers_with_gaps_are_names_and_a_part_of_the_models() -> None:
+    source = rows(np.arange(120) % 5)
+    part = rows(np.array([0, 1, 4])[np.arange(120) % 3])
+    assert part.classes == ("0", "1", "4")
+    job = open_job(model_of(source), source, part)
+    assert not job.task_shift and set(job.target.train.labels.tolist()) == {0, 1, 4}  # type: ignore[union-attr]
+    assert any("no sample of '2', '3'" in note for note in job.target.card.notes)
+    years = rows(np.array([2019, 2020, 2021])[np.arange(120) % 3])
+    assert years.classes == ("2019", "2020", "2021") and "named by their numbers" in years.card.reading
+    assert rows(np.array([0, 1, 9999])[np.arange(120) % 3]).num_classes == 3
+
+
+def test_a_new_task_nobody_spoke_of_is_told() -> None:
+    source = rows(np.arange(120) % 3)
+    years = rows(np.array([2019, 2020, 2021])[np.arange(120) % 3])
+    job = open_job(model_of(source), source, years)
+    assert job.task_shift and job.target.card.reading.endswith("taken as a new task")
+    assert any("taken as a new task with a new head" in note for note in job.target.card.notes)
+    assert open_job(model_of(source), source, years, task=True).target.card.notes == ()
+
+
+def test_integers_for_a_model_with_names_are_its_outputs() -> None:
+    source = rows(np.arange(120) % 3)
+    model = model_of(source)
+    model.card = model.card.model_copy(update={"classes": ("cat", "ant", "bee")})
+    job = open_job(model, source, source)
+    assert not job.task_shift and torch.equal(job.source.train.labels, source.train.labels)  # type: ignore[arg-type]
+    assert "numbers of the model's outputs: '0' = 'cat', '1' = 'ant'" in job.source.card.notes[0]

@@ -15,7 +15,7 @@ from foretoll.errors import DataError, shown
 MAX_CLASSES = 10_000
 FEWEST_ROWS = 100  # of fewer rows any number of classes is possible
 MOST_DIFFERENT = 0.5
-STRAY, STRAY_SHARE = 10, 0.05  # fewer samples than either is told
+STRAY, STRAY_SHARE = 10, 0.1  # samples of a class, and what they are of the usual number: no more is told
 
 
 def check_finite(values: npt.NDArray[Any], where: str) -> None:
@@ -108,9 +108,7 @@ def tell_labels(labels: npt.NDArray[np.int64], classes: Sequence[str], name_of: 
             f"{name_of}: classes that differ in case or white space alone: {few(twice)}; mend the labels"
         )
     usual = len(labels) / max(len(classes) - len(empty), 1)
-    stray = [
-        i for i in np.flatnonzero(counts).tolist() if counts[i] < STRAY and counts[i] < STRAY_SHARE * usual
-    ]
+    stray = [i for i in np.flatnonzero(counts).tolist() if counts[i] <= min(STRAY, STRAY_SHARE * usual)]
     if stray:
         said = [f"{shown(classes[i], 30)} ({counts[i]} of {len(labels):,})" for i in stray]
         told.append(

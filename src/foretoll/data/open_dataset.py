@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 from foretoll.data.checks import read_labels
 from foretoll.data.images import Look, to_form
-from foretoll.data.source import Source
+from foretoll.data.source import Source, classes_said
 from foretoll.data.splits import ArraySplit, DatasetSplit, item_input, item_label
 from foretoll.data.stored import item_array, natural_kind, span_in, stored_array, told_span
 from foretoll.data.uri import DataUri
@@ -64,7 +64,7 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> Source:
         columns=() if labels is None else ("label",),
         column=lambda _: numbers,
         reading=f"{len(dataset):,} samples of {name}, {kind}{told}, "
-        + (f"{len(classes):,} classes" if labels is not None else "no labels"),
+        + (classes_said(classes) if labels is not None else "no labels"),
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from foretoll.data.checks import MAX_CLASSES, read_labels
 from foretoll.data.npz_file import NpzFile, few, shape_of
-from foretoll.data.source import Source
+from foretoll.data.source import Source, classes_said
 from foretoll.data.splits import ArraySplit
 from foretoll.data.stored import natural_kind, span_in, stored_array, told_span
 from foretoll.data.uri import DataUri
@@ -72,7 +72,7 @@ def source_of_arrays(arrays: Arrays, uri: DataUri, *, name: str, where: str) -> 
         reading=", ".join(
             (
                 told,
-                f"{len(classes):,} classes" if labels is not None else "no labels",
+                classes_said(classes) if labels is not None else "no labels",
                 "splits of its own" if given is not None else "no splits of its own",
             )
         ),

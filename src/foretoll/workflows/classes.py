@@ -115,30 +115,21 @@ def _match_target(
         return _Match(known, _respelled(target.name, known))
     if said is False:
         return _same_task(classes, source, target, known)
-    numbers = _are_numbers(names)
-    if known and not numbers and _share(target, known) < STRAY_SHARE:
+    sides = f"{uri} has the classes {_some(names, 3)}, and the source {_some(source.classes, 3)}: "
+    in_order = _ASK.format(same="they are the same in their order", other="not")
+    shifted = _are_numbers(names) and len(known) < len(source.classes) == len(names)
+    if known and shifted:
+        raise UsageError(f"{sides}numbers do not tell; {in_order}")
+    if known and _share(target, known) < STRAY_SHARE:
         raise UsageError(
             f"{uri} has {_unknown(target, known)} besides {len(known)} classes of the model: choose these with "
             "classes= for the same task, or say --task for a new one"
         )
-    if known and numbers and len(known) < len(set(source.classes)):
-        raise UsageError(
-            f"{uri} has the classes {_some(names, 4)}, and the source {_some(source.classes, 4)}: number them alike, "
-            "choose some with classes=, or say --task if it is a new task"
-        )
-    if known and numbers and _share(target, known) < STRAY_SHARE:
-        raise UsageError(
-            f"{uri} has {_unknown(target, known)} besides the source's classes: choose these with classes= for the "
-            "same task, or say --task for a new one"
-        )
-    mixed = _count_from_0(names) != _count_from_0(source.classes) and not (
-        numbers and _are_numbers(source.classes)
+    mixed = _are_counted(names) != _are_counted(source.classes) and not (
+        _are_numbers(names) and _are_numbers(source.classes)
     )
     if not known and mixed and len(names) <= len(classes):
-        raise UsageError(
-            f"{uri} has the classes {_some(names, 3)}, and the source {_some(source.classes, 3)}: names and numbers "
-            "do not tell; " + _ASK.format(same="they are the same in their order", other="not")
-        )
+        raise UsageError(f"{sides}names and numbers do not tell; {in_order}")
     return None
 
 
@@ -155,6 +146,8 @@ def _same_task(
 ) -> _Match | None:
     """What the user means by the same task where names do not tell: numbers, or the order; None where neither can."""
     names = target.classes
+    if _are_numbers(names) and len(names) == len(classes) and _are_numbers(classes):
+        return _by_order(target.name, classes, names)
     if known:
         return None
     if _are_numbers(names) and not _are_numbers(classes) and max(map(int, names)) < len(classes):
@@ -184,7 +177,12 @@ def _told_new(classes: Sequence[str], source: TaskData, target: TaskData, ours: 
     """That some classes are the model's own after all, where a target is taken as a new task unasked."""
     known = _known(tuple(classes), source, ours, target)
     if not known:
-        return ""
+        if len(target.classes) != len(source.classes):
+            return ""
+        return (
+            f"{target.name}: taken as a new task with a new head, for it calls its classes {_some(target.classes, 2)} "
+            f"and the source {_some(source.classes, 2)}; say --same-task if they are the same in their order"
+        )
     return (
         f"{target.name}: taken as a new task with a new head, for it has {_unknown(target, known)} besides "
         f"{len(known)} classes of the model; choose these with classes= if the task is the same"
@@ -222,6 +220,11 @@ def _counts(data: TaskData) -> dict[str, int]:
 
 def _are_numbers(names: Sequence[str]) -> bool:
     return all(name.isascii() and name.isdecimal() for name in names)
+
+
+def _are_counted(names: Sequence[str]) -> bool:
+    """Whether classes have numbers in place of names: they count from 0 or 1 without a gap."""
+    return any(set(names) == {str(i + first) for i in range(len(names))} for first in (0, 1))
 
 
 def _count_from_0(names: Sequence[str]) -> bool:
