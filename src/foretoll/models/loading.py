@@ -6,6 +6,7 @@ Nothing is unpickled, and no code is imported but that which the user names.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from foretoll.models.model import Model, check_fits, make_model, wrong_class_cou
 from foretoll.models.plan import plan_preprocessing, reading_of
 from foretoll.models.pretrained import Loaded, Wanted, build, hf_with_weights, named, with_weights
 from foretoll.models.reprogrammed import innermost, rebuild, with_innermost
+from foretoll.models.sizes import enlarged, own_size
 from foretoll.models.sources import convention
 from foretoll.models.spec import LOADING_OPTIONS, Convention, Spec, family_of, parse_spec
 from foretoll.models.trust import Trust, factory_key
@@ -163,6 +165,28 @@ def build_model(
 
 
 def _load_spec(spec: Spec, wanted: Wanted, *, fresh: bool = False) -> Model:
+    """The model of a spec; at a library's own image size where its network fails on images as small as the data's."""
+    try:
+        return _load_sized(spec, wanted, fresh=fresh)
+    except ModelError:
+        if wanted.data is None or wanted.data.kind != "image" or "input_size" in spec.options:
+            raise
+        usual = convention(spec, str(wanted.weights) if wanted.weights else None)
+        have = (int(wanted.data.shape[1]), int(wanted.data.shape[2]))
+        if usual is None or usual.size is None or usual.size <= have:
+            raise
+        sized = replace(spec, options={**spec.options, "input_size": f"{usual.size[0]}x{usual.size[1]}"})
+        with suppress(ModelError):  # then it was not the size, and the first error is the one to show
+            return _noted(_load_sized(sized, wanted, fresh=fresh), enlarged(have, usual.size))
+        raise
+
+
+def _noted(model: Model, note: str) -> Model:
+    model.card = model.card.model_copy(update={"notes": (*model.card.notes, note)})
+    return model
+
+
+def _load_sized(spec: Spec, wanted: Wanted, *, fresh: bool = False) -> Model:
     weights, names = wanted.weights, wanted.classes
     if "new_head" in spec.options and weights is None and (fresh or spec.scheme != "hf"):
         raise UsageError(
@@ -327,7 +351,17 @@ def _load_module(module: nn.Module, wanted: Wanted, options: dict[str, Any]) -> 
     plan = plan_preprocessing(spec, _module_convention(network, data), data, pretrained=True)
     if weights is not None:
         network = with_weights(network, spec, plan, wanted).network
-    return _finish(network, spec, plan, wanted.classes, wanted)
+    try:
+        return _finish(network, spec, plan, wanted.classes, wanted)
+    except ModelError:
+        size = own_size(network)
+        if data.kind != "image" or "input_size" in options or size is None or size == plan.size:
+            raise
+        have = (int(data.shape[1]), int(data.shape[2]))
+        with suppress(ModelError):  # then it was not the size, and the first error is the one to show
+            resized = plan.model_copy(update={"size": size})
+            return _noted(_finish(network, spec, resized, wanted.classes, wanted), enlarged(have, size))
+        raise
 
 
 def _module_arch(module: nn.Module) -> str:

@@ -185,12 +185,22 @@ def _inject(model: Model, ranks: dict[str, int], *, seed: int) -> None:
         warnings.simplefilter("ignore")  # of configurations that a module of one's own does not have
         torch.manual_seed(seed)
         inject(config, model.network)
-    made = {name: layer.r["default"] for name, layer in _adapters(model.network).items()}
+    adapters = _adapters(model.network)
+    for layer in adapters.values():
+        _show_settings(layer)
+    made = {name: layer.r["default"] for name, layer in adapters.items()}
     if made != ranks:
         raise ModelError(
             f"peft adapted {len(made)} layers of {model.card.arch} where {len(ranks)} were asked for: install the "
             'version that foretoll is tested with (pip install "foretoll[peft]"), or use partial or finetune'
         )
+
+
+def _show_settings(layer: Any) -> None:
+    """Let a network read the settings of its layer (a convolution's stride, say) at the adapter around it."""
+    for name, value in vars(layer.get_base_layer()).items():
+        if not name.startswith("_") and not hasattr(layer, name):
+            setattr(layer, name, value)
 
 
 def _adapters(network: nn.Module) -> dict[str, Any]:
