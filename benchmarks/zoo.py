@@ -1,4 +1,4 @@
-"""The architectures that `benchmarks/architectures.py` tries: the smallest of each family, at the smallest size it takes.
+"""The architectures that `benchmarks/architectures.py` tries: the smallest of each family, at a small size.
 
 torchvision and timm by name, transformers by small configurations that are written to a folder. No weights are read.
 """
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "good", "bad", "fine", "film", "rather", "long", "text", "an", "example")  # fmt: skip
+WORDS = (
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "good", "bad", "fine", "film", "rather", "long", "text", "an", "example",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ TORCHVISION = _named(
 TIMM = _named(
     "timm",
     """BEiT: beit_base_patch16_224?input_size=32&depth=2&embed_dim=48&num_heads=3
-    BoTNet and HaloNet: eca_halonext26ts?input_size=64 eca_botnext26ts_256?input_size=64
+    BoTNet and HaloNet: eca_halonext26ts?input_size=256 eca_botnext26ts_256?input_size=64
     ByobNet: mobileone_s0
     CaiT: cait_xxs24_224?input_size=32&depth=2
     CoaT: coat_lite_tiny?input_size=32
@@ -91,7 +93,8 @@ TIMM = _named(
     MambaOut: mambaout_femto
     MaxViT: maxvit_pico_rw_256?input_size=64 coatnet_pico_rw_224?input_size=64
     MetaFormer: poolformer_s12 caformer_s18
-    MLP mixers: gmlp_ti16_224?input_size=32&num_blocks=2 gmixer_12_224?input_size=32&num_blocks=2 resmlp_12_224?input_size=32&num_blocks=2
+    MLP mixers: gmlp_ti16_224?input_size=32&num_blocks=2 gmixer_12_224?input_size=32&num_blocks=2
+    MLP mixers: resmlp_12_224?input_size=32&num_blocks=2
     MobileNet: mobilenetv3_small_050
     MobileViT: mobilevit_xxs?input_size=64 mobilevitv2_050?input_size=64
     MViTv2: mvitv2_tiny?input_size=32
@@ -107,11 +110,13 @@ TIMM = _named(
     SHViT: shvit_s1?input_size=64
     StarNet: starnet_s050
     SwiftFormer: swiftformer_xs?input_size=224
-    Swin: swin_tiny_patch4_window7_224?input_size=64&embed_dim=24 swinv2_tiny_window8_256?input_size=64&embed_dim=24 swinv2_cr_tiny_224?input_size=64&embed_dim=24
+    Swin: swin_tiny_patch4_window7_224?input_size=64&embed_dim=24 swinv2_tiny_window8_256?input_size=64&embed_dim=24
+    Swin: swinv2_cr_tiny_224?input_size=64&embed_dim=24
     TinyViT: tiny_vit_5m_224?input_size=64
     TNT: tnt_s_patch16_224?input_size=32&depth=2
     Twins: twins_svt_small?input_size=64
-    ViT: vit_tiny_patch16_224?input_size=32&depth=2 vit_tiny_r_s16_p8_224?input_size=32&depth=2 vit_relpos_small_patch16_224?input_size=32&depth=2
+    ViT: vit_tiny_patch16_224?input_size=32&depth=2 vit_tiny_r_s16_p8_224?input_size=32&depth=2
+    ViT: vit_relpos_small_patch16_224?input_size=32&depth=2
     Visformer: visformer_tiny?input_size=64
     VOLO: volo_d1_224?input_size=64
     VoVNet: ese_vovnet19b_slim_dw
@@ -135,10 +140,15 @@ _VIT = {
 _SWIN = {
     "image_size": 32, "patch_size": 2, "embed_dim": 16, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4,
 }  # fmt: skip
+_LEVIT = {
+    "image_size": 64, "hidden_sizes": [32, 48, 64], "num_attention_heads": [2, 3, 4], "depths": [1, 1, 1],
+    "key_dim": [8, 8, 8],
+}  # fmt: skip
 _STAGES = {"hidden_sizes": [16, 24, 32, 40], "depths": [1, 1, 1, 1]}
 _VISION: dict[str, dict[str, Any]] = {
     "ViTConfig": _VIT,
     "DeiTConfig": _VIT,
+    "DeiTConfig WithTeacher": _VIT,
     "BeitConfig": _VIT,
     "Data2VecVisionConfig": _VIT,
     "Dinov2Config": _VIT,
@@ -157,9 +167,10 @@ _VISION: dict[str, dict[str, Any]] = {
     "MobileViTV2Config": {"image_size": 64, "width_multiplier": 0.25},
     "MobileNetV1Config": {"image_size": 32, "depth_multiplier": 0.25},
     "MobileNetV2Config": {"image_size": 32, "depth_multiplier": 0.35},
-    "LevitConfig": {"image_size": 64, "hidden_sizes": [32, 48, 64], "num_attention_heads": [2, 3, 4],
-                    "depths": [1, 1, 1], "key_dim": [8, 8, 8]},
-    "CvtConfig": {"embed_dim": [16, 24, 32], "num_heads": [1, 1, 2], "depth": [1, 1, 1]},
+    "LevitConfig": _LEVIT,
+    "LevitConfig WithTeacher": _LEVIT,
+    "CvtConfig": {"embed_dim": [16, 24, 32], "num_heads": [1, 1, 2], "depth": [1, 1, 1],
+                  "cls_token": [False, False, True]},
     "PoolFormerConfig": {**_STAGES},
     "PvtConfig": {**_STAGES, "image_size": 32, "num_attention_heads": [1, 2, 2, 4]},
     "PvtV2Config": {**_STAGES, "image_size": 32, "num_attention_heads": [1, 2, 2, 4]},
@@ -204,16 +215,11 @@ _TEXTS: dict[str, dict[str, Any]] = {
     "MobileBertConfig": {**_ENCODER, "embedding_size": 32, "true_hidden_size": 32, "intra_bottleneck_size": 32},
 }  # fmt: skip
 TRANSFORMERS = [
-    Entry(
-        "transformers",
-        name.removesuffix("Config"),
-        name.removesuffix("Config"),
-        kind,
-        config=(name, settings),
-    )
+    Entry("transformers", key.partition("Config")[0], key.replace("Config", "").replace(" ", ""), kind,
+          config=(key.partition(" ")[0], settings))
     for kind, listed in (("image", _VISION), ("text", _TEXTS))
-    for name, settings in listed.items()
-]
+    for key, settings in listed.items()
+]  # fmt: skip
 ENTRIES = (*TRANSFORMERS, *TIMM, *TORCHVISION)  # the quick ones first
 
 
@@ -225,11 +231,18 @@ def write_folder(entry: Entry, folder: Path) -> str:
     if entry.config is None:
         return entry.spec
     name, settings = entry.config
-    getattr(transformers, name)(**settings).save_pretrained(folder)
+    purpose = "ForImageClassification" if entry.kind == "image" else "ForSequenceClassification"
+    teacher = "WithTeacher" if entry.name.endswith("WithTeacher") else ""
+    config = getattr(transformers, name)(**settings)
+    config.architectures = [f"{name.removesuffix('Config')}{purpose}{teacher}"]  # as every saved model has
+    config.save_pretrained(folder)
     if entry.kind == "text":
         vocabulary = {word: i for i, word in enumerate(WORDS)}
         tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="[UNK]"))
         tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+        tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        )
         transformers.PreTrainedTokenizerFast(
             tokenizer_object=tokenizer,
             pad_token="[PAD]",

@@ -159,23 +159,26 @@ def _fitting(calls: list[_Call], logits: Tensor) -> list[_Call]:
 
 
 def _other_heads(calls: list[_Call], head: _Call, logits: Tensor) -> tuple[str, ...]:
-    """The second head of a network whose logits are a weighted sum of two heads' outputs and of no single one's.
+    """The other heads of a network whose logits are a weighted sum of several heads' outputs and of no single one's.
 
-    A head on tokens counts with its mean or its largest value over them. The weights are found by least squares.
+    A head on tokens counts with its mean or its largest value over them. The weights are found by least squares: for
+    each other head beside this one, then for all of them.
     """
-    mine = pool_positions(head[3], head[1])
-    if _is_sum([mine], logits):
+    if _is_sum([pool_positions(head[3], head[1])], logits):
         return ()
-    for name, module, _, out in _fitting(calls, logits):
-        if name == head[0]:
-            continue
-        outputs = [pool_positions(out, module)]
-        outputs += [out.flatten(1, -2).amax(1)] if out.ndim > 2 and not isinstance(module, CONV) else []
-        own = [mine]
-        own += [head[3].flatten(1, -2).amax(1)] if head[3].ndim > 2 and not isinstance(head[1], CONV) else []
-        if any(_is_sum([a, b], logits) for a in own for b in outputs):
-            return (name,)
-    return ()
+    others = [call for call in _fitting(calls, logits) if call[0] != head[0]]
+    for call in others:
+        if any(_is_sum([mine, theirs], logits) for mine in _pooled(head) for theirs in _pooled(call)):
+            return (call[0],)
+    together = [pool_positions(call[3], call[1]) for call in (head, *others)]
+    return tuple(call[0] for call in others) if _is_sum(together, logits) else ()
+
+
+def _pooled(call: _Call) -> list[Tensor]:
+    """A head's output averaged over its positions, and its largest value over tokens."""
+    _, module, _, out = call
+    on_tokens = out.ndim > 2 and not isinstance(module, CONV)
+    return [pool_positions(out, module), *([out.flatten(1, -2).amax(1)] if on_tokens else [])]
 
 
 def _is_sum(parts: list[Tensor], logits: Tensor) -> bool:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils import parametrizations, parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
@@ -43,8 +46,9 @@ def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
 
     A module in memory cannot be built again (but those of transformers, from their configuration): a copy of it is
     initialised anew by its layers' own `reset_parameters`, `_reset_parameters` or `init_weights`; class tokens and
-    position embeddings by normal noise of standard deviation 0.02. Weight and spectral normalisation are taken off
-    before and put on again. Raises ModelError where it has weights that nothing of these initialises.
+    position embeddings by normal noise of standard deviation 0.02. Weights behind a parametrisation (weight or
+    spectral normalisation) get the values that it makes of a fresh layer's. Raises ModelError where it has weights
+    that nothing of these initialises.
     """
     model = unwrapped(model)
     card = model.card
@@ -100,25 +104,24 @@ def _initialise(network: nn.Module) -> None:
 
     All are NaN at first, so that what nothing initialises is seen, however the layers write their values.
     """
-    put_on = _bare(network)
+    put_on = _without_hooks(network)
+    twins = {id(m): _plain_twin(m) for m in network.modules() if parametrize.is_parametrized(m)}
     kept = constants(network)
-    for parameter in network.parameters():
+    for parameter in itertools.chain(network.parameters(), *(twin.parameters() for twin in twins.values())):
         if parameter.is_floating_point() and id(parameter) not in kept:
             parameter.fill_(torch.nan)
     for module in network.modules():
-        _reset(module, "reset_parameters")
+        _reset(twins.get(id(module), module), "reset_parameters")
+        if id(module) in twins:
+            _take_over(module, twins[id(module)])
     for method in ("_reset_parameters", "init_weights"):
         for module in network.modules():
             if any(bool(p.isnan().any()) for p in module.parameters(recurse=False)):
                 _reset(module, method)
-    left = []
-    for name, parameter in network.named_parameters():
-        if not bool(parameter.isnan().any()):
-            continue
-        if TOKENS.search(name):
-            nn.init.trunc_normal_(parameter, std=0.02)
-        else:
-            left.append(name)
+    left = [name for name, parameter in network.named_parameters() if bool(parameter.isnan().any())]
+    for name in filter(TOKENS.search, left):
+        nn.init.trunc_normal_(network.get_parameter(name), std=0.02)
+    left = [name for name in left if not TOKENS.search(name)]
     if left:
         raise ModelError(
             f"the module in memory cannot be trained from scratch: {', '.join(shown(n, 50) for n in left[:3])} "
@@ -133,7 +136,7 @@ def _initialise(network: nn.Module) -> None:
 
 def _reset(module: nn.Module, method: str) -> None:
     reset = resets_itself(module, method)
-    if reset is None or parametrize.is_parametrized(module):
+    if reset is None:
         return
     try:
         reset()
@@ -144,8 +147,8 @@ def _reset(module: nn.Module, method: str) -> None:
         ) from error
 
 
-def _bare(network: nn.Module) -> list[Callable[[], Any]]:
-    """Take weight and spectral normalisation off, in place; what puts each of them on again."""
+def _without_hooks(network: nn.Module) -> list[Callable[[], Any]]:
+    """Take the older weight and spectral normalisation off, in place; what puts each of them on again."""
     again: list[Callable[[], Any]] = []
     for module in list(network.modules()):
         for hook in list(module._forward_pre_hooks.values()):
@@ -156,24 +159,45 @@ def _bare(network: nn.Module) -> list[Callable[[], Any]]:
                 nn.utils.remove_spectral_norm(module, hook.name)
                 settings = (hook.n_power_iterations, hook.eps, hook.dim)
                 again.append(partial(nn.utils.spectral_norm, module, hook.name, *settings))
-        listed_by_name = getattr(module, "parametrizations", None)
-        for name, listed in list(listed_by_name.items()) if isinstance(listed_by_name, nn.ModuleDict) else ():
-            put = _normalisation(module, name, listed)
-            if put is not None:
-                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
-                again.append(put)
     return again
 
 
-def _normalisation(module: nn.Module, name: str, listed: nn.Module) -> Callable[[], Any] | None:
-    """What puts a tensor's only parametrisation on again, where it is one of these two."""
-    kind = next(iter(listed)) if isinstance(listed, nn.ModuleList) and len(listed) == 1 else None
-    if isinstance(kind, parametrizations._WeightNorm):
-        return partial(parametrizations.weight_norm, module, name, kind.dim)
-    if isinstance(kind, parametrizations._SpectralNorm):
-        settings = (kind.n_power_iterations, kind.eps, kind.dim)
-        return partial(parametrizations.spectral_norm, module, name, *settings)
-    return None
+def _plain_twin(module: nn.Module) -> nn.Module:
+    """The layer without its parametrisations, sharing what they do not concern.
+
+    They are not taken off: that changes the layer's class, which copies share with the user's own module.
+    """
+    kind: Any = parametrize.type_before_parametrizations(module)
+    twin: nn.Module = kind.__new__(kind)
+    tensors = {name: nn.Parameter(getattr(module, name).detach().clone()) for name, _ in _listed(module)}
+    inside = {name: child for name, child in module._modules.items() if name != "parametrizations"}
+    twin.__dict__.update(
+        vars(module) | {"_parameters": {**module._parameters, **tensors}, "_modules": inside}
+    )
+    return twin
+
+
+def _take_over(module: nn.Module, twin: nn.Module) -> None:
+    """Give the parametrised tensors of a layer the values of its twin, where they can be had."""
+    for name, listed in _listed(module):
+        value = getattr(twin, name).detach()
+        if bool(value.isnan().any()):
+            continue
+        with suppress(
+            NotImplementedError, RuntimeError, ValueError
+        ):  # it has no inverse, or not for this value
+            listed.right_inverse(value)
+            for kind in listed:
+                if isinstance(kind, parametrizations._SpectralNorm) and hasattr(kind, "_u"):
+                    for vector in (kind._u, kind._v):
+                        vector.copy_(F.normalize(torch.randn_like(vector), dim=0, eps=kind.eps))
+                    kind._power_method(kind._reshape_weight_to_matrix(value), 15)  # as it does at first
+
+
+def _listed(module: nn.Module) -> list[tuple[str, Any]]:
+    """The parametrised tensors of a layer, by name, each with its list of parametrisations."""
+    every: Any = module.parametrizations
+    return list(every.items())
 
 
 def _fresh_transformer(model: Model, data: TaskData, *, seed: int) -> Model:

@@ -111,7 +111,8 @@ def hf_network(
     if num_classes is not None:
         config.num_labels = num_classes
     if kind == "image" and len(shape) == 3 and hasattr(config, "image_size"):
-        config.image_size = shape[1] if shape[1] == shape[2] else [shape[1], shape[2]]
+        square = shape[1] == shape[2] and not isinstance(config.image_size, list | tuple)
+        config.image_size = shape[1] if square else [shape[1], shape[2]]
     _settle(config, kind)
     auto, _ = hf_class(config, kind)
     pooling = str(spec.options.get("pooling", LIBRARY))

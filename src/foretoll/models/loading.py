@@ -169,7 +169,8 @@ def _load_spec(spec: Spec, wanted: Wanted, *, fresh: bool = False) -> Model:
     try:
         return _load_sized(spec, wanted, fresh=fresh)
     except ModelError:
-        if wanted.data is None or wanted.data.kind != "image" or "input_size" in spec.options:
+        named = "input_size" in spec.options or wanted.weights is not None
+        if wanted.data is None or wanted.data.kind != "image" or named:
             raise
         usual = convention(spec, str(wanted.weights) if wanted.weights else None)
         have = (int(wanted.data.shape[1]), int(wanted.data.shape[2]))

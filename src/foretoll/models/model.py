@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from foretoll.data import TaskData
 
 Inputs = Tensor | list[str]
+_OF_EVERY_MODULE = set(vars(nn.Module())) - {"_buffers"}
 
 
 class Model(nn.Module):
@@ -98,6 +99,7 @@ class Model(nn.Module):
         mask = prepared.get("attention_mask") if isinstance(prepared, dict) else None
         mask = None if mask is None else mask.clone()
         seen: list[Tensor] = []
+        given: list[Tensor] = []
         tokens: list[tuple[Tensor, Tensor]] = []
 
         def keep(value: Any) -> None:
@@ -106,20 +108,27 @@ class Model(nn.Module):
                 pooled = pool_any(tensor, module, mask).float()
                 seen[:] = [owned(pooled, tensor)]
 
-        def of_head(_module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        def before_head(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
             tensor = first_tensor((*args, *kwargs.values()))
             keep(tensor)
-            if tensor is not None and isinstance(output, Tensor) and tensor.ndim == output.ndim == 3:
-                tokens[:] = [(tensor.clone(), output.detach().clone())]
+            given[:] = [tensor.clone()] if tensor is not None and tensor.ndim == 3 else []
+
+        def after_head(_module: nn.Module, _args: Any, output: Any) -> None:
+            if given and isinstance(output, Tensor) and output.ndim == 3:
+                tokens[:] = [(given[0], output.detach().clone())]
 
         if self.embedding_name is None:
-            handle = module.register_forward_hook(of_head, with_kwargs=True)
+            handles = [
+                module.register_forward_pre_hook(before_head, with_kwargs=True),
+                module.register_forward_hook(after_head),
+            ]
         else:
-            handle = module.register_forward_hook(lambda _m, _args, output: keep(output))
+            handles = [module.register_forward_hook(lambda _m, _args, output: keep(output))]
         try:
             logits = call_network(self.network, prepared)
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
         if not seen:
             raise ModelError(
                 f"the embedding layer {self.embedding_name or self.head_name!r} is never reached"
@@ -151,7 +160,13 @@ class Model(nn.Module):
 
     def clone(self) -> Model:
         """A deep copy: independent weights, the same values; of activations that the network keeps, their values."""
-        kept = {id(t): t.detach().clone() for m in self.modules() for t in _graph_tensors(vars(m))}
+        kept = {
+            id(tensor): tensor.detach().clone()
+            for module in self.modules()
+            for key, value in vars(module).items()
+            if key not in _OF_EVERY_MODULE
+            for tensor in _graph_tensors(value)
+        }
         return copy.deepcopy(self, kept)
 
     def head_names(self) -> tuple[str, ...]:
