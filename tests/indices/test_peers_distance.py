@@ -12,12 +12,14 @@ import torch
 from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist, pdist
 from sklearn.covariance import ledoit_wolf
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from foretoll.errors import DataError, UsageError
 from foretoll.indices._arrays import pot
 from foretoll.indices._moments import centred_covariance, covariance, moments
-from foretoll.indices.frechet import frechet, frechet_of_gaussians, sliced_wasserstein
+from foretoll.indices.frechet import WIDE, frechet, frechet_of_gaussians, sliced_wasserstein
 from foretoll.indices.mmd import MEDIAN_SAMPLES, median_distance, mmd
+from foretoll.indices.scores import Kept
 from foretoll.indices.separability import linear_cka, match_classes_by_transport
 
 
@@ -50,6 +52,61 @@ def test_frechet_of_spherical_gaussians_in_closed_form() -> None:
     mean, eye = torch.arange(4.0, dtype=torch.float64), torch.eye(4, dtype=torch.float64)
     value = frechet_of_gaussians(mean, 4 * eye, torch.zeros(4, dtype=torch.float64), 9 * eye)
     assert value == pytest.approx(14 + 4 * (2 - 3) ** 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("shrink", [True, False, "auto"])
+@pytest.mark.parametrize(("n", "m", "d"), [(7, 5, 40), (12, 30, 50), (2, 2, 9), (20, 25, 30), (60, 50, 8)])
+def test_frechet_of_few_samples_is_that_of_all_dimensions(
+    n: int, m: int, d: int, shrink: bool | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = samples(n, d, 1, offset=2.0), samples(m, d, 2)
+    dense = frechet(x, y, shrink=shrink)  # type: ignore[arg-type]
+    monkeypatch.setattr("foretoll.indices.frechet.WIDE", 4)  # as if these were many dimensions
+    assert frechet(x, y, shrink=shrink) == pytest.approx(dense, rel=1e-6)  # type: ignore[arg-type]
+    assert frechet(x, x, shrink=shrink) == pytest.approx(0, abs=1e-6 * dense)  # type: ignore[arg-type]
+    same = np.ones((n, d)) * 3.0  # no spread at all on one side: not positive definite
+    monkeypatch.setattr("foretoll.indices.frechet.WIDE", 10**6)
+    dense = frechet(same, y, shrink=shrink)  # type: ignore[arg-type]
+    monkeypatch.setattr("foretoll.indices.frechet.WIDE", 4)
+    assert frechet(same, y, shrink=shrink) == pytest.approx(dense, rel=1e-6)  # type: ignore[arg-type]
+
+
+class Largest(TorchDispatchMode):
+    """Notes the shapes of what goes into factorisations, and the largest tensor that comes out of anything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factorised: set[tuple[int, ...]] = set()
+        self.largest = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        for value in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(value, torch.Tensor):
+                self.largest = max(self.largest, value.numel())
+        if any(word in str(func) for word in ("linalg", "cholesky", "svd", "eigh", "qr")):
+            self.factorised |= {tuple(a.shape) for a in args if isinstance(a, torch.Tensor)}
+        return out
+
+
+@pytest.mark.parametrize("shrink", [True, False])
+def test_frechet_never_meets_a_matrix_as_wide_as_its_dimensions(shrink: bool) -> None:
+    n, m, d = 30, 20, 3000
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(n, d, generator=generator), torch.randn(m, d, generator=generator)
+    with Largest() as seen:
+        frechet(x, y, shrink=shrink)
+    assert seen.factorised
+    assert all(min(shape) <= n + m for shape in seen.factorised)
+    assert seen.largest <= 2 * d * (n + m), "nothing as large as d × d"
+
+
+def test_wide_representations_are_compared_by_no_more_than_a_thousand_samples() -> None:
+    wide = torch.randn(1500, WIDE + 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    labels = torch.zeros(1500, dtype=torch.long)
+    kept = Kept(wide, wide[:, :2], labels, labels)
+    assert len(kept.not_too_wide()) == 1000
+    assert len(Kept(wide[:, :WIDE], wide[:, :2], labels, labels).not_too_wide()) == 1500
 
 
 def test_frechet_is_the_squared_bures_wasserstein_distance_of_pot() -> None:

@@ -102,6 +102,21 @@ def covariance(sums: Moments, *, shrink: bool, unbiased: bool = False) -> Covari
     return Covariance(mean, shrunk, shrinkage)
 
 
+def ledoit_wolf(centred: Tensor) -> tuple[float, float]:
+    """Mean variance and shrinkage of centred samples (n, d), as `covariance` has them, from their (n, n) products.
+
+    With fewer samples than dimensions no (d, d) matrix is needed.
+    """
+    n, dimension = centred.shape
+    products = centred @ centred.T
+    scale = products.trace() / (n * dimension)
+    square = products.square().sum() / n**2
+    noise = (products.diagonal().square().sum() / n - square) / n
+    spread = square - dimension * scale**2
+    noise = torch.minimum(noise.clamp(min=0), spread)
+    return float(scale), float(noise / spread) if float(noise) > 0 else 0.0
+
+
 def centred_covariance(x: Tensor, *, shrink: bool, unbiased: bool = False) -> Covariance:
     """`covariance` of samples at hand, centred first, which costs no digits to cancellation."""
     mean = x.mean(0)

@@ -9,6 +9,10 @@ Deviations:
 1. The value is the *squared* distance, as FID reports it.
 2. tr (Σ^½ Σ′ Σ^½)^½ is computed as the sum of the singular values of Lᵀ L′ with Σ = L Lᵀ, Σ′ = L′ L′ᵀ, which is the
    same number; POT's square roots give NaN for the singular covariances of fewer samples than dimensions.
+   From `WIDE` dimensions on, positive definite ones go by the eigenvalues of L′ᵀ Σ L′, which are the squares of those
+   singular values; and samples that are together fewer than dimensions never meet a d × d matrix: unshrunk, the
+   singular values are those of X Yᵀ (n × m); shrunk, both covariances are a multiple of the identity outside of the
+   n + m directions that the samples span, and only what is inside is factorised. All of it is exact.
 3. shrink="auto" shrinks both sides when either has fewer than ten samples per dimension, so that both sides carry
    the same kind of bias. Unshrunk covariances are divided by n − 1, as in FID.
 """
@@ -22,10 +26,11 @@ from torch import Tensor
 
 from foretoll.errors import DataError, UsageError
 from foretoll.indices._arrays import SIDES, batch_matrix, check_side, matrix, pot, same_width
-from foretoll.indices._moments import MomentAccumulator, centred_covariance, covariance
+from foretoll.indices._moments import MomentAccumulator, centred_covariance, covariance, ledoit_wolf
 from foretoll.indices._validate import Array
 
 SAMPLES_PER_DIMENSION = 10
+WIDE = 1024  # dimensions from which on the cube of the width is avoided where it can be
 Shrink = Literal["auto"] | bool
 
 
@@ -43,6 +48,8 @@ def frechet(x: Array, y: Array, *, shrink: Shrink = "auto") -> float:
     first, second = matrix(x, "x", rows=2), matrix(y, "y", rows=2)
     same_width(first, second, "x and y")
     shrunk = _shrinks(shrink, min(len(first), len(second)), first.shape[1])
+    if WIDE < first.shape[1] > len(first) + len(second):
+        return _of_few(first, second, shrunk=shrunk)
     one = centred_covariance(first, shrink=shrunk, unbiased=True)
     two = centred_covariance(second, shrink=shrunk, unbiased=True)
     return frechet_of_gaussians(one.mean, one.matrix, two.mean, two.matrix)
@@ -50,9 +57,44 @@ def frechet(x: Array, y: Array, *, shrink: Shrink = "auto") -> float:
 
 def frechet_of_gaussians(mean_x: Tensor, covariance_x: Tensor, mean_y: Tensor, covariance_y: Tensor) -> float:
     """The same from means (d,) and covariances (d, d), float64; covariances may be singular."""
-    cross = torch.linalg.svdvals(_factor(covariance_x).T @ _factor(covariance_y)).sum()
+    cross = _cross(covariance_x, covariance_y)
     value = (mean_x - mean_y).square().sum() + covariance_x.trace() + covariance_y.trace() - 2 * cross
     return max(float(value), 0.0)
+
+
+def _of_few(x: Tensor, y: Tensor, *, shrunk: bool) -> float:
+    """The distance of samples (n, d) and (m, d) with n + m < d, in O(d (n + m)²) time and O(d (n + m)) memory."""
+    means = x.mean(0), y.mean(0)
+    sides = [side - mean for side, mean in zip((x, y), means, strict=True)]
+    apart = (means[0] - means[1]).square().sum()
+    if not shrunk:
+        sides = [side / (len(side) - 1) ** 0.5 for side in sides]
+        traces = sum((side.square().sum() for side in sides), apart.new_zeros(()))
+        cross = torch.linalg.svdvals(sides[0] @ sides[1].T).sum()
+        return max(float(apart + traces - 2 * cross), 0.0)
+    width = x.shape[1]
+    span = torch.linalg.qr(torch.cat(sides).T).Q  # (d, r)
+    outside, inside, total = [], [], apart
+    for side in sides:
+        scale, shrinkage = ledoit_wolf(side)
+        of_span = side @ span
+        empirical = (1 - shrinkage) / len(side) * of_span.T @ of_span
+        empirical.diagonal().add_(shrinkage * scale)
+        inside.append((empirical + empirical.T) / 2)
+        outside.append(shrinkage * scale)
+        total = total + width * scale  # shrinking keeps the trace
+    beyond = (width - span.shape[1]) * (outside[0] * outside[1]) ** 0.5
+    return max(float(total - 2 * (_cross(*inside) + beyond)), 0.0)
+
+
+def _cross(one: Tensor, two: Tensor) -> Tensor:
+    """tr (Σ^½ Σ′ Σ^½)^½ of two covariances (d, d)."""
+    if len(one) > WIDE:
+        factor, failed = torch.linalg.cholesky_ex(two)
+        if not failed and not torch.linalg.cholesky_ex(one).info:
+            squares: Tensor = torch.linalg.eigvalsh(factor.T @ one @ factor)
+            return squares.clamp(min=0).sqrt().sum()
+    return torch.linalg.svdvals(_factor(one).T @ _factor(two)).sum()
 
 
 def sliced_wasserstein(x: Array, y: Array, *, projections: int = 64, seed: int = 0) -> float:

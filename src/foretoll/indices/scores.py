@@ -11,7 +11,7 @@ from torch import Tensor
 from foretoll.errors import DataError
 from foretoll.indices._sample import Sample
 from foretoll.indices.doc_atc import atc, doc, max_confidence, negative_entropy
-from foretoll.indices.frechet import frechet, sliced_wasserstein
+from foretoll.indices.frechet import WIDE, frechet, sliced_wasserstein
 from foretoll.indices.gbc import gbc
 from foretoll.indices.h_score import h_score
 from foretoll.indices.label_free import resque_predicted, resque_transport
@@ -49,10 +49,14 @@ class Kept:
         rows = torch.linspace(0, len(self.labels) - 1, min(BOUND, len(self.labels))).long()
         return self.representations[rows]
 
+    def not_too_wide(self) -> Tensor:
+        """The representations, no more than `few` where their width would make a matrix of it dear."""
+        return self.few() if self.representations.shape[1] > WIDE else self.representations
+
 
 # Of both sides, whatever the shift; no labels of the target.
 _BETWEEN: dict[str, Callable[[Kept, Kept], float]] = {
-    "frechet": lambda s, t: frechet(s.representations, t.representations),
+    "frechet": lambda s, t: frechet(s.not_too_wide(), t.not_too_wide()),
     "mmd": lambda s, t: mmd(s.few(), t.few()),
     "sliced_wasserstein": lambda s, t: sliced_wasserstein(s.representations, t.representations),
 }
