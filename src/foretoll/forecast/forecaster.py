@@ -6,16 +6,26 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from foretoll.forecast.agreement import Agreed
 from foretoll.forecast.case import Case, decided, epochs_of, features, log_steps
-from foretoll.forecast.direct import NO_STEPS, looked_up_quality, reach_by_looking, test_quality
+from foretoll.forecast.direct import (
+    NO_STEPS,
+    binomial_deviation,
+    looked_up_quality,
+    reach_by_looking,
+    test_quality,
+)
 from foretoll.forecast.learned import FEWEST_RUNS, HeldOutTable, Learned
 from foretoll.forecast.predictive import Predictive
-from foretoll.forecast.regressor import CostModel, Neighbourhood
+from foretoll.forecast.regressor import CostModel
 from foretoll.records import Coverage, Forecast, Interval, NearRun, Run
 
 UNLIKE = 1.25  # times the outermost 5 % of the runs: from here on a case is told that it is unlike them
 WIDEST = 4.0
 FEW_OF_OPTION = 10  # with fewer runs of an option its forecast rests on others,
+SLACK = (
+    2.0  # standard deviations by which a test quality may lie below a validation quality without a meaning
+)
 OTHER_OPTIONS = 2.0  # and its intervals are widened so much
 
 
@@ -74,7 +84,7 @@ class Forecaster:
         if time is None:
             return self._nothing(case, "no run of the ledger has a time to learn from: add --calibrate 6runs")
         row = features(case)
-        near, unlike = Neighbourhood(time).of(row)
+        near, unlike = self.learned.neighbourhood(time).of(row)
         warnings = []
         widen = min(max(unlike, 1.0), WIDEST)
         if unlike > UNLIKE:
@@ -91,7 +101,7 @@ class Forecaster:
             )
         limit = log_steps(case.max_epochs, case.steps_per_epoch)
         predictive = _predictive(time, case, widen, limit=limit)
-        reach = predictive.cdf(limit)
+        reach = min(max(predictive.cdf(limit), 0.0), 1.0)  # sums of masses may leave [0, 1] by rounding
         least = 1 / case.evals_per_epoch  # the first evaluation after a step
         epochs = self._interval(
             predictive,
@@ -110,8 +120,8 @@ class Forecaster:
                 gradient_norm=None if time_only else self._positive("gradient_norm", case, widen),
                 parameter_change=None if time_only else self._positive("parameter_change", case, widen),
             ),
-            quality=None if time_only else self._quality(case, widen),
-            reach_probability=min(max(reach, 0.0), 1.0),  # sums of masses may leave [0, 1] by rounding
+            quality=None if time_only else self._quality(case, widen, reach),
+            reach_probability=reach,
             coverage=Coverage(
                 level=self.level,
                 empirical=time.coverage(self.level, group=case.source_name, task_shift=case.task_shift),
@@ -185,15 +195,17 @@ class Forecaster:
         predictive = _predictive(model, case, widen)
         return self._interval(predictive, lambda v: math.exp(min(v, 700.0)), None)
 
-    def _quality(self, case: Case, widen: float) -> Interval | None:
+    def _quality(self, case: Case, widen: float, reach: float) -> Interval | None:
+        """The quality on the test data, in agreement with the probability of reaching the target."""
         model = self.learned.model("quality", case)
         if model is None:
             return None
-        predictive = _predictive(model, case, widen)
-        return self._interval(predictive, lambda v: min(max(case.until + v, 0.0), 1.0), 1.0)
+        slack = SLACK * binomial_deviation(case.until, case.validation_samples, case.test_samples)
+        agreed = Agreed(_predictive(model, case, widen), reach, slack)
+        return self._interval(agreed, lambda v: min(max(case.until + v, 0.0), 1.0), 1.0)
 
     def _interval(
-        self, predictive: Predictive, scale: Callable[[float], float], beyond: float | None
+        self, predictive: Predictive | Agreed, scale: Callable[[float], float], beyond: float | None
     ) -> Interval:
         def at(level: float) -> float | None:
             value = predictive.quantile(level)

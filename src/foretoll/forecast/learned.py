@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from foretoll.forecast.case import RISING, Case, case_of_run, decided, features, log_steps, usable
-from foretoll.forecast.regressor import CostModel, Table
+from foretoll.forecast.regressor import CostModel, Neighbourhood, Table
 from foretoll.records import Outcome, Run
 
 COSTS = ("epochs", "gradient_norm", "parameter_change", "quality")  # learned; the others are composed
@@ -31,6 +31,7 @@ class Learned:
         self.runs: list[Run] = [run for run, _ in pairs]
         self.cases: list[Case] = _with_digests([case for _, case in pairs])
         self.seed, self._held_out = seed, held_out or {}
+        self._near: dict[int, Neighbourhood] = {}  # of fitted models, which are kept
         self._fitted: dict[tuple[str, str, str, frozenset[str]], CostModel | None] = {}
 
     def pool(self, option: str) -> str:
@@ -57,6 +58,12 @@ class Learned:
             table, _ = self.table(cost, pool, known, own, case.owner)
             self._fitted[key] = CostModel(table, seed=self.seed) if len(table) >= FEWEST_RUNS else None
         return self._fitted[key]
+
+    def neighbourhood(self, model: CostModel) -> Neighbourhood:
+        """How near cases are to a model's runs; computed once for each model."""
+        if id(model) not in self._near:
+            self._near[id(model)] = Neighbourhood(model)
+        return self._near[id(model)]
 
     def own_runs(self, case: Case) -> frozenset[int]:
         """Positions of the runs of the case's own source model, in whatever way it was loaded then."""

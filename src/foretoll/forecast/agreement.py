@@ -1,0 +1,40 @@
+"""One distribution of the quality afterwards that agrees with the probability of reaching the target.
+
+The two are learned apart, and each may err: a target of 0.5 reached with 90 % beside an expected quality of 0.29 says
+two things of which one is wrong. The probability of reaching is the better calibrated one (docs/forecasts.md), so it
+decides how much of the quality's distribution lies where runs end that reached their target, and how much where those
+end that did not; what was learned of the quality says how it is distributed on either side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from foretoll.forecast.predictive import Predictive
+
+NOTHING = 1e-3  # less mass than this on a side says nothing of how it is distributed
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """Quality less the target: `reach` of its mass from −`slack` up, the rest below.
+
+    slack: how far below the target the test quality of a run that reached it on the validation samples may lie
+    """
+
+    learned: Predictive
+    reach: float
+    slack: float
+
+    def quantile(self, level: float) -> float:
+        """The value that quality less target stays below with probability `level`."""
+        below = min(max(self.learned.cdf(-self.slack), 0.0), 1.0)
+        missed = 1 - self.reach
+        if level < missed:
+            part = level / missed
+            found = self.learned.quantile(part * below) if below > NOTHING else None
+            # without anything learned of it: just below what counts as reached
+            return min(-self.slack * (3 - 2 * part) if found is None else found, -self.slack)
+        part = (level - missed) / self.reach
+        found = self.learned.quantile(below + part * (1 - below)) if below < 1 - NOTHING else None
+        return max(self.slack * (2 * part - 1) if found is None else found, -self.slack)

@@ -1,0 +1,83 @@
+"""Expected quality and the probability of reaching the target never contradict each other."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from foretoll.forecast import Case, Forecaster
+from foretoll.forecast.agreement import Agreed
+from foretoll.forecast.case import decided
+from foretoll.forecast.direct import binomial_deviation
+from foretoll.forecast.forecaster import SLACK
+from foretoll.forecast.learned import known_features
+from foretoll.forecast.predictive import Predictive
+from foretoll.forecast.reference import reference_held_out, reference_runs
+from foretoll.forecast.survival import Distribution
+
+
+def normal(location: float, scale: float) -> Predictive:
+    return Predictive(location, scale, None, 1e6)
+
+
+@pytest.mark.parametrize("reach", [0.0, 0.02, 0.3, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("location", [-0.5, -0.21, -0.02, 0.0, 0.05, 0.4])
+def test_so_much_of_the_quality_lies_at_the_target_as_runs_reach_it(location: float, reach: float) -> None:
+    agreed = Agreed(normal(location, 0.05), reach, slack=0.03)
+    levels = np.linspace(0.005, 0.995, 199)
+    values = np.array([agreed.quantile(float(level)) for level in levels])
+    assert np.all(np.diff(values) >= -1e-12), "a quantile function rises"
+    assert np.isfinite(values).all()
+    assert np.mean(values >= -0.03) == pytest.approx(reach, abs=0.01)
+
+
+def test_where_both_agree_the_learned_quality_stays() -> None:
+    learned = normal(0.01, 0.05)
+    agreed = Agreed(learned, 1 - learned.cdf(-0.03), slack=0.03)
+    for level in (0.05, 0.25, 0.5, 0.95):
+        assert agreed.quantile(level) == pytest.approx(learned.quantile(level), abs=1e-6)
+
+
+def test_a_side_that_nothing_is_learned_of_lies_next_to_the_target() -> None:
+    lump = Predictive(-0.21, 1.0, Distribution(np.array([0.0]), np.array([1.0])), math.inf)
+    agreed = Agreed(lump, 0.9, slack=0.03)
+    assert -0.03 <= agreed.quantile(0.5) <= 0.03, "0.9 to reach 0.5 is not 0.29 expected"
+    assert agreed.quantile(0.05) == pytest.approx(-0.21), "what was learned is where it ends when it misses"
+    above = Predictive(0.2, 1.0, Distribution(np.array([0.0]), np.array([1.0])), math.inf)
+    assert -0.09 <= Agreed(above, 0.1, slack=0.03).quantile(0.5) < -0.03
+
+
+def cases(forecaster: Forecaster) -> list[Case]:
+    """Open cases of the shipped ledger as nobody's own, with the commonest features: two pools, two kinds of shift."""
+    found: list[Case] = []
+    for option in ("finetune", "lora"):
+        open_ones = [c for c in forecaster.learned.cases if c.option == option and not decided(c)]
+        ((most, _),) = Counter(known_features(c) for c in open_ones).most_common(1)
+        some = [c for c in open_ones if known_features(c) == most]
+        found += [c.model_copy(update={"model_id": ""}) for c in some[:: max(len(some) // 35, 1)]]
+    return found
+
+
+def test_the_law_over_the_shipped_ledger() -> None:
+    forecaster = Forecaster(reference_runs(), held_out=reference_held_out())
+    judged = 0
+    for case in cases(forecaster):
+        told = forecaster.foretell(case)
+        reach, quality = told.reach_probability, told.quality
+        if reach is None or quality is None or quality.median is None:
+            continue
+        assert quality.low is not None and quality.high is not None
+        slack = SLACK * binomial_deviation(case.until, case.validation_samples, case.test_samples) + 1e-9
+        assert quality.low <= quality.median <= quality.high
+        where = (case.option, case.source_name, case.target_name, case.until, reach, quality)
+        if reach > 0.5:
+            assert quality.median >= case.until - slack, where
+        if reach < 0.5 and not told.already_met:
+            assert quality.median <= case.until - slack + 2e-9, where
+        if reach >= 0.06:
+            assert quality.high >= case.until - slack, where
+        judged += 1
+    assert judged >= 60
