@@ -94,7 +94,8 @@ def _cross(one: Tensor, two: Tensor) -> Tensor:
         if not failed and not torch.linalg.cholesky_ex(one).info:
             squares: Tensor = torch.linalg.eigvalsh(factor.T @ one @ factor)
             return squares.clamp(min=0).sqrt().sum()
-    return torch.linalg.svdvals(_factor(one).T @ _factor(two)).sum()
+    singular: Tensor = torch.linalg.svdvals(_factor(one).T @ _factor(two))
+    return singular.sum()
 
 
 def sliced_wasserstein(x: Array, y: Array, *, projections: int = 64, seed: int = 0) -> float:
