@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from foretoll.arguments import check_out
 from foretoll.errors import ForetollError
 from foretoll.ledger import Ledger
 from foretoll.records import Estimate, Outcome, Run, TrainingSettings
 from foretoll.report import write_json, write_report
-from foretoll.workflows import Accounting, Watcher, check_out
+from foretoll.workflows import Accounting, Watcher
 from foretoll.workflows.calibrate import Budget
 from foretoll.workflows.context import open_job
 from foretoll.workflows.estimate import estimate_job

@@ -200,10 +200,10 @@ class TrainingSettings(Record):
     max_epochs: float = Field(20.0, gt=0)
     evals_per_epoch: int = Field(4, ge=1)
     batch_size: int = Field(64, ge=1)
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(1e-3, gt=0, le=1e6)  # far above what any training bears, and far below overflow
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     momentum: float = Field(0.9, ge=0, lt=1)  # sgd only
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0, le=1e6)
     seed: int = 0
 
 

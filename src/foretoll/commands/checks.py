@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
+from foretoll.arguments import (
+    METRIC_NAMES,
+    OPTION_NAMES,
+    check_device_name,
+    check_name,
+    check_out,
+    check_until,
+)
 from foretoll.errors import UsageError, shown
 
 READ_VARIABLES = ("FORETOLL_LEDGER", "FORETOLL_DATA", "FORETOLL_REGION", "FORETOLL_PUE", "XDG_DATA_HOME")
@@ -25,3 +34,53 @@ def check_texts(words: Sequence[str]) -> None:
             raise UsageError(
                 f"{what} {shown(text)} is no UTF-8 text: rename what it names, or set a UTF-8 locale"
             ) from None
+
+
+def check_call(
+    *,
+    data: Sequence[str],
+    metric: str,
+    device: str,
+    energy: str,
+    region: str | None,
+    pue: float | None,
+    intensity: float | None,
+    year: int | None,
+    options: Sequence[str] = (),
+    until: float | None = None,
+    engine: str = "local",
+    hardware: str | None = None,
+    budget: str | None = None,
+    out: Path | None = None,
+) -> None:
+    """Refuse what can be known to be wrong of a call before anything is opened.
+
+    Raises UsageError for names, ranges and data URIs, MeasureError for the grid, ForetollError for the folder.
+    """
+    from foretoll.data.uri import parse_uri, with_scheme
+    from foretoll.measure.grid import grid_intensity
+    from foretoll.measure.opening import meter_named
+
+    for option in options:
+        check_name("option", option, OPTION_NAMES)
+    check_name("metric", metric, METRIC_NAMES)
+    check_device_name(device)
+    meter_named(energy)
+    if until is not None:
+        check_until(until)
+    if engine != "local":
+        from foretoll.engine.opening import check_engine
+
+        check_engine(engine)
+    if hardware is not None:
+        from foretoll.measure.catalogue import find_device
+
+        find_device(hardware)
+    if budget is not None:
+        from foretoll.decide.budget import Limit
+
+        Limit.parse(budget)
+    for uri in data:
+        parse_uri(with_scheme(uri))
+    grid_intensity(region, pue=pue, intensity_g_per_kwh=intensity, year=year)
+    check_out(out)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foretoll.commands.checks import check_call
 from foretoll.commands.flags import (
     BatchOption,
     DecayOption,
@@ -111,11 +112,24 @@ def compare(
 
     Exit code: 0 where a candidate is recommended, 3 where none is, 1 where the command failed, 2 for wrong use.
     """
-    from foretoll.workflows import Accounting, check_out
+    settings = training_settings(metric, max_epochs, seed, lr, batch_size, optimizer, weight_decay)
+    check_call(
+        data=[source, target],
+        metric=metric,
+        device=device,
+        energy=energy,
+        region=region,
+        pue=pue,
+        intensity=intensity,
+        year=year,
+        until=until,
+        out=out,
+        options=option or (),
+        budget=budget,
+    )
+    from foretoll.workflows import Accounting
     from foretoll.workflows import compare as compare_
 
-    settings = training_settings(metric, max_epochs, seed, lr, batch_size, optimizer, weight_decay)
-    check_out(out)
     with console_watcher(quiet or as_json) as watcher:
         found = compare_(
             model,

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+from foretoll.arguments import check_out
 from foretoll.commands.output import warn
 from foretoll.engine import Engine, check_engine, open_engine
 from foretoll.errors import ForetollError, UsageError, shown
@@ -22,7 +23,7 @@ from foretoll.study.plan import StudyFile, check_code
 from foretoll.study.run import StudyPlan, StudyProgress, plan_study, run_study
 from foretoll.study.study_file import find_study, read_study
 from foretoll.units import human_duration, human_energy
-from foretoll.workflows.context import Accounting, check_out, choose_device
+from foretoll.workflows.context import Accounting, choose_device
 
 T = TypeVar("T")
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from foretoll.commands.checks import check_call
 from foretoll.commands.flags import (
     BatchOption,
     DecayOption,
@@ -110,10 +111,22 @@ def train(
 
     Example: `foretoll train --arch foretoll:cnn --data digits --out source --until 0.95`
     """
+    settings = training_settings(metric, max_epochs, seed, lr, batch_size, optimizer, weight_decay)
+    check_call(
+        data=[data],
+        metric=metric,
+        device=device,
+        energy=energy,
+        region=region,
+        pue=pue,
+        intensity=intensity,
+        year=year,
+        until=until,
+        out=out,
+    )
     from foretoll.workflows import Accounting
     from foretoll.workflows import train as train_
 
-    settings = training_settings(metric, max_epochs, seed, lr, batch_size, optimizer, weight_decay)
     with console_watcher(quiet or as_json) as watcher:
         run = train_(
             arch,
@@ -184,11 +197,25 @@ def estimate(
 
     Example: `foretoll estimate --model source --source digits --target 'digits?shift=gaussian_noise:0.3'`
     """
-    from foretoll.workflows import Accounting, check_out
+    settings = training_settings(metric, max_epochs, seed, lr, batch_size, optimizer, weight_decay)
+    check_call(
+        data=[source, target],
+        metric=metric,
+        device=device,
+        energy=energy,
+        region=region,
+        pue=pue,
+        intensity=intensity,
+        year=year,
+        until=until,
+        out=out,
+        options=[option, *(also or ())],
+        engine=engine,
+        hardware=hardware,
+    )
+    from foretoll.workflows import Accounting
     from foretoll.workflows import estimate as estimate_
 
-    settings = training_settings(metric, max_epochs, seed, lr, batch_size, optimizer, weight_decay)
-    check_out(out)
     with console_watcher(quiet or as_json) as watcher:
         found = estimate_(
             model,
@@ -255,11 +282,24 @@ def retrain(
 
     Example: `foretoll retrain --model source --source digits --target 'digits?shift=gaussian_noise:0.3'`
     """
+    settings = training_settings(metric, max_epochs, seed, lr, batch_size, optimizer, weight_decay)
+    check_call(
+        data=[source, target],
+        metric=metric,
+        device=device,
+        energy=energy,
+        region=region,
+        pue=pue,
+        intensity=intensity,
+        year=year,
+        until=until,
+        out=out,
+        options=[option],
+    )
     from foretoll.report import read_estimate
     from foretoll.workflows import Accounting
     from foretoll.workflows import retrain as retrain_
 
-    settings = training_settings(metric, max_epochs, seed, lr, batch_size, optimizer, weight_decay)
     forecast = read_estimate(beside) if beside else None
     with console_watcher(quiet or as_json) as watcher:
         run = retrain_(

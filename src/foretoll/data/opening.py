@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 from foretoll.data.arranged import arranged
 from foretoll.data.source import Source, assemble
 from foretoll.data.taskdata import TaskData
-from foretoll.data.uri import SCHEMES, DataUri, parse_uri
-from foretoll.errors import UsageError, shown
+from foretoll.data.uri import SCHEMES, DataUri, parse_uri, with_scheme
+from foretoll.errors import UsageError
 from foretoll.records import TableLayout
 
-_SUFFIXES = {".npz": "npz", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
 _TABLES = ("parquet", "csv", "hf")  # whose columns have names
 
 
@@ -37,7 +35,7 @@ def open_data(source: Any, *, seed: int = 0, layout: TableLayout | None = None) 
 def _opened(source: Any, layout: TableLayout | None) -> tuple[Source, DataUri]:
     """The rows of anything that `open_data` takes, and what was said of them."""
     if isinstance(source, (str, Path)):
-        uri = parse_uri(_with_scheme(str(source)))
+        uri = parse_uri(with_scheme(str(source)))
         opener = _opener(uri.scheme)
         return (opener(uri, layout) if uri.scheme in _TABLES else opener(uri)), uri
     if isinstance(source, (tuple, list)):
@@ -57,16 +55,3 @@ def _opener(scheme: str) -> Callable[..., Source]:
         raise UsageError(f"scheme {scheme!r} has no opener")
     opener: Callable[..., Source] = getattr(import_module(f"foretoll.data.open_{scheme}"), f"open_{scheme}")
     return opener
-
-
-def _with_scheme(text: str) -> str:
-    """Say what is missing when a bare path is given instead of a URI."""
-    path = text.partition("?")[0]
-    if ":" not in path and path not in SCHEMES:
-        folder = os.path.isdir(path)  # noqa: PTH112  (pathlib raises on odd names)
-        scheme = _SUFFIXES.get(Path(path).suffix) or ("folder" if folder else None)
-        if scheme:
-            raise UsageError(
-                f"{shown(text)} is a path and not a data URI: write {scheme}:{shown(text)[1:-1]}"
-            )
-    return text

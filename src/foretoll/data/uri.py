@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import unquote
 
-from foretoll.data.shifts import SHIFTS, check_level
+from foretoll.data.shifts.registry import SHIFTS, check_level
 from foretoll.errors import UsageError, shown, unknown_name
 from foretoll.records import DataCard, Shift
 
@@ -47,6 +47,9 @@ _NO_PATH = ("digits", "torchvision")  # what follows the colon is nothing, or a 
 _MOST_MARKS = 20  # question marks that may be part of a path
 _MOST_TEXT = 210  # characters of all mistakes together
 MOST_ROWS, MOST_PARTS, MOST_SIDE, MOST_PIXELS = 10**12, 10_000, 8192, 4096**2
+
+
+_SUFFIXES = {".npz": "npz", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,19 @@ def _together(errors: list[str]) -> str:
             told.append(error)
     more = [f"and {len(errors) - len(told):,} more"] if len(told) < len(errors) else []
     return f" {len(errors):,} mistakes: {'; '.join([*told, *more])}"
+
+
+def with_scheme(text: str) -> str:
+    """The text as it is; UsageError that says what is missing where it is a bare path instead of a URI."""
+    path = text.partition("?")[0]
+    if ":" not in path and path not in SCHEMES:
+        folder = os.path.isdir(path)  # noqa: PTH112  (pathlib raises on odd names)
+        scheme = _SUFFIXES.get(Path(path).suffix) or ("folder" if folder else None)
+        if scheme:
+            raise UsageError(
+                f"{shown(text)} is a path and not a data URI: write {scheme}:{shown(text)[1:-1]}"
+            )
+    return text
 
 
 class _BadValueError(ValueError):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foretoll.errors import UsageError, unknown_name
+from foretoll.errors import UsageError, shown, unknown_name
 from foretoll.measure.fixed_meters import NoMeter, ReplayMeter
 from foretoll.measure.meter import EnergyMeter
 
@@ -32,15 +32,22 @@ def open_meter(name: str = "auto", *, device: torch.device | str = "cpu") -> Ene
         MeasureError: `nvml` or `rapl` was asked for by name and this machine has no such counter.
     """
     place = str(device)
+    kind, argument = meter_named(name)
+    if kind == "watts":
+        return ReplayMeter(watts=_watts(argument), by_user=True, device=place)
+    if kind == "replay":
+        return ReplayMeter.from_file(Path(argument), device=place)
+    return _PLAIN[kind](place)
+
+
+def meter_named(name: str) -> tuple[str, str]:
+    """The kind of a meter and its argument, with nothing opened; UsageError where there is no such meter."""
     kind, _, argument = name.strip().partition(":")
-    if argument:
-        if kind == "watts":
-            return ReplayMeter(watts=_watts(argument), by_user=True, device=place)
-        if kind == "replay":
-            return ReplayMeter.from_file(Path(argument), device=place)
-    elif kind in _PLAIN:
-        return _PLAIN[kind](place)
-    raise UsageError(unknown_name("energy meter", name, METERS))
+    if argument and kind == "watts":
+        _watts(argument)
+    elif not (argument and kind == "replay") and (argument or kind not in _PLAIN):
+        raise UsageError(unknown_name("energy meter", name, METERS))
+    return kind, argument
 
 
 def _watts(text: str) -> float:
@@ -49,7 +56,9 @@ def _watts(text: str) -> float:
     except ValueError:
         watts = math.nan
     if not (math.isfinite(watts) and watts >= 0):
-        raise UsageError(f"--energy watts:{text} is no power: give a number of watts, such as watts:65")
+        raise UsageError(
+            f"--energy watts:{shown(text)[1:-1]} is no power: give a number of watts, such as watts:65"
+        )
     return watts
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from foretoll.arguments import check_out
 from foretoll.workflows.candidates import was_stopped
 from foretoll.workflows.compare import compare
-from foretoll.workflows.context import Accounting, Watcher, check_out
+from foretoll.workflows.context import Accounting, Watcher
 from foretoll.workflows.estimate import estimate
 from foretoll.workflows.retrain import retrain
 from foretoll.workflows.train import train

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from foretoll.arguments import check_out
 from foretoll.data import TaskData
 from foretoll.errors import DataError, ForetollError, ModelError, is_out_of_memory
 from foretoll.ledger import Ledger
@@ -23,7 +24,7 @@ from foretoll.records import InferenceCost, ModelCard, Outcome, Quality, Run, To
 from foretoll.stopping import held, recording, why_stopped
 from foretoll.training import Recording
 from foretoll.units import emissions_kg
-from foretoll.workflows.context import Accounting, Watcher, check_out, new_run_id, seeded
+from foretoll.workflows.context import Accounting, Watcher, new_run_id, seeded
 
 INFERENCE_S = 0.3  # to spend on what the finished model costs to serve
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from foretoll.arguments import check_out, check_until
 from foretoll.decide import CONFIDENCE, Limit, life_energy, mark_front, measured_best, recommend, regret_of
 from foretoll.errors import UsageError
 from foretoll.forecast import Forecaster
@@ -26,8 +27,6 @@ from foretoll.workflows.context import (
     Job,
     ModelLike,
     Watcher,
-    check_out,
-    check_until,
     choose_device,
     new_run_id,
     open_job,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -14,8 +13,9 @@ from typing import Any, Literal
 
 import torch
 
+from foretoll.arguments import check_device_name
 from foretoll.data import TaskData, open_data
-from foretoll.errors import ForetollError, UsageError, unknown_name
+from foretoll.errors import UsageError, shown
 from foretoll.measure import EnergyMeter, grid_intensity, open_meter
 from foretoll.models import (
     Model,
@@ -30,9 +30,6 @@ from foretoll.workflows.classes import settle_classes
 
 Data = Any  # what foretoll.data.open_data takes: a URI, TaskData, a torch Dataset or DataLoader, arrays
 ModelLike = Any  # what foretoll.models.load_model takes: a spec, a checkpoint folder, an nn.Module, a Model
-
-
-DEVICES = ("cpu", "cuda", "xpu")
 
 
 class Watcher:
@@ -180,53 +177,15 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind = name.partition(":")[0]
-    if kind == "mps":
-        raise UsageError("device 'mps' has no float64, which the indices need: use --device cpu")
-    if kind not in DEVICES:
-        raise UsageError(unknown_name("device", name, ("auto", *DEVICES)))
+    check_device_name(name)
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(
-            f"device {name!r} cannot be used on this machine: try --device cpu, or auto to have one chosen"
+            f"device {shown(name)} cannot be used on this machine: try --device cpu, or auto to have one chosen"
         ) from error
     return device
-
-
-def check_until(until: float) -> float:
-    """Return a quality target that lies in (0, 1]; UsageError otherwise."""
-    if not 0 < until <= 1:
-        raise UsageError(
-            f"--until {until:g} is no quality: it lies above 0 and at most at 1 (90 % is --until 0.9)"
-        )
-    return until
-
-
-def check_out(out: str | Path | None) -> None:
-    """Raise before any work that nothing can be written to a folder, rather than after it.
-
-    Folders that are made to try it are taken away again.
-    """
-    if out is None:
-        return
-    folder = Path(out).expanduser()
-    if folder.exists() and not folder.is_dir():
-        raise ForetollError(f"{str(out)!r} is a file and no folder: name another with --out")
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"foretoll")
-    except OSError as error:
-        raise ForetollError(
-            f"nothing can be written to the folder {str(out)!r} ({error.strerror}): name another with --out"
-        ) from error
-    finally:
-        for path in made:
-            with suppress(OSError):
-                path.rmdir()
 
 
 def new_run_id() -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foretoll.arguments import check_until
 from foretoll.engine import InProcess, open_engine
 from foretoll.errors import ForetollError, is_out_of_memory
 from foretoll.forecast import Case, Forecaster, Foretold, compose_costs
@@ -28,7 +29,6 @@ from foretoll.workflows.context import (
     Job,
     ModelLike,
     Watcher,
-    check_until,
     choose_device,
     new_run_id,
     open_job,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foretoll.arguments import check_out, check_until
 from foretoll.errors import LedgerError, UsageError
 from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
@@ -19,8 +20,6 @@ from foretoll.workflows.context import (
     Job,
     ModelLike,
     Watcher,
-    check_out,
-    check_until,
     choose_device,
     open_job,
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from foretoll.arguments import check_out, check_until
 from foretoll.data import TaskData, open_data
 from foretoll.errors import DataError
 from foretoll.ledger import Ledger
@@ -15,7 +16,7 @@ from foretoll.quality import check_metric
 from foretoll.records import Run, TrainingSettings
 from foretoll.workflows.carry_out import CarriedOut, carry_out
 from foretoll.workflows.chance import target_warnings
-from foretoll.workflows.context import Accounting, Data, Watcher, check_out, check_until, choose_device
+from foretoll.workflows.context import Accounting, Data, Watcher, choose_device
 
 
 class FromNothing(Option):
