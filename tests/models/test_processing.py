@@ -311,3 +311,60 @@ def test_very_long_pictures_are_not_enlarged_whole() -> None:
     assert out.shape == (1, 1, 16, 16)
     assert float(out.min()) == 1.0  # the centre
     assert fitted_size((2, 200_000), (16, 16), "cover") == (16, 1_600_000)
+
+
+# --- folders of timm -------------------------------------------------------------------------------
+
+
+def _timm_folder(folder: Path, **more: Any) -> Any:
+    timm = pytest.importorskip("timm")
+    from timm.models import save_for_hf
+
+    torch.manual_seed(0)
+    network = timm.create_model("mobilenetv3_small_050", num_classes=3, pretrained=False)
+    network.pretrained_cfg.update(
+        {"mean": (0.1, 0.2, 0.3), "input_size": (3, 40, 40), "crop_pct": 0.8, **more}
+    )
+    save_for_hf(network, folder, model_config={"label_names": ["cat", "dog", "eel"]}, safe_serialization=True)
+    return network.eval()
+
+
+@pytest.mark.parametrize("scheme", ["timm", "hf"])
+def test_a_folder_of_timm(scheme: str, tmp_path: Path) -> None:
+    network = _timm_folder(tmp_path / "t")
+    model = load_model(f"{scheme}:{tmp_path / 't'}").eval()
+    plan = model.card.preprocessing
+    assert (plan.mean, plan.size, plan.resize, plan.fit) == ((0.1, 0.2, 0.3), (40, 40), (50, 50), "cover")
+    assert (model.card.arch, model.classes) == ("timm:mobilenetv3_small_050", ("cat", "dog", "eel"))
+    pictures = torch.randint(0, 256, (2, 3, 60, 50), dtype=torch.uint8)
+    with torch.no_grad():
+        torch.testing.assert_close(model(pictures), network(model.prepare(pictures)))
+    save_checkpoint(model, tmp_path / "m")
+    data = open_data((np.zeros((60, 3, 50, 60), np.uint8), ["eel", "Cat"] * 30))
+    two = load_model(f"{scheme}:{tmp_path / 't'}", data=data)
+    assert two.classes == ("Cat", "eel")
+    assert torch.equal(two.head_module().weight, network.classifier.weight[[0, 2]])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"architecture": "../../x"}, "no model of timm"),
+        ({"architecture": 3}, "no model of timm"),
+        ({"architecture": "mobilenetv3_smal_050"}, "did you mean 'mobilenetv3_small_050'"),
+        ({"model_args": {"checkpoint_path": "/etc/passwd"}}, "reads files or fetches weights"),
+        ({"model_args": {"block": [1, 2]}}, "no plain numbers and words"),
+        ({"pretrained_cfg": {"input_size": [3, 10**9, 10**9]}}, "nothing usable of its inputs"),
+        ({"pretrained_cfg": {"std": [0, 0, 0]}}, "nothing usable of its inputs"),
+        ({"pretrained_cfg": {"mean": "\x1b[31m"}}, "nothing usable of its inputs"),
+        ({"pretrained_cfg": {"crop_pct": 1e-9}}, "nothing usable of its inputs"),
+    ],
+)
+def test_a_folder_of_timm_that_lies(change: dict[str, Any], words: str, tmp_path: Path) -> None:
+    _timm_folder(tmp_path / "t")
+    file = tmp_path / "t" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}), encoding="utf-8")
+    with pytest.raises((ModelError, UsageError), match=words) as caught:
+        load_model(f"timm:{tmp_path / 't'}")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) <= 300

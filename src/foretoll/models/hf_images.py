@@ -11,10 +11,9 @@ import torch
 
 from foretoll.errors import ModelError, shown
 from foretoll.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, make_preprocess
-from foretoll.models.spec import Convention, Interpolation, one_line
+from foretoll.models.spec import MOST_PIXELS, Convention, Interpolation, one_line
 from foretoll.records import Preprocessing
 
-MOST_PIXELS = 4096  # a side that a network of today's may take; a file that says more is damaged or hostile
 _FILES = ("preprocessor_config.json", "processor_config.json", "image_processor_config.json")
 _RESAMPLE: dict[int, Interpolation] = {
     0: "nearest-exact",
@@ -78,7 +77,7 @@ def _taken(settings: dict[str, Any], plain: Convention, kind: str, file: str) ->
         if share is None:  # ConvNeXt from 384 on: the whole picture, squeezed
             kept |= {"fit": "stretch", "size": (edge, edge)}
         else:
-            edge, inside = int(edge / share), edge
+            edge, inside = _pixels(int(edge / share), "size"), edge
             inner = crop or ((inside, inside) if share < 1 else plain.size if plain.fixed else None)
             kept |= {"fit": "cover", "resize": (edge, edge), "size": inner}
     elif wanted is not None:

@@ -102,12 +102,12 @@ def _is_encoder(config: Any) -> bool:
     return config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 
-def small_json(file: Path) -> dict[str, Any]:
+def small_json(file: Path, most: int = _LARGEST_JSON) -> dict[str, Any]:
     """The object in a small JSON file (a list under the empty name); empty where there is none."""
     if not file.is_file():
         return {}
     try:
-        if file.stat().st_size > _LARGEST_JSON:
+        if file.stat().st_size > most:
             raise ValueError("it is too long")
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -9,8 +9,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from foretoll.errors import MissingExtraError, ModelError, UsageError
-from foretoll.models.spec import Convention, Fit, Interpolation, Spec, guarded_build, nearest, one_line
+from foretoll.errors import MissingExtraError, ModelError, UsageError, shown
+from foretoll.models.spec import (
+    MOST_PIXELS,
+    Convention,
+    Fit,
+    Interpolation,
+    Spec,
+    guarded_build,
+    nearest,
+    one_line,
+)
 
 
 def published_weights(spec: Spec, name: str) -> dict[str, Any] | None:
@@ -137,8 +146,22 @@ def timm_convention(name: str, config: Mapping[str, Any] | None = None) -> Conve
     base, _, tag = _timm_name(name).partition(".")
     own = timm.get_pretrained_cfg(base if not tag else name, allow_unregistered=True)
     settings = {**(own.to_dict() if own else {}), **(config or {})}
-    data = timm.data.resolve_data_config(pretrained_cfg=settings or {"input_size": (3, 224, 224)})
-    channels, height, width = data["input_size"]
+    try:
+        data = timm.data.resolve_data_config(pretrained_cfg=settings or {"input_size": (3, 224, 224)})
+        channels, height, width = map(int, data["input_size"])
+        mean, std = ([float(v) for v in data[key]] for key in ("mean", "std"))
+        numbers = [*mean, *std, float(data["crop_pct"])]
+        if not all(map(math.isfinite, numbers)) or min(std) <= 0 or len(mean) != len(std):
+            raise ValueError("mean and std")
+        if not (0.1 <= data["crop_pct"] <= 4 and 1 <= channels <= 64 and min(height, width) >= 1):
+            raise ValueError("crop_pct and input_size")
+        if max(height, width) / min(data["crop_pct"], 1) > MOST_PIXELS:
+            raise ValueError("input_size")
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ModelError(
+            f"pretrained_cfg of {shown(name, 60)} says nothing usable of its inputs ({shown(one_line(error), 80)}): "
+            "correct its mean, std, input_size and crop_pct"
+        ) from error
     edges = (math.floor(height / data["crop_pct"]), math.floor(width / data["crop_pct"]))
     fit: Fit = {"squash": "stretch", "border": "contain"}.get(data["crop_mode"], "cover")  # type: ignore[assignment]
     named = f"the folder's pretrained_cfg ({name})" if config else f"timm's configuration of {name}"
@@ -146,8 +169,8 @@ def timm_convention(name: str, config: Mapping[str, Any] | None = None) -> Conve
         "image",
         channels,
         (height, width),
-        tuple(data["mean"]),
-        tuple(data["std"]),
+        tuple(mean),
+        tuple(std),
         fixed=bool(settings.get("fixed_input_size", False)),
         fit=fit,
         resize=edges,

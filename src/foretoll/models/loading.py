@@ -26,6 +26,7 @@ from foretoll.models.reprogrammed import innermost, rebuild, with_innermost
 from foretoll.models.sizes import enlarged, own_size
 from foretoll.models.sources import convention
 from foretoll.models.spec import LOADING_OPTIONS, Convention, Spec, family_of, parse_spec
+from foretoll.models.timm_folder import timm_folder
 from foretoll.models.trust import Trust, factory_key
 from foretoll.models.untrained import frozen_notes
 from foretoll.models.weights import (
@@ -57,8 +58,9 @@ def load_model(
     """Load a model: a checkpoint folder, an architecture with `weights`, or a module in memory.
 
     `spec` is a folder written by `save_checkpoint`; ``foretoll:NAME``, ``torchvision:NAME``, ``timm:NAME``,
-    ``hf:PATH``; ``package.module:function`` (imported because it is named, with the current folder importable);
-    an nn.Module (used as it is, with the weights that it has); or a Model (returned after `check_fits`).
+    ``hf:PATH`` (a folder of transformers, or of timm); ``package.module:function`` (imported because it is named, with
+    the current folder importable); an nn.Module (used as it is, with the weights that it has); or a Model (returned
+    after `check_fits`).
     `weights` is a .safetensors file, a .pt file (read by weights_only=True), a folder with model.safetensors, or
     the name of weights that torchvision ("DEFAULT", "IMAGENET1K_V2") or timm ("pretrained") publishes, which are
     downloaded. Without weights they are fresh, from `seed`; hf: has its weights in its own folder.
@@ -108,6 +110,10 @@ def load_model(
     wanted = replace(wanted, trust=Trust.of_call(parsed, everything=trust_code))
     if _names_checkpoint(parsed, weights):
         return _load_checkpoint(Path(weights or ""), replace(wanted, weights=None, classes=given))
+    folder = timm_folder(parsed)
+    if folder is not None:
+        wanted = replace(wanted, weights=weights or folder.weights, outputs=() if weights else folder.outputs)
+        return _load_sized(folder.spec, wanted, usual=folder.usual)
     return _load_spec(parsed, wanted)
 
 
@@ -187,14 +193,14 @@ def _noted(model: Model, note: str) -> Model:
     return model
 
 
-def _load_sized(spec: Spec, wanted: Wanted, *, fresh: bool = False) -> Model:
+def _load_sized(spec: Spec, wanted: Wanted, *, fresh: bool = False, usual: Convention | None = None) -> Model:
     weights, names = wanted.weights, wanted.classes
     if "new_head" in spec.options and weights is None and (fresh or spec.scheme != "hf"):
         raise UsageError(
             "new_head=true keeps the weights but the head's, so it needs weights (--weights FILE)"
         )
     pretrained = not fresh and (weights is not None or spec.scheme == "hf")
-    usual = convention(spec, str(weights) if weights else None)
+    usual = usual or convention(spec, str(weights) if weights else None)
     plan = plan_preprocessing(spec, usual, wanted.data, pretrained=pretrained)
     if usual is not None and usual.pooling and "pooling" not in spec.options:
         spec = replace(spec, options={**spec.options, "pooling": usual.pooling})

@@ -58,9 +58,8 @@ class Wanted:
     head: str | None = None
     seed: int = 0
     trust: Trust = field(default_factory=Trust)
-    named: bool = (
-        False  # whether the caller names the classes, in the order of the outputs; else they are the data's
-    )
+    outputs: tuple[str, ...] = ()  # what the folder of the weights calls them, in order
+    named: bool = False  # whether the caller names the classes, output by output; else they are the data's
 
     def anatomy(self, network: nn.Module, plan: Preprocessing) -> Anatomy:
         """Head and embedding of a network that is not yet a Model."""
@@ -121,14 +120,21 @@ def with_weights(network: nn.Module, spec: Spec, plan: Preprocessing, wanted: Wa
     if names is None and have not in (None, anatomy.num_classes):
         network = build(spec, plan, have, wanted.trust)
     new_head = bool(spec.options.get("new_head", False))
-    if names is not None and have is not None and not new_head and not anatomy.others:
-        outputs = published_names(spec, have)
+    own = wanted.outputs if len(wanted.outputs) == have and not new_head else ()
+    if names is None:
+        names = own or None
+    elif (
+        have is not None and not new_head and not anatomy.others and not (wanted.named and len(names) == have)
+    ):
+        outputs = synonyms(own) if own else published_names(spec, have)
         rows = rows_of(outputs, names) if outputs is not None else None
         if rows is not None:
             rows, names = in_order(rows, names)
             state = take_rows(state, anatomy.head, rows, have)
         elif have == 1 and len(names) == 2:
             state, notes = take_rows(state, anatomy.head, ONE_OUTPUT, have), (one_output_note(names),)
+        elif len(own) == len(names):
+            names = own
     try:
         fit_state_dict(network, state, source=weights, head=anatomy.head, new_head=new_head)
     except ModelError:

@@ -18,6 +18,7 @@ from foretoll.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
 Kind = Literal["image", "vector", "series", "text"]
 Fit = Literal["stretch", "cover", "contain", "none"]
 Interpolation = Literal["bilinear", "bicubic", "nearest-exact"]
+MOST_PIXELS = 4096  # a side that a network of today's may take; a file that says more is damaged or hostile
 SCHEMES = ("foretoll", "torchvision", "timm", "hf")
 # options of loading, not of an architecture
 LOADING_OPTIONS = ("input_size", "crop", "normalise", "mean", "std", "max_length", "new_head", "tokenizer")
