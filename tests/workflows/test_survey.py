@@ -11,12 +11,12 @@ from torch import nn
 
 from foretoll.data import TaskData, open_data
 from foretoll.errors import DataError
-from foretoll.indices.survey import Survey, survey
+from foretoll.indices.survey import Survey, starved, survey
 from foretoll.measure import NoMeter
-from foretoll.models import Model, build_model
+from foretoll.models import Model, build_model, load_model
 from foretoll.options import Training, get_option, train_to_target
 from foretoll.quality import evaluate
-from foretoll.records import TrainingSettings
+from foretoll.records import IndexValue, TrainingSettings
 from foretoll.representation import renormalised
 
 SETTINGS = TrainingSettings(until=0.9, batch_size=32)
@@ -229,3 +229,41 @@ def test_the_model_stays_as_it_was_and_one_seed_repeats(cnn: Model, digits: Task
     assert all(torch.equal(before[name], value) for name, value in cnn.state_dict().items())
     assert [m.training for m in cnn.modules()] == modes and torch.equal(torch.get_rng_state(), random)
     assert survey(cnn, digits, other, SETTINGS, task_shift=False) == first
+
+
+def many_classes(classes: int, each: int) -> tuple[Model, TaskData]:
+    """A network that knows every class by heart, and noisy samples of them, about 0.6 × `each` for training."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.nn.functional.normalize(torch.randn(classes, 64, generator=generator), dim=1) * 6
+    labels = torch.arange(classes).repeat(each)
+    inputs = centres[labels] + torch.randn(len(labels), 64, generator=generator)
+    data = open_data((inputs.numpy(), labels.numpy()))
+    head = torch.nn.Linear(64, classes)
+    with torch.no_grad():
+        head.weight.copy_(centres)
+        head.bias.copy_(-centres.square().sum(1) / 2)
+    return load_model(torch.nn.Sequential(torch.nn.Identity(), head), data=data), data
+
+
+@pytest.mark.parametrize(("classes", "each"), [(300, 5), (60, 5)])
+def test_a_probe_of_too_few_samples_a_class_is_not_read(classes: int, each: int) -> None:
+    model, data = many_classes(classes, each)
+    found = survey(model, data, data, SETTINGS, task_shift=False)
+    assert (found.signals["initial_quality"] or 0) > 0.9
+    assert not {"probe_accuracy", "recoverability_gap"} & found.indices.keys()
+    assert found.signals.get("recoverability_gap") is None and found.signals["knn_accuracy"] is None
+    (said,) = [w for w in found.warnings if "too few for" in w]
+    assert f"{classes} classes" in said and len(said) <= 300
+    assert f"--samples {10 * classes}" in said
+
+
+def test_with_enough_samples_a_class_or_nothing_better_known_the_probe_is_read() -> None:
+    model, data = many_classes(60, 12)
+    found = survey(model, data, data, SETTINGS, task_shift=False)
+    assert found.indices["recoverability_gap"].value is not None
+    few = torch.arange(43).repeat(2)
+    probe = IndexValue(name="probe_accuracy", value=0.5, low=0.4, high=0.6)
+    assert starved(few, [probe], 0.55) is None, "the shipped ledger has such runs"
+    assert starved(few, [probe], None) is None
+    assert starved(few, [probe], 0.7) is not None
+    assert starved(torch.arange(300).repeat(2), [probe], None) is not None, "a new task of many classes"

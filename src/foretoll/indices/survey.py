@@ -7,11 +7,12 @@ The target's *training* part is looked at: neither the data that stop a run nor 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from foretoll.data import ArraySplit, stratified_sample
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 NORMALISED = 512  # samples that normalisation statistics are estimated from (benchmarks/statistics_size.py)
 PROJECTED = 300
+ENOUGH_PER_CLASS = 5  # samples, for a probe to be read whatever it says
+MANY_CLASSES = 100
 Signals = dict[str, float | None]
 
 
@@ -120,11 +123,11 @@ def survey(
     else:
         notes += _try(indices, "inv_ari", lambda: _clusters(kept_target))
         try:
-            quality, readable = _readable(
-                model, target, there, kept_target, settings, task_shift, collector, device
+            quality, readable, said = _readable(
+                model, target, there, kept_target, settings, signals.get("initial_quality"), collector, device
             )
-            signals |= quality
-            indices |= readable
+            notes += said
+            signals, indices = signals | quality, indices | readable
         except DataError as error:
             notes.append(_unknown("what is still readable", error))
         start = model.with_new_head(target.classes, seed=settings.seed) if task_shift else model
@@ -195,11 +198,15 @@ def _readable(
     split: Split,
     kept: Kept,
     settings: TrainingSettings,
-    task_shift: bool,
+    own_quality: float | None,
     collector: Collector,
     device: torch.device | str,
-) -> tuple[Signals, dict[str, IndexValue]]:
-    """What is still linearly readable, with the model's and with re-estimated normalisation statistics."""
+) -> tuple[Signals, dict[str, IndexValue], list[str]]:
+    """What is still linearly readable, with the model's and with re-estimated normalisation statistics.
+
+    `own_quality`: of the model's own head on these samples; None on a new task. Where there are too few samples to
+    say, the indices are left out and a sentence says so.
+    """
     signals: Signals = {"renormalised_quality": None, "renormalised_loss": None}
     plain = linear_probe_accuracy(kept.representations, kept.labels, ids=kept.ids)
     indices = {"probe_accuracy": _probe_index("probe_accuracy", plain)}
@@ -209,18 +216,42 @@ def _readable(
         again = Kept.of(collector(fresh, split, Wanted("target", len(split)), device=device).kept.compute())
         better = linear_probe_accuracy(again.representations, again.labels, ids=again.ids)
         indices["renormalised_probe_accuracy"] = _probe_index("renormalised_probe_accuracy", better)
-        if not task_shift:
+        if own_quality is not None:
             outputs = _outputs(again, settings.metric)
             signals = {
                 "renormalised_quality": outputs["quality"],
                 "renormalised_loss": outputs["loss"],
             }
+    if (why := starved(kept.labels, indices.values(), own_quality)) is not None:
+        return signals | {"knn_accuracy": None}, {}, [why]  # neighbours are as few
     if settings.until is None:
-        return signals, indices
+        return signals, indices, []
     gap = gap_of_probes(plain, better, settings.until)
     left_out = tuple(target.classes[c] for c in gap.probe.left_out)
     indices["recoverability_gap"] = gap_value(gap).model_copy(update={"missing_classes": left_out})
-    return signals, indices
+    return signals, indices, []
+
+
+def starved(labels: Tensor, probes: Iterable[IndexValue], own_quality: float | None) -> str | None:
+    """Why probes of so few samples a class say nothing of what is readable, as a sentence; None where they do.
+
+    The model's own head reads the same representation: where it is right more often than a probe of a few samples a
+    class is likely to be, the probe had too few, and a gap to the target must not be read from it. With hundreds of
+    classes the same holds where no head is there to compare with.
+    """
+    classes = len(torch.unique(labels))
+    if len(labels) >= ENOUGH_PER_CLASS * classes:
+        return None
+    best = max((probe.high or 0.0 for probe in probes if probe.name.endswith("probe_accuracy")), default=0.0)
+    more = own_quality is not None and own_quality > best
+    if not more and classes <= MANY_CLASSES:
+        return None
+    seen = f"; the model itself is right on {own_quality:.2g} of them" if more else ""
+    return (
+        f"{len(labels):,} samples are too few for {classes:,} classes to say what is still readable{seen}: "
+        "recoverability gap and neighbours are left out; "
+        f"give --samples {2 * ENOUGH_PER_CLASS * classes} where there are as many"
+    )
 
 
 def _probe_index(name: str, probe: Probe) -> IndexValue:
