@@ -333,6 +333,8 @@ FLAGS = (
           "--max-epochs 0.0: input should be greater than 0; --batch-size 0: input should be greater than or equal "
           "to 1"),
     usage("an impossible learning rate", "train … --lr 0", "--lr 0.0: input should be greater than 0"),
+    usage("a learning rate that is none", "estimate … --lr fast",
+          "--lr 'fast' is no learning rate: give a number above 0 such as 3e-4, or auto to have one looked for"),
     usage("an impossible seed", "train … --seed -1",
           "invalid value for '--seed': Input should be greater than or equal to 0; see foretoll train --help"),
     usage("a sample that is too small", "estimate … --samples 1",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from foretoll import streams
-from foretoll.errors import ForetollError, UsageError
+from foretoll.errors import ForetollError, UsageError, shown
 
 if TYPE_CHECKING:
     from foretoll.ledger import Ledger
@@ -51,6 +52,13 @@ def looked_for(lr: str | None) -> Literal["auto"] | None:
     return "auto" if lr == AUTO else None
 
 
+def _is_rate(text: str) -> bool:
+    try:
+        return 0 < float(text) < math.inf
+    except ValueError:
+        return False
+
+
 def training_settings(
     metric: str,
     max_epochs: float,
@@ -67,6 +75,11 @@ def training_settings(
     from pydantic import ValidationError
 
     from foretoll.records import TrainingSettings
+
+    if isinstance(lr, str) and lr != AUTO and not _is_rate(lr):
+        raise UsageError(
+            f"--lr {shown(lr)} is no learning rate: give a number above 0 such as 3e-4, or auto to have one looked for"
+        )
 
     if max_epochs > MOST_EPOCHS:
         raise UsageError(
