@@ -38,7 +38,9 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> Source:
         raise DataError(f"{name} is empty: it needs samples")
     kind = None if uri is None else uri.kind
     values = labels_of(dataset)
-    labels, classes = (None, ()) if values is None else read_labels(values, name, names=_class_names(dataset))
+    labels, classes = (
+        (None, ()) if values is None else read_labels(values, name, names=class_names_of(dataset))
+    )
     if labels is not None and len(labels) != len(dataset):
         raise DataError(
             f"{name} has {len(dataset)} samples and {len(labels)} labels: they must be equally many"
@@ -164,6 +166,7 @@ def _plain(label: Any) -> Any:
     return label
 
 
-def _class_names(dataset: Any) -> Sequence[str] | None:
+def class_names_of(dataset: Any) -> Sequence[str] | None:
+    """The names of the classes that a Dataset says it has; None where it says none."""
     names = getattr(dataset.dataset if isinstance(dataset, Subset) else dataset, "classes", None)
     return [str(name) for name in names] if isinstance(names, (list, tuple)) and names else None

@@ -36,13 +36,16 @@ def open_hf(uri: DataUri, layout: TableLayout | None = None) -> Source:
             f"hf:{uri.path} cannot be opened: {reason}; give a local folder or a name on the hub"
         ) from error
     parts = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
-    return _source(datasets, parts, uri, layout)
+    return source_of_parts(parts, uri, name=path.name, where=f"hf:{uri.path}", layout=layout)
 
 
-def _source(datasets: Any, parts: dict[str, Any], uri: DataUri, layout: TableLayout | None) -> Source:
+def source_of_parts(
+    parts: dict[str, Any], uri: DataUri, *, name: str, where: str, layout: TableLayout | None
+) -> Source:
+    """A source from data sets of the `datasets` library, by split; one without a name is the whole."""
+    import datasets
     import pyarrow as pa
 
-    where = f"hf:{uri.path}"
     label = uri.label or next(
         (
             c
@@ -53,7 +56,7 @@ def _source(datasets: Any, parts: dict[str, Any], uri: DataUri, layout: TableLay
     )
     class_names: list[str] | None = None
     tables = []
-    for name, part in parts.items():
+    for role, part in parts.items():
         feature = part.features.get(label)
         if isinstance(feature, datasets.ClassLabel):
             class_names = list(feature.names)
@@ -68,7 +71,7 @@ def _source(datasets: Any, parts: dict[str, Any], uri: DataUri, layout: TableLay
         if len(parts) > 1:
             if "split" in table.column_names:
                 table = table.drop_columns(["split"])
-            table = table.append_column("split", pa.array([role_of(name)] * table.num_rows))
+            table = table.append_column("split", pa.array([role_of(role)] * table.num_rows))
         tables.append(table)
     try:
         whole = pa.concat_tables(tables, promote_options="default")
@@ -79,9 +82,7 @@ def _source(datasets: Any, parts: dict[str, Any], uri: DataUri, layout: TableLay
     chosen = (
         uri if uri.label or label not in whole.column_names else DataUri(**{**uri.__dict__, "label": label})
     )
-    return source_of_table(
-        whole, chosen, name=Path(uri.path).name, where=where, class_names=class_names, layout=layout
-    )
+    return source_of_table(whole, chosen, name=name, where=where, class_names=class_names, layout=layout)
 
 
 def _plain(table: Any) -> Any:

@@ -21,8 +21,10 @@ def open_data(source: Any, *, seed: int = 0, layout: TableLayout | None = None) 
     """Open a data set as three disjoint splits.
 
     source: a data URI (see `foretoll.data.uri`), TaskData (returned as it is), a torch map-style Dataset or a
-    DataLoader over one (its batches and collation are not used), a tuple of arrays or tensors (x, y) or
-    (x_train, y_train, x_test, y_test). `seed` draws the limit and the shifts; the splits and parts depend on
+    DataLoader over one (its batches and collation are not used), a DataFrame, a pyarrow Table, a data set of the
+    `datasets` library (also tokenised), a tuple of arrays or tensors (x, y) or (x_train, y_train, x_test, y_test), a
+    dict of splits, or (train, validation, test) of any of these but arrays; see docs/data.md.
+    `seed` draws the limit and the shifts; the splits and parts depend on
     the URI's own `seed=` (default 0) only, so that runs with other seeds never see each other's test data.
     `layout`: the columns of the table that a model was trained on; those of this one are matched to it by name.
     """
@@ -38,15 +40,9 @@ def _opened(source: Any, layout: TableLayout | None) -> tuple[Source, DataUri]:
         uri = parse_uri(with_scheme(str(source)))
         opener = _opener(uri.scheme)
         return (opener(uri, layout) if uri.scheme in _TABLES else opener(uri)), uri
-    if isinstance(source, (tuple, list)):
-        from foretoll.data.open_npz import arrays_of, source_of_arrays
+    from foretoll.data.open_python import open_python
 
-        uri = DataUri(text="python:arrays", scheme="python")
-        return source_of_arrays(arrays_of(tuple(source)), uri, name="arrays", where="arrays"), uri
-    from foretoll.data.open_dataset import open_dataset
-
-    uri = DataUri(text=f"python:{type(source).__name__}", scheme="python")
-    return open_dataset(source), uri
+    return open_python(source, layout)
 
 
 def _opener(scheme: str) -> Callable[..., Source]:

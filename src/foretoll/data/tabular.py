@@ -18,6 +18,7 @@ from foretoll.data.images import DecodedImages, EncodedImages, look_at
 from foretoll.data.oddities import FREE_TEXT, why_left_out
 from foretoll.data.source import Fault, Source, classes_said, role_of, splits_said
 from foretoll.data.splits import INPUT_KEYS, ArraySplit, DatasetSplit
+from foretoll.data.tokens import token_ids
 from foretoll.data.uri import DataUri, uri_value
 from foretoll.errors import DataError, UsageError, shown, unknown_name
 from foretoll.records import TableColumn, TableLayout
@@ -145,6 +146,11 @@ def _rows(
         raise DataError(f"{where} has no column of encoded images: leave kind=image out")
     text = _text_column(table, features, uri, where, layout)
     ids = np.arange(table.num_rows)
+    if text is None and uri.kind in {None, "text"} and _is_list(table, features, "input_ids"):
+        masks = table.column("attention_mask").to_pylist() if "attention_mask" in features else None
+        tokens = token_ids(table.column("input_ids").to_pylist(), masks, where)
+        said = f"tokenised texts of up to {tokens.shape[1]:,} ids"
+        return _Rows(ArraySplit(tokens, labels, ids=ids), "text", (), said)
     if text is not None:
         values = plain_column(table, text).to_pylist()
         missing = np.array([value is None for value in values])
@@ -221,6 +227,8 @@ def _text_column(
     """The column whose texts are the samples; None where columns of values are."""
     texts = [c for c in features if is_text(table.column(c).type)]
     if uri.kind == "text":
+        if not texts and "input_ids" in features:
+            return None
         if not texts:
             raise DataError(f"{where} has no column of texts: leave kind=text out")
         return next((c for c in TEXT_COLUMNS if c in texts), texts[0])
@@ -296,6 +304,15 @@ def _labels(table: Any, label: str, where: str, class_names: Sequence[str] | Non
             names = [by_number.get(i, str(i)) for i in range(max(by_number) + 1)]
     numbers, classes = read_labels(found, place, names=names)
     return _Labels(numbers, classes, missing, faults, said)
+
+
+def _is_list(table: Any, features: list[str], name: str) -> bool:
+    import pyarrow as pa
+
+    if name not in features:
+        return False
+    kind = table.column(name).type
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _is_binary(table: Any, name: str) -> bool:

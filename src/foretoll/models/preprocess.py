@@ -156,6 +156,7 @@ class TextPreprocess(nn.Module):
             if self.plan.tokenizer is not None:
                 self.tokenizer  # noqa: B018  (sets the padding id)
             ids = texts[:, : self.plan.max_length].to(self.where.device, torch.int64)
+            ids = torch.where(ids < 0, self.pad_id, ids)  # padding of data that know no model
             return {"input_ids": ids, "attention_mask": (ids != self.pad_id).long()}
         encoded = self.tokenizer(
             list(texts), padding=True, truncation=True, max_length=self.plan.max_length, return_tensors="pt"

@@ -1,0 +1,68 @@
+"""Tokenised texts: input_ids of any lengths, with attention_mask or without, as one tensor of ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from foretoll.data.checks import read_labels
+from foretoll.data.source import Source, classes_said
+from foretoll.data.splits import ArraySplit, item_label
+from foretoll.errors import DataError, shown
+
+PADDING = -1  # in place of an id; the model's own padding id is put there when the model reads it
+
+
+def token_ids(ids: Sequence[Any], masks: Sequence[Any] | None, where: str) -> Tensor:
+    """Ids int64 (n, longest), PADDING behind the end of a text and where its mask is 0.
+
+    Raises:
+        DataError: a text has no ids, or ids and mask of different lengths.
+
+    """
+    rows = []
+    for row, value in enumerate(ids):
+        tokens = np.asarray([] if value is None else value).reshape(-1)
+        if not len(tokens) or tokens.dtype.kind not in "iu":
+            raise DataError(f"{where} has no token ids in row {row}: tokenise every text to one id at least")
+        tokens = tokens.astype(np.int64)
+        if masks is not None:
+            mask = np.asarray(masks[row]).reshape(-1)
+            if len(mask) != len(tokens):
+                raise DataError(
+                    f"{where} has {len(tokens)} ids and a mask of {len(mask)} in row {row}: make them equal"
+                )
+            tokens = np.where(mask != 0, tokens, PADDING)
+        rows.append(torch.from_numpy(tokens))
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PADDING)
+
+
+def source_of_tokens(data: Any, *, name: str) -> Source:
+    """A source from a Dataset whose items are dicts with input_ids and a label."""
+    dataset: Any = data.dataset if isinstance(data, DataLoader) else data
+    items: list[Mapping[str, Any]] = [dataset[row] for row in range(len(dataset))]
+    masked = all("attention_mask" in item for item in items)
+    ids = token_ids(
+        [item["input_ids"] for item in items],
+        [i["attention_mask"] for i in items] if masked else None,
+        shown(name),
+    )
+    values = [np.asarray(item_label(dict(item))).reshape(-1) for item in items]
+    if any(len(value) != 1 for value in values):
+        raise DataError(f"{shown(name)} has items with other than one label: labels are one class a sample")
+    labels, classes = read_labels(np.array([value[0] for value in values]), shown(name))
+    return Source(
+        name=name,
+        kind="text",
+        rows=ArraySplit(ids, labels, ids=np.arange(len(ids))),
+        classes=classes,
+        shape=(),
+        columns=("label",),
+        column=lambda _: np.asarray(classes)[labels],
+        reading=f"{len(ids):,} tokenised texts of up to {ids.shape[1]:,} ids, {classes_said(classes)}",
+    )

@@ -1,0 +1,157 @@
+"""Data handed over in Python: DataFrames, tables, dicts of splits, tuples of data sets, tokenised data sets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from foretoll.data import TaskData, open_data
+from foretoll.errors import DataError
+
+N = 60
+X = np.random.default_rng(0).normal(size=(N, 2)).astype(np.float32)
+LABELS = np.array(["ant", "bee", "cat"])[np.arange(N) % 3]
+COLUMNS = {"age": X[:, 0], "income": X[:, 1], "label": LABELS}
+PARTS = {"train": slice(0, 30), "validation": slice(30, 45), "test": slice(45, 60)}
+
+
+def inputs(data: TaskData) -> list[torch.Tensor]:
+    return [split.all().inputs for split in (data.train, data.validation, data.test)]
+
+
+def given_splits(data: TaskData) -> None:
+    assert (len(data.train), len(data.validation), len(data.test)) == (30, 15, 15)
+    for found, part in zip(inputs(data), PARTS.values(), strict=True):
+        assert torch.allclose(found, torch.from_numpy(X[part]))
+
+
+def frame(rows: slice = slice(None)) -> Any:
+    pandas = pytest.importorskip("pandas")
+    return pandas.DataFrame({name: values[rows] for name, values in COLUMNS.items()})
+
+
+def test_tables_of_every_kind_read_alike() -> None:
+    whole = open_data(pa.table(COLUMNS))
+    assert whole.classes == ("ant", "bee", "cat") and whole.shape == (2,) and whole.card.layout is not None
+    bare = frame().drop(columns="label")
+    for other in (
+        frame(),
+        COLUMNS,
+        pa.RecordBatch.from_pydict(COLUMNS),
+        (bare, frame()["label"]),
+        (bare, LABELS),
+    ):
+        data = open_data(other)
+        assert data.card.layout == whole.card.layout
+        assert all(torch.equal(a, b) for a, b in zip(inputs(data), inputs(whole), strict=True))
+    turned = open_data(frame()[["income", "label", "age"]], layout=whole.card.layout)
+    assert all(torch.equal(a, b) for a, b in zip(inputs(turned), inputs(whole), strict=True))
+
+
+def test_an_index_of_a_frame_is_no_column() -> None:
+    assert open_data(frame().sample(frac=1, random_state=0)).shape == (2,)
+
+
+def test_a_frame_that_cannot_be_read_is_one_sentence() -> None:
+    mixed = frame()
+    mixed["odd"] = [object()] * N
+    with pytest.raises(DataError, match="the DataFrame cannot be read as a table"):
+        open_data(mixed)
+    with pytest.raises(DataError, match="60 rows and 59 labels"):
+        open_data((frame(), LABELS[:-1]))
+    with pytest.raises(DataError, match="the dict cannot be read as a table"):
+        open_data({"a": [1, 2], "label": [1]})
+
+
+@pytest.mark.parametrize("kind", ["frames", "tables", "arrays", "torch", "loaders"])
+def test_splits_that_are_given_stay_the_splits(kind: str) -> None:
+    numbers = np.arange(N) % 3
+    make = {
+        "frames": frame,
+        "tables": lambda part: pa.table({k: v[part] for k, v in COLUMNS.items()}),
+        "arrays": lambda part: (X[part], numbers[part]),
+        "torch": lambda part: TensorDataset(torch.from_numpy(X[part]), torch.from_numpy(numbers[part])),
+        "loaders": lambda part: DataLoader(list(zip(torch.from_numpy(X[part]), numbers[part], strict=True))),  # type: ignore[arg-type]
+    }[kind]
+    parts = {role: make(part) for role, part in PARTS.items()}
+    given_splits(open_data(parts))
+    given_splits(open_data({"val" if role == "validation" else role: part for role, part in parts.items()}))
+    if kind != "arrays":
+        given_splits(open_data(tuple(parts.values())))
+
+
+def test_train_and_test_leave_the_validation_split_to_be_drawn() -> None:
+    data = open_data((frame(slice(0, 45)), frame(slice(45, 60))))
+    assert len(data.test) == 15 and len(data.train) + len(data.validation) == 45 and len(data.validation) == 9
+
+
+def test_levels_are_those_of_all_splits() -> None:
+    train = {"c": ["a", "b"] * 15, "label": ["x", "y"] * 15}
+    test = {"c": ["b", "z"] * 8, "label": ["x", "y"] * 8}
+    assert open_data({"train": pa.table(train), "test": pa.table(test)}).shape == (3,)
+
+
+def test_splits_of_two_kinds_and_without_train_are_refused() -> None:
+    with pytest.raises(DataError, match="splits are of different kinds"):
+        open_data({"train": frame(), "test": TensorDataset(torch.zeros(5, 2), torch.zeros(5))})
+    with pytest.raises(DataError, match="one of them must be train"):
+        open_data({"validation": frame(), "test": frame()})
+
+
+IDS = [[5, 6, 7][: 1 + i % 3] for i in range(N)]
+
+
+class Tokens(Dataset[dict[str, Any]]):
+    def __len__(self) -> int:
+        return N
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        padded = [*IDS[i], *[0] * (3 - len(IDS[i]))]
+        return {
+            "input_ids": torch.tensor(padded),
+            "attention_mask": torch.tensor([1] * len(IDS[i]) + [0] * (3 - len(IDS[i]))),
+            "labels": torch.tensor(i % 2),
+        }
+
+
+def tokenised() -> dict[str, Any]:
+    datasets = pytest.importorskip("datasets")
+    columns = {
+        "input_ids": IDS,
+        "token_type_ids": [[0] * len(ids) for ids in IDS],
+        "attention_mask": [[1] * len(ids) for ids in IDS],
+        "label": [i % 2 for i in range(N)],
+    }
+    whole = datasets.Dataset.from_dict(columns)
+    return {
+        "datasets": whole,
+        "torch format": whole.with_format("torch"),
+        "dict of splits": datasets.DatasetDict({"train": whole, "test": whole.select(range(20))}),
+        "torch": Tokens(),
+        "table": pa.table(columns),
+    }
+
+
+@pytest.mark.parametrize("kind", ["datasets", "torch format", "dict of splits", "torch", "table"])
+def test_tokenised_texts_are_texts_of_ids(kind: str) -> None:
+    data = open_data(tokenised()[kind])
+    assert data.kind == "text" and data.shape == () and "tokenised texts of up to 3 ids" in data.card.reading
+    ids, _ = data.train.all()
+    assert ids.dtype == torch.int64 and ids.shape[1] == 3
+    assert {tuple(row) for row in ids.tolist()} == {(5, -1, -1), (5, 6, -1), (5, 6, 7)}
+
+
+def test_the_models_padding_takes_the_place_of_the_datas() -> None:
+    from foretoll.models.preprocess import TextPreprocess
+    from foretoll.records import Preprocessing
+
+    read = TextPreprocess(Preprocessing(kind="text"))
+    read.pad_id = 1
+    fed = read(torch.tensor([[5, 6, 7], [5, -1, -1]]))
+    assert fed["input_ids"].tolist() == [[5, 6, 7], [5, 1, 1]]
+    assert fed["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
