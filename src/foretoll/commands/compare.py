@@ -9,6 +9,7 @@ import typer
 
 from foretoll.commands.checks import check_call
 from foretoll.commands.flags import (
+    AnonymousOption,
     BatchOption,
     DecayOption,
     DeviceOption,
@@ -40,6 +41,7 @@ from foretoll.commands.output import (
     as_data,
     console_watcher,
     looked_for,
+    nameless,
     open_ledger,
     print_json,
     say,
@@ -103,6 +105,7 @@ def compare(
     year: YearOption = None,
     ledger: LedgerOption = None,
     out: Annotated[Path, typer.Option("--out", help="folder DIR for the results")] = Path("foretoll-compare"),
+    anonymous: AnonymousOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -155,14 +158,15 @@ def compare(
             out=out,
             watcher=watcher,
         )
-    _hand_over(out, found, as_json=as_json)
+    _hand_over(out, found, as_json=as_json, anonymous=anonymous)
 
 
-def _hand_over(out: Path, found: Comparison, *, as_json: bool) -> None:
+def _hand_over(out: Path, found: Comparison, *, as_json: bool, anonymous: bool) -> None:
     """Write and show what was found; what cannot be written is shown all the same."""
     from foretoll.report import comparison_table, write_json, write_report
     from foretoll.workflows import was_stopped
 
+    found = (nameless(found) if anonymous else None) or found
     problem, report = None, None
     try:
         write_json(out / "comparison.json", found)

@@ -106,4 +106,10 @@ TrustOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
+AnonymousOption = Annotated[
+    bool,
+    typer.Option(
+        "--anonymous", help="tell nothing of user, host, folders and system in what is written and shown"
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="no progress")]

@@ -10,6 +10,7 @@ import typer
 
 from foretoll import streams
 from foretoll.commands.flags import (
+    AnonymousOption,
     JsonOption,
     LedgerOption,
 )
@@ -81,6 +82,7 @@ def ledger_show(
 def ledger_export(
     file: Annotated[Path, typer.Argument(help="JSON lines; .gz compresses, - is the standard output")],
     ledger: LedgerOption = None,
+    anonymous: AnonymousOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write all runs to a file.
@@ -90,7 +92,7 @@ def ledger_export(
     from foretoll.ledger.files import is_stream
     from foretoll.ledger.reading import unread_text
 
-    runs, unread = open_ledger(ledger).export_readable(file)
+    runs, unread = open_ledger(ledger).export_readable(file, anonymous=anonymous)
     warn([unread_text(unread)])
     if is_stream(file):  # what is printed there is the export
         streams.complain(f"{count_text(runs)} written")

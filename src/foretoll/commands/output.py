@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from foretoll import streams
 from foretoll.errors import ForetollError, UsageError, shown
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from foretoll.ledger import Ledger
     from foretoll.progress import ConsoleWatcher
     from foretoll.records import Estimate, Outcome, Record, Run, TrainingSettings
+
+Kind = TypeVar("Kind", bound="Record")
 
 
 MOST_EPOCHS = 1_000_000  # a loop of more never ends
@@ -105,13 +107,22 @@ def training_settings(
         raise UsageError(problems) from None
 
 
-def hand_over(out: Path, *, estimate: Estimate | None = None, run: Run | None = None, as_json: bool) -> None:
+def hand_over(
+    out: Path,
+    *,
+    estimate: Estimate | None = None,
+    run: Run | None = None,
+    as_json: bool,
+    anonymous: bool = False,
+) -> None:
     """Write what was found to `out`, show it, and say what went wrong.
 
     What cannot be written is shown all the same: nothing that was paid for is lost.
     """
     from foretoll.report import write_json, write_report
 
+    if anonymous:
+        estimate, run = nameless(estimate), nameless(run)
     problem, report = None, None
     try:
         if run is not None:
@@ -143,8 +154,17 @@ def say_how_it_ended(run: Run) -> None:
 
 
 def as_data(record: Record) -> Any:
-    """A record as plain JSON data, by alias."""
-    return json.loads(record.model_dump_json(by_alias=True))
+    """A record as plain JSON data, by alias; paths are named from the current folder or from home."""
+    from foretoll.sharing import shortened
+
+    return json.loads(shortened(record).model_dump_json(by_alias=True))
+
+
+def nameless(record: Kind | None) -> Kind | None:
+    """A record that tells nothing of user, host, folders and system; None where there is none."""
+    from foretoll.sharing import anonymous
+
+    return None if record is None else anonymous(record)
 
 
 def print_json(data: Any) -> None:

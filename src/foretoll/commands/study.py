@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from foretoll.commands.flags import (
+    AnonymousOption,
     DeviceOption,
     EnergyOption,
     JsonOption,
@@ -109,6 +110,7 @@ def study_plot(
     option: Annotated[
         str, typer.Option("--option", "-o", help="way of reuse whose runs are drawn")
     ] = "finetune",
+    anonymous: AnonymousOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write one page of pictures: cost against index and level, the seeds, and a table of correlations.
@@ -117,7 +119,7 @@ def study_plot(
     """
     from foretoll.commands.study_tables import write_page
 
-    page = write_page(where, out, option=option)
+    page = write_page(where, out, option=option, anonymous=anonymous)
     if as_json:
         print_json({"page": str(page)})
     else:

@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from foretoll.commands.output import warn
 from foretoll.errors import UsageError, unknown_name
 from foretoll.report.study_tables import study_markdown, study_text
+from foretoll.sharing import anonymous as nameless
 from foretoll.study.columns import COSTS
 from foretoll.study.findings import StudyTables
 from foretoll.study.reading import study_runs
@@ -36,7 +37,7 @@ def tables_text(
     return study_text(tables, _costs(cost), by_kind=by_kind)
 
 
-def write_page(where: str, out: Path, *, option: str) -> Path:
+def write_page(where: str, out: Path, *, option: str, anonymous: bool = False) -> Path:
     """Write the page of pictures; UsageError where no run can be drawn."""
     from foretoll.report.study_page import write_study_page  # Jinja2 is loaded only for a page
 
@@ -46,7 +47,8 @@ def write_page(where: str, out: Path, *, option: str) -> Path:
         raise UsageError(
             f"{where!r} has no {option} run to draw: name another --option, or run the study first"
         )
-    return write_study_page(out, found.runs, option=option)
+    runs = [nameless(run) for run in found.runs] if anonymous else found.runs
+    return write_study_page(out, runs, option=option)
 
 
 def _costs(cost: str) -> list[str]:

@@ -9,6 +9,7 @@ import typer
 
 from foretoll.commands.checks import check_call
 from foretoll.commands.flags import (
+    AnonymousOption,
     BatchOption,
     DecayOption,
     DeviceOption,
@@ -104,6 +105,7 @@ def train(
     intensity: IntensityOption = None,
     year: YearOption = None,
     ledger: LedgerOption = None,
+    anonymous: AnonymousOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -139,7 +141,7 @@ def train(
             ledger=open_ledger(ledger),
             watcher=watcher,
         )
-    hand_over(out, run=run, as_json=as_json)
+    hand_over(out, run=run, as_json=as_json, anonymous=anonymous)
 
 
 @commands.command()
@@ -190,6 +192,7 @@ def estimate(
     year: YearOption = None,
     ledger: LedgerOption = None,
     out: Annotated[Path, typer.Option("--out", help="folder for the results")] = Path("foretoll-estimate"),
+    anonymous: AnonymousOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -240,7 +243,7 @@ def estimate(
             ledger=open_ledger(ledger),
             watcher=watcher,
         )
-    hand_over(out, estimate=found, as_json=as_json)
+    hand_over(out, estimate=found, as_json=as_json, anonymous=anonymous)
 
 
 @commands.command()
@@ -275,6 +278,7 @@ def retrain(
     out: Annotated[Path, typer.Option("--out", help="folder for the updated model")] = Path(
         "foretoll-retrain"
     ),
+    anonymous: AnonymousOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -321,7 +325,7 @@ def retrain(
             out=out,
             watcher=watcher,
         )
-    hand_over(out, estimate=forecast, run=run, as_json=as_json)
+    hand_over(out, estimate=forecast, run=run, as_json=as_json, anonymous=anonymous)
 
 
 @commands.command()

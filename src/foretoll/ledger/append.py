@@ -16,6 +16,7 @@ from foretoll.ledger.reading import Stored, UnreadableError, first_problem, read
 from foretoll.ledger.schema import now_text, run_end, run_start, run_tag, utc_text
 from foretoll.process import ProcessStamp
 from foretoll.records import Outcome, Run
+from foretoll.sharing import told_apart
 
 _MAX_ID = 128
 _END_KEY = (run_end.c.run_id, run_end.c.presumed)
@@ -77,7 +78,7 @@ def insert_end(connection: Connection, run: Run, record: str) -> None:
 def text_of(stored: Stored) -> str:
     """The JSON text to store for a run of a file: as it is there, where it has more than this version knows."""
     record = record_of(stored.run)
-    return record if stored.text is None else stored.line()
+    return record if stored.text is None else stored.whole()
 
 
 def import_all(connection: Connection, runs: Iterable[tuple[Run, str]], path: str) -> int:
@@ -116,7 +117,7 @@ def _refuse_difference(run: Run, record: str, stored: str, path: str) -> None:
         UnreadableError
     ):  # the one that is there is damaged: `doctor --repair` moves it aside, then this one can come
         return
-    if there != run and not _is_presumed(run):
+    if there != run and not _is_presumed(run) and told_apart(there) != told_apart(run):
         raise LedgerError(
             f"{path}: run {run.id} differs from the run that is known by this id: take it out of the file"
         )

@@ -13,6 +13,8 @@ from pydantic import ValidationError
 
 from foretoll.errors import ForetollWarning, shown
 from foretoll.records import Outcome, Run
+from foretoll.sharing import anonymous as nameless
+from foretoll.sharing import shortened, shortened_data
 
 NEWER = "written by a newer foretoll"
 _SCHEMA = re.compile(r"foretoll\.run/(\d+)")
@@ -34,13 +36,24 @@ class Stored:
     run: Run
     text: str | None = None
 
-    def line(self) -> str:
-        """The record as it is exported: with the fields that a newer foretoll wrote."""
+    def whole(self) -> str:
+        """The record with the fields that a newer foretoll wrote."""
         if self.text is None:
             return self.run.model_dump_json(by_alias=True)
         # what the ledger itself concluded (an interrupted run) is not in the stored text
         data = json.loads(self.text)
         return json.dumps({**data, "outcome": self.run.outcome.value, "reason": self.run.reason})
+
+    def line(self, *, anonymous: bool = False) -> str:
+        """The record as it is exported: paths named from here or from home, or nothing told of the machine.
+
+        The anonymous form has no field that this version does not know: nobody could say what it tells.
+        """
+        if anonymous:
+            return nameless(self.run).model_dump_json(by_alias=True)
+        if self.text is None:
+            return shortened(self.run).model_dump_json(by_alias=True)
+        return json.dumps(shortened_data(json.loads(self.whole())))
 
 
 @dataclass(frozen=True)

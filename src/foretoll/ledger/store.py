@@ -235,22 +235,26 @@ class Ledger:
 
     # --- exchange --------------------------------------------------------------------------------
 
-    def export(self, path: str | Path) -> int:
+    def export(self, path: str | Path, *, anonymous: bool = False) -> int:
         """Write all runs that are not running as JSON lines (gzip where the name ends in .gz), oldest first.
 
-        The file is written atomically; "-" is the standard output. Records that cannot be read are left out with an
+        Paths are named from the current folder or from the home folder; with `anonymous`, nothing of user, host,
+        folders and the system's version is told (`foretoll.sharing`). The file is written atomically; "-" is the
+        standard output. Records that cannot be read are left out with an
         `UnreadRecordWarning`; fields that a newer foretoll wrote are kept. Returns the number of runs.
         """
-        count, unread = self.export_readable(path)
+        count, unread = self.export_readable(path, anonymous=anonymous)
         if unread:
             warnings.warn(unread_text(unread), UnreadRecordWarning, stacklevel=2)
         return count
 
-    def export_readable(self, path: str | Path) -> tuple[int, tuple[Unread, ...]]:
+    def export_readable(self, path: str | Path, *, anonymous: bool = False) -> tuple[int, tuple[Unread, ...]]:
         """As `export`; also returns what was left out because it cannot be read."""
         found = self._find_stored(Filters(newest_first=False))
         ended = (stored for stored in found.items if stored.run.outcome is not Outcome.RUNNING)
-        return write_lines(path, (stored.line().encode() for stored in ended)), tuple(found.unread)
+        return write_lines(path, (stored.line(anonymous=anonymous).encode() for stored in ended)), tuple(
+            found.unread
+        )
 
     def import_(self, path: str | Path, *, skip: bool = False) -> int:
         """Add the runs of a JSON lines file that are not here yet: all of them, or on any error none.

@@ -1,7 +1,7 @@
 """Records as they may be shown: their names come from files, from flags and from other people's ledgers.
 
-Every text in a record becomes one printable line and is cut where it is very long; the record that is stored or
-written as JSON is left as it is.
+Every text in a record becomes one printable line and is cut where it is very long, and paths are named from the
+current folder or from home; the record itself is left as it is.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from foretoll.errors import printable
+from foretoll.sharing import short_text
 
 LONGEST = 300
 """Characters of a text that are shown."""
@@ -53,9 +54,10 @@ def _changed(value: Any) -> Any:
     return None
 
 
-def _text(text: str) -> str | None:
+def _text(long: str) -> str | None:
+    text = short_text(long)
     if text.isprintable() and len(text) <= LONGEST:
-        return None
+        return None if text == long else text
     shown = printable(text[:LONGEST].replace("\N{NO-BREAK SPACE}", " "))
     shown = shown if len(text) <= LONGEST and len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
-    return None if shown == text else shown
+    return None if shown == long else shown

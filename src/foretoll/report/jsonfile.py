@@ -10,13 +10,14 @@ from pydantic import ValidationError
 from foretoll.atomic import replacing
 from foretoll.errors import ForetollError
 from foretoll.records import Comparison, Estimate, Run
+from foretoll.sharing import shortened
 
 Kind = TypeVar("Kind", Comparison, Estimate)
 
 
 def json_text(record: Comparison | Estimate | Run) -> str:
     """The record as indented JSON, by alias (`schema`, not `schema_`), with a final newline."""
-    return record.model_dump_json(by_alias=True, indent=2) + "\n"
+    return shortened(record).model_dump_json(by_alias=True, indent=2) + "\n"
 
 
 def write_json(path: str | Path, record: Comparison | Estimate | Run) -> Path:
