@@ -110,7 +110,7 @@ def test_measured_as_well(call: Call, models: Path) -> None:
         f"--lr 0.01 --requests 2000 --out cmp --json {QUIET}"
     )
     found = Comparison.model_validate(done.data)
-    assert done.err == "" and done.code == (0 if found.recommendation.candidate is not None else 1)
+    assert done.err == "" and done.code == (0 if found.recommendation.candidate is not None else 3)
     runs = [c.run for c in found.candidates if c.run is not None]
     assert [run.option for run in runs] == ["keep", "head", "finetune"]
     kept = {run["id"] for run in call("ledger list --tag compare --json").data}
