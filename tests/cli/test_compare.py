@@ -140,7 +140,7 @@ def test_a_budget_that_excludes_all(call: Call, models: Path) -> None:
     done = call(
         f"compare --model {models}/src {SHIFTED} --until 0.3 -o keep --budget 0.000001mg --json {QUIET}"
     )
-    assert (done.code, done.err) == (1, "")
+    assert (done.code, done.err) == (3, "")
     assert done.data["recommendation"]["candidate"] is None
     assert done.data["recommendation"]["reason"] == "no candidate keeps to the budget"
     assert "may be spent" in done.data["candidates"][0]["over_budget"]
