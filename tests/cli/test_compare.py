@@ -169,7 +169,7 @@ def test_two_models_and_folders_of_their_own(call: Call, models: Path) -> None:
 def test_a_new_task_that_keep_and_recalibrate_cannot_serve(call: Call, models: Path) -> None:
     command = f"compare --model {models}/four {TASK} --until 0.6 --json {QUIET}"
     done = call(f"{command} -o keep -o recalibrate")
-    assert (done.code, done.err) == (1, "")
+    assert (done.code, done.err) == (3, "")
     assert done.data["recommendation"]["reason"].startswith("none of these options can be used here")
     assert all("cannot serve a new task" in c["why_not"] for c in done.data["candidates"])
     done = call(f"{command} -o keep -o head")
