@@ -16,8 +16,10 @@ Every message is one sentence that names the offending thing and says what to do
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 
 class ForetollError(Exception):
@@ -76,6 +78,45 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 class ForetollWarning(UserWarning):
     """Something about the input that the user should know, and that does not stop the work."""
+
+
+_REFUSALS = {
+    getattr(errno, name, None)
+    for name in (
+        "EACCES",
+        "EPERM",
+        "ELOOP",
+        "ENAMETOOLONG",
+        "EIO",
+        "EMFILE",
+        "ENOENT",
+        "EISDIR",
+        "ESTALE",
+        "ENXIO",
+    )
+} - {None}
+
+
+def check_refused(error: BaseException, where: str, kind: type[ForetollError] = ForetollError) -> None:
+    """Raise `kind` where the system keeps a file from being read, which is no damage of its content."""
+    if isinstance(error, OSError) and error.errno in _REFUSALS:
+        raise kind(
+            f"{where} cannot be read ({error.strerror}): check the path and its permissions"
+        ) from error
+
+
+def read_small(path: Path, most: int = 16_000_000) -> bytes:
+    """The content of a file that is read whole. OSError where it is none (a device, a pipe) or longer than `most`."""
+    if not os.path.isfile(path):  # noqa: PTH113  (pathlib raises on odd names)
+        there = os.path.lexists(path)
+        raise OSError(
+            errno.EINVAL if there else errno.ENOENT, "it is no file" if there else "No such file or directory"
+        )
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is longer than {most:,} bytes")
+    return content
 
 
 SHOWN = 80  # characters of a name that a message repeats

@@ -53,6 +53,6 @@ def _judged(done: Mapping[str, Any], lines: list[str]) -> str:
     said = messages[0].removeprefix(PREFIX)
     if len(messages[0]) > LONGEST:
         return "LONG"
-    if done["names"] and not any(name and name in said for name in done["names"]):
+    if done["names"] and not any(name and name.lower() in said.lower() for name in done["names"]):
         return "UNNAMED"
     return "wrong use" if code == 2 else "refused"

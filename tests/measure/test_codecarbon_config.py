@@ -33,7 +33,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (b"measure_power_secs=15\n", r"it has no section \[codecarbon\]"),
         (b"[codecarbon]\nproject_name = caf\xe9\n", "it is no UTF-8 text"),
         (b"[codecarbon]\nno value here\n", "contains parsing errors"),
-        (b"#" * 1_000_001, "larger than a megabyte"),
+        (b"#" * 1_000_001, "it is longer than 1,000,000 bytes"),
     ],
 )
 @pytest.mark.parametrize("place", ["home", "here"])

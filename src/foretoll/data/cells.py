@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from foretoll.errors import DataError, shown
+
 MISSING = "(missing)"
 MISSING_MARKS = ("", "?")  # besides null; each column's missing values are one level of their own
+
+MOST_CHARACTERS = 50_000_000  # rows times the longest text, four bytes each
 
 
 def is_text(kind: Any) -> bool:
@@ -66,7 +71,19 @@ def cell_texts(table: Any, name: str) -> npt.NDArray[np.str_]:
     """The values of a column as texts; every missing mark reads the same. 2.0 reads 2, as where= and levels say it."""
     column = plain_column(table, name)
     marks = MISSING_MARKS if is_text(column.type) else ()
-    return np.array([_text(value, marks) for value in column.to_pylist()], dtype=np.str_)
+    texts = [_text(value, marks) for value in column.to_pylist()]
+    check_lengths_of_texts(texts, f"the column {shown(name)}")
+    return np.array(texts, dtype=np.str_)
+
+
+def check_lengths_of_texts(texts: Sequence[Any], where: str) -> None:
+    """Refuse texts that would take too much room: numpy gives every one of them the room of the longest."""
+    longest = max((len(text) for text in texts if isinstance(text, str)), default=0)
+    if longest * len(texts) > MOST_CHARACTERS:
+        raise DataError(
+            f"{where} has a text of {longest:,} characters, which is no category: leave the column out (drop=), or "
+            "cut its texts before"
+        )
 
 
 def _text(value: Any, marks: tuple[str, ...]) -> str:

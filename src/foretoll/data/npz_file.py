@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from foretoll.data.limits import check_memory, check_unpacked
-from foretoll.errors import DataError, is_out_of_memory, shown
+from foretoll.errors import DataError, check_refused, is_out_of_memory, shown
 
 _MAGIC, _ZIP_MAGIC = b"\x93NUMPY", b"PK"
 _MOST_HEADER = 65_536  # bytes of an array's header
@@ -115,6 +115,7 @@ class NpzFile(Mapping[str, npt.NDArray[Any]]):
             return error
         if is_out_of_memory(error):
             return DataError(f"{self.where}: {key} takes more memory than there is: keep a part of it")
+        check_refused(error, self.where, DataError)
         if "encrypted" in str(error):
             return DataError(
                 f"{self.where} is encrypted, which .npz files are not: save it without a password"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from foretoll.data.source import Source
 from foretoll.data.tabular import check_names, source_of_table
 from foretoll.data.uri import DataUri
-from foretoll.errors import DataError
+from foretoll.errors import DataError, check_refused
 from foretoll.records import TableLayout
 
 
@@ -21,6 +21,7 @@ def open_parquet(uri: DataUri, layout: TableLayout | None = None) -> Source:
         check_names(pq.read_schema(path).names, uri.shown_path)  # reading would fail without a word of why
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
+        check_refused(error, uri.shown_path, DataError)
         raise DataError(
             f"{uri.shown_path} cannot be read as Parquet: it is truncated or of another format; make or copy it again"
         ) from error

@@ -11,7 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from foretoll.data.cells import MISSING, cell_texts, is_binary, is_missing, is_text, plain_column
+from foretoll.data.cells import (
+    MISSING,
+    cell_texts,
+    check_lengths_of_texts,
+    is_binary,
+    is_missing,
+    is_text,
+    plain_column,
+)
 from foretoll.data.checks import read_labels
 from foretoll.data.columns import MAX_LEVELS, read_columns
 from foretoll.data.images import DecodedImages, EncodedImages, look_at
@@ -287,12 +295,14 @@ def _labels(table: Any, label: str, where: str, class_names: Sequence[str] | Non
         faults = (fault,)
         stand_in = values[int(np.argmin(missing))]
         values = [stand_in if gone else value for value, gone in zip(values, missing.tolist(), strict=True)]
+    check_lengths_of_texts(values, place)
     found = np.asarray(values)
     said = ""
     if found.dtype.kind == "f":
         if not np.equal(found, np.floor(found)).all() or np.abs(found).max() >= 2**53:
+            odd = found[(found != np.floor(found)) | (np.abs(found) >= 2**53)][0]
             raise DataError(
-                f"{place} has numbers that are no whole numbers ({found[found != np.floor(found)][0]:g}): labels are "
+                f"{place} has numbers that are no whole numbers ({odd:g}): labels are "
                 "classes; name the column that holds them with label="
             )
         found, said = found.astype(np.int64), " (whole numbers)"

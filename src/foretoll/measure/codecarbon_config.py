@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from foretoll.errors import ForetollWarning, one_line, shown
+from foretoll.errors import ForetollWarning, one_line, read_small, shown
 
 FILE = ".codecarbon.config"
 SECTION = "codecarbon"
@@ -78,14 +78,8 @@ def _read(path: Path) -> dict[str, str]:
     try:
         if not os.path.lexists(path):
             return {}
-        if not path.is_file():
-            raise OSError(0, "it is no file")
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise OSError(0, "it is larger than a megabyte")
         parser = configparser.ConfigParser()
-        parser.read_string(content.decode("utf-8"))
+        parser.read_string(read_small(path, MOST_BYTES).decode("utf-8"))
         return dict(parser[SECTION]) if parser.has_section(SECTION) else {}
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else _first_line(error)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foretoll.errors import MeasureError
+from foretoll.errors import MeasureError, read_small, shown
 from foretoll.measure.basis import PartReport
 from foretoll.measure.meter import Clock, EnergyMeter, Scope
 from foretoll.records import EnergyComponent
@@ -17,6 +16,10 @@ from foretoll.units import kwh_from_joules
 
 if TYPE_CHECKING:
     import torch
+
+
+MOST_JOULES = 1e18
+"""And watts: more than a year of all the power stations there are."""
 
 
 class NoMeter(EnergyMeter):
@@ -57,9 +60,9 @@ class ReplayMeter(EnergyMeter):
         if (joules is None) == (watts is None):
             raise MeasureError("a replay meter needs either joules per phase or a constant number of watts")
         numbers = [watts] if watts is not None else [n for v in (joules or {}).values() for n in _visits(v)]
-        bad = [n for n in numbers if not isinstance(n, (int, float)) or not math.isfinite(n) or n < 0]
+        bad = [n for n in numbers if not isinstance(n, (int, float)) or not 0 <= n < MOST_JOULES]
         if bad:
-            raise MeasureError(f"a replay meter cannot use {bad[0]!r}: give numbers of 0 or more")
+            raise MeasureError(f"a replay meter cannot use {shown(bad[0], 40)}: give numbers of 0 or more")
         self._watts = watts
         self._by_user = by_user
         self._recorded = dict(joules or {})
@@ -71,19 +74,20 @@ class ReplayMeter(EnergyMeter):
     @classmethod
     def from_file(cls, path: Path, *, device: torch.device | str = "cpu") -> ReplayMeter:
         """Read `{"joules": {"training": 120.0, "evaluation": [4.0, 4.1]}}` or `{"watts": 65}`."""
+        where = f"the energy series {shown(path)}"
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            content = json.loads(read_small(path))
+        except (OSError, ValueError, RecursionError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
             raise MeasureError(
-                f'cannot read the energy series {str(path)!r} ({reason}): give a JSON file such as {{"watts": 65}}'
+                f'cannot read {where} ({reason}): give a JSON file such as {{"watts": 65}}'
             ) from error
         shape = '{"joules": {"training": 120.0}} or {"watts": 65}'
         if not isinstance(content, dict) or len(content.keys() & {"joules", "watts"}) != 1:
-            raise MeasureError(f"the energy series {str(path)!r} must look like {shape}")
+            raise MeasureError(f"{where} must look like {shape}")
         joules, watts = content.get("joules"), content.get("watts")
         if joules is not None and not isinstance(joules, dict):
-            raise MeasureError(f"the energy series {str(path)!r} must map phases to joules, like {shape}")
+            raise MeasureError(f"{where} must map phases to joules, like {shape}")
         return cls(joules, watts=watts, device=device)
 
     def _sample(self, phase: str, duration_s: float) -> Mapping[str, float | None]:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foretoll.errors import ModelError, listed, one_line, shown
+from foretoll.errors import ModelError, check_refused, listed, one_line, shown
 from foretoll.models.archives import check_archive, check_plain
 from foretoll.models.shards import INDEX_SUFFIX, index_in, shard_files
 
@@ -115,6 +115,7 @@ def _safetensors(file: Path) -> Iterator[None]:
             raise ValueError(f"its header claims {length:,} bytes")
         yield
     except (SafetensorError, OSError, ValueError) as error:
+        check_refused(error, shown(file), ModelError)
         raise ModelError(
             f"{shown(file)} cannot be read as safetensors ({_line(error)}): it is truncated or of another format; "
             "copy it again"
@@ -136,9 +137,13 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(file: Path) -> Any:
-    with file.open("rb") as stream:
-        start = stream.read(4)
     name = one_line(str(file), 80)
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(4)
+    except OSError as error:
+        check_refused(error, name, ModelError)
+        raise
     truncated = ModelError(f"{name} is truncated or no torch file: copy or save it again")
     if not start or (start[:2] == b"PK" and not zipfile.is_zipfile(file)):
         raise truncated

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from foretoll.atomic import replacing
-from foretoll.errors import ForetollError
+from foretoll.errors import ForetollError, read_small
 from foretoll.records import Comparison, Estimate, Run
 from foretoll.sharing import shortened
 
@@ -41,7 +41,7 @@ def read_comparison(path: str | Path) -> Comparison:
 def _read(path: str | Path, kind: type[Kind], name: str, command: str | None = None) -> Kind:
     by = f"foretoll {command or name}"
     try:
-        return kind.model_validate_json(Path(path).read_bytes())
+        return kind.model_validate_json(read_small(Path(path)))
     except OSError as error:
         raise ForetollError(
             f"the {name} {path} cannot be read ({error.strerror}): write one with {by} --out FOLDER"
