@@ -38,27 +38,26 @@ def _named(library: str, listed: str) -> list[Entry]:
 
 TORCHVISION = _named(
     "torchvision",
-    """AlexNet: alexnet?input_size=64
-    ConvNeXt: convnext_tiny
-    DenseNet: densenet121
-    EfficientNet: efficientnet_b0 efficientnet_b1 efficientnet_v2_s
+    """Swin: swin_v2_t swin_t
+    SqueezeNet: squeezenet1_1
+    MobileNet: mobilenet_v3_small
+    ResNet: resnet18
+    ShuffleNet: shufflenet_v2_x0_5
     GoogLeNet: googlenet
     Inception: inception_v3?input_size=80
-    MaxViT: maxvit_t?input_size=224
-    MNASNet: mnasnet0_5 mnasnet1_0
-    MobileNet: mobilenet_v2 mobilenet_v3_small mobilenet_v3_large
-    RegNet: regnet_x_400mf regnet_y_400mf regnet_y_800mf
-    ResNet: resnet18 resnet50 resnext50_32x4d
-    ShuffleNet: shufflenet_v2_x0_5 shufflenet_v2_x1_0
-    SqueezeNet: squeezenet1_0 squeezenet1_1
-    Swin: swin_t swin_v2_t
-    VGG: vgg11_bn
-    ViT: vit_b_32?input_size=64""",
+    MNASNet: mnasnet0_5
+    RegNet: regnet_x_400mf
+    EfficientNet: efficientnet_b0
+    ConvNeXt: convnext_tiny
+    DenseNet: densenet121
+    ViT: vit_b_32?input_size=64
+    AlexNet: alexnet?input_size=64
+    VGG: vgg11_bn""",
 )
 TIMM = _named(
     "timm",
     """BEiT: beit_base_patch16_224?input_size=32&depth=2&embed_dim=48&num_heads=3
-    BoTNet and HaloNet: eca_halonext26ts?input_size=256 eca_botnext26ts_256?input_size=64
+    BoTNet: eca_botnext26ts_256?input_size=64
     ByobNet: mobileone_s0
     CaiT: cait_xxs24_224?input_size=32&depth=2
     CoaT: coat_lite_tiny?input_size=32
@@ -93,8 +92,8 @@ TIMM = _named(
     MambaOut: mambaout_femto
     MaxViT: maxvit_pico_rw_256?input_size=64 coatnet_pico_rw_224?input_size=64
     MetaFormer: poolformer_s12 caformer_s18
-    MLP mixers: gmlp_ti16_224?input_size=32&num_blocks=2 gmixer_12_224?input_size=32&num_blocks=2
-    MLP mixers: resmlp_12_224?input_size=32&num_blocks=2
+    MLP mixers: gmlp_ti16_224?input_size=32 gmixer_12_224?input_size=32
+    MLP mixers: resmlp_12_224?input_size=32
     MobileNet: mobilenetv3_small_050
     MobileViT: mobilevit_xxs?input_size=64 mobilevitv2_050?input_size=64
     MViTv2: mvitv2_tiny?input_size=32
@@ -104,20 +103,14 @@ TIMM = _named(
     PiT: pit_ti_224 pit_ti_distilled_224
     PVTv2: pvt_v2_b0
     RegNet: regnety_002
-    RepViT: repvit_m0_9?input_size=64
-    ResNet: resnet14t resnest14d legacy_seresnet18 skresnet18 resnetv2_18
-    ReXNet: rexnet_100
-    SHViT: shvit_s1?input_size=64
+    ResNet: resnet14t
     StarNet: starnet_s050
-    SwiftFormer: swiftformer_xs?input_size=224
     Swin: swin_tiny_patch4_window7_224?input_size=64&embed_dim=24 swinv2_tiny_window8_256?input_size=64&embed_dim=24
     Swin: swinv2_cr_tiny_224?input_size=64&embed_dim=24
-    TinyViT: tiny_vit_5m_224?input_size=64
     TNT: tnt_s_patch16_224?input_size=32&depth=2
     Twins: twins_svt_small?input_size=64
     ViT: vit_tiny_patch16_224?input_size=32&depth=2 vit_tiny_r_s16_p8_224?input_size=32&depth=2
     ViT: vit_relpos_small_patch16_224?input_size=32&depth=2
-    Visformer: visformer_tiny?input_size=64
     VOLO: volo_d1_224?input_size=64
     VoVNet: ese_vovnet19b_slim_dw
     XCiT: xcit_nano_12_p8_224?input_size=32&depth=2""",

@@ -34,6 +34,14 @@ class Headless(nn.Module):
 def headless():
     return Headless()
 
+class Squeezed(nn.Sequential):
+    """Loses its batch axis for a batch of one."""
+    def forward(self, x):
+        return super().forward(x.squeeze())
+
+def squeezed():
+    return Squeezed(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+
 def softmax():
     return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3), nn.Softmax(dim=1))
 

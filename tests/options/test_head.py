@@ -184,3 +184,28 @@ def test_probe_and_pilot(images: TaskData) -> None:
     ).step
     assert probe.seconds_of_preparation > 0 and probe.seconds_per_step > 0
     assert all(torch.equal(value, before[name]) for name, value in weights(job.model).items())
+
+
+class Last(nn.Module):
+    """A head on every token, whose logits are the last one's, as decoders give them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(8, 7), nn.Linear(7, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x.flatten(1, 2)))[:, -1]
+
+
+def test_the_input_of_the_token_that_gives_the_logits_is_kept(images: TaskData) -> None:
+    torch.manual_seed(0)
+    model = load_model(Last(), data=images)
+    option = get_option("head")
+    prepared = option.prepare(model, images, task_shift=False, seed=SETTINGS.seed)
+    names = {n: p for n, p in prepared.network.named_parameters() if n.startswith("head.")}
+    plain = trained(Plain(prepared, images.train, images.validation, names), option)
+    training = started(model, images)
+    done = trained(training)
+    assert training.stored and tuple(training.train.all().inputs.shape) == (len(images.train), 7)
+    for (name, a), b in zip(weights(plain).items(), weights(done).values(), strict=True):
+        assert torch.allclose(a, b, atol=1e-5, rtol=1e-5), name

@@ -180,3 +180,64 @@ def test_adapters_that_do_not_merge_are_an_error_and_not_a_wrong_model(
     monkeypatch.setattr(Conv2d, "merge", lambda self, safe_merge=False: None)
     with pytest.raises(ModelError, match="cannot be merged"):
         training.finish()
+
+
+def _gpt2() -> nn.Module:
+    """A decoder whose layers are transformers' Conv1D, its weights (inputs, out)."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GPT2Config(
+        vocab_size=20, n_embd=16, n_layer=1, n_head=2, n_positions=12, pad_token_id=0, num_labels=3
+    )
+    torch.manual_seed(0)
+    made: nn.Module = transformers.GPT2ForSequenceClassification(config)
+    return made
+
+
+class Tokens(nn.Module):
+    """Vectors of six numbers as the embeddings of six tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = _gpt2()
+        self.rise = nn.Linear(1, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.inner.transformer(inputs_embeds=self.rise(x[..., None])).last_hidden_state  # type: ignore[operator,union-attr]
+        logits: torch.Tensor = self.inner.score(hidden)[:, -1]  # type: ignore[operator]
+        return logits
+
+
+def test_transposed_layers_are_adapted_and_merged() -> None:
+    data = blobs()
+    model = load_model(Tokens(), data=data)
+    found = adaptable(model)
+    assert {
+        f"inner.transformer.h.0.{n}" for n in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    } <= set(found)
+    option = get_option("lora")
+    training = option.start(model, data, SETTINGS, task_shift=False, device=CPU)
+    train_to_target(option, training, SETTINGS, meter=NoMeter())
+    with torch.no_grad():
+        before = training.model.eval()(data.test.all().inputs)
+        after = training.finish().eval()(data.test.all().inputs)
+    torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-4)
+
+
+class Asks(nn.Module):
+    """Reads its convolution's settings, as padding by hand does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 6, 3, stride=2), nn.Linear(6, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pad = x.shape[-1] % self.conv.stride[0]
+        x.mul_(2.0)  # in place, too: the example that outputs are compared on must not be written into twice
+        return self.head(self.conv(nn.functional.pad(x, (0, pad, 0, pad))).mean((2, 3)))
+
+
+def test_a_network_reads_the_settings_of_an_adapted_layer(images: TaskData) -> None:
+    option = get_option("lora")
+    training = option.start(load_model(Asks(), data=images), images, SETTINGS, task_shift=False, device=CPU)
+    train_to_target(option, training, SETTINGS, meter=NoMeter())
+    assert type(training.finish().layer("conv")) is nn.Conv2d
