@@ -56,8 +56,8 @@ def test_every_default_is_an_option(name: str) -> None:
     [
         ("cn", {}, "did you mean 'cnn'"),
         ("cnn", {"widht": 3}, "did you mean 'width'"),
-        ("cnn", {"width": 0}, "at least 1 for width, got 0"),
-        ("cnn", {"width": True}, "for width, got True"),
+        ("cnn", {"width": 0}, "from 1 to 100,000 for width, got .0."),
+        ("cnn", {"width": True}, "for width, got .True."),
         ("cnn", {"norm": "grop"}, "did you mean 'group'"),
         ("vit", {"dim": 10, "heads": 4}, "divisible"),
     ],

@@ -15,6 +15,7 @@ from torch import nn
 from foretoll.data import TaskData
 from foretoll.errors import ForetollError, ModelError, UsageError
 from foretoll.models import Model, Trust, build_model, fresh_copy, load_model, save_checkpoint
+from foretoll.models.preprocess import load_tokenizer
 from foretoll.models.reprogrammed import unwrapped, with_new_source_head, wrap
 from foretoll.models.spec import parse_spec
 from foretoll.reprogram import make_mapping, make_program
@@ -288,3 +289,28 @@ def test_weights_of_a_factory_without_a_card(mine: str, here: Path, digits: Task
     network: nn.Module = build_model(f"{mine}:build", data=digits, seed=0).network
     save_file(network.state_dict(), here / "w.safetensors")
     assert load_model(f"{mine}:build", data=digits, weights=here / "w.safetensors").num_classes == 10
+
+
+@pytest.mark.parametrize(
+    ("config", "tokenizer"),
+    [
+        ({"auto_map": {"AutoTokenizer": [f"{MODULE}.T", None]}, "tokenizer_class": "T"}, "{}"),
+        ([], "{}"),
+        ({"tokenizer_class": "PreTrainedTokenizerFast"}, "x"),
+        ({"tokenizer_class": "PreTrainedTokenizerFast", "padding_side": 5}, "{}"),
+        ("deep", "{}"),
+    ],
+    ids=["code", "a list", "no JSON", "a wrong side", "deep"],
+)
+def test_a_tokenizer_runs_no_code(config: object, tokenizer: str, here: Path) -> None:
+    pytest.importorskip("transformers")
+    folder = here / "tokenizer"
+    folder.mkdir()
+    text = "[" * 100_000 if config == "deep" else json.dumps(config)
+    (folder / "tokenizer_config.json").write_text(text)
+    (folder / "tokenizer.json").write_text(tokenizer)
+    (here / f"{MODULE}.py").rename(folder / f"{MODULE}.py")
+    with pytest.raises(ModelError, match="no tokenizer can be read from") as refused:
+        load_tokenizer(str(folder))
+    assert len(str(refused.value)) <= 300
+    assert not (here / CANARY).exists()

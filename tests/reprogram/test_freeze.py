@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -279,3 +280,39 @@ def test_statistics_of_another_width_are_refused() -> None:
     )
     with pytest.raises(ModelError, match="mean and std have 1 numbers, but the program gives 3 channels"):
         wrapped(torch.rand(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (
+            lambda text: text.replace("[16, 16]", "[1000000000, 1000000000]").replace("16,", "10000000000,"),
+            "no program",
+        ),
+        (lambda text: text.replace('"num_classes": 4', '"num_classes": 1e400'), "no program"),
+        (
+            lambda text: text.replace('"num_classes": 4', '"num_classes": 900000').replace(
+                ": 7,", ": 900000,"
+            ),
+            "no program",
+        ),
+        (lambda text: "[" * 100_000, "holds no saved program"),
+        (lambda text: text.replace("foretoll.program/1", "\\u001b" * 10_000), "its schema is"),
+        (lambda text: "[]", "holds no saved program"),
+        (lambda text: text.ljust(2 * 2**20), "is longer than"),
+    ],
+    ids=["huge", "infinite", "wide", "deep", "escapes", "list", "long"],
+)
+def test_a_description_that_lies_takes_no_memory(
+    damage: Callable[[str], str], words: str, tmp_path: Path
+) -> None:
+    source, wrapped, _, _ = built("full", "linear")
+    save_reprogrammed(wrapped, tmp_path / "p")
+    file = tmp_path / "p" / "program.json"
+    text = file.read_text()
+    file.write_text(damage(text))
+    assert file.read_text() != text
+    with pytest.raises(ModelError, match=words) as refused:
+        load_reprogrammed(tmp_path / "p", source)
+    assert len(str(refused.value)) <= 300
+    assert str(refused.value).isprintable()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from foretoll.data.limits import BATCH_BYTES, samples_at_once
-from foretoll.errors import MissingExtraError, ModelError
+from foretoll.errors import MissingExtraError, ModelError, one_line, shown
 from foretoll.models.bounded import check_plan
 from foretoll.models.geometry import brought_to_size
 from foretoll.records import Preprocessing
@@ -158,9 +158,16 @@ class TextPreprocess(nn.Module):
             ids = texts[:, : self.plan.max_length].to(self.where.device, torch.int64)
             ids = torch.where(ids < 0, self.pad_id, ids)  # padding of data that know no model
             return {"input_ids": ids, "attention_mask": (ids != self.pad_id).long()}
-        encoded = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=self.plan.max_length, return_tensors="pt"
-        )
+        tokenizer, longest = self.tokenizer, self.plan.max_length
+        try:
+            encoded = tokenizer(
+                list(texts), padding=True, truncation=True, max_length=longest, return_tensors="pt"
+            )
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise ModelError(
+                f"the tokenizer in {shown(self.plan.tokenizer)} fails on texts ({one_line(str(error), 100)}); save it "
+                "again with save_pretrained"
+            ) from error
         return {key: encoded[key].to(self.where.device) for key in ("input_ids", "attention_mask")}
 
     def example(self, n: int) -> list[str] | Tensor:
@@ -182,9 +189,10 @@ def load_tokenizer(folder: str | None) -> Any:
         raise MissingExtraError("a text model's tokenizer", "hf") from error
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # on a file of somebody else's the library raises nearly anything
         raise ModelError(
-            f"no tokenizer can be read from {folder}; save one there with tokenizer.save_pretrained ({_line(error)})"
+            f"no tokenizer can be read from {shown(folder)} ({one_line(str(error), 100)}); save one there with "
+            "tokenizer.save_pretrained"
         ) from error
 
 
@@ -244,7 +252,3 @@ def channel_statistics(
 
 def _shape(x: object) -> str:
     return f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from foretoll.errors import DataError, ModelError, UsageError
+from foretoll.errors import DataError, ModelError, UsageError, shown
 
 Scalar = bool | int | float | str | tuple[float, ...] | None
 
@@ -100,11 +100,13 @@ class OutputMapping(nn.Module, ABC):
 def check_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str) -> None:
     """Raise ModelError where a saved state does not fit, naming the first tensor that does not."""
     for name in sorted(state.keys() ^ expected.keys()):
-        raise ModelError(f"{what} {'lacks' if name in expected else 'has an unknown'} tensor {name!r}")
+        raise ModelError(
+            f"{what} {'lacks' if name in expected else 'has an unknown'} tensor {shown(name, 60)}"
+        )
     for name, value in expected.items():
         if state[name].shape != value.shape:
             raise ModelError(
-                f"{what} has {name!r} of shape {tuple(state[name].shape)}, but {tuple(value.shape)} is wanted"
+                f"{what} has {shown(name, 60)} of shape {tuple(state[name].shape)}, but {tuple(value.shape)} is wanted"
             )
 
 

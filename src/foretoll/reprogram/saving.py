@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from foretoll.errors import ModelError, UsageError
+from foretoll.errors import ModelError, UsageError, one_line, shown
 from foretoll.reprogram.augment import Augment
 from foretoll.reprogram.base import check_state
 from foretoll.reprogram.registry import make_mapping, make_program
@@ -18,6 +19,9 @@ from foretoll.reprogram.wrapper import Reprogrammed, Source
 
 WEIGHTS, DESCRIPTION = "program.safetensors", "program.json"
 _SCHEMA = "foretoll.program/1"
+_LONGEST = 2**20  # bytes of a description
+_LARGEST, _MOST_ELEMENTS = 1e6, 2**25  # of one number of it, and of the sides of a tensor
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, RuntimeError, UsageError)
 
 
 def save_reprogrammed(model: Reprogrammed, folder: str | Path) -> Path:
@@ -66,25 +70,53 @@ def load_reprogrammed(folder: str | Path, source: Source) -> Reprogrammed:
 
     folder = Path(folder)
     try:
-        content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        content = json.loads(_description(folder / DESCRIPTION))
         state = load_file(folder / WEIGHTS)
         if content["schema"] != _SCHEMA:
             raise ValueError(f"its schema is {content['schema']!r}")
+        _check_sizes(content)
         model = _rebuilt(content, source)
         wanted = content["source_sha256"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, UsageError) as error:
+    except (*_DAMAGE, SafetensorError) as error:
         raise ModelError(
-            f"{folder} holds no saved program ({' '.join(str(error).split())[:200]}); name a folder that "
+            f"{shown(folder)} holds no saved program ({one_line(str(error), 100)}); name a folder that "
             "save_reprogrammed wrote"
         ) from error
     if wanted != _fingerprint(model):
         raise ModelError(
-            f"the program in {folder} was made for a source with other weights; give the one that it was trained with"
+            f"the program in {shown(folder)} was made for a source with other weights; give the one that it was "
+            "trained with"
         )
     own = _own_state(model)
-    check_state(state, own, f"the program in {folder}")
+    check_state(state, own, f"the program in {shown(folder)}")
     model.load_state_dict(state, strict=False)
     return model.eval()
+
+
+def _description(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        content = stream.read(_LONGEST + 1)
+    if len(content) > _LONGEST:
+        raise ValueError(f"{file.name} is longer than {_LONGEST:,} bytes")
+    return content
+
+
+def _check_sizes(content: Any) -> None:
+    """Raise ValueError for numbers that no program has: they would be made into tensors."""
+    mapping, options = content["mapping"], content["program"]["options"]
+    sides = [1]
+    for value in (
+        [content["num_classes"], mapping["source_classes"]],
+        *mapping["options"].values(),
+        *options.values(),
+    ):
+        numbers = value if isinstance(value, list) else [value]
+        whole = [n for n in numbers if isinstance(n, int | float) and not isinstance(n, bool)]
+        if any(not abs(n) <= _LARGEST for n in whole):
+            raise ValueError("it has a size that is that of no program")
+        sides.append(math.prod(int(abs(n)) or 1 for n in whole))
+    if max(sides) > _MOST_ELEMENTS:
+        raise ValueError("it has a size that is that of no program")
 
 
 def _rebuilt(content: dict[str, Any], source: Source) -> Reprogrammed:
