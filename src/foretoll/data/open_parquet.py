@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
+from foretoll.data.limits import BOMB_BYTES, check_memory, check_unpacked, samples_at_once
 from foretoll.data.source import Source
 from foretoll.data.tabular import check_names, source_of_table
 from foretoll.data.uri import DataUri
-from foretoll.errors import DataError, check_refused
+from foretoll.errors import DataError, check_refused, is_out_of_memory
 from foretoll.records import TableLayout
+
+_ROWS = 1024  # read at once where they are counted
+_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}  # bytes of a value
 
 
 def open_parquet(uri: DataUri, layout: TableLayout | None = None) -> Source:
@@ -15,14 +22,51 @@ def open_parquet(uri: DataUri, layout: TableLayout | None = None) -> Source:
     import pyarrow.parquet as pq
 
     path = uri.file
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  (pathlib raises on odd names)
         raise DataError(f"{uri.shown_path} is no file: give the path of a .parquet file")
     try:
-        check_names(pq.read_schema(path).names, uri.shown_path)  # reading would fail without a word of why
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
+        with pq.ParquetFile(path) as file:
+            check_names(file.schema_arrow.names, uri.shown_path)  # reading would fail without a word of why
+            table = _read(file, path.stat().st_size, uri.shown_path)
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError) as error:
         check_refused(error, uri.shown_path, DataError)
+        if is_out_of_memory(error):
+            raise DataError(f"{uri.shown_path} takes more memory than there is: give a part of it") from error
         raise DataError(
             f"{uri.shown_path} cannot be read as Parquet: it is truncated or of another format; make or copy it again"
         ) from error
     return source_of_table(table, uri, name=path.stem, where=uri.shown_path, layout=layout)
+
+
+def _read(file: Any, packed: int, where: str) -> Any:
+    """The whole table, where it fits: by what the file declares, and by what comes.
+
+    A dictionary of a few long texts stands for as many rows as it likes and is declared by its own size alone: rows
+    are then read a few at a time and counted.
+    """
+    import pyarrow as pa
+
+    declared, step = 0, file.metadata.num_rows
+    for i in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(i)
+        for j in range(group.num_columns):
+            column = group.column(j)
+            whole = column.total_uncompressed_size
+            declared += max(whole, column.num_values * _WIDTHS.get(column.physical_type, 0))
+            if column.physical_type == "BYTE_ARRAY" and column.num_values * whole > BOMB_BYTES:
+                step = min(step, samples_at_once(whole, _ROWS))
+    _check(packed, declared, where)
+    if step == file.metadata.num_rows:
+        return file.read()
+    batches, come = [], 0
+    for batch in file.iter_batches(batch_size=step):
+        batches.append(batch)
+        come += batch.nbytes
+        _check(packed, come, where)
+    table = pa.Table.from_batches(batches, schema=file.schema_arrow)
+    return table.combine_chunks() if come <= BOMB_BYTES else table
+
+
+def _check(packed: int, unpacked: int, where: str) -> None:
+    check_unpacked(packed, unpacked, where)
+    check_memory(unpacked, where, "give a part of it")
