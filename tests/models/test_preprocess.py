@@ -65,6 +65,17 @@ def test_image_statistics_equal_numpy_for_any_batching(size: int, n: int, seed: 
     np.testing.assert_allclose(std, (stored / 255).std((0, 2, 3)), rtol=1e-9)
 
 
+def test_large_pictures_are_prepared_a_few_at_a_time_and_are_the_same() -> None:
+    plan = Preprocessing(kind="image", channels=3, size=(20, 30), mean=(0.5,) * 3, std=(0.2,) * 3)
+    prepare = make_preprocess(plan)
+    images = torch.randint(0, 256, (7, 3, 1500, 700), generator=torch.Generator().manual_seed(0)).to(
+        torch.uint8
+    )
+    whole = prepare(images)
+    assert whole.shape == (7, 3, 20, 30)
+    assert torch.equal(whole, torch.cat([prepare(image[None]) for image in images]))
+
+
 def test_grey_statistics_for_a_colour_network(digits: TaskData) -> None:
     one, three = channel_statistics(digits.train), channel_statistics(digits.train, channels=3)
     assert three == (one[0] * 3, one[1] * 3)

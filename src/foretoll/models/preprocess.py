@@ -76,6 +76,10 @@ class ImagePreprocess(_Normalise):
         if not isinstance(images, Tensor) or images.ndim != 4:
             raise ModelError(f"the model takes images (batch, channels, height, width), got {_shape(images)}")
         plan = self.plan
+        if images.dtype == torch.uint8 and 4 * images.numel() > BATCH_BYTES and len(images) > 1:
+            # large pictures are made floats and smaller a few at a time, each as it would be in any batch
+            few = samples_at_once(4 * images[0].numel(), len(images) - 1)
+            return torch.cat([self.forward(part) for part in images.split(few)])
         if images.is_floating_point():
             x = images.float()
         elif images.dtype == torch.uint8:
