@@ -79,7 +79,8 @@ class ImagePreprocess(_Normalise):
         if images.dtype == torch.uint8 and 4 * images.numel() > BATCH_BYTES and len(images) > 1:
             # large pictures are made floats and smaller a few at a time, each as it would be in any batch
             few = samples_at_once(4 * images[0].numel(), len(images) - 1)
-            return torch.cat([self.forward(part) for part in images.split(few)])
+            starts = range(0, len(images), few)
+            return torch.cat([self.forward(images[start : start + few]) for start in starts])
         if images.is_floating_point():
             x = images.float()
         elif images.dtype == torch.uint8:
