@@ -140,3 +140,13 @@ def test_functions_without_a_module_level_name_are_refused() -> None:
 def test_numbers_are_checked(arguments: dict[str, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         LocalProcesses(**arguments)
+
+
+def test_a_worker_that_is_stopped_writes_down_what_it_measured(tmp_path: Path) -> None:
+    """As a study's run does: its record says that it was interrupted, and how far it came."""
+    with LocalProcesses(2) as engine:
+        tasks = [work.Marked(number, str(tmp_path)) for number in (0, 1)]
+        for result in engine.run(work.write_down_when_stopped, tasks):
+            assert result.value == "seen"
+            break
+    assert (tmp_path / "record").read_text() == "stopped by SIGTERM"

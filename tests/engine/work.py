@@ -11,6 +11,7 @@ from typing import NamedTuple, NoReturn
 
 from foretoll.engine import worker_cache
 from foretoll.errors import DataError
+from foretoll.stopping import recording, why_stopped
 
 
 class Marked(NamedTuple):
@@ -158,3 +159,20 @@ def square_of(number: object) -> int:
 
 def variable(name: str) -> str | None:
     return os.environ.get(name)
+
+
+def write_down_when_stopped(task: Marked) -> str:
+    """Number 0 returns once the other is at work, which goes on until it is stopped, and then writes that down."""
+    folder = Path(task.folder)
+    with recording():
+        try:
+            if task.number == 0:
+                while not (folder / "began").exists():
+                    time.sleep(0.01)
+                return "seen"
+            (folder / "began").touch()
+            time.sleep(100)
+        except KeyboardInterrupt as stop:
+            (folder / "record").write_text(why_stopped(stop))
+            raise
+    return "never"
