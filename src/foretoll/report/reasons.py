@@ -186,7 +186,8 @@ def _break_even(estimate: Estimate) -> str:
 
 def read(record: Estimate | Run) -> Line:
     """What was read of source and target, and what was taken for granted in doing so."""
-    return Line("Read", readings(record.source, record.target))
+    model = (f"model: {record.model.reading}",) if record.model.reading else ()
+    return Line("Read", (*readings(record.source, record.target), *model))
 
 
 def lines(estimate: Estimate, run: Run | None = None) -> list[Line]:
