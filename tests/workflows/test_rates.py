@@ -18,7 +18,7 @@ from foretoll.options import OPTIONS
 from foretoll.options.loop import train_to_target
 from foretoll.records import Estimate, TrainingSettings
 from foretoll.report.comparison import rates_text
-from foretoll.report.reasons import trains
+from foretoll.report.reasons import instead, trains
 from foretoll.workflows import Accounting
 from foretoll.workflows.context import Job, open_job
 from foretoll.workflows.pilot import pilot_signals
@@ -155,6 +155,8 @@ def test_only_the_option_that_was_asked_for_takes_steps(
     for other in found.alternatives.values():
         assert other.epochs is not None, "forecast all the same, from what is known without a step"
         assert other.duration_s is None, "a step of theirs costs something else than one of the head"
+    (scratch, *_) = instead(found).sentences
+    assert scratch.startswith("from scratch") and "reuse" not in scratch, "epochs alone would mislead"
     stepped.clear()
     found = estimate(ledger, option="head", also=["partial", "finetune"], until=0.9999)
     assert set(stepped) == {"head", "partial", "finetune"}

@@ -83,7 +83,12 @@ def _epochs(interval: Interval | None) -> str:
 
 
 def _saving(reuse: Forecast, scratch: Forecast) -> str:
-    """How reuse compares with training from scratch; says so where the two intervals overlap."""
+    """How reuse compares with training from scratch; says so where the two intervals overlap.
+
+    Nothing where the time of one is not known: its steps cost something else, and epochs alone would mislead.
+    """
+    if (reuse.duration_s is None) != (scratch.duration_s is None):
+        return ""
     for cost, noun in (("energy_kwh", "energy"), ("epochs", "epochs")):
         ours: Interval | None = getattr(reuse, cost)
         theirs: Interval | None = getattr(scratch, cost)
