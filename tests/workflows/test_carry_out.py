@@ -289,7 +289,9 @@ def test_no_sample_of_the_test_split_is_seen_by_signals_training_or_stopping(led
     log.clear()
     run = retrain_job(job, "finetune", SETTINGS, accounting=ACCOUNTING, ledger=ledger, watcher=Marking()).run
     signals, training = log[: log.index("stage finetune")], log[log.index("stage finetune") :]
-    assert {"source train", "target train"} <= set(signals) <= {"source train", "target train", "stage look"}
+    looked_at = {"source train", "target train"}
+    # of the validation part the labels alone: whether chance meets the target on so few
+    assert looked_at <= set(signals) <= looked_at | {"target validation", "stage look"}
     first, last = training.index("evaluated"), len(training) - 1 - training[::-1].index("evaluated")
     assert run.evaluations == 1 + 12 and training.count("evaluated") == 13
     assert set(training[first : last + 1]) == {"target train", "target validation", "evaluated"}

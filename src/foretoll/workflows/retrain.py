@@ -119,6 +119,8 @@ def retrain_job(
         for warning in rising(pilot, settings.lr):
             watcher.note(warning)
         signals = take_signals(job, settings).signals | pilot
+    seen = min(len(job.source.train), DEFAULT_SAMPLES)
+    warnings = (*chance_warnings(job, settings, signals, seen), *job.model.card.notes)
     watcher.stage(f"{option} on {job.target.name}")
     return carry_out(
         get_option(option),
@@ -135,10 +137,7 @@ def retrain_job(
         tags=tags,
         watcher=watcher,
         lineage=_lineage(job.model.card.run_id, ledger),
-        warnings=(
-            *chance_warnings(job, settings, signals, min(len(job.source.train), DEFAULT_SAMPLES)),
-            *job.model.card.notes,
-        ),
+        warnings=warnings,
     )
 
 
