@@ -274,8 +274,13 @@ class Look:
 
     @property
     def threads(self) -> int:
-        """Threads for decoding: Pillow releases the interpreter lock, which pays for all but tiny pictures."""
+        """Threads for decoding: Pillow releases the interpreter lock, which pays for all but tiny pictures.
+
+        One for very large ones: what each thread has decoded would stay with its own part of the heap.
+        """
         height, width = self.commonest
+        if height * width > 2 * _LARGE:
+            return 1
         return min(8, os.cpu_count() or 1) if height * width >= 96 * 96 else 1
 
     def told(self, size: tuple[int, int] | None) -> list[str]:
