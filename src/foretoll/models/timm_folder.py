@@ -32,7 +32,12 @@ def timm_folder(spec: Spec) -> TimmFolder | None:
     folder = Path(spec.name).expanduser()
     if spec.scheme not in ("timm", "hf") or not (folder / "config.json").is_file():
         return None
-    content = small_json(folder / "config.json", most=16 * 2**20)
+    try:
+        content = small_json(folder / "config.json", most=16 * 2**20)
+    except ModelError:
+        if spec.scheme == "hf":  # what is wrong with a folder of transformers is said where that is read
+            return None
+        raise
     architecture, settings = content.get("architecture"), content.get("pretrained_cfg") or {}
     if architecture is None:
         if spec.scheme == "hf":
