@@ -1,6 +1,6 @@
 """Architectures of torchvision, timm and transformers through look-up, indices and one step of each option.
 
-    python benchmarks/architectures.py            # goes on where it was stopped; about 25 minutes on one core
+    python benchmarks/architectures.py            # goes on where it was stopped; under an hour on one core
     python benchmarks/architectures.py --again    # from the beginning
     python benchmarks/architectures.py --only swin_t,GPT2
 
@@ -18,6 +18,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import re
 import tempfile
 import time
 import warnings
@@ -253,7 +254,7 @@ def page(rows: list[dict[str, Any]]) -> str:
     lines = [
         "# Architectures",
         "",
-        "Written by `python benchmarks/architectures.py` (about 25 minutes on one core); not by hand. For each",
+        "Written by `python benchmarks/architectures.py` (48 minutes on a busy machine); not by hand. For each",
         "architecture: it is built by its name without weights; head, embedding and layers are found; the indices",
         "and signals of a shift and of its pairs are computed; every option that suits it is prepared, trained for",
         "one step and finished; and it gets a head for other classes under `head` and `finetune`. The smallest of a",
@@ -291,7 +292,8 @@ def page(rows: list[dict[str, Any]]) -> str:
     lines += ["", "## What does not work, and why", ""]
     for row in failed:
         for name, why in row["failures"].items():
-            lines.append(f"- {row['library']} `{row['name']}`, {name}: {why}")
+            told = re.sub(r"hf:/\S+", "hf:FOLDER", why)
+            lines.append(f"- {row['library']} `{row['name']}`, {name}: {told}")
     if not failed:
         lines.append("Nothing of the above.")
     reasons = Counter(

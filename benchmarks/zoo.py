@@ -43,16 +43,7 @@ TORCHVISION = _named(
     MobileNet: mobilenet_v3_small
     ResNet: resnet18
     ShuffleNet: shufflenet_v2_x0_5
-    GoogLeNet: googlenet
-    Inception: inception_v3?input_size=80
-    MNASNet: mnasnet0_5
-    RegNet: regnet_x_400mf
-    EfficientNet: efficientnet_b0
-    ConvNeXt: convnext_tiny
-    DenseNet: densenet121
-    ViT: vit_b_32?input_size=64
-    AlexNet: alexnet?input_size=64
-    VGG: vgg11_bn""",
+    GoogLeNet: googlenet""",
 )
 TIMM = _named(
     "timm",
