@@ -42,7 +42,7 @@ def signalled(path: Path, *numbers: signal.Signals, tag: str | None = None) -> I
     def watch() -> None:
         while not done.wait(0.05):
             if Ledger.open(path).summaries(outcome="running", tag=tag):
-                time.sleep(0.4)  # some steps are made, and no evaluation of many is over
+                time.sleep(3)  # some steps are made by then, also on a busy machine
                 for number in numbers:
                     os.kill(os.getpid(), number)
                 return
@@ -131,7 +131,7 @@ def test_a_script_of_ones_own_ends_by_the_signal_after_the_record(yard: Path, tm
         assert script.stdout is not None and script.stdout.readline() == "ready\n"
         while not Ledger.open(path).summaries(outcome="running") and script.poll() is None:
             time.sleep(0.05)
-        time.sleep(0.4)
+        time.sleep(3)
         script.send_signal(signal.SIGTERM)
         out, _ = script.communicate(timeout=60)
     finally:
