@@ -48,11 +48,13 @@ def _judged(done: Mapping[str, Any], lines: list[str]) -> str:
         return "MULTILINE" if quiet and lines else "answered"
     if not messages:
         return "answered" if done["out"].strip() else "NOTHING SAID"
-    if len(messages) > 1 or (quiet and len(lines) > 1):
+    # of a study file every mistake is told, a line each
+    listed = words[:2] == ["study", "run"] and messages == lines
+    if not listed and (len(messages) > 1 or (quiet and len(lines) > 1)):
         return "MULTILINE"
-    said = messages[0].removeprefix(PREFIX)
-    if len(messages[0]) > LONGEST:
+    if any(len(message) > LONGEST for message in messages):
         return "LONG"
+    said = " ".join(messages).replace(PREFIX, "")
     if done["names"] and not any(name and name.lower() in said.lower() for name in done["names"]):
         return "UNNAMED"
     return "wrong use" if code == 2 else "refused"
