@@ -134,7 +134,7 @@ def study_score(
     option: Annotated[
         str, typer.Option("--option", "-o", help="way of reuse whose runs are scored")
     ] = "finetune",
-    jobs: Annotated[int, typer.Option("--jobs", min=1, max=1024, help="processes")] = 2,
+    jobs: Annotated[int, typer.Option("--jobs", help="processes")] = 2,
     markdown: Annotated[bool, typer.Option("--markdown", help="print Markdown")] = False,
     as_json: JsonOption = False,
 ) -> None:
