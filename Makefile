@@ -16,7 +16,7 @@ demo: install
 	$(BIN)/foretoll demo
 
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

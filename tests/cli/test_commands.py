@@ -180,7 +180,7 @@ def test_an_unlabelled_target_can_be_estimated_and_not_retrained(small: Call) ->
 
 
 def test_a_new_task_asks_for_a_quality(small: Call) -> None:
-    words = "--model m --source npz:ok.npz --target npz:other.npz"
+    words = "--model m --source npz:ok.npz --target npz:other.npz --task"
     for command in ("estimate", "retrain"):
         done = small(f"{command} {words} {QUIET}")
         assert (done.code, done.out) == (2, "")
@@ -193,7 +193,7 @@ def test_a_new_task_asks_for_a_quality(small: Call) -> None:
 
 
 def test_a_run_that_fails_is_shown_kept_and_a_failure(small: Call) -> None:
-    words = "--model m --source npz:ok.npz --target npz:moved.npz --until 0.999 --optimizer sgd --lr 1e9"
+    words = "--model m --source npz:ok.npz --target npz:moved.npz --until 0.999 --optimizer sgd --lr 1e6"
     done = small(f"retrain {words} --out new --json {QUIET}")
     assert done.code == 1 and done.data["outcome"] == "failed"
     run = done.data["id"]

@@ -200,10 +200,10 @@ def test_a_whole_run_is_recorded_and_can_be_gone_on_from(
     assert {"option", "outcome", "toll", "quality", "seed" if "seed" in data else "settings"} <= set(data)
 
     # the checkpoint is the next source; what is made of it knows where it comes from
-    again = load_model(str(out))
+    again = load_model(str(out), trust_code=True)  # some are built by a function of these tests
     assert same(weights(again), weights(done.model)) and again.card == done.model.card
     assert (again.card.run_id, again.card.classes) == (run.id, target.classes)
-    job = open_job(str(out), target, blobs(classes=target.num_classes, seed=5))
+    job = open_job(str(out), target, blobs(classes=target.num_classes, seed=5), trust_code=True)
     following = retrain_job(job, "finetune", SETTINGS, accounting=ACCOUNTING, ledger=ledger, signals={}).run
     assert following.model.parent_run_id == run.id and following.lineage == (run.id,)
     assert [r.id for r in ledger.lineage(following.id)] == [run.id, following.id]
@@ -223,6 +223,7 @@ def test_an_estimate_takes_its_checkpoint_as_the_next_source(name: str, tmp_path
         settings=SETTINGS,
         accounting=ACCOUNTING,
         ledger=ledger,
+        trust_code=True,
     )
     assert found.option == name and found.model.run_id is not None
     assert found.signals["initial_loss"] is not None

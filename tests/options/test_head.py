@@ -138,9 +138,10 @@ def test_a_head_whose_output_is_not_what_the_logits_follow_from_is_trained_withi
 
 
 def test_a_cache_too_large_for_the_memory_is_told(images: TaskData, monkeypatch: pytest.MonkeyPatch) -> None:
+    training = started(build_model(CNN, data=images, seed=0), images)
     monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 1000})())
     with pytest.raises(ModelError, match=r"the head's inputs take .* GiB .* fewer samples \(limit=\)"):
-        started(build_model(CNN, data=images, seed=0), images).open()
+        training.open()
 
 
 def test_the_cache_is_in_the_stated_memory(images: TaskData) -> None:

@@ -118,12 +118,12 @@ def test_a_chain_of_updates_through_checkpoint_folders(tmp_path: Path) -> None:
     source, model, runs = blobs(), normed(blobs()), list[str]()
     for place, name in enumerate(("finetune", "head", "lora", "recalibrate", "partial")):
         target, out = blobs(seed=place + 1, distance=1.0), tmp_path / str(place)
-        job = open_job(model, source, target, task=False)
+        job = open_job(model, source, target, task=False, trust_code=True)
         run = retrain_job(job, name, settings, accounting=accounting, ledger=ledger, signals={}, out=out).run
         assert run.lineage == tuple(runs) and run.model.parent_run_id == (runs[-1] if runs else None)
         runs.append(run.id)
         source, model = target, str(out)
-        again = load_model(model)
+        again = load_model(model, trust_code=True)
         assert list(weights(again)) == list(weights(normed(source)))
         assert again.card.run_id == run.id and all(p.requires_grad for p in again.network.parameters())
     assert [run.id for run in ledger.lineage(runs[-1])] == runs and ledger.doctor() == []
