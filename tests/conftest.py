@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("CODECARBON_LOG_LEVEL", "critical")
+# Under nohup, or behind a shell's &, processes ignore these signals and pass that on to those that the tests stop.
+for _stop, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_stop) is signal.SIG_IGN:
+        signal.signal(_stop, _usual)
 
 
 @pytest.fixture(scope="session")
