@@ -309,3 +309,11 @@ def test_a_gzip_bomb_is_refused_before_its_memory_is_taken(
             DataError, match=r"unpacks from .* to 2\.\d MB, which no data do|unpacks from .* to [2-9]"
         ):
             open_data(f"csv:{tmp_path}/{name}.csv.gz")
+
+
+@pytest.mark.parametrize("key", ["limit=300", "classes=0,1", "part=1/2"])
+def test_the_reading_says_how_many_rows_were_taken(key: str) -> None:
+    assert "taken" not in open_data("digits").card.reading
+    some = open_data(f"digits?{key}")
+    count = sum(len(split) for split in (some.train, some.validation, some.test))
+    assert 0 < count < 1797 and some.card.reading.endswith(f", {count:,} of them taken")

@@ -118,6 +118,8 @@ def assemble(source: Source, uri: DataUri, *, seed: int) -> TaskData:
         parts = _limited(labels, parts, uri.limit, sample_seed)
     splits = {role: _take(source, relabelled, rows) for role, rows in parts.items()}
     _check_parts(uri, splits, classes if labels is not None else ())
+    reading = source.reading or _reading(source, uri, classes if labels is not None else ())
+    taken = sum(len(split) for split in splits.values())
     card = DataCard(
         uri=uri.text,
         name=source.name,
@@ -128,7 +130,7 @@ def assemble(source: Source, uri: DataUri, *, seed: int) -> TaskData:
         validation=len(splits["validation"]),
         test=len(splits["test"]),
         labelled=labels is not None,
-        reading=source.reading or _reading(source, uri, classes if labels is not None else ()),
+        reading=reading + (f", {taken:,} of them taken" if taken < len(source.rows) else ""),
         notes=(*source.notes, *_label_notes(source, splits, classes)),
         layout=source.layout,
     )
