@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import subprocess
@@ -16,6 +15,7 @@ from foretoll.errors import ModelError
 from foretoll.ledger import Ledger
 from foretoll.models import load_model
 from foretoll.records import Outcome, Run
+from foretoll.sharing import told_apart
 
 KILLS = 20
 VICTIMS = Path(__file__).with_name("victims.py")
@@ -46,18 +46,18 @@ def test_twenty_kills_leave_no_half_run_and_no_half_model(tmp_path: Path) -> Non
         assert run.quality is not None and Run.model_validate_json(run.model_dump_json(by_alias=True)) == run
 
     by_id = {run.id: run for run in runs}
-    for kill in range(KILLS):
-        folder = tmp_path / f"killed-{kill}"
+    for folder in (tmp_path / "whole", *(tmp_path / f"killed-{kill}" for kill in range(KILLS))):
         try:
             model = load_model(str(folder))
         except ModelError:
             assert not ((folder / "model.json").exists() and (folder / "model.safetensors").exists())
             continue
         assert model.card.run_id in by_id, "what loads is whole, and its run is known"
-        for name in ("run.json",):
-            if (folder / name).exists():
-                record = Run.model_validate(json.loads((folder / name).read_text()))
-                assert by_id[record.id] == record
+        # it names paths from the current folder, where the ledger names them whole
+        if (folder / "run.json").exists():
+            record = Run.model_validate_json((folder / "run.json").read_text())
+            assert told_apart(by_id[record.id]) == told_apart(record)
+    assert (tmp_path / "whole" / "run.json").exists()
 
     findings = ledger.doctor()
     assert len(findings) == len(dead) and all("has no end" in finding for finding in findings)
