@@ -1,0 +1,77 @@
+"""What foretoll writes down: frozen, validated records, JSON in and out. Units are in the field's name.
+
+A missing measurement is None, never 0 and never NaN.
+"""
+
+from foretoll.records.base import NonNegative, Presented, Record, Share
+from foretoll.records.comparison import Candidate, Comparison, Recommendation
+from foretoll.records.data import DataCard, Shift, TableColumn, TableLayout
+from foretoll.records.estimate import (
+    Basis,
+    Coverage,
+    Estimate,
+    Forecast,
+    IndexValue,
+    Interval,
+    NearRun,
+    Projection,
+    SelfCost,
+    StepProbe,
+)
+from foretoll.records.measured import (
+    TOLL_COSTS,
+    EnergyBasis,
+    EnergyComponent,
+    EvalPoint,
+    GradientNorm,
+    GridIntensity,
+    Hardware,
+    InferenceCost,
+    PhaseCost,
+    Quality,
+    Toll,
+)
+from foretoll.records.model import ModelCard, Preprocessing, ProgramCard
+from foretoll.records.run import Outcome, Run
+from foretoll.records.settings import TrainingSettings
+
+__all__ = [
+    "TOLL_COSTS",
+    "Basis",
+    "Candidate",
+    "Comparison",
+    "Coverage",
+    "DataCard",
+    "EnergyBasis",
+    "EnergyComponent",
+    "Estimate",
+    "EvalPoint",
+    "Forecast",
+    "GradientNorm",
+    "GridIntensity",
+    "Hardware",
+    "IndexValue",
+    "InferenceCost",
+    "Interval",
+    "ModelCard",
+    "NearRun",
+    "NonNegative",
+    "Outcome",
+    "PhaseCost",
+    "Preprocessing",
+    "Presented",
+    "ProgramCard",
+    "Projection",
+    "Quality",
+    "Recommendation",
+    "Record",
+    "Run",
+    "SelfCost",
+    "Share",
+    "Shift",
+    "StepProbe",
+    "TableColumn",
+    "TableLayout",
+    "Toll",
+    "TrainingSettings",
+]

@@ -1,0 +1,50 @@
+"""What a data set is."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from foretoll.records.base import Record
+
+
+class Shift(Record):
+    """A synthetic shift of a data set: its kind and level (the unit depends on the kind)."""
+
+    kind: str
+    level: float
+
+
+class TableColumn(Record):
+    """One column of a table as a model reads it: what its values are, and the inputs that it becomes."""
+
+    name: str
+    kind: Literal["number", "truth value", "category", "list"]
+    levels: tuple[str, ...] = ()  # of a category: one input each, in this order
+    width: int = Field(1, ge=1)  # inputs that it becomes
+
+
+class TableLayout(Record):
+    """The columns that become a model's inputs, in the order of the inputs, and the name of the label column."""
+
+    columns: tuple[TableColumn, ...] = ()
+    label: str | None = None
+
+
+class DataCard(Record):
+    """What a data set is, as far as a cost depends on it."""
+
+    uri: str
+    name: str
+    kind: Literal["image", "vector", "series", "text"]
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    train: int = Field(ge=0)
+    validation: int = Field(ge=0)
+    test: int = Field(ge=0)
+    shift: tuple[Shift, ...] = ()
+    labelled: bool = True
+    reading: str = ""  # what was taken for granted when the data were read, in one line
+    notes: tuple[str, ...] = ()  # what the reading has to warn of: left over, merged, left out
+    layout: TableLayout | None = None  # of a table, by which other tables are matched by name

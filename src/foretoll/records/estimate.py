@@ -1,0 +1,152 @@
+"""What is forecast before an update, and what the forecast rests on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from foretoll.records.base import NonNegative, Presented, Record, Share
+from foretoll.records.data import DataCard
+from foretoll.records.measured import EnergyBasis, GridIntensity, Hardware
+from foretoll.records.model import ModelCard
+from foretoll.records.run import Outcome
+from foretoll.records.settings import TrainingSettings
+
+
+class IndexValue(Record):
+    """One index with its uncertainty; `floor` is the same statistic where nothing has shifted."""
+
+    name: str
+    value: float | None
+    low: float | None = None  # bootstrap interval, 90 %
+    high: float | None = None
+    floor: float | None = None
+    samples: int | None = None
+    detail: dict[str, float | None] = {}  # per class or per layer
+    missing_classes: tuple[str, ...] = ()
+    note: str = ""
+
+
+class Interval(Record):
+    """A forecast: median and the ends of an interval at `level`. `high` is None where it has no upper end."""
+
+    median: float | None
+    low: float | None
+    high: float | None
+    level: Share = 0.9
+
+
+class Forecast(Record):
+    """The forecast toll. A cost that cannot be forecast is None."""
+
+    epochs: Interval | None = None
+    gradient_norm: Interval | None = None
+    parameter_change: Interval | None = None
+    energy_kwh: Interval | None = None
+    emissions_kg: Interval | None = None
+    duration_s: Interval | None = None
+
+
+class NearRun(Record):
+    """A run of the ledger that is like the case at hand."""
+
+    run_id: str
+    distance: NonNegative
+    option: str
+    what: str
+    outcome: Outcome
+    epochs: float | None
+
+
+class StepProbe(Record):
+    """A few real training steps on this machine: seconds and joules per step, with their spread."""
+
+    steps: int
+    repeats: int
+    seconds_per_step: NonNegative
+    seconds_per_step_low: NonNegative
+    seconds_per_step_high: NonNegative
+    joules_per_step: NonNegative | None
+    seconds_per_evaluation: NonNegative
+    joules_per_evaluation: NonNegative | None
+    gradient_norm_mean: NonNegative | None = None
+    seconds_of_preparation: NonNegative = 0.0  # passes over the whole target before the first step
+    joules_of_preparation: NonNegative | None = None
+
+
+class Coverage(Record):
+    """How often intervals like these held, out of sample. None: too few runs to measure it."""
+
+    level: Share
+    empirical: Share | None
+    runs: int
+    method: str
+
+
+class Basis(Record):
+    """What a forecast rests on."""
+
+    runs: int
+    own_runs: int
+    calibration_runs: int
+    nearest: tuple[NearRun, ...] = ()
+    method: str = ""
+    energy: EnergyBasis | None = None
+    grid: GridIntensity | None = None
+    hardware: Hardware | None = None
+    elsewhere: str | None = None  # the device that time and energy are for, where it is not this machine's
+    probe: StepProbe | None = None
+
+
+class SelfCost(Record):
+    """What finding out did cost itself."""
+
+    duration_s: NonNegative
+    energy_kwh: NonNegative | None
+    calibration_duration_s: NonNegative = 0.0
+    calibration_energy_kwh: NonNegative | None = None
+
+
+class Projection(Record):
+    """A 2-D linear projection of source and target representations, for the picture only."""
+
+    source: tuple[tuple[float, float], ...]
+    source_labels: tuple[int, ...]
+    target: tuple[tuple[float, float], ...]
+    target_labels: tuple[int, ...]
+    explained: Share
+
+
+class Estimate(Presented):
+    """Everything that is known before any retraining; written as estimate.json."""
+
+    schema_: Literal["foretoll.estimate/1"] = Field("foretoll.estimate/1", alias="schema")
+    id: str
+    created_at: datetime
+    model: ModelCard
+    source: DataCard
+    target: DataCard
+    shift: Literal["none", "distribution", "task"]
+    option: str
+    until: Share | None
+    settings: TrainingSettings
+    rate: str = ""  # how the learning rate came about
+    indices: dict[str, IndexValue]
+    signals: dict[str, float | None]
+    forecast: Forecast
+    reach_probability: Share | None
+    expected_quality: Interval | None = None  # on the test data, after the update
+    alternatives: dict[str, Forecast] = {}  # the same for other options, "scratch" among them
+    alternatives_reach: dict[str, Share | None] = {}
+    alternatives_why_not: dict[
+        str, str
+    ] = {}  # a sentence where one of them cannot serve this model and target
+    coverage: Coverage
+    basis: Basis
+    self_cost: SelfCost
+    projection: Projection | None = None
+    warnings: tuple[str, ...] = ()
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
