@@ -30,10 +30,10 @@ import torch
 from torch import Tensor
 
 from foretoll.data import DatasetSplit, TaskData, open_data
-from foretoll.indices.collect import BATCH, Wanted, collect
+from foretoll.indices.collect import BATCH, PartRequest, collect
 from foretoll.indices.preindex import PreIndex
 from foretoll.indices.resque import ResqueDistribution, resque_task
-from foretoll.indices.scores import Kept, scores
+from foretoll.indices.scores import SideSample, scores
 from foretoll.indices.survey import survey
 from foretoll.models import Model, build_model, countable_layers
 from foretoll.options import Training, get_option
@@ -142,7 +142,9 @@ class Cost:
     def papers(self) -> None:
         """RESQUE in both forms, ARM and PreIndex, from one sweep a side (the target is the source, shifted)."""
         source, target = (
-            collect(self.model, task.train, Wanted(part, CAPACITY, CLASSES, self.layers), device=self.device)
+            collect(
+                self.model, task.train, PartRequest(part, CAPACITY, CLASSES, self.layers), device=self.device
+            )
             for part, task in (("source", self.source), ("target", self.target))  # type: ignore[arg-type]
         )
         before, after = source.layers(), target.layers()
@@ -156,7 +158,7 @@ class Cost:
             if mine is not None and theirs is not None:
                 mine.merge_state(theirs)
                 mine.compute()
-        kept = Kept.of(target.kept.compute())
+        kept = SideSample.of(target.kept.compute())
         resque_task(kept.representations, kept.labels)
 
     def signals(self, *, paired: bool = False) -> None:
@@ -261,8 +263,8 @@ def peak_mb(arch: str, samples: int) -> float:
     found = []
     for part, level in (("source", 30.0), ("target", 60.0)):
         split = DatasetSplit(Generated(samples, level), labels=torch.arange(samples) % CLASSES)
-        found.append(collect(model, split, Wanted(part, CAPACITY, CLASSES, layers)))  # type: ignore[arg-type]
-    kept = [Kept.of(side.kept.compute()) for side in found]
+        found.append(collect(model, split, PartRequest(part, CAPACITY, CLASSES, layers)))  # type: ignore[arg-type]
+    kept = [SideSample.of(side.kept.compute()) for side in found]
     scores(kept[0], kept[1], task_shift=False)
     for mine, theirs in ((found[0].resque, found[1].resque), (found[0].arm, found[1].arm)):
         if mine is not None and theirs is not None:

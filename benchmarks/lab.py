@@ -20,7 +20,7 @@ from foretoll.indices.arm import arm
 from foretoll.indices.preindex import preindex_distance
 from foretoll.indices.recoverability import linear_probe_accuracy
 from foretoll.indices.resque import resque_distribution, resque_task
-from foretoll.indices.scores import Kept, scores
+from foretoll.indices.scores import SideSample, scores
 from foretoll.indices.separability import linear_cka
 from foretoll.ledger import Ledger
 from foretoll.models import Model, countable_layers
@@ -82,9 +82,9 @@ class Seen:
         return Seen(self.ids[at], self.labels[at], self.representations[at], self.logits[at], layers)
 
     @property
-    def kept(self) -> Kept:
+    def kept(self) -> SideSample:
         """As the scores take it."""
-        return Kept(self.representations.double(), self.logits.double(), self.labels, self.ids)
+        return SideSample(self.representations.double(), self.logits.double(), self.labels, self.ids)
 
     @property
     def accuracy(self) -> float:

@@ -14,7 +14,7 @@ from foretoll.commands.ledger import ledger_app
 from foretoll.commands.study import study_app
 from foretoll.commands.updates import commands
 from foretoll.errors import ForetollError, is_out_of_memory, one_line, shown
-from foretoll.stopping import exit_code, guarded, why_ended
+from foretoll.interruption import exit_code, guarded, why_ended
 
 app = typer.Typer(
     name="foretoll",

@@ -12,9 +12,9 @@ from foretoll.records import Estimate, Outcome, Run, TrainingSettings
 from foretoll.report import write_json, write_report
 from foretoll.workflows import Accounting, Watcher
 from foretoll.workflows.calibrate import Budget
-from foretoll.workflows.context import open_job
-from foretoll.workflows.estimate import estimate_job
-from foretoll.workflows.retrain import retrain_job, with_target
+from foretoll.workflows.context import open_update
+from foretoll.workflows.estimate import estimate_update
+from foretoll.workflows.retrain import retrain_update, with_target
 from foretoll.workflows.train import train_model
 
 SOURCE = "digits?part=1/2"
@@ -23,7 +23,7 @@ TAG = "demo"
 
 
 @dataclass(frozen=True)
-class Shown:
+class DemoResult:
     """What the demo found, and where the page is."""
 
     estimate: Estimate
@@ -38,7 +38,7 @@ def run_demo(
     accounting: Accounting | None = None,
     ledger: Ledger | None = None,
     watcher: Watcher | None = None,
-) -> Shown:
+) -> DemoResult:
     """Train a source model, shift the data, forecast, write the forecast down, then really retrain.
 
     Writes to `out`: source/ and updated/ (checkpoints), estimate.json, run.json, report.html, and the demo's
@@ -62,10 +62,10 @@ def run_demo(
         raise KeyboardInterrupt
     if source.model is None:
         raise ForetollError(f"the source model of the demo could not be trained: {source.run.reason}")
-    job = open_job(source.model, SOURCE, TARGET, seed=seed)
-    settings = with_target(job, settings, None)
-    estimate = estimate_job(
-        job,
+    update = open_update(source.model, SOURCE, TARGET, seed=seed)
+    settings = with_target(update, settings, None)
+    estimate = estimate_update(
+        update,
         "finetune",
         settings,
         budget=Budget(runs=8, duration_s=30),
@@ -74,8 +74,8 @@ def run_demo(
         watcher=watcher,
     )
     write_json(out / "estimate.json", estimate)  # before the first step of the retraining
-    done = retrain_job(
-        job,
+    done = retrain_update(
+        update,
         "finetune",
         settings,
         accounting=accounting,
@@ -89,4 +89,4 @@ def run_demo(
     report = write_report(out / "report.html", estimate=estimate, run=done.run)
     if done.run.outcome is Outcome.INTERRUPTED:
         raise KeyboardInterrupt
-    return Shown(estimate, done.run, report)
+    return DemoResult(estimate, done.run, report)

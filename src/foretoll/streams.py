@@ -131,7 +131,7 @@ def ours() -> Iterator[None]:
         yield
 
 
-class _Closed(io.TextIOBase):
+class _ClosedStream(io.TextIOBase):
     """Stands for a standard stream that was closed when the program began."""
 
     encoding = "utf-8"
@@ -154,7 +154,7 @@ def _open_streams() -> Iterator[None]:
                     os.dup2(nowhere, number)
                     os.close(nowhere)
             if number:
-                setattr(sys, name, _Closed())
+                setattr(sys, name, _ClosedStream())
     yield
 
 

@@ -474,7 +474,7 @@ FAULTS = (
     ("Ctrl-C at any other time", "`stopped by the user`, exit 1", "tests/cli/test_bad_input.py"),
     ("SIGTERM (Slurm, Kubernetes) or SIGHUP in the middle of a run", "`run RUN interrupted (stopped by SIGTERM); "
      "what was measured is kept: foretoll ledger show RUN`, exit 143 (SIGHUP: 129); a second signal waits for the "
-     "record", "tests/cli/test_stopping.py"),
+     "record", "tests/cli/test_interruption.py"),
     ("a record of the ledger that is damaged, or that a newer foretoll wrote", "it is passed over; `warning: 1 record "
      "could not be read: run RUN (REASON); see foretoll ledger doctor`", "tests/ledger/test_unreadable.py"),
     ("two `study run` on one folder", "`the studies in FOLDER are being carried out by process N on HOST since TIME`, "

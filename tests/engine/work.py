@@ -11,7 +11,7 @@ from typing import NamedTuple, NoReturn
 
 from foretoll.engine import worker_cache
 from foretoll.errors import DataError
-from foretoll.stopping import recording, why_stopped
+from foretoll.interruption import recording, why_stopped
 
 
 class Marked(NamedTuple):

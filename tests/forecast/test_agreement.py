@@ -9,24 +9,24 @@ import numpy as np
 import pytest
 
 from foretoll.forecast import Case, Forecaster
-from foretoll.forecast.agreement import Agreed
+from foretoll.forecast.agreement import Agreement
 from foretoll.forecast.case import decided
 from foretoll.forecast.direct import binomial_deviation
 from foretoll.forecast.forecaster import SLACK
 from foretoll.forecast.learned import known_features
-from foretoll.forecast.predictive import Predictive
+from foretoll.forecast.predictive import PredictiveDistribution
 from foretoll.forecast.reference import reference_held_out, reference_runs
 from foretoll.forecast.survival import Distribution
 
 
-def normal(location: float, scale: float) -> Predictive:
-    return Predictive(location, scale, None, 1e6)
+def normal(location: float, scale: float) -> PredictiveDistribution:
+    return PredictiveDistribution(location, scale, None, 1e6)
 
 
 @pytest.mark.parametrize("reach", [0.0, 0.02, 0.3, 0.5, 0.9, 1.0])
 @pytest.mark.parametrize("location", [-0.5, -0.21, -0.02, 0.0, 0.05, 0.4])
 def test_so_much_of_the_quality_lies_at_the_target_as_runs_reach_it(location: float, reach: float) -> None:
-    agreed = Agreed(normal(location, 0.05), reach, slack=0.03)
+    agreed = Agreement(normal(location, 0.05), reach, slack=0.03)
     levels = np.linspace(0.005, 0.995, 199)
     values = np.array([agreed.quantile(float(level)) for level in levels])
     assert np.all(np.diff(values) >= -1e-12), "a quantile function rises"
@@ -36,18 +36,18 @@ def test_so_much_of_the_quality_lies_at_the_target_as_runs_reach_it(location: fl
 
 def test_where_both_agree_the_learned_quality_stays() -> None:
     learned = normal(0.01, 0.05)
-    agreed = Agreed(learned, 1 - learned.cdf(-0.03), slack=0.03)
+    agreed = Agreement(learned, 1 - learned.cdf(-0.03), slack=0.03)
     for level in (0.05, 0.25, 0.5, 0.95):
         assert agreed.quantile(level) == pytest.approx(learned.quantile(level), abs=1e-6)
 
 
 def test_a_side_that_nothing_is_learned_of_lies_next_to_the_target() -> None:
-    lump = Predictive(-0.21, 1.0, Distribution(np.array([0.0]), np.array([1.0])), math.inf)
-    agreed = Agreed(lump, 0.9, slack=0.03)
+    lump = PredictiveDistribution(-0.21, 1.0, Distribution(np.array([0.0]), np.array([1.0])), math.inf)
+    agreed = Agreement(lump, 0.9, slack=0.03)
     assert -0.03 <= agreed.quantile(0.5) <= 0.03, "0.9 to reach 0.5 is not 0.29 expected"
     assert agreed.quantile(0.05) == pytest.approx(-0.21), "what was learned is where it ends when it misses"
-    above = Predictive(0.2, 1.0, Distribution(np.array([0.0]), np.array([1.0])), math.inf)
-    assert -0.09 <= Agreed(above, 0.1, slack=0.03).quantile(0.5) < -0.03
+    above = PredictiveDistribution(0.2, 1.0, Distribution(np.array([0.0]), np.array([1.0])), math.inf)
+    assert -0.09 <= Agreement(above, 0.1, slack=0.03).quantile(0.5) < -0.03
 
 
 def cases(forecaster: Forecaster) -> list[Case]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from foretoll.forecast import Case, Forecaster, case_of_run
 from foretoll.forecast.case import decided
 from foretoll.forecast.direct import reach_by_looking, test_quality
-from foretoll.forecast.learned import FEWEST_ALONE, Learned
+from foretoll.forecast.learned import FEWEST_ALONE, CostModels
 from foretoll.forecast.reference import reference_runs
 from foretoll.records import Outcome, Run
 
@@ -119,7 +119,7 @@ def test_an_open_case_is_learned_and_its_parts_are_in_order(runs: list[Run], for
 
 
 def test_an_option_with_enough_runs_is_learned_from_them_alone(runs: list[Run]) -> None:
-    learned = Learned(runs)
+    learned = CostModels(runs)
     positions = learned.in_pool(learned.pool("finetune"))
     assert len(positions) >= FEWEST_ALONE
     assert {learned.cases[i].option for i in positions} == {"finetune"}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretoll.forecast.predictive import Predictive
+from foretoll.forecast.predictive import PredictiveDistribution
 from foretoll.forecast.reach import Reach
 from foretoll.forecast.regressor import CostModel, Table
 from foretoll.forecast.survival import kaplan_meier
@@ -59,7 +59,7 @@ def test_time_and_reach_are_one_distribution(
     location: float, scale: float, limit: float, reach: float, seen: list[tuple[float, bool]]
 ) -> None:
     shape = kaplan_meier(np.array([v for v, _ in seen]), np.array([c for _, c in seen]))
-    told = Predictive(location, scale, shape, 10.0, limit=limit, reach=reach)
+    told = PredictiveDistribution(location, scale, shape, 10.0, limit=limit, reach=reach)
     assert told.cdf(limit) == reach
     levels = np.linspace(0.02, 0.98, 25)
     ends = [told.quantile(float(level)) for level in levels]

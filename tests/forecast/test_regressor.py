@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from foretoll.forecast.regressor import CostModel, Neighbourhood, Table
-from foretoll.forecast.spread import Spread
+from foretoll.forecast.spread import GroupSpread
 
 
 def make_table(n: int, seed: int, *, limit: float = np.inf, groups: int = 12, noise: float = 0.4) -> Table:
@@ -117,15 +117,17 @@ def test_the_spread_is_that_of_random_effects() -> None:
     rng = np.random.default_rng(0)
     groups = [str(g) for g in np.repeat(np.arange(2000), 5)]
     values = np.repeat(rng.normal(0, 2, 2000), 5) + rng.normal(0, 1, 10000)
-    spread = Spread.of(values, groups)
+    spread = GroupSpread.of(values, groups)
     assert spread.within == pytest.approx(1, abs=0.05)
     assert spread.between == pytest.approx(4, abs=0.3)
     # the variance that a new run of a group has, given the mean of those that were seen: none, some, very many
     assert spread.left_after(0) == 1
-    assert Spread(1, 4).left_after(1) == pytest.approx(np.sqrt((1 + 4 / 5) / 5))
-    assert Spread(1, 4).left_after(10**9) == pytest.approx(np.sqrt(1 / 5))
-    assert Spread.of(values, [str(i) for i in rng.integers(0, 100, 10000)]).between < 0.05
-    assert Spread.of(values[:4], ["a", "b", "a", "b"]).between == 0  # two groups say nothing of their spread
+    assert GroupSpread(1, 4).left_after(1) == pytest.approx(np.sqrt((1 + 4 / 5) / 5))
+    assert GroupSpread(1, 4).left_after(10**9) == pytest.approx(np.sqrt(1 / 5))
+    assert GroupSpread.of(values, [str(i) for i in rng.integers(0, 100, 10000)]).between < 0.05
+    assert (
+        GroupSpread.of(values[:4], ["a", "b", "a", "b"]).between == 0
+    )  # two groups say nothing of their spread
 
 
 def test_the_coverage_that_is_told_is_that_of_intervals_as_wide() -> None:

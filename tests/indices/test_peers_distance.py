@@ -19,7 +19,7 @@ from foretoll.indices._arrays import pot
 from foretoll.indices._moments import centred_covariance, covariance, moments
 from foretoll.indices.frechet import WIDE, frechet, frechet_of_gaussians, sliced_wasserstein
 from foretoll.indices.mmd import MEDIAN_SAMPLES, median_distance, mmd
-from foretoll.indices.scores import Kept
+from foretoll.indices.scores import SideSample
 from foretoll.indices.separability import linear_cka, match_classes_by_transport
 
 
@@ -104,9 +104,9 @@ def test_frechet_never_meets_a_matrix_as_wide_as_its_dimensions(shrink: bool) ->
 def test_wide_representations_are_compared_by_no_more_than_a_thousand_samples() -> None:
     wide = torch.randn(1500, WIDE + 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     labels = torch.zeros(1500, dtype=torch.long)
-    kept = Kept(wide, wide[:, :2], labels, labels)
+    kept = SideSample(wide, wide[:, :2], labels, labels)
     assert len(kept.not_too_wide()) == 1000
-    assert len(Kept(wide[:, :WIDE], wide[:, :2], labels, labels).not_too_wide()) == 1500
+    assert len(SideSample(wide[:, :WIDE], wide[:, :2], labels, labels).not_too_wide()) == 1500
 
 
 def test_frechet_is_the_squared_bures_wasserstein_distance_of_pot() -> None:

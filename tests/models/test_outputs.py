@@ -18,7 +18,7 @@ from foretoll.options import OPTIONS
 from foretoll.quality import evaluate
 from foretoll.records import TrainingSettings
 from foretoll.workflows import Accounting
-from foretoll.workflows.context import open_job
+from foretoll.workflows.context import open_update
 from options.making import blobs
 
 ACCOUNTING = Accounting("watts:20", region="DE")
@@ -72,7 +72,7 @@ def build() -> nn.Module:
 )
 def test_what_a_network_gives_is_recognised_and_its_loss_is_right(end: str, kind: str) -> None:
     data = blobs()
-    job, plain = open_job(Ends(end), data, data), open_job(Ends(""), data, data)
+    job, plain = open_update(Ends(end), data, data), open_update(Ends(""), data, data)
     card = job.model.card
     assert card.outputs == kind
     assert bool(card.notes) == (kind != "logits")
@@ -105,21 +105,21 @@ def test_logits_between_0_and_1_stay_logits() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return 0.4 + 0.1 * torch.tanh(super().forward(x))
 
-    assert open_job(Small(""), data, data).model.card.outputs == "logits"
-    assert open_job(nn.Sequential(Ends(""), nn.ReLU()), data, data).model.card.outputs == "logits"
+    assert open_update(Small(""), data, data).model.card.outputs == "logits"
+    assert open_update(nn.Sequential(Ends(""), nn.ReLU()), data, data).model.card.outputs == "logits"
 
 
 def test_a_network_that_gives_probabilities_only_in_evaluation_is_refused() -> None:
     data = blobs()
     with pytest.raises(ModelError, match="let its forward return logits in both"):
-        open_job(Ends("half", in_training=False), data, data)
+        open_update(Ends("half", in_training=False), data, data)
 
 
 @pytest.mark.parametrize("end", ["softmax", "Softmax"])
 def test_a_plain_softmax_is_refused(end: str) -> None:
     data = blobs()
     with pytest.raises(ModelError, match="ends in a softmax"):
-        open_job(Ends(end), data, data)
+        open_update(Ends(end), data, data)
 
 
 @pytest.mark.parametrize("option", ["finetune", "head", "partial", "scratch"])
@@ -148,7 +148,7 @@ def test_training_is_that_of_the_logits(option: str, tmp_path: Path) -> None:
 
 def test_the_kind_travels_with_the_model(tmp_path: Path) -> None:
     data = blobs()
-    model = open_job("models.test_outputs:build", data, data).model
+    model = open_update("models.test_outputs:build", data, data).model
     assert model.card.outputs == "probabilities"
     assert model.clone().card.outputs == "probabilities"
     fresh = fresh_copy(model, data, seed=1)

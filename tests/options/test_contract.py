@@ -17,11 +17,11 @@ from foretoll.models import Model, load_model
 from foretoll.options import OPTIONS, Option, get_option
 from foretoll.records import Outcome, Run, TrainingSettings
 from foretoll.workflows import Accounting, estimate
-from foretoll.workflows.carry_out import CarriedOut, carry_out
-from foretoll.workflows.context import Job, open_job
+from foretoll.workflows.carry_out import RunResult, carry_out
+from foretoll.workflows.context import Update, open_update
 from foretoll.workflows.pilot import STEPS, pilot_signals
 from foretoll.workflows.probe import probe_option
-from foretoll.workflows.retrain import retrain_job
+from foretoll.workflows.retrain import retrain_update
 
 from .making import blobs, mlp, normed, recorded, same, weights
 
@@ -143,17 +143,17 @@ def test_a_new_task_that_an_option_cannot_serve_is_refused_before_any_work(name:
     with pytest.raises(UsageError, match=f"{name} cannot serve a new task"):
         run_of(option, model, source, target, True, ledger=ledger)
     log: list[str] = []
-    job = Job(model, source, recorded(target, log), True, CPU)
+    update = Update(model, source, recorded(target, log), True, CPU)
     log.clear()
     with pytest.raises(UsageError, match=f"{name} cannot serve a new task"):
-        retrain_job(job, name, SETTINGS, accounting=ACCOUNTING, ledger=ledger)
+        retrain_update(update, name, SETTINGS, accounting=ACCOUNTING, ledger=ledger)
     assert set(log) <= {"train"} and len(log) == 1, "only whether there are labels was looked at"
     assert list(ledger.runs()) == []
 
 
 def run_of(
     option: Option, model: Model, source: TaskData, target: TaskData, task: bool, **more: object
-) -> CarriedOut:
+) -> RunResult:
     return carry_out(
         option,
         model,
@@ -203,8 +203,10 @@ def test_a_whole_run_is_recorded_and_can_be_gone_on_from(
     again = load_model(str(out), trust_code=True)  # some are built by a function of these tests
     assert same(weights(again), weights(done.model)) and again.card == done.model.card
     assert (again.card.run_id, again.card.classes) == (run.id, target.classes)
-    job = open_job(str(out), target, blobs(classes=target.num_classes, seed=5), trust_code=True)
-    following = retrain_job(job, "finetune", SETTINGS, accounting=ACCOUNTING, ledger=ledger, signals={}).run
+    update = open_update(str(out), target, blobs(classes=target.num_classes, seed=5), trust_code=True)
+    following = retrain_update(
+        update, "finetune", SETTINGS, accounting=ACCOUNTING, ledger=ledger, signals={}
+    ).run
     assert following.model.parent_run_id == run.id and following.lineage == (run.id,)
     assert [r.id for r in ledger.lineage(following.id)] == [run.id, following.id]
 
@@ -233,7 +235,7 @@ def test_the_steps_that_are_timed_are_those_of_its_pilot(
     option: Option, model: Model, target: TaskData, task_shift: bool
 ) -> None:
     before = weights(model)
-    job = Job(model, blobs(), target, task_shift, CPU)
+    update = Update(model, blobs(), target, task_shift, CPU)
     probed = probe_option(
         option,
         model,
@@ -244,7 +246,7 @@ def test_the_steps_that_are_timed_are_those_of_its_pilot(
         accounting=ACCOUNTING,
         budget_s=0.05,
     )
-    assert probed.pilot == pilot_signals(job, option.name, SETTINGS)
+    assert probed.pilot == pilot_signals(update, option.name, SETTINGS)
     assert bool(probed.pilot) == option.takes_steps == (probed.step.steps >= max(STEPS) - 2)
     assert same(weights(model), before)
 

@@ -21,7 +21,7 @@ from foretoll.options.memory import training_state_bytes
 from foretoll.quality import evaluate
 from foretoll.records import TrainingSettings
 from foretoll.workflows import Accounting
-from foretoll.workflows.context import Job
+from foretoll.workflows.context import Update
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.probe import probe_option
 
@@ -169,13 +169,13 @@ def test_small_bites_give_the_same_cache(images: TaskData, monkeypatch: pytest.M
 
 
 def test_probe_and_pilot(images: TaskData) -> None:
-    job = Job(build_model(CNN, data=images, seed=0), images, images, False, CPU)
-    before = weights(job.model)
-    signals = pilot_signals(job, "head", SETTINGS)
+    update = Update(build_model(CNN, data=images, seed=0), images, images, False, CPU)
+    before = weights(update.model)
+    signals = pilot_signals(update, "head", SETTINGS)
     assert (signals["pilot_gradient_norm"] or 0) > 0 and signals["pilot24_loss"] is not None
     probe = probe_option(
         get_option("head"),
-        job.model,
+        update.model,
         images,
         SETTINGS,
         task_shift=False,
@@ -184,7 +184,7 @@ def test_probe_and_pilot(images: TaskData) -> None:
         budget_s=0.05,
     ).step
     assert probe.seconds_of_preparation > 0 and probe.seconds_per_step > 0
-    assert all(torch.equal(value, before[name]) for name, value in weights(job.model).items())
+    assert all(torch.equal(value, before[name]) for name, value in weights(update.model).items())
 
 
 class Last(nn.Module):

@@ -18,8 +18,8 @@ from foretoll.options.memory import training_state_bytes
 from foretoll.records import InferenceCost, TrainingSettings
 from foretoll.units import kwh_from_joules
 from foretoll.workflows import Accounting
-from foretoll.workflows.context import open_job
-from foretoll.workflows.retrain import retrain_job
+from foretoll.workflows.context import open_update
+from foretoll.workflows.retrain import retrain_update
 
 from .making import blobs, mlp, normed, weights
 
@@ -118,8 +118,10 @@ def test_a_chain_of_updates_through_checkpoint_folders(tmp_path: Path) -> None:
     source, model, runs = blobs(), normed(blobs()), list[str]()
     for place, name in enumerate(("finetune", "head", "lora", "recalibrate", "partial")):
         target, out = blobs(seed=place + 1, distance=1.0), tmp_path / str(place)
-        job = open_job(model, source, target, task=False, trust_code=True)
-        run = retrain_job(job, name, settings, accounting=accounting, ledger=ledger, signals={}, out=out).run
+        update = open_update(model, source, target, task=False, trust_code=True)
+        run = retrain_update(
+            update, name, settings, accounting=accounting, ledger=ledger, signals={}, out=out
+        ).run
         assert run.lineage == tuple(runs) and run.model.parent_run_id == (runs[-1] if runs else None)
         runs.append(run.id)
         source, model = target, str(out)

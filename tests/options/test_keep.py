@@ -13,8 +13,8 @@ from foretoll.models import Model
 from foretoll.options import get_option
 from foretoll.records import Outcome, TrainingSettings
 from foretoll.workflows import Accounting
-from foretoll.workflows.carry_out import CarriedOut, carry_out
-from foretoll.workflows.context import Job
+from foretoll.workflows.carry_out import RunResult, carry_out
+from foretoll.workflows.context import Update
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.probe import probe_option
 from foretoll.workflows.retrain import retrain
@@ -26,7 +26,7 @@ SETTINGS = TrainingSettings(batch_size=16, max_epochs=2, lr=0.01, until=0.99)
 ACCOUNTING = Accounting("watts:20", region="DE")
 
 
-def kept(model: Model, settings: TrainingSettings = SETTINGS) -> CarriedOut:
+def kept(model: Model, settings: TrainingSettings = SETTINGS) -> RunResult:
     return carry_out(
         get_option("keep"),
         model,
@@ -65,12 +65,12 @@ def test_a_target_that_is_met_or_not_named_is_reached(until: float | None) -> No
 
 
 def test_probe_and_pilot_have_no_steps() -> None:
-    job = Job(mlp(blobs()), blobs(), blobs(seed=1), False, CPU)
-    assert pilot_signals(job, "keep", SETTINGS) == {}
+    update = Update(mlp(blobs()), blobs(), blobs(seed=1), False, CPU)
+    assert pilot_signals(update, "keep", SETTINGS) == {}
     probe = probe_option(
         get_option("keep"),
-        job.model,
-        job.target,
+        update.model,
+        update.target,
         SETTINGS,
         task_shift=False,
         device=CPU,

@@ -14,10 +14,10 @@ from foretoll.records import Outcome, TrainingSettings
 from foretoll.representation import renormalised
 from foretoll.workflows import Accounting
 from foretoll.workflows.carry_out import carry_out
-from foretoll.workflows.context import Job
+from foretoll.workflows.context import Update
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.probe import probe_option
-from foretoll.workflows.retrain import retrain_job
+from foretoll.workflows.retrain import retrain_update
 
 from .making import CNN, blobs, digits, mlp, normed, same, weights
 
@@ -98,13 +98,13 @@ def test_what_is_good_enough_already_is_left_as_it_is() -> None:
 
 
 def test_probe_and_pilot(images: TaskData) -> None:
-    job = Job(build_model(CNN, data=images, seed=0), images, images, False, CPU)
-    before = weights(job.model)
-    assert pilot_signals(job, "recalibrate", SETTINGS) == {}
+    update = Update(build_model(CNN, data=images, seed=0), images, images, False, CPU)
+    before = weights(update.model)
+    assert pilot_signals(update, "recalibrate", SETTINGS) == {}
     probe = probe_option(
         get_option("recalibrate"),
-        job.model,
-        job.target,
+        update.model,
+        update.target,
         SETTINGS,
         task_shift=False,
         device=CPU,
@@ -112,16 +112,16 @@ def test_probe_and_pilot(images: TaskData) -> None:
         budget_s=0.05,
     ).step
     assert probe.steps == 0 and probe.seconds_of_preparation > 0 and (probe.joules_of_preparation or 0) > 0
-    assert same(weights(job.model), before)
+    assert same(weights(update.model), before)
 
 
 def test_a_model_without_batch_norm_is_told_so() -> None:
     model, target = mlp(blobs()), blobs(seed=1)
     why = get_option("recalibrate").suits(model, target, task_shift=False)
     assert why is not None and "foretoll:mlp has none; use another option" in why
-    job = Job(model, blobs(), target, False, CPU)
+    update = Update(model, blobs(), target, False, CPU)
     with pytest.raises(UsageError, match="re-estimates batch-norm statistics, and foretoll:mlp has none"):
-        retrain_job(job, "recalibrate", SETTINGS, accounting=ACCOUNTING, ledger=None)
+        retrain_update(update, "recalibrate", SETTINGS, accounting=ACCOUNTING, ledger=None)
 
 
 def test_one_sample_has_no_variance() -> None:

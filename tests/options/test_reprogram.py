@@ -15,9 +15,9 @@ from foretoll.models.reprogrammed import reprogrammed_network, unwrapped
 from foretoll.options import OPTIONS
 from foretoll.options.reprogram import Reprogram, ReprogramAndHead, default_program
 from foretoll.records import ModelCard, TrainingSettings
-from foretoll.reprogram import MAPPINGS, PROGRAMS, Frequent, Reprogrammed
+from foretoll.reprogram import MAPPINGS, PROGRAMS, Frequent, ReprogrammedNetwork
 from foretoll.workflows import Accounting
-from foretoll.workflows.carry_out import CarriedOut, carry_out
+from foretoll.workflows.carry_out import RunResult, carry_out
 
 from .making import CNN, blobs, digits, mlp, same, weights
 
@@ -28,7 +28,7 @@ IMAGE_PROGRAMS = ("pad", "full", "low_rank", "sample_mask", "trainable_resize")
 
 def carried(
     option: Reprogram, model: Model, target: TaskData, task: bool, out: Path | None = None
-) -> CarriedOut:
+) -> RunResult:
     return carry_out(
         option,
         model,
@@ -214,7 +214,7 @@ def _lit(data: TaskData) -> TaskData:
     return TaskData(data.card, **parts)  # type: ignore[arg-type]
 
 
-def _run(option: object, model: Model, target: TaskData, settings: TrainingSettings) -> CarriedOut:
+def _run(option: object, model: Model, target: TaskData, settings: TrainingSettings) -> RunResult:
     return carry_out(
         option,  # type: ignore[arg-type]
         model,
@@ -285,7 +285,7 @@ def test_a_new_head_is_the_sources_with_no_mapping_behind_it(reprogrammed: Model
 
 def test_scratch_builds_the_sources_architecture_without_the_program(reprogrammed: Model) -> None:
     fresh = OPTIONS["scratch"].prepare(reprogrammed, images(16), task_shift=False, seed=0)
-    assert fresh.card.program is None and not isinstance(fresh.network, Reprogrammed)
+    assert fresh.card.program is None and not isinstance(fresh.network, ReprogrammedNetwork)
     assert fresh.card.preprocessing.size == (16, 16) and fresh.card.preprocessing.mean != ()
     assert weights(fresh).keys() == weights(unwrapped(reprogrammed)).keys()
 

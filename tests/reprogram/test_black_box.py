@@ -14,7 +14,7 @@ from foretoll.errors import DataError, UsageError
 from foretoll.reprogram import (
     BLACK_BOX_OPTIMISERS,
     Augment,
-    Reprogrammed,
+    ReprogrammedNetwork,
     fit_black_box,
     make_mapping,
     make_program,
@@ -52,8 +52,8 @@ def service() -> Service:
     return Service()
 
 
-def wrapped_around(source: object, mapping: str = "identity") -> Reprogrammed:
-    return Reprogrammed(
+def wrapped_around(source: object, mapping: str = "identity") -> ReprogrammedNetwork:
+    return ReprogrammedNetwork(
         source,  # type: ignore[arg-type]
         make_program("full", channels=1, size=8),
         make_mapping(mapping, 10, 10),
@@ -62,7 +62,7 @@ def wrapped_around(source: object, mapping: str = "identity") -> Reprogrammed:
     )
 
 
-def accuracy(model: Reprogrammed, images: Tensor, labels: Tensor) -> float:
+def accuracy(model: ReprogrammedNetwork, images: Tensor, labels: Tensor) -> float:
     with torch.no_grad():
         return float((model.eval()(images).argmax(1) == labels).float().mean())
 

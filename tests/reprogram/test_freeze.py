@@ -14,7 +14,7 @@ from foretoll.errors import ModelError, UsageError
 from foretoll.reprogram import (
     MAPPINGS,
     PROGRAMS,
-    Reprogrammed,
+    ReprogrammedNetwork,
     fit_black_box,
     load_reprogrammed,
     make_mapping,
@@ -37,7 +37,7 @@ STATISTICS = {
 
 def built(
     program: str, mapping: str, *, train_head: bool = False
-) -> tuple[nn.Module, Reprogrammed, Tensor, Tensor]:
+) -> tuple[nn.Module, ReprogrammedNetwork, Tensor, Tensor]:
     torch.manual_seed(3)
     make_source, make, batch = CASES[program]
     source = make_source()
@@ -47,7 +47,7 @@ def built(
                 module.running_mean.normal_()
     targets = S if mapping == "identity" else 4
     width = STATISTICS.get(program, 0)
-    wrapped = Reprogrammed(
+    wrapped = ReprogrammedNetwork(
         source,
         make(source),
         None if train_head else mapping_of(mapping, targets),
@@ -60,7 +60,7 @@ def built(
 
 
 def train(
-    wrapped: Reprogrammed, inputs: Tensor, labels: Tensor, steps: int = 4, lr: float = 0.05
+    wrapped: ReprogrammedNetwork, inputs: Tensor, labels: Tensor, steps: int = 4, lr: float = 0.05
 ) -> list[float]:
     """Train as a careless caller would: every parameter given to the optimiser, train() called on everything."""
     optimizer = torch.optim.AdamW(wrapped.parameters(), lr=lr, weight_decay=0.1)
@@ -189,7 +189,7 @@ def test_normalisation_comes_after_the_program() -> None:
     program = make_program("full", **IMAGES)
     with torch.no_grad():
         program.weight.fill_(0.25)
-    wrapped = Reprogrammed(
+    wrapped = ReprogrammedNetwork(
         source,
         program,
         make_mapping("identity", S, S),
@@ -208,7 +208,7 @@ def test_normalisation_comes_after_the_program() -> None:
 
 def test_a_plain_callable_is_a_source_and_its_queries_are_counted() -> None:
     weight = torch.randn(S, 3)
-    wrapped = Reprogrammed(
+    wrapped = ReprogrammedNetwork(
         lambda x: x.mean((2, 3)) @ weight.T,
         make_program("full", **IMAGES),
         make_mapping("bayesian", S, 4),
@@ -220,7 +220,7 @@ def test_a_plain_callable_is_a_source_and_its_queries_are_counted() -> None:
     assert wrapped(images).shape == (10, 4)
     assert wrapped.queries == 20
     with pytest.raises(ModelError, match="a plain callable has no head"):
-        Reprogrammed(lambda x: x, make_program("full", **IMAGES), None, num_classes=4, train_head=True)
+        ReprogrammedNetwork(lambda x: x, make_program("full", **IMAGES), None, num_classes=4, train_head=True)
 
 
 def test_a_torchvision_model_takes_images_of_any_size() -> None:
@@ -228,7 +228,7 @@ def test_a_torchvision_model_takes_images_of_any_size() -> None:
 
     torch.manual_seed(0)
     source = torchvision.models.squeezenet1_1(num_classes=20)
-    wrapped = Reprogrammed(
+    wrapped = ReprogrammedNetwork(
         source,
         make_program("full", channels=3, size=64),
         make_mapping("frequent", 20, 3, per_class=2),
@@ -242,7 +242,7 @@ def test_a_torchvision_model_takes_images_of_any_size() -> None:
         train(wrapped, images, torch.tensor([0, 1, 2, 0]), steps=1)
         assert wrapped.eval()(images).shape == (4, 3)
     assert same(state_of(source), before)
-    head = Reprogrammed(
+    head = ReprogrammedNetwork(
         source,
         make_program("full", channels=3, size=64),
         None,
@@ -267,11 +267,11 @@ def test_a_torchvision_model_takes_images_of_any_size() -> None:
 )
 def test_a_wrong_call_is_one_sentence(arguments: dict[str, object], message: str) -> None:
     with pytest.raises((UsageError, ModelError), match=message):
-        Reprogrammed(image_source(), make_program("full", **IMAGES), num_classes=3, **arguments)  # type: ignore[arg-type]
+        ReprogrammedNetwork(image_source(), make_program("full", **IMAGES), num_classes=3, **arguments)  # type: ignore[arg-type]
 
 
 def test_statistics_of_another_width_are_refused() -> None:
-    wrapped = Reprogrammed(
+    wrapped = ReprogrammedNetwork(
         image_source(),
         make_program("full", **IMAGES),
         make_mapping("bayesian", S, 3),

@@ -16,7 +16,7 @@ from foretoll.reprogram import (
     BayesianTopK,
     Frequent,
     Iterative,
-    Reprogrammed,
+    ReprogrammedNetwork,
     greedy_assignment,
     make_mapping,
     make_program,
@@ -203,7 +203,7 @@ def test_a_fit_does_not_depend_on_the_batches(name: str) -> None:
     images, labels = torch.rand(50, 3, 6, 6), torch.randint(0, 4, (50,))
     found = []
     for size in (1, 7, 50):
-        wrapped = Reprogrammed(
+        wrapped = ReprogrammedNetwork(
             lambda x: x.mean((2, 3)) @ weight.T,
             make_program("full", channels=3, size=6),
             make_mapping(name, 9, 4),
@@ -221,7 +221,7 @@ def test_a_fit_does_not_depend_on_the_batches(name: str) -> None:
 
 def test_a_mapping_that_is_not_fitted_makes_no_pass() -> None:
     for name in ("random", "linear"):
-        wrapped = Reprogrammed(
+        wrapped = ReprogrammedNetwork(
             lambda x: x.flatten(1)[:, :9],
             make_program("full", channels=1, size=6),
             make_mapping(name, 9, 4),

@@ -11,7 +11,7 @@ from foretoll.reprogram import (
     PROGRAMS,
     Augment,
     Pad,
-    Reprogrammed,
+    ReprogrammedNetwork,
     SampleMask,
     Series1D,
     TokenMap,
@@ -215,7 +215,7 @@ def test_wrong_options_are_one_sentence(name: str, options: dict[str, object], m
 
 
 def test_augmentation_only_while_training_and_seeded() -> None:
-    wrapped = Reprogrammed(
+    wrapped = ReprogrammedNetwork(
         lambda x: x.flatten(1)[:, :4],
         make_program("full", channels=1, size=8),
         make_mapping("identity", 4, 4),
@@ -230,7 +230,7 @@ def test_augmentation_only_while_training_and_seeded() -> None:
         return wrapped.train()(images)
 
     assert torch.equal(drawn(1), drawn(1)) and not torch.equal(drawn(1), drawn(2))
-    off = Reprogrammed(
+    off = ReprogrammedNetwork(
         image_source(),
         make_program("full", **IMAGES),
         make_mapping("bayesian", 7, 3),

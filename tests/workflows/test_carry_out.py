@@ -22,10 +22,10 @@ from foretoll.options import OPTIONS
 from foretoll.quality import evaluate
 from foretoll.records import EvalPoint, Outcome, TrainingSettings
 from foretoll.workflows import Accounting, Watcher
-from foretoll.workflows.carry_out import CarriedOut, carry_out
-from foretoll.workflows.context import Job
-from foretoll.workflows.estimate import estimate_job
-from foretoll.workflows.retrain import retrain_job
+from foretoll.workflows.carry_out import RunResult, carry_out
+from foretoll.workflows.context import Update
+from foretoll.workflows.estimate import estimate_update
+from foretoll.workflows.retrain import retrain_update
 from options.making import blobs, digits, mlp, recorded, same, weights
 
 SETTINGS = TrainingSettings(batch_size=16, max_epochs=3, lr=0.005, until=0.999)
@@ -40,7 +40,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def finetune(
     data: TaskData, ledger: Ledger | None, settings: TrainingSettings = SETTINGS, **more: object
-) -> CarriedOut:
+) -> RunResult:
     values: dict[str, object] = {"source": data, "task_shift": False, "device": CPU, "accounting": ACCOUNTING}
     return carry_out(OPTIONS["finetune"], mlp(data), data, settings, ledger=ledger, **values | more)  # type: ignore[arg-type]
 
@@ -285,9 +285,11 @@ def test_no_sample_of_the_test_split_is_seen_by_signals_training_or_stopping(led
             log.append("evaluated")
 
     source, target = recorded(blobs(), log, "source "), recorded(blobs(seed=1), log, "target ")
-    job = Job(mlp(blobs()), source, target, False, CPU)
+    update = Update(mlp(blobs()), source, target, False, CPU)
     log.clear()
-    run = retrain_job(job, "finetune", SETTINGS, accounting=ACCOUNTING, ledger=ledger, watcher=Marking()).run
+    run = retrain_update(
+        update, "finetune", SETTINGS, accounting=ACCOUNTING, ledger=ledger, watcher=Marking()
+    ).run
     signals, training = log[: log.index("stage finetune")], log[log.index("stage finetune") :]
     looked_at = {"source train", "target train"}
     # of the validation part the labels alone: whether chance meets the target on so few
@@ -304,18 +306,18 @@ def test_no_sample_of_the_test_split_is_seen_by_signals_training_or_stopping(led
 def test_no_sample_of_the_test_split_is_seen_by_an_estimate(ledger: Ledger) -> None:
     log: list[str] = []
     source, target = recorded(blobs(), log, "source "), recorded(blobs(seed=1), log, "target ")
-    job = Job(mlp(blobs()), source, target, False, CPU)
+    update = Update(mlp(blobs()), source, target, False, CPU)
     log.clear()
-    estimate_job(job, "finetune", SETTINGS, budget=None, accounting=Accounting("none"), ledger=ledger)
+    estimate_update(update, "finetune", SETTINGS, budget=None, accounting=Accounting("none"), ledger=ledger)
     assert {entry for entry in log if entry.endswith("test")} == set()
     assert "target train" in log
 
 
 def test_two_seeds_differ_and_one_seed_repeats_exactly(ledger: Ledger) -> None:
-    job = Job(mlp(blobs()), blobs(), blobs(seed=1, distance=1.5), False, CPU)
+    update = Update(mlp(blobs()), blobs(), blobs(seed=1, distance=1.5), False, CPU)
     runs = [
-        retrain_job(
-            job,
+        retrain_update(
+            update,
             "finetune",
             SETTINGS.model_copy(update={"seed": seed}),
             accounting=ACCOUNTING,

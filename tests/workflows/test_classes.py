@@ -9,7 +9,7 @@ import torch
 from foretoll.data import TaskData, open_data
 from foretoll.errors import DataError, UsageError
 from foretoll.models import Model, build_model
-from foretoll.workflows.context import open_job
+from foretoll.workflows.context import open_update
 
 NAMES = ("ant", "bee", "cat", "dog")
 
@@ -63,30 +63,30 @@ def tells_the_class(data: TaskData, names: tuple[str, ...] = NAMES) -> bool:
 )
 def test_names_tell_whether_it_is_a_new_task(target: tuple[str, ...], new: bool) -> None:
     of = (*NAMES, "eel", "fox")
-    job = open_job(model_of(named(NAMES)), named(NAMES), named(target, of=of))
-    assert job.task_shift is new
-    assert job.shift == ("task" if new else "distribution")
-    assert tells_the_class(job.target, of)
+    update = open_update(model_of(named(NAMES)), named(NAMES), named(target, of=of))
+    assert update.task_shift is new
+    assert update.shift == ("task" if new else "distribution")
+    assert tells_the_class(update.target, of)
 
 
 def test_a_class_that_is_missing_in_the_target_shifts_no_label() -> None:
     """A folder that is not there makes the data number the classes behind it anew: cat would be bee."""
     data = named(("ant", "cat", "dog"))
     assert data.classes == ("ant", "cat", "dog")
-    job = open_job(model_of(named(NAMES)), named(NAMES), data)
-    assert job.target.classes == NAMES and job.target.card.classes == NAMES
-    assert job.target.train.labels is not None
-    assert set(job.target.train.labels.tolist()) == {0, 2, 3}
-    assert tells_the_class(job.target)
+    update = open_update(model_of(named(NAMES)), named(NAMES), data)
+    assert update.target.classes == NAMES and update.target.card.classes == NAMES
+    assert update.target.train.labels is not None
+    assert set(update.target.train.labels.tolist()) == {0, 2, 3}
+    assert tells_the_class(update.target)
     assert data.classes == ("ant", "cat", "dog") and tells_the_class(data), (
         "what was handed over is as it was"
     )
 
 
 def test_a_source_of_some_classes_is_numbered_as_the_model_numbers_them() -> None:
-    job = open_job(model_of(named(NAMES)), named(("dog", "bee")), named(("dog", "bee")))
-    assert not job.task_shift
-    for data in (job.source, job.target):
+    update = open_update(model_of(named(NAMES)), named(("dog", "bee")), named(("dog", "bee")))
+    assert not update.task_shift
+    for data in (update.source, update.target):
         assert data.classes == NAMES and tells_the_class(data)
 
 
@@ -94,11 +94,11 @@ def test_a_shifted_target_and_its_clean_form_stay_pairs() -> None:
     uri = "digits?classes=7,1,4&limit=100"
     shifted = f"{uri}&shift=gaussian_noise:0.2"
     source = open_data("digits?classes=1,4,7&limit=100")
-    job = open_job(build_model("foretoll:mlp", data=source, seed=0), source, shifted)
-    assert job.target.classes == ("1", "4", "7") and job.clean is not None
-    assert torch.equal(job.clean.train.ids, job.target.train.ids)
-    assert job.clean.train.labels is not None and job.target.train.labels is not None
-    assert torch.equal(job.clean.train.labels, job.target.train.labels)
+    update = open_update(build_model("foretoll:mlp", data=source, seed=0), source, shifted)
+    assert update.target.classes == ("1", "4", "7") and update.clean is not None
+    assert torch.equal(update.clean.train.ids, update.target.train.ids)
+    assert update.clean.train.labels is not None and update.target.train.labels is not None
+    assert torch.equal(update.clean.train.labels, update.target.train.labels)
 
 
 def test_numbers_in_part_do_not_tell() -> None:
@@ -106,29 +106,29 @@ def test_numbers_in_part_do_not_tell() -> None:
     with pytest.raises(
         UsageError, match=r"has 3 of the source's 4 classes by their numbers: say --same-task"
     ):
-        open_job(model, source, part)
-    same = open_job(model, source, part, task=False)
+        open_update(model, source, part)
+    same = open_update(model, source, part, task=False)
     assert not same.task_shift and same.target.classes == ("0", "1", "2", "3")
-    other = open_job(model, source, part, task=True)
+    other = open_update(model, source, part, task=True)
     assert other.task_shift and other.target.classes == ("0", "1", "2")
 
 
 def test_an_unlabelled_target_is_the_same_task_unless_it_is_said_otherwise() -> None:
     model, source, target = model_of(numbered(4)), numbered(4), named(NAMES, labelled=False)
-    assert not open_job(model, source, target).task_shift
-    assert open_job(model, source, target, task=True).task_shift
+    assert not open_update(model, source, target).task_shift
+    assert open_update(model, source, target, task=True).task_shift
 
 
 def test_what_the_model_has_no_output_for_is_refused() -> None:
     model = model_of(numbered(3))
     with pytest.raises(DataError, match=r"the source python:arrays has 4 classes but the model 3 outputs"):
-        open_job(model, numbered(4), numbered(3), task=False)
+        open_update(model, numbered(4), numbered(3), task=False)
     with pytest.raises(
         DataError,
         match=r"has the class '3' \(30 of 120 samples\), which the model has no output for .* say --task",
     ):
-        open_job(model, numbered(3), numbered(4), task=False)
-    assert open_job(model, numbered(3), numbered(4)).task_shift
+        open_update(model, numbered(3), numbered(4), task=False)
+    assert open_update(model, numbered(3), numbered(4)).task_shift
 
 
 def test_a_source_without_labels_is_refused() -> None:
@@ -136,17 +136,17 @@ def test_a_source_without_labels_is_refused() -> None:
     with pytest.raises(
         DataError, match=r"the source 'python:arrays' has no labels: give the labelled data .*label="
     ):
-        open_job(model_of(named(NAMES)), source, named(NAMES))
+        open_update(model_of(named(NAMES)), source, named(NAMES))
 
 
 def test_the_same_data_are_no_shift_and_data_from_python_are_told_apart() -> None:
     data = numbered(3)
     model = model_of(data)
-    assert open_job(model, data, data).shift == "none"
-    assert open_job(model, data, numbered(3)).shift == "distribution", "equal cards, but other data"
+    assert open_update(model, data, data).shift == "none"
+    assert open_update(model, data, numbered(3)).shift == "distribution", "equal cards, but other data"
     digits = build_model("foretoll:mlp", data=open_data("digits"), seed=0)
-    assert open_job(digits, "digits", "digits").shift == "none"
-    assert open_job(digits, "digits", "digits?shift=contrast:0.5").shift == "distribution"
+    assert open_update(digits, "digits", "digits").shift == "none"
+    assert open_update(digits, "digits", "digits?shift=contrast:0.5").shift == "distribution"
 
 
 @pytest.mark.parametrize(
@@ -163,12 +163,12 @@ def test_the_same_data_are_no_shift_and_data_from_python_are_told_apart() -> Non
 def test_another_spelling_is_the_same_class_and_told(ours: tuple[str, ...], theirs: tuple[str, ...]) -> None:
     source = rows(np.array(ours)[np.arange(120) % len(ours)])
     target = rows(np.array(theirs)[np.arange(120) % len(theirs)])
-    job = open_job(model_of(source), source, target)
-    assert not job.task_shift and job.target.classes == source.classes
-    note = job.target.card.notes[0]
+    update = open_update(model_of(source), source, target)
+    assert not update.task_shift and update.target.classes == source.classes
+    note = update.target.card.notes[0]
     assert "labels read as the model's" in note and "\r" not in note
     meant, theirs_sorted = dict(zip(theirs, ours, strict=True)), sorted(theirs)
-    inputs, labels = job.target.train.all()
+    inputs, labels = update.target.train.all()
     for x, y in zip(
         inputs[:, 0].tolist(), labels.tolist(), strict=True
     ):  # x: the position among the sorted labels
@@ -179,11 +179,11 @@ def test_the_models_own_order_wins_over_the_datas() -> None:
     source = rows(np.array(["negative", "positive"])[np.arange(120) % 2])
     model = model_of(source)
     model.card = model.card.model_copy(update={"classes": ("Positive", "Negative")})
-    job = open_job(model, source, source)
-    assert source.train.labels is not None and job.source.train.labels is not None
-    assert torch.equal(job.source.train.labels, 1 - source.train.labels)
-    assert job.source.classes == ("Positive", "Negative")
-    assert "'negative' = 'Negative'" in job.source.card.notes[0]
+    update = open_update(model, source, source)
+    assert source.train.labels is not None and update.source.train.labels is not None
+    assert torch.equal(update.source.train.labels, 1 - source.train.labels)
+    assert update.source.classes == ("Positive", "Negative")
+    assert "'negative' = 'Negative'" in update.source.card.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -199,9 +199,9 @@ def test_names_against_numbers_are_asked_about(ours: tuple[str, ...], theirs: tu
     source = rows(np.array(ours)[np.arange(120) % 3])
     target = rows(np.array(theirs)[np.arange(120) % 3])
     with pytest.raises(UsageError, match=r"do not tell; say --same-task if .*, or --task"):
-        open_job(model_of(source), source, target)
-    assert open_job(model_of(source), source, target, task=True).task_shift
-    same = open_job(model_of(source), source, target, task=False)
+        open_update(model_of(source), source, target)
+    assert open_update(model_of(source), source, target, task=True).task_shift
+    same = open_update(model_of(source), source, target, task=False)
     assert not same.task_shift and same.target.classes == source.classes
     assert any(f"'{target.classes[0]}' = '{source.classes[0]}'" in note for note in same.target.card.notes)
     assert same.target.card.reading.endswith("taken as the same task")
@@ -214,16 +214,16 @@ def test_a_stray_label_is_named_with_its_count_and_makes_no_new_task() -> None:
     with pytest.raises(
         UsageError, match=r"has the class '7' \(3 of 120 samples\) besides 3 classes of the model"
     ):
-        open_job(model_of(source), source, target)
+        open_update(model_of(source), source, target)
 
 
 def test_numbers_with_gaps_are_names_and_a_part_of_the_models() -> None:
     source = rows(np.arange(120) % 5)
     part = rows(np.array([0, 1, 4])[np.arange(120) % 3])
     assert part.classes == ("0", "1", "4")
-    job = open_job(model_of(source), source, part)
-    assert not job.task_shift and set(job.target.train.labels.tolist()) == {0, 1, 4}  # type: ignore[union-attr]
-    assert any("no sample of '2', '3'" in note for note in job.target.card.notes)
+    update = open_update(model_of(source), source, part)
+    assert not update.task_shift and set(update.target.train.labels.tolist()) == {0, 1, 4}  # type: ignore[union-attr]
+    assert any("no sample of '2', '3'" in note for note in update.target.card.notes)
     years = rows(np.array([2019, 2020, 2021])[np.arange(120) % 3])
     assert years.classes == ("2019", "2020", "2021") and "named by their numbers" in years.card.reading
     assert rows(np.array([0, 1, 9999])[np.arange(120) % 3]).num_classes == 3
@@ -232,16 +232,16 @@ def test_numbers_with_gaps_are_names_and_a_part_of_the_models() -> None:
 def test_a_new_task_nobody_spoke_of_is_told() -> None:
     source = rows(np.arange(120) % 3)
     years = rows(np.array([2019, 2020, 2021])[np.arange(120) % 3])
-    job = open_job(model_of(source), source, years)
-    assert job.task_shift and job.target.card.reading.endswith("taken as a new task")
-    assert any("taken as a new task with a new head" in note for note in job.target.card.notes)
-    assert open_job(model_of(source), source, years, task=True).target.card.notes == ()
+    update = open_update(model_of(source), source, years)
+    assert update.task_shift and update.target.card.reading.endswith("taken as a new task")
+    assert any("taken as a new task with a new head" in note for note in update.target.card.notes)
+    assert open_update(model_of(source), source, years, task=True).target.card.notes == ()
 
 
 def test_integers_for_a_model_with_names_are_its_outputs() -> None:
     source = rows(np.arange(120) % 3)
     model = model_of(source)
     model.card = model.card.model_copy(update={"classes": ("cat", "ant", "bee")})
-    job = open_job(model, source, source)
-    assert not job.task_shift and torch.equal(job.source.train.labels, source.train.labels)  # type: ignore[arg-type]
-    assert "numbers of the model's outputs: '0' = 'cat', '1' = 'ant'" in job.source.card.notes[0]
+    update = open_update(model, source, source)
+    assert not update.task_shift and torch.equal(update.source.train.labels, source.train.labels)  # type: ignore[arg-type]
+    assert "numbers of the model's outputs: '0' = 'cat', '1' = 'ant'" in update.source.card.notes[0]

@@ -17,7 +17,7 @@ from foretoll.ledger import Ledger
 from foretoll.models import build_model, load_model, save_checkpoint, weights_digest
 from foretoll.records import Estimate, ModelCard, TrainingSettings
 from foretoll.workflows import Accounting
-from foretoll.workflows.context import open_job
+from foretoll.workflows.context import open_update
 from options.making import blobs, mlp
 
 ACCOUNTING = Accounting("watts:20", region="DE")
@@ -127,9 +127,9 @@ def test_what_a_run_made_is_known_by_its_digest(tmp_path: Path) -> None:
     assert run.model.parent_weights_digest == weights_digest(model.network)
     assert run.model.weights_digest == weights_digest(load_model(tmp_path / "made").network)
     assert run.model.weights_digest != run.model.parent_weights_digest
-    job = open_job(tmp_path / "made", data, data)
-    assert job.model.card.weights_digest == run.model.weights_digest
-    assert job.model.card.run_id == run.id
+    update = open_update(tmp_path / "made", data, data)
+    assert update.model.card.weights_digest == run.model.weights_digest
+    assert update.model.card.run_id == run.id
 
 
 # --- what the forecaster makes of it -----------------------------------------------------------------

@@ -20,7 +20,7 @@ from foretoll.records import Estimate, TrainingSettings
 from foretoll.report.comparison import rates_text
 from foretoll.report.reasons import instead, trains
 from foretoll.workflows import Accounting
-from foretoll.workflows.context import Job, open_job
+from foretoll.workflows.context import Update, open_update
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.rates import KEPT, OWN, default_rate, range_test, rising, settled
 from options.making import blobs, mlp
@@ -30,22 +30,22 @@ CPU = torch.device("cpu")
 PLAIN = TrainingSettings(batch_size=16, max_epochs=1, until=0.95)
 
 
-def trained_elsewhere() -> Job:
+def trained_elsewhere() -> Update:
     """A network that somebody else trained on the blobs, and the blobs with fewer samples."""
     data = blobs(600)
     model = mlp(data, seed=1)
     settings = TrainingSettings(batch_size=32, max_epochs=12, lr=0.01)
     training = OPTIONS["finetune"].start(model, data, settings, task_shift=False, device=CPU)
     train_to_target(OPTIONS["finetune"], training, settings, meter=NoMeter())
-    return open_job(nn.Sequential(training.finish().network), data, blobs(300, seed=1))
+    return open_update(nn.Sequential(training.finish().network), data, blobs(300, seed=1))
 
 
 @pytest.fixture(scope="module")
-def elsewhere() -> Job:
+def elsewhere() -> Update:
     return trained_elsewhere()
 
 
-def test_the_default_is_lower_where_weights_of_others_are_moved(elsewhere: Job) -> None:
+def test_the_default_is_lower_where_weights_of_others_are_moved(elsewhere: Update) -> None:
     card, own = elsewhere.model.card, mlp(blobs()).card
     for option in OPTIONS:
         assert default_rate(option, own, "adam").lr == OWN, "the shipped runs were made with it"
@@ -61,7 +61,7 @@ def test_the_default_is_lower_where_weights_of_others_are_moved(elsewhere: Job) 
         assert default_rate("finetune", own.model_copy(update={"arch": arch}), "adam").lr == KEPT
 
 
-def test_a_named_rate_is_taken_and_settings_that_name_none_leave_it_open(elsewhere: Job) -> None:
+def test_a_named_rate_is_taken_and_settings_that_name_none_leave_it_open(elsewhere: Update) -> None:
     for given, lr, expected in (
         (PLAIN, None, (KEPT, "the default of finetune where the weights were trained elsewhere")),
         (PLAIN.model_copy(update={"lr": 1e-3}), None, (1e-3, "named")),
@@ -81,12 +81,12 @@ def test_a_named_rate_is_taken_and_settings_that_name_none_leave_it_open(elsewhe
 
 
 @pytest.mark.parametrize("lr", [0, -1.0, float("nan"), float("inf"), "fast"])
-def test_no_learning_rate(elsewhere: Job, lr: object) -> None:
+def test_no_learning_rate(elsewhere: Update, lr: object) -> None:
     with pytest.raises(UsageError, match='is no learning rate: give a number above 0, "auto" or None'):
         settled(elsewhere, "finetune", PLAIN, lr)  # type: ignore[arg-type]
 
 
-def test_a_range_test_finds_a_rate_that_does_not_destroy(elsewhere: Job) -> None:
+def test_a_range_test_finds_a_rate_that_does_not_destroy(elsewhere: Update) -> None:
     rate = range_test(elsewhere, "finetune", PLAIN, around=10.0)
     assert rate.lr < 10.0, "ten is far too high"
     found = pilot_signals(elsewhere, "finetune", PLAIN.model_copy(update={"lr": rate.lr}))
@@ -98,13 +98,13 @@ def test_a_range_test_finds_a_rate_that_does_not_destroy(elsewhere: Job) -> None
     assert settled(elsewhere, "keep", PLAIN, "auto")[1].how == "the default of keep", "no step is taken by it"
 
 
-def test_a_range_test_where_every_rate_diverges_says_so(elsewhere: Job) -> None:
+def test_a_range_test_where_every_rate_diverges_says_so(elsewhere: Update) -> None:
     rate = range_test(elsewhere, "finetune", PLAIN, around=1e30)
     assert rate.how == "the lowest of a range test: the loss became infinite at all of them"
     assert rate.lr == 1e29
 
 
-def test_a_pilot_whose_loss_rises_is_told(elsewhere: Job) -> None:
+def test_a_pilot_whose_loss_rises_is_told(elsewhere: Update) -> None:
     signals = pilot_signals(elsewhere, "finetune", PLAIN.model_copy(update={"lr": 1.0}))
     (warning,) = rising(signals, 1.0)
     assert "24 steps at learning rate 1 raised the loss" in warning or "became infinite" in warning

@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from foretoll.data import Split, TaskData, open_data
 from foretoll.engine import Engine, InProcess, open_engine
 from foretoll.errors import DataError, ForetollError
-from foretoll.indices.collect import BATCH, Collected, Wanted, collect
+from foretoll.indices.collect import BATCH, PartCollection, PartRequest, collect
 from foretoll.indices.survey import Survey, survey
 from foretoll.models import Model, build_model, save_checkpoint
 from foretoll.records import TrainingSettings
-from foretoll.workflows.context import open_job
+from foretoll.workflows.context import open_update
 from foretoll.workflows.sharded import DataRef, ShardedCollector, sharded_collector
 
 from .deadly import Deadly
@@ -41,12 +41,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def looked_at(folder: Path, engine: Engine | None, target: TaskData | None = None) -> Survey:
-    job = open_job(str(folder), SOURCE, TARGET, device="cpu")
+    update = open_update(str(folder), SOURCE, TARGET, device="cpu")
     collector = collect
     if engine is not None:
         collector = sharded_collector(
             engine,
-            job.model,
+            update.model,
             model=str(folder),
             source=SOURCE,
             target=TARGET if target is None else target,
@@ -54,12 +54,12 @@ def looked_at(folder: Path, engine: Engine | None, target: TaskData | None = Non
             seed=0,
         )
     return survey(
-        job.model,
-        job.source,
-        target or job.target,
+        update.model,
+        update.source,
+        target or update.target,
         SETTINGS,
         task_shift=False,
-        clean=job.clean,
+        clean=update.clean,
         collector=collector,
     )
 
@@ -115,43 +115,55 @@ def test_ray_with_a_killed_worker_gives_the_same_values(
 
 
 def test_a_model_in_memory_travels_itself(expected: Survey, folder: Path) -> None:
-    job = open_job(str(folder), SOURCE, TARGET, device="cpu")
-    collector = ShardedCollector(InProcess(), job.model)
+    update = open_update(str(folder), SOURCE, TARGET, device="cpu")
+    collector = ShardedCollector(InProcess(), update.model)
     found = survey(
-        job.model, job.source, job.target, SETTINGS, task_shift=False, clean=job.clean, collector=collector
+        update.model,
+        update.source,
+        update.target,
+        SETTINGS,
+        task_shift=False,
+        clean=update.clean,
+        collector=collector,
     )
     assert_equal(found, expected)
 
 
 def test_a_target_that_is_the_source_shifted_needs_no_sweep_of_its_clean_form(folder: Path) -> None:
-    job = open_job(str(folder), "digits", "digits?shift=gaussian_noise:0.2", device="cpu")
-    assert job.clean is not None
+    update = open_update(str(folder), "digits", "digits?shift=gaussian_noise:0.2", device="cpu")
+    assert update.clean is not None
     swept: list[str] = []
 
     def counting(
-        model: Model, split: Split, wanted: Wanted, *, device: torch.device | str = "cpu"
-    ) -> Collected:
+        model: Model, split: Split, wanted: PartRequest, *, device: torch.device | str = "cpu"
+    ) -> PartCollection:
         swept.append(wanted.part)
         return collect(model, split, wanted, device=device)
 
     def look(clean: TaskData) -> Survey:
         return survey(
-            job.model, job.source, job.target, SETTINGS, task_shift=False, clean=clean, collector=counting
+            update.model,
+            update.source,
+            update.target,
+            SETTINGS,
+            task_shift=False,
+            clean=clean,
+            collector=counting,
         )
 
-    found = look(job.clean)
+    found = look(update.clean)
     assert swept == ["source", "target", "target"]  # the last with re-estimated statistics
-    rows = torch.arange(len(job.clean.train)).flip(0)  # the same samples, not known to be
-    again = look(replace(job.clean, train=job.clean.train.take(rows)))
+    rows = torch.arange(len(update.clean.train)).flip(0)  # the same samples, not known to be
+    again = look(replace(update.clean, train=update.clean.train.take(rows)))
     assert swept[3:] == ["source", "target", "clean", "target"]
     assert again.signals["preindex"] == pytest.approx(found.signals["preindex"], abs=1e-6)
     assert again.signals["cka"] == pytest.approx(found.signals["cka"], abs=1e-6)
 
 
 def test_shards_are_whole_batches(folder: Path) -> None:
-    model: Model = open_job(str(folder), SOURCE, TARGET, device="cpu").model
+    model: Model = open_update(str(folder), SOURCE, TARGET, device="cpu").model
     split = open_data("digits").train
-    wanted = Wanted("target", len(split), 10)
+    wanted = PartRequest("target", len(split), 10)
     engine = InProcess()
     engine.workers = 2  # type: ignore[attr-defined]  # four shards
     found = ShardedCollector(engine, model)(model, split, wanted).kept.compute()
@@ -168,9 +180,9 @@ def test_other_data_on_a_worker_are_refused() -> None:
 
 
 def test_a_failed_shard_is_told_in_the_words_of_its_worker(folder: Path) -> None:
-    model = open_job(str(folder), SOURCE, TARGET, device="cpu").model
+    model = open_update(str(folder), SOURCE, TARGET, device="cpu").model
     with torch.no_grad():
         next(model.network.parameters()).fill_(float("nan"))
     collector = ShardedCollector(InProcess(), model)
     with pytest.raises(ForetollError, match=r"samples 0 to .* of the source could not be swept: .*NaN"):
-        collector(model, open_data("digits").train, Wanted("source", 100))
+        collector(model, open_data("digits").train, PartRequest("source", 100))

@@ -49,7 +49,7 @@ from foretoll.commands.output import (
     training_settings,
 )
 from foretoll.errors import ForetollError
-from foretoll.stopping import why_ended
+from foretoll.interruption import why_ended
 
 if TYPE_CHECKING:
     from foretoll.records import Comparison

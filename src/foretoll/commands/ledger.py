@@ -26,7 +26,7 @@ from foretoll.commands.output import (
 )
 
 if TYPE_CHECKING:
-    from foretoll.ledger.reading import Unread
+    from foretoll.ledger.reading import UnreadRecord
 
 ledger_app = typer.Typer(help="The runs that were carried out.", no_args_is_help=True)
 
@@ -125,7 +125,7 @@ def ledger_import(
         say(f"{count_text(runs)} added from {file}")
 
 
-def _unread(unread: Sequence[Unread]) -> dict[str, list[str]]:
+def _unread(unread: Sequence[UnreadRecord]) -> dict[str, list[str]]:
     return {"unread": [str(record) for record in unread]} if unread else {}
 
 

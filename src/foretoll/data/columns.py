@@ -20,7 +20,7 @@ from foretoll.data.cells import MISSING, cell_texts, is_category, is_number, is_
 from foretoll.data.checks import few
 from foretoll.data.limits import check_memory
 from foretoll.data.oddities import why_left_out
-from foretoll.data.source import Fault
+from foretoll.data.raw import Fault
 from foretoll.data.spelling import match_names
 from foretoll.data.uri import uri_value
 from foretoll.errors import DataError, shown

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from foretoll.data.limits import check_memory, check_unpacked
-from foretoll.data.source import Source
+from foretoll.data.raw import RawData
 from foretoll.data.tabular import source_of_table
 from foretoll.data.uri import DataUri
 from foretoll.errors import DataError, shown
@@ -20,7 +20,7 @@ BLOCK = 8_000_000  # bytes of text that are parsed at once; no row may be longer
 _USUAL = {"\t": "tab", ";": "%3B", "|": "|", ",": ","}
 
 
-def open_csv(uri: DataUri, layout: TableLayout | None = None) -> Source:
+def open_csv(uri: DataUri, layout: TableLayout | None = None) -> RawData:
     """Read a table of text in UTF-8 whose first line names the columns; `sep=` is a comma, of .tsv files a tab."""
     path = uri.file
     try:
@@ -104,10 +104,10 @@ def _first_line(error: BaseException) -> str:
 def _opened(path: Path, packed: bool) -> IO[bytes]:
     if not packed:
         return path.open("rb")
-    return io.BufferedReader(_Bounded(path), buffer_size=1 << 20)
+    return io.BufferedReader(_BoundedStream(path), buffer_size=1 << 20)
 
 
-class _Bounded(io.RawIOBase):
+class _BoundedStream(io.RawIOBase):
     """What a gzip file unpacks to, refused as soon as it is more than data are or than memory may hold."""
 
     def __init__(self, path: Path) -> None:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 from foretoll.data.checks import read_labels
 from foretoll.data.images import Look, to_form
-from foretoll.data.source import Source, classes_said
+from foretoll.data.raw import RawData, classes_said
 from foretoll.data.splits import ArraySplit, DatasetSplit, item_input, item_label
 from foretoll.data.stored import item_array, natural_kind, span_in, stored_array, told_span
 from foretoll.data.uri import DataUri
@@ -22,7 +22,7 @@ from foretoll.errors import DataError
 PEEKED = 16  # items that are read to learn what all are like
 
 
-def open_dataset(source: Any, uri: DataUri | None = None) -> Source:
+def open_dataset(source: Any, uri: DataUri | None = None) -> RawData:
     """A Dataset with items (x, y), (x,) or dicts. A few items tell the kind and shape of all.
 
     Labels come from `.targets`, `.labels` or `.tensors[1]`, else from one pass over the items. A DataLoader
@@ -57,7 +57,7 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> Source:
         convert, kind, shape, told = converter(Peek(dataset), name, kind)
         rows = DatasetSplit(dataset, labels=labels, ids=ids, convert=convert)
     numbers = np.empty(0) if labels is None else np.asarray(classes)[labels]
-    return Source(
+    return RawData(
         name=name,
         kind=kind,
         rows=rows,

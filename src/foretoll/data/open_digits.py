@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from foretoll.data.source import Source
+from foretoll.data.raw import RawData
 from foretoll.data.splits import ArraySplit
 from foretoll.data.uri import DataUri
 
 
-def open_digits(uri: DataUri) -> Source:
+def open_digits(uri: DataUri) -> RawData:
     """Images uint8 (1797, 1, 8, 8), the stored 0 … 16 scaled to 0 … 255; ten classes; no split of their own."""
     from sklearn.datasets import load_digits
 
@@ -23,7 +23,7 @@ def open_digits(uri: DataUri) -> Source:
         from foretoll.data.stored import stored_array
 
         inputs, kind = stored_array(images, "digits", kind)
-    return Source(
+    return RawData(
         name="digits",
         kind=kind,
         rows=ArraySplit(inputs, labels, ids=np.arange(len(labels))),

@@ -6,16 +6,16 @@ import os
 
 import numpy as np
 
+from foretoll.data.folders import read_layout
 from foretoll.data.images import DecodedImages, EncodedImages, look_at
-from foretoll.data.layout import read_layout
-from foretoll.data.source import Source
+from foretoll.data.raw import RawData
 from foretoll.data.splits import DatasetSplit
 from foretoll.data.uri import DataUri
 from foretoll.errors import DataError, UsageError
 
 
-def open_folder(uri: DataUri) -> Source:
-    """List the files (`foretoll.data.layout`); images are decoded when a batch asks for them.
+def open_folder(uri: DataUri) -> RawData:
+    """List the files (`foretoll.data.folders`); images are decoded when a batch asks for them.
 
     Images of another size than the commonest one (or `size=`) are resized; photographs are kept smaller than they
     are (`MOST_PIXELS`) where `size=` says nothing. A class is a folder; classes of all splits together are sorted by
@@ -42,7 +42,7 @@ def open_folder(uri: DataUri) -> Source:
         *look.told(uri.size),
         "splits from folders" if layout.splits else "no splits of its own",
     ]
-    return Source(
+    return RawData(
         name=root.resolve().name,
         kind="image",
         rows=DatasetSplit(

@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from foretoll.data.source import Source, role_of
+from foretoll.data.raw import RawData, role_of
 from foretoll.data.tabular import source_of_table
 from foretoll.data.uri import DataUri
 from foretoll.errors import DataError, MissingExtraError
 from foretoll.records import TableLayout
 
 
-def open_hf(uri: DataUri, layout: TableLayout | None = None) -> Source:
+def open_hf(uri: DataUri, layout: TableLayout | None = None) -> RawData:
     """All splits of the set as one table; `config=` chooses among its configurations."""
     try:
         import datasets
@@ -41,7 +41,7 @@ def open_hf(uri: DataUri, layout: TableLayout | None = None) -> Source:
 
 def source_of_parts(
     parts: dict[str, Any], uri: DataUri, *, name: str, where: str, layout: TableLayout | None
-) -> Source:
+) -> RawData:
     """A source from data sets of the `datasets` library, by split; one without a name is the whole."""
     import datasets
     import pyarrow as pa

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from foretoll.data.checks import MAX_CLASSES, read_labels
 from foretoll.data.npz_file import NpzFile, few, shape_of
-from foretoll.data.source import Source, classes_said
+from foretoll.data.raw import RawData, classes_said
 from foretoll.data.splits import ArraySplit
 from foretoll.data.stored import natural_kind, span_in, stored_array, told_span
 from foretoll.data.uri import DataUri
@@ -24,7 +24,7 @@ _SAMPLES = {"image": "images", "vector": "vectors", "series": "series"}
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-def open_npz(uri: DataUri) -> Source:
+def open_npz(uri: DataUri) -> RawData:
     """Read an .npz file without unpickling anything. Extra keys `c_train`, `c_test` or `c` are columns for `where`."""
     if not os.path.isfile(uri.file):  # noqa: PTH113  (pathlib raises on odd names)
         raise DataError(f"{uri.shown_path} is no file: give the path of an .npz file")
@@ -32,7 +32,7 @@ def open_npz(uri: DataUri) -> Source:
     return source_of_arrays(arrays, uri, name=uri.file.stem, where=uri.shown_path)
 
 
-def source_of_arrays(arrays: Arrays, uri: DataUri, *, name: str, where: str) -> Source:
+def source_of_arrays(arrays: Arrays, uri: DataUri, *, name: str, where: str) -> RawData:
     """A source from arrays named as in an .npz file."""
     given: npt.NDArray[Any] | None = None
     roles: dict[str, str] = {}
@@ -60,7 +60,7 @@ def source_of_arrays(arrays: Arrays, uri: DataUri, *, name: str, where: str) -> 
     def column(name: str) -> npt.NDArray[Any]:
         return texts if name == "label" and texts is not None else _column(arrays, name, columns[name])
 
-    return Source(
+    return RawData(
         name=name,
         kind=kind,
         rows=ArraySplit(inputs, labels, ids=np.arange(len(inputs))),

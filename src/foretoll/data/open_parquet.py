@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from foretoll.data.limits import BOMB_BYTES, check_memory, check_unpacked, samples_at_once
-from foretoll.data.source import Source
+from foretoll.data.raw import RawData
 from foretoll.data.tabular import check_names, source_of_table
 from foretoll.data.uri import DataUri
 from foretoll.errors import DataError, check_refused, is_out_of_memory
@@ -16,7 +16,7 @@ _ROWS = 1024  # read at once where they are counted
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}  # bytes of a value
 
 
-def open_parquet(uri: DataUri, layout: TableLayout | None = None) -> Source:
+def open_parquet(uri: DataUri, layout: TableLayout | None = None) -> RawData:
     """Read a Parquet file. Images are decoded after rows are chosen, so a `limit` saves the work."""
     import pyarrow as pa
     import pyarrow.parquet as pq

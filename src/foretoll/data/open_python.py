@@ -12,7 +12,7 @@ from torch.utils.data import ConcatDataset, DataLoader
 from foretoll.data.open_dataset import class_names_of, labels_of, open_dataset
 from foretoll.data.open_hf import source_of_parts
 from foretoll.data.open_npz import arrays_of, source_of_arrays
-from foretoll.data.source import ROLES, Source, role_of
+from foretoll.data.raw import ROLES, RawData, role_of
 from foretoll.data.splits import item_label
 from foretoll.data.tabular import source_of_table
 from foretoll.data.tokens import source_of_tokens
@@ -23,7 +23,7 @@ from foretoll.records import TableLayout
 _LETTERS = {"train": "train", "validation": "val", "test": "test"}  # as in an .npz file
 
 
-def open_python(data: Any, layout: TableLayout | None = None) -> tuple[Source, DataUri]:
+def open_python(data: Any, layout: TableLayout | None = None) -> tuple[RawData, DataUri]:
     """A source from anything but a URI.
 
     A pandas or polars DataFrame, a pyarrow Table or a dict of columns; a data set of the `datasets` library, also
@@ -145,7 +145,7 @@ def _is_part(value: Any) -> bool:
     return arrays or is_table(value) or _is_hf(value) or _is_dataset(value)
 
 
-def _of_splits(parts: Mapping[str, Any], layout: TableLayout | None) -> tuple[Source, DataUri]:
+def _of_splits(parts: Mapping[str, Any], layout: TableLayout | None) -> tuple[RawData, DataUri]:
     values = list(parts.values())
     kinds = " and ".join(sorted({type(value).__name__ for value in values}))
     uri = _uri(f"splits of {kinds}")
@@ -202,7 +202,7 @@ class _Together(ConcatDataset[Any]):
         self.classes = next((names for part in parts if (names := class_names_of(part))), None)
 
 
-def _of_datasets(parts: Mapping[str, Any]) -> Source:
+def _of_datasets(parts: Mapping[str, Any]) -> RawData:
     values: list[Any] = [
         value.dataset if isinstance(value, DataLoader) else value for value in parts.values()
     ]

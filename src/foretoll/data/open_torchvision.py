@@ -14,7 +14,7 @@ import torch
 
 from foretoll.data.checks import read_labels
 from foretoll.data.open_dataset import Peek, converter, labels_of
-from foretoll.data.source import Source
+from foretoll.data.raw import RawData
 from foretoll.data.splits import ArraySplit, DatasetSplit
 from foretoll.data.stored import stored_array
 from foretoll.data.uri import DataUri
@@ -23,7 +23,7 @@ from foretoll.errors import DataError, UsageError, unknown_name
 PICKLED = {"CIFAR10": "hf:uoft-cs/cifar10", "CIFAR100": "hf:uoft-cs/cifar100", "LSUN": "folder:PATH"}
 
 
-def open_torchvision(uri: DataUri) -> Source:
+def open_torchvision(uri: DataUri) -> RawData:
     """Both parts of a set (train and test, by its `train=` or `split=` argument), or the set as a whole."""
     from torchvision import datasets
 
@@ -74,7 +74,7 @@ def open_torchvision(uri: DataUri) -> Source:
         convert, kind, shape, told = converter(Peek(whole), f"torchvision:{uri.path}", uri.kind, uri.size)
         rows = DatasetSplit(whole, labels=labels, ids=np.arange(size), convert=convert)
     numbers = np.empty(0) if labels is None else np.asarray(classes)[labels]
-    return Source(
+    return RawData(
         name=uri.path.lower(),
         kind=kind,
         rows=rows,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foretoll.data.arranged import arranged
-from foretoll.data.source import Source, assemble
+from foretoll.data.raw import RawData, assemble
 from foretoll.data.taskdata import TaskData
 from foretoll.data.uri import SCHEMES, DataUri, parse_uri, with_scheme
 from foretoll.errors import UsageError
@@ -34,7 +34,7 @@ def open_data(source: Any, *, seed: int = 0, layout: TableLayout | None = None) 
     return arranged(assemble(opened, uri, seed=seed), layout)
 
 
-def _opened(source: Any, layout: TableLayout | None) -> tuple[Source, DataUri]:
+def _opened(source: Any, layout: TableLayout | None) -> tuple[RawData, DataUri]:
     """The rows of anything that `open_data` takes, and what was said of them."""
     if isinstance(source, (str, Path)):
         uri = parse_uri(with_scheme(str(source)))
@@ -45,9 +45,9 @@ def _opened(source: Any, layout: TableLayout | None) -> tuple[Source, DataUri]:
     return open_python(source, layout)
 
 
-def _opener(scheme: str) -> Callable[..., Source]:
+def _opener(scheme: str) -> Callable[..., RawData]:
     # one module per scheme, imported when it is used: scikit-learn, pyarrow and datasets are heavy
     if scheme not in SCHEMES:
         raise UsageError(f"scheme {scheme!r} has no opener")
-    opener: Callable[..., Source] = getattr(import_module(f"foretoll.data.open_{scheme}"), f"open_{scheme}")
+    opener: Callable[..., RawData] = getattr(import_module(f"foretoll.data.open_{scheme}"), f"open_{scheme}")
     return opener

@@ -24,7 +24,7 @@ from foretoll.data.checks import read_labels
 from foretoll.data.columns import MAX_LEVELS, read_columns
 from foretoll.data.images import DecodedImages, EncodedImages, look_at
 from foretoll.data.oddities import FREE_TEXT, why_left_out
-from foretoll.data.source import Fault, Source, classes_said, role_of, splits_said
+from foretoll.data.raw import Fault, RawData, classes_said, role_of, splits_said
 from foretoll.data.splits import INPUT_KEYS, ArraySplit, DatasetSplit
 from foretoll.data.tokens import token_ids
 from foretoll.data.uri import DataUri, uri_value
@@ -42,7 +42,7 @@ def source_of_table(
     where: str,
     class_names: Sequence[str] | None = None,
     layout: TableLayout | None = None,
-) -> Source:
+) -> RawData:
     """A source from a pyarrow Table.
 
     The label column is `label=`, else that of `layout`, else `label`; `<label>_name` names the classes; `split` holds
@@ -70,7 +70,7 @@ def source_of_table(
             return texts.astype(str)
         return cell_texts(table, name)
 
-    source = Source(
+    source = RawData(
         name=name,
         kind=rows.kind,
         rows=rows.split,

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from foretoll.data.checks import read_labels
-from foretoll.data.source import Source, classes_said
+from foretoll.data.raw import RawData, classes_said
 from foretoll.data.splits import ArraySplit, item_label
 from foretoll.errors import DataError, shown
 
@@ -42,7 +42,7 @@ def token_ids(ids: Sequence[Any], masks: Sequence[Any] | None, where: str) -> Te
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PADDING)
 
 
-def source_of_tokens(data: Any, *, name: str) -> Source:
+def source_of_tokens(data: Any, *, name: str) -> RawData:
     """A source from a Dataset whose items are dicts with input_ids and a label."""
     dataset: Any = data.dataset if isinstance(data, DataLoader) else data
     items: list[Mapping[str, Any]] = [dataset[row] for row in range(len(dataset))]
@@ -56,7 +56,7 @@ def source_of_tokens(data: Any, *, name: str) -> Source:
     if any(len(value) != 1 for value in values):
         raise DataError(f"{shown(name)} has items with other than one label: labels are one class a sample")
     labels, classes = read_labels(np.array([value[0] for value in values]), shown(name))
-    return Source(
+    return RawData(
         name=name,
         kind="text",
         rows=ArraySplit(ids, labels, ids=np.arange(len(ids))),

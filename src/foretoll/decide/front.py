@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from foretoll.decide.price import kind_of_price, measured_price, price
 from foretoll.records import Candidate
 
-Point = tuple[float, float]
+CostAndQuality = tuple[float, float]
 """Cost (kWh, or seconds where no energy is known) and quality on the test data."""
 
 
-def forecast_point(candidate: Candidate, kind: str) -> Point | None:
+def forecast_point(candidate: Candidate, kind: str) -> CostAndQuality | None:
     """The medians of the forecast; None where one is not known."""
     cost = price(candidate, kind)
     quality = candidate.quality.median if candidate.quality is not None else None
     return None if candidate.why_not or cost is None or quality is None else (cost, quality)
 
 
-def measured_point(candidate: Candidate, kind: str, requests: int = 0) -> Point | None:
+def measured_point(candidate: Candidate, kind: str, requests: int = 0) -> CostAndQuality | None:
     """What a run took and reached; None where there is no run, or where it was not measured to its end."""
     cost = measured_price(candidate, kind, requests)
     quality = candidate.run.quality if candidate.run is not None else None
@@ -31,7 +31,9 @@ def mark_front(candidates: Sequence[Candidate], requests: int = 0) -> tuple[Cand
     By what was measured where any was carried out, else by the medians of the forecasts; never a mixture.
     """
     kind = kind_of_price(candidates)
-    points: list[Point | None] = [measured_point(candidate, kind, requests) for candidate in candidates]
+    points: list[CostAndQuality | None] = [
+        measured_point(candidate, kind, requests) for candidate in candidates
+    ]
     if not any(points):
         points = [forecast_point(candidate, kind) for candidate in candidates]
     known = [point for point in points if point is not None]
@@ -43,6 +45,6 @@ def mark_front(candidates: Sequence[Candidate], requests: int = 0) -> tuple[Cand
     )
 
 
-def _beats(other: Point, point: Point) -> bool:
+def _beats(other: CostAndQuality, point: CostAndQuality) -> bool:
     """Whether `other` is at least as good in both and better in one."""
     return other[0] <= point[0] and other[1] >= point[1] and other != point

@@ -9,7 +9,7 @@ import threading
 from multiprocessing.connection import Connection, wait
 
 from foretoll.engine.calls import call_pickled, limit_threads
-from foretoll.stopping import guarded, was_asked
+from foretoll.interruption import guarded, was_asked
 
 
 def work(connection: Connection, threads: int) -> None:

@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from foretoll.forecast.case import Case, case_of_run
 from foretoll.forecast.compose import compose_costs
-from foretoll.forecast.forecaster import Forecaster, Foretold
+from foretoll.forecast.forecaster import Forecaster, Prediction
 
-__all__ = ["Case", "Forecaster", "Foretold", "case_of_run", "compose_costs"]
+__all__ = ["Case", "Forecaster", "Prediction", "case_of_run", "compose_costs"]

@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from foretoll.forecast.predictive import Predictive
+from foretoll.forecast.predictive import PredictiveDistribution
 
 NOTHING = 1e-3  # less mass than this on a side says nothing of how it is distributed
 
 
 @dataclass(frozen=True)
-class Agreed:
+class Agreement:
     """Quality less the target: `reach` of its mass from −`slack` up, the rest below.
 
     slack: how far below the target the test quality of a run that reached it on the validation samples may lie
     """
 
-    learned: Predictive
+    learned: PredictiveDistribution
     reach: float
     slack: float
 

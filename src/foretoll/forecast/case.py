@@ -18,7 +18,7 @@ RISING = frozenset(
 OPTION_FLAGS = ("head", "lora", "partial", "reprogram", "reprogram+head", "scratch")
 # Half an evaluation interval at four evaluations an epoch: a run that needed no step gets a finite logarithm.
 EPOCH_OFFSET = 0.125
-Features = dict[str, float | None]
+FeatureValues = dict[str, float | None]
 
 
 class Case(Record):
@@ -123,7 +123,7 @@ def usable(run: Run) -> bool:
         return False
 
 
-def setting_features(case: Case) -> Features:
+def setting_features(case: Case) -> FeatureValues:
     """What is known without looking at data or model: sizes, training settings, the target. Baselines have it too."""
     return {
         "until": case.until,
@@ -140,7 +140,7 @@ def setting_features(case: Case) -> Features:
     }
 
 
-def features(case: Case) -> Features:
+def features(case: Case) -> FeatureValues:
     """The numbers the forecaster learns from, by name; None where a signal is missing.
 
     Only quantities that keep their meaning from one data set and architecture to the next: shares,

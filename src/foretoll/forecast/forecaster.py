@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from foretoll.forecast.agreement import Agreed
+from foretoll.forecast.agreement import Agreement
 from foretoll.forecast.case import Case, decided, epochs_of, features, log_steps
 from foretoll.forecast.direct import (
     NO_STEPS,
@@ -15,8 +15,8 @@ from foretoll.forecast.direct import (
     reach_by_looking,
     test_quality,
 )
-from foretoll.forecast.learned import FEWEST_RUNS, HeldOutTable, Learned
-from foretoll.forecast.predictive import Predictive
+from foretoll.forecast.learned import FEWEST_RUNS, CostModels, HeldOutTable
+from foretoll.forecast.predictive import PredictiveDistribution
 from foretoll.forecast.regressor import CostModel
 from foretoll.records import Coverage, Forecast, Interval, NearRun, Run
 
@@ -30,7 +30,7 @@ OTHER_OPTIONS = 2.0  # and its intervals are widened so much
 
 
 @dataclass(frozen=True)
-class Foretold:
+class Prediction:
     """The learned part of a forecast, and what it rests on."""
 
     forecast: Forecast
@@ -56,7 +56,7 @@ class Forecaster:
         seed: int = 0,
         held_out: HeldOutTable | None = None,
     ) -> None:
-        self.learned = Learned(runs, seed=seed, held_out=held_out)
+        self.learned = CostModels(runs, seed=seed, held_out=held_out)
         self.level = level
 
     @property
@@ -64,7 +64,7 @@ class Forecaster:
         """The runs that can be learned from."""
         return self.learned.runs
 
-    def foretell(self, case: Case, *, time_only: bool = False) -> Foretold:
+    def foretell(self, case: Case, *, time_only: bool = False) -> Prediction:
         """Forecast the learned costs of a case. With too few runs everything is None, and a warning says so.
 
         `time_only`: epochs and the probability of reaching the target, but neither gradient norm, parameter change nor
@@ -114,7 +114,7 @@ class Forecaster:
                 "coverage could not be measured"
             )
         _, kept = self.learned.table("epochs", pool, frozenset())
-        return Foretold(
+        return Prediction(
             forecast=Forecast(
                 epochs=epochs,
                 gradient_norm=None if time_only else self._positive("gradient_norm", case, widen),
@@ -138,7 +138,7 @@ class Forecaster:
 
     # --- what needs no learning --------------------------------------------------------------------
 
-    def _by_looking(self, case: Case) -> Foretold:
+    def _by_looking(self, case: Case) -> Prediction:
         """An option that takes no step: its quality was seen, its cost is what its passes cost."""
         seen = looked_up_quality(case)
         if seen is None:
@@ -153,7 +153,7 @@ class Forecaster:
             "seen in one pass over the data; the interval is that of the sample",
         )
 
-    def _already_met(self, case: Case) -> Foretold:
+    def _already_met(self, case: Case) -> Prediction:
         """The first evaluation meets the target: the run ends there."""
         start = case.start_quality or 0.0
         return self._known(
@@ -166,8 +166,8 @@ class Forecaster:
 
     def _known(
         self, case: Case, forecast: Forecast, quality: Interval, reach: float | None, method: str
-    ) -> Foretold:
-        return Foretold(
+    ) -> Prediction:
+        return Prediction(
             forecast=forecast,
             quality=quality,
             reach_probability=reach,
@@ -201,11 +201,14 @@ class Forecaster:
         if model is None:
             return None
         slack = SLACK * binomial_deviation(case.until, case.validation_samples, case.test_samples)
-        agreed = Agreed(_predictive(model, case, widen), reach, slack)
+        agreed = Agreement(_predictive(model, case, widen), reach, slack)
         return self._interval(agreed, lambda v: min(max(case.until + v, 0.0), 1.0), 1.0)
 
     def _interval(
-        self, predictive: Predictive | Agreed, scale: Callable[[float], float], beyond: float | None
+        self,
+        predictive: PredictiveDistribution | Agreement,
+        scale: Callable[[float], float],
+        beyond: float | None,
     ) -> Interval:
         def at(level: float) -> float | None:
             value = predictive.quantile(level)
@@ -228,8 +231,8 @@ class Forecaster:
             epochs=run.toll.epochs,
         )
 
-    def _nothing(self, case: Case, warning: str) -> Foretold:
-        return Foretold(
+    def _nothing(self, case: Case, warning: str) -> Prediction:
+        return Prediction(
             forecast=Forecast(),
             quality=None,
             reach_probability=None,
@@ -243,7 +246,9 @@ class Forecaster:
         )
 
 
-def _predictive(model: CostModel, case: Case, widen: float, *, limit: float | None = None) -> Predictive:
+def _predictive(
+    model: CostModel, case: Case, widen: float, *, limit: float | None = None
+) -> PredictiveDistribution:
     return model.predict(
         features(case),
         owner=case.owner,

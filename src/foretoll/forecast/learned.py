@@ -18,7 +18,7 @@ OWN_WEIGHT = 4.0  # a run of the user's own model counts as this many of others
 HeldOutTable = Mapping[str, Mapping[str, Mapping[str, float]]]  # cost → pool and features → run id → residual
 
 
-class Learned:
+class CostModels:
     """The models of all costs, fitted when they are first asked for.
 
     Runs whose first evaluation met the target cost that evaluation and nothing more; whether a case is one of them

@@ -10,7 +10,7 @@ from foretoll.forecast.survival import Distribution
 
 
 @dataclass(frozen=True)
-class Predictive:
+class PredictiveDistribution:
     """The predictive distribution of one log cost.
 
     With a `limit` and the probability `reach` of staying within it, values up to the limit are distributed as

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from foretoll.forecast.case import decided, without_pilot
-from foretoll.forecast.learned import COSTS, Learned, known_features, table_key
+from foretoll.forecast.learned import COSTS, CostModels, known_features, table_key
 from foretoll.forecast.regressor import CostModel
 from foretoll.ledger import read_runs, write_runs
 from foretoll.records import Run
@@ -89,7 +89,7 @@ def held_out_of(runs: Iterable[Run]) -> Residuals:
 
     Times also without what a pilot tells: so the options that stand beside the one that is asked about are forecast.
     """
-    learned = Learned(runs)
+    learned = CostModels(runs)
     sets: dict[tuple[str, frozenset[str]], int] = defaultdict(int)
     for case in learned.cases:
         if not decided(case):
@@ -105,7 +105,7 @@ def held_out_of(runs: Iterable[Run]) -> Residuals:
     return {cost: {key: told for key, told in sets.items() if told} for cost, sets in found.items()}
 
 
-def _held_out(learned: Learned, cost: str, pool: str, known: frozenset[str]) -> dict[str, float]:
+def _held_out(learned: CostModels, cost: str, pool: str, known: frozenset[str]) -> dict[str, float]:
     """The residuals by the run's id; empty where there are too few runs."""
     table, kept = learned.table(cost, pool, known)
     held = CostModel(table).held_out if len(table) else None

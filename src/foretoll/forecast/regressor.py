@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
-from foretoll.forecast.case import Features
-from foretoll.forecast.predictive import Predictive
+from foretoll.forecast.case import FeatureValues
+from foretoll.forecast.predictive import PredictiveDistribution
 from foretoll.forecast.reach import Reach
-from foretoll.forecast.spread import Spread
+from foretoll.forecast.spread import GroupSpread
 from foretoll.forecast.survival import Array, CensoredRidge, Distribution, Flags, kaplan_meier
 
 FOREST_FROM = 40
@@ -44,7 +44,7 @@ Positions = NDArray[np.intp]
 class Table:
     """Rows a cost model learns from; y is the log of the cost, `groups` are held out together."""
 
-    rows: Sequence[Features]
+    rows: Sequence[FeatureValues]
     y: Array
     censored: Flags
     weights: Array
@@ -75,7 +75,7 @@ class Table:
         )
 
 
-class Point:
+class PointModel:
     """Location without calibration."""
 
     def __init__(self, table: Table, seed: int) -> None:
@@ -122,13 +122,13 @@ class Point:
             count = int(mine.sum())
             self.offsets[owner] = float(residual[mine].mean()) * count / (count + OWN_SHRINKAGE)
 
-    def _raw(self, rows: Sequence[Features]) -> Array:
+    def _raw(self, rows: Sequence[FeatureValues]) -> Array:
         return np.array(
             [[math.nan if (v := row.get(name)) is None else v for name in self.columns] for row in rows],
             dtype=float,
         ).reshape(len(rows), len(self.columns))
 
-    def matrix(self, rows: Sequence[Features]) -> Array:
+    def matrix(self, rows: Sequence[FeatureValues]) -> Array:
         """Features (n, p), what is missing at the median of the runs."""
         raw = self._raw(rows)
         return np.where(np.isnan(raw), self.medians, raw)
@@ -138,18 +138,18 @@ class Point:
             return self.ridge.predict(x)
         return np.asarray(np.mean([model.predict(x) for model in self.trees], axis=0))
 
-    def predict(self, rows: Sequence[Features], owners: Sequence[str]) -> Array:
+    def predict(self, rows: Sequence[FeatureValues], owners: Sequence[str]) -> Array:
         """Locations (n,) of the rows."""
         own = np.array([self.offsets.get(owner, 0.0) for owner in owners])
         return np.asarray(self._shared(self.matrix(rows)) + own)
 
-    def standardised(self, rows: Sequence[Features]) -> Array:
+    def standardised(self, rows: Sequence[FeatureValues]) -> Array:
         """Feature matrix (n, p) in units of the learned spread."""
         return np.asarray((self.matrix(rows) - self.ridge.mean) / self.ridge.scale)
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutResiduals:
     """Residuals of runs that were forecast without their group: positions in the table, values, folds."""
 
     rows: Positions
@@ -179,11 +179,11 @@ class CostModel:
         if len(table) == 0:
             raise ValueError("a cost model needs at least one run")
         self.table = table
-        self.point = Point(table, seed)
+        self.point = PointModel(table, seed)
         self.sigma = self.point.ridge.sigma
         self._scale_forest: Any = None
         self.shape: Distribution | None = None
-        self._spread = Spread(within=1.0, between=0.0)
+        self._spread = GroupSpread(within=1.0, between=0.0)
         self.reach: Reach | None = None
         self.held_out = self._given() or self._hold_out(seed)
         if self.held_out is not None:
@@ -191,7 +191,7 @@ class CostModel:
 
     def predict(
         self,
-        row: Features,
+        row: FeatureValues,
         *,
         owner: str = "",
         group: str | None = None,
@@ -199,7 +199,7 @@ class CostModel:
         limit: float | None = None,
         option: str = "",
         task_shift: bool = False,
-    ) -> Predictive:
+    ) -> PredictiveDistribution:
         """Predictive distribution for one row.
 
         `widen` multiplies the scale where the case is unlike all runs; a `group` that none of them is of widens
@@ -213,7 +213,7 @@ class CostModel:
 
     def predict_all(
         self,
-        rows: Sequence[Features],
+        rows: Sequence[FeatureValues],
         owners: Sequence[str],
         groups: Sequence[str | None],
         task_shifts: Sequence[bool],
@@ -221,12 +221,12 @@ class CostModel:
         widen: float = 1.0,
         limits: Sequence[float] | None = None,
         options: Sequence[str] = (),
-    ) -> list[Predictive]:
+    ) -> list[PredictiveDistribution]:
         """Predictive distributions for n rows, as `predict` gives them one by one."""
         locations, scales = self.point.predict(rows, owners), self._scale(rows)
         freedom = max(len(self.table) - 2.0, 1.0)
         told = [
-            Predictive(
+            PredictiveDistribution(
                 float(location),
                 float(scale) * widen * self._for_new(group, task_shift=task),
                 self.shape,
@@ -276,7 +276,7 @@ class CostModel:
             rest = held.fold != fold
             shape = kaplan_meier((held.residual / scale)[rest], table.censored[rest])
             for i in np.flatnonzero(~rest):
-                told = Predictive(float(location[i]), float(scale[i]) * widen, shape, math.inf)
+                told = PredictiveDistribution(float(location[i]), float(scale[i]) * widen, shape, math.inf)
                 if limits is not None and reach is not None:
                     told = replace(told, limit=float(limits[i]), reach=float(reach[i]))
                 low, high = told.quantile((1 - level) / 2), told.quantile((1 + level) / 2)
@@ -286,14 +286,14 @@ class CostModel:
                     inside += low is not None and low <= table.y[i] and (high is None or table.y[i] <= high)
         return inside / len(held.rows)
 
-    def _given(self) -> HeldOut | None:
+    def _given(self) -> HeldOutResiduals | None:
         known = self.table.held_out
         if known is None or np.isfinite(known).sum() < SHAPE_FROM:
             return None
         rows = np.flatnonzero(np.isfinite(known))
-        return HeldOut(rows, known[rows], _folds([self.table.groups[int(i)] for i in rows], 0))
+        return HeldOutResiduals(rows, known[rows], _folds([self.table.groups[int(i)] for i in rows], 0))
 
-    def _hold_out(self, seed: int) -> HeldOut | None:
+    def _hold_out(self, seed: int) -> HeldOutResiduals | None:
         """Residuals of runs held out in groups; None with too few runs."""
         table = self.table
         if len(table) < SHAPE_FROM:
@@ -302,12 +302,12 @@ class CostModel:
         residual = np.zeros(len(table))
         for fold in np.unique(folds):
             test, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-            point = Point(table.take(rest), seed)
+            point = PointModel(table.take(rest), seed)
             left = table.take(test)
             residual[test] = left.y - point.predict(left.rows, left.owners)
-        return HeldOut(np.arange(len(table)), residual, folds)
+        return HeldOutResiduals(np.arange(len(table)), residual, folds)
 
-    def _calibrate(self, held: HeldOut, seed: int) -> None:
+    def _calibrate(self, held: HeldOutResiduals, seed: int) -> None:
         table = self.table.take(held.rows)
         self.sigma = max(float(np.median(np.abs(held.residual))) * 1.4826, 1e-3)
         if len(table) >= SCALE_FROM:
@@ -319,12 +319,12 @@ class CostModel:
             ).fit(x, np.abs(held.residual))
         units = held.residual / self._scale(table.rows)
         self.shape = kaplan_meier(units, table.censored)
-        self._spread = Spread.of(units, table.groups)
+        self._spread = GroupSpread.of(units, table.groups)
         if table.limits is not None:
             margin = table.limits - (table.y - held.residual)
             self.reach = Reach.fit(margin, ~table.censored, table.options)
 
-    def _scale(self, rows: Sequence[Features]) -> Array:
+    def _scale(self, rows: Sequence[FeatureValues]) -> Array:
         if self._scale_forest is None:
             return np.full(len(rows), self.sigma)
         typical = self._scale_forest.predict(self.point.matrix(rows))
@@ -343,7 +343,7 @@ class Neighbourhood:
         else:
             self.typical = None
 
-    def of(self, row: Features) -> tuple[list[tuple[int, float]], float]:
+    def of(self, row: FeatureValues) -> tuple[list[tuple[int, float]], float]:
         """Positions and distances of the nearest runs, and how unlike the case is (1 = as the outermost 5 %)."""
         distances = self._distances(self.model.point.standardised([row])[0])
         order = np.argsort(distances)[: self.nearest]

@@ -12,14 +12,14 @@ from foretoll.forecast.survival import Array
 
 
 @dataclass(frozen=True)
-class Spread:
+class GroupSpread:
     """Variances within and between groups: the moment estimates of one-way random effects."""
 
     within: float
     between: float
 
     @classmethod
-    def of(cls, values: Array, groups: Sequence[str]) -> Spread:
+    def of(cls, values: Array, groups: Sequence[str]) -> GroupSpread:
         """Estimate from values (n,) and their groups; fewer than three groups say nothing of their spread."""
         names, of, counts = np.unique(groups, return_inverse=True, return_counts=True)
         n, k = len(values), len(names)

@@ -173,7 +173,7 @@ class BoundedSample(Accumulator[Sample]):
         return Sample(ids[rows], labels[rows], tensors, int(self.seen))
 
 
-class Sampled(Accumulator[Value]):
+class SampleAccumulator(Accumulator[Value]):
     """Base of accumulators whose index needs the representations themselves: they hold bounded samples.
 
     `samples` has one `BoundedSample` a side. The value is a function of what the samplers keep, so it obeys

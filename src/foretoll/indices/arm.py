@@ -35,7 +35,7 @@ from torch import Tensor
 from foretoll.errors import DataError
 from foretoll.indices import _histogram as hist
 from foretoll.indices._bootstrap import hash_ids
-from foretoll.indices._sample import Sample, Sampled
+from foretoll.indices._sample import Sample, SampleAccumulator
 from foretoll.indices._validate import (
     MODES,
     Array,
@@ -125,7 +125,7 @@ def _released(x: Tensor, t: Tensor, bins: int) -> float:
     return float(hist.sorted_heights_distance(p, q))
 
 
-class Arm(Sampled[IndexValue]):
+class Arm(SampleAccumulator[IndexValue]):
     """ARM over batches of both sides, from a bounded sample of each.
 
     A single pass cannot know the source's range before it ends, so the (samples, channels) matrices are kept, up

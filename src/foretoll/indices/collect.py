@@ -25,7 +25,7 @@ DEFAULT_SAMPLES = 2000  # of either side, by the rule of docs/sample_size.md
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PartRequest:
     """What to keep of one part of the data: settings only, so that they can be sent to a worker.
 
     part: "clean" is the target before its synthetic shift
@@ -45,10 +45,10 @@ class Wanted:
         return "source" if self.part == "source" else "target"
 
 
-class Collected:
+class PartCollection:
     """The accumulators of one part: a consumer of `sweep`. Samples of unknown class count as the predicted one."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: PartRequest) -> None:
         from foretoll.indices._sample import BoundedSample
         from foretoll.indices.arm import Arm
         from foretoll.indices.resque import ResqueDistribution
@@ -71,7 +71,7 @@ class Collected:
         if self.arm is not None:
             self.arm.update(features.layers, features.ids, side=side)
 
-    def merge(self, other: Collected) -> Collected:
+    def merge(self, other: PartCollection) -> PartCollection:
         """Take in what another shard of the same part has seen; returns itself."""
         if self.wanted != other.wanted:
             raise UsageError(f"cannot merge {other.wanted} into {self.wanted}: cut one part into shards")
@@ -92,14 +92,16 @@ class Collector(Protocol):
     """Where a sweep runs: here (`collect`), or in shards on an engine (`foretoll.workflows.sharded`)."""
 
     def __call__(
-        self, model: Model, split: Split, wanted: Wanted, *, device: torch.device | str = "cpu"
-    ) -> Collected:
+        self, model: Model, split: Split, wanted: PartRequest, *, device: torch.device | str = "cpu"
+    ) -> PartCollection:
         """Sweep `split` with `model` into fresh accumulators."""
         ...
 
 
-def collect(model: Model, split: Split, wanted: Wanted, *, device: torch.device | str = "cpu") -> Collected:
+def collect(
+    model: Model, split: Split, wanted: PartRequest, *, device: torch.device | str = "cpu"
+) -> PartCollection:
     """Sweep `split` with `model` in this process."""
-    found = Collected(wanted)
+    found = PartCollection(wanted)
     sweep(model, split, [found], layers=wanted.layers, batch_size=BATCH, device=device)
     return found

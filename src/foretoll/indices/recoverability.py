@@ -28,7 +28,7 @@ from torch import Tensor
 
 from foretoll.errors import UsageError
 from foretoll.indices._bootstrap import NORMAL_90, hash_ids, hash_rows
-from foretoll.indices._sample import Sampled
+from foretoll.indices._sample import SampleAccumulator
 from foretoll.indices._validate import (
     Array,
     check_ids,
@@ -277,7 +277,7 @@ def _score(hits: Tensor, fold: Tensor, folds: int, classes: int, left_out: tuple
     return Probe(accuracy, max(binomial, spread), n, classes, left_out)
 
 
-class Recoverability(Sampled[IndexValue]):
+class Recoverability(SampleAccumulator[IndexValue]):
     """The recoverability gap over batches of the target, from a bounded sample (all of it up to `capacity`)."""
 
     def __init__(self, target_quality: float, *, capacity: int = 2000, seed: int = 0) -> None:

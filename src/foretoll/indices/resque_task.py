@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from foretoll.indices._bootstrap import hash_rows
-from foretoll.indices._sample import Sampled
+from foretoll.indices._sample import SampleAccumulator
 from foretoll.indices._validate import (
     MODES,
     Array,
@@ -71,7 +71,7 @@ def resque_task(
     return cluster_disagreement(x[order], y[order], restarts=10, seed=seed)
 
 
-class ResqueTask(Sampled[IndexValue]):
+class ResqueTask(SampleAccumulator[IndexValue]):
     """RESQUE's task form over batches of the target, from a bounded sample (all of it up to `capacity`)."""
 
     def __init__(

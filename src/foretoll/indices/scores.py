@@ -25,7 +25,7 @@ BOUND = 1000  # rows for scores whose cost grows with the square of the sample
 
 
 @dataclass(frozen=True)
-class Kept:
+class SideSample:
     """A side's bounded sample: representations (n, d), logits (n, C), labels (n,) with −1 unknown, ids (n,)."""
 
     representations: Tensor
@@ -34,7 +34,7 @@ class Kept:
     ids: Tensor
 
     @classmethod
-    def of(cls, sample: Sample) -> Kept:
+    def of(cls, sample: Sample) -> SideSample:
         """From a `BoundedSample` that was fed representations and logits."""
         tensors = {name: rows.double().cpu() for name, rows in sample.tensors.items()}
         return cls(tensors["representations"], tensors["logits"], sample.labels.cpu(), sample.ids.cpu())
@@ -55,14 +55,14 @@ class Kept:
 
 
 # Of both sides, whatever the shift; no labels of the target.
-_BETWEEN: dict[str, Callable[[Kept, Kept], float]] = {
+_BETWEEN: dict[str, Callable[[SideSample, SideSample], float]] = {
     "frechet": lambda s, t: frechet(s.not_too_wide(), t.not_too_wide()),
     "mmd": lambda s, t: mmd(s.few(), t.few()),
     "sliced_wasserstein": lambda s, t: sliced_wasserstein(s.representations, t.representations),
 }
 
 # Of both sides, for classes that stay the same; no labels of the target.
-_SAME_CLASSES: dict[str, Callable[[Kept, Kept], float]] = {
+_SAME_CLASSES: dict[str, Callable[[SideSample, SideSample], float]] = {
     "doc": lambda s, t: doc(
         max_confidence(s.logits, from_logits=True),
         max_confidence(t.logits, from_logits=True),
@@ -78,12 +78,12 @@ _SAME_CLASSES: dict[str, Callable[[Kept, Kept], float]] = {
 }
 
 # Of the target alone.
-_UNLABELLED: dict[str, Callable[[Kept], float]] = {
+_UNLABELLED: dict[str, Callable[[SideSample], float]] = {
     "effective_rank": lambda t: effective_rank(t.representations, center=True),
 }
 
 # Of the target with its labels.
-_LABELLED: dict[str, Callable[[Kept], float]] = {
+_LABELLED: dict[str, Callable[[SideSample], float]] = {
     "logme": lambda t: logme(t.representations, t.labels),
     "h_score": lambda t: h_score(t.representations, t.labels),
     "gbc": lambda t: gbc(t.representations, t.labels),
@@ -93,7 +93,7 @@ _LABELLED: dict[str, Callable[[Kept], float]] = {
 }
 
 
-def scores(source: Kept, target: Kept, *, task_shift: bool) -> dict[str, float | None]:
+def scores(source: SideSample, target: SideSample, *, task_shift: bool) -> dict[str, float | None]:
     """All scores that these data allow; a score that its data do not allow (one class, say) is None."""
     found: dict[str, float | None] = {}
 

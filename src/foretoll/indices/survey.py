@@ -17,12 +17,20 @@ from torch.nn import functional as F
 
 from foretoll.data import ArraySplit, stratified_sample
 from foretoll.errors import DataError, shown
-from foretoll.indices.collect import BATCH, DEFAULT_SAMPLES, Collected, Collector, Part, Wanted, collect
+from foretoll.indices.collect import (
+    BATCH,
+    DEFAULT_SAMPLES,
+    Collector,
+    Part,
+    PartCollection,
+    PartRequest,
+    collect,
+)
 from foretoll.indices.gradients import gradient_norms, linearised_signals
 from foretoll.indices.preindex import PreIndex
 from foretoll.indices.recoverability import Probe, gap_of_probes, gap_value, linear_probe_accuracy
 from foretoll.indices.resque import resque_task
-from foretoll.indices.scores import Kept, scores
+from foretoll.indices.scores import SideSample, scores
 from foretoll.indices.separability import linear_cka
 from foretoll.models import comparable_layers
 from foretoll.quality import METRICS
@@ -81,12 +89,15 @@ def survey(
     labelled = there.labels is not None
     classes = None if task_shift else model.card.num_classes
 
-    def look(split: Split, part: Part) -> Collected:
+    def look(split: Split, part: Part) -> PartCollection:
         # one capacity on both sides, so that their accumulators can be joined
-        return collector(model, split, Wanted(part, max(samples, 1), classes, layers), device=device)
+        return collector(model, split, PartRequest(part, max(samples, 1), classes, layers), device=device)
 
     of_source, of_target = look(here, "source"), look(there, "target")
-    kept_source, kept_target = Kept.of(of_source.kept.compute()), Kept.of(of_target.kept.compute())
+    kept_source, kept_target = (
+        SideSample.of(of_source.kept.compute()),
+        SideSample.of(of_target.kept.compute()),
+    )
     for data, kept in ((source, kept_source), (target, kept_target)):
         _check_told_apart(data, kept)
 
@@ -110,7 +121,9 @@ def survey(
         paired = (
             of_source
             if _same_samples(unshifted, here)
-            else collector(model, unshifted, Wanted("clean", max(samples, 1), None, layers), device=device)
+            else collector(
+                model, unshifted, PartRequest("clean", max(samples, 1), None, layers), device=device
+            )
         )
         try:
             index, signals["cka"] = _pairs(paired, of_target, kept_target, model.card.num_classes)
@@ -149,7 +162,7 @@ def survey(
     )
 
 
-def _outputs(kept: Kept, metric: str) -> Signals:
+def _outputs(kept: SideSample, metric: str) -> Signals:
     """Quality, loss and confidence of the logits; quality and loss None without labels."""
     confidence = float(kept.logits.softmax(dim=1).amax(dim=1).mean())
     if bool((kept.labels < 0).any()):
@@ -176,7 +189,9 @@ def _same_samples(first: Split, second: Split) -> bool:
     return torch.equal(first.ids, second.ids) and a.dtype == b.dtype and torch.equal(a, b)
 
 
-def _pairs(clean: Collected, shifted: Collected, kept: Kept, num_classes: int) -> tuple[IndexValue, float]:
+def _pairs(
+    clean: PartCollection, shifted: PartCollection, kept: SideSample, num_classes: int
+) -> tuple[IndexValue, float]:
     """PreIndex's distance and CKA between the clean and the shifted form of the same samples."""
     before, after = clean.layers(), shifted.layers()
     if not torch.equal(before.ids, after.ids):
@@ -189,14 +204,14 @@ def _pairs(clean: Collected, shifted: Collected, kept: Kept, num_classes: int) -
         first, second = ({n: x[rows] for n, x in side.tensors.items()} for side in (before, after))
         preindex.update(first, second, ids=after.ids[rows])
     index = preindex.compute().model_copy(update={"name": "preindex"})
-    return index, linear_cka(Kept.of(clean.kept.compute()).representations, kept.representations)
+    return index, linear_cka(SideSample.of(clean.kept.compute()).representations, kept.representations)
 
 
 def _readable(
     model: Model,
     target: TaskData,
     split: Split,
-    kept: Kept,
+    kept: SideSample,
     settings: TrainingSettings,
     own_quality: float | None,
     collector: Collector,
@@ -213,7 +228,9 @@ def _readable(
     fresh = renormalised(model, split, samples=NORMALISED, device=device)
     better = None
     if fresh is not None:
-        again = Kept.of(collector(fresh, split, Wanted("target", len(split)), device=device).kept.compute())
+        again = SideSample.of(
+            collector(fresh, split, PartRequest("target", len(split)), device=device).kept.compute()
+        )
         better = linear_probe_accuracy(again.representations, again.labels, ids=again.ids)
         indices["renormalised_probe_accuracy"] = _probe_index("renormalised_probe_accuracy", better)
         if own_quality is not None:
@@ -286,7 +303,7 @@ def _missing(index: IndexValue | None) -> list[str]:
     return [f"classes on one side only ({names}): RESQUE is the mean over the others"]
 
 
-def _check_told_apart(data: TaskData, kept: Kept) -> None:
+def _check_told_apart(data: TaskData, kept: SideSample) -> None:
     """Refuse a side whose samples all look the same to the model: no index has a meaning there."""
     rows = kept.representations
     if len(rows) > 1 and bool((rows == rows[0]).all()):
@@ -296,7 +313,7 @@ def _check_told_apart(data: TaskData, kept: Kept) -> None:
         )
 
 
-def _clusters(kept: Kept) -> IndexValue:
+def _clusters(kept: SideSample) -> IndexValue:
     return IndexValue(
         name="inv_ari", value=resque_task(kept.representations, kept.labels), samples=len(kept.labels)
     )
@@ -345,7 +362,7 @@ def _unlabelled(target: TaskData) -> str:
     )
 
 
-def _projection(source: Kept, target: Kept) -> Projection:
+def _projection(source: SideSample, target: SideSample) -> Projection:
     """First two principal components of both sides together, fitted on what is drawn."""
     a, b = source.representations[:PROJECTED], target.representations[:PROJECTED]
     both = torch.cat([a, b])

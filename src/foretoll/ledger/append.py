@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from foretoll.errors import LedgerError, shown
-from foretoll.ledger.reading import Stored, UnreadableError, first_problem, read_record
+from foretoll.ledger.reading import StoredRun, UnreadableError, first_problem, read_record
 from foretoll.ledger.schema import now_text, run_end, run_start, run_tag, utc_text
 from foretoll.process import ProcessStamp
 from foretoll.records import Outcome, Run
@@ -75,7 +75,7 @@ def insert_end(connection: Connection, run: Run, record: str) -> None:
     connection.execute(run_end.insert(), _end_values(run, record))
 
 
-def text_of(stored: Stored) -> str:
+def text_of(stored: StoredRun) -> str:
     """The JSON text to store for a run of a file: as it is there, where it has more than this version knows."""
     record = record_of(stored.run)
     return record if stored.text is None else stored.whole()

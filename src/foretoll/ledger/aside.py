@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row
 from foretoll.ledger.append import start_of, start_values
 from foretoll.ledger.files import write_lines
 from foretoll.ledger.query import known_outcome, run_name
-from foretoll.ledger.reading import Stored, Unread, UnreadableError, read_record
+from foretoll.ledger.reading import StoredRun, UnreadableError, UnreadRecord, read_record
 from foretoll.ledger.schema import changeable, now_text, run_end, run_start, run_tag
 
 run_aside = sa.table(
@@ -31,17 +31,17 @@ class _Rows:
 
 
 @dataclass
-class Damaged:
+class DamagedRun:
     """The rows of one run that are to be moved, and what is put in their place."""
 
-    unread: Unread
+    unread: UnreadRecord
     starts: list[Row[Any]]
     ends: list[Row[Any]]
     whole: bool  # nothing of the run can be read: its tags go with it
-    kept: Stored | None = None  # an end that can be read, whose start is made anew
+    kept: StoredRun | None = None  # an end that can be read, whose start is made anew
 
 
-def damaged_runs(connection: Connection) -> list[Damaged]:
+def damaged_runs(connection: Connection) -> list[DamagedRun]:
     """Every run that has a row which cannot be read."""
     rows: dict[object, _Rows] = {}
     for row in connection.execute(_keyed(connection, run_start)):
@@ -52,7 +52,7 @@ def damaged_runs(connection: Connection) -> list[Damaged]:
     return [damaged for damaged in found if damaged is not None]
 
 
-def move_aside(connection: Connection, damaged: Iterable[Damaged], file: Path) -> int:
+def move_aside(connection: Connection, damaged: Iterable[DamagedRun], file: Path) -> int:
     """Move rows into the table `run_aside` and their records, raw, into a file; returns the number of rows.
 
     All of it is part of the caller's transaction. The file is written before anything is moved.
@@ -87,7 +87,7 @@ def move_aside(connection: Connection, damaged: Iterable[Damaged], file: Path) -
     return len(rows)
 
 
-def _look(run_id: object, rows: _Rows) -> Damaged | None:
+def _look(run_id: object, rows: _Rows) -> DamagedRun | None:
     starts = [(row, _problem(row)) for row in rows.starts]
     ends = [(row, _problem(row, end=True)) for row in rows.ends]
     bad = [why for _, why in (*starts, *ends) if why]
@@ -97,10 +97,10 @@ def _look(run_id: object, rows: _Rows) -> Damaged | None:
     # an end that counts must be readable: the real one before a presumed one
     real = [why for row, why in ends if row.presumed == 0]
     if (real and real[0]) or not (readable or any(not why for _, why in starts)):
-        return Damaged(Unread(run_name(run_id), bad[0]), rows.starts, rows.ends, whole=True)
+        return DamagedRun(UnreadRecord(run_name(run_id), bad[0]), rows.starts, rows.ends, whole=True)
     bad_starts = [row for row, why in starts if why]
-    return Damaged(
-        Unread(run_name(run_id), bad[0]),
+    return DamagedRun(
+        UnreadRecord(run_name(run_id), bad[0]),
         bad_starts,
         [row for row, why in ends if why],
         whole=False,

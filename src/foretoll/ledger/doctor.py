@@ -9,7 +9,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from foretoll.ledger.aside import Damaged, damaged_runs
+from foretoll.ledger.aside import DamagedRun, damaged_runs
 from foretoll.ledger.query import outcome_now, run_name, select_runs
 from foretoll.ledger.reading import UnreadableError, read_record
 from foretoll.ledger.schema import run_end, run_start, run_tag
@@ -22,7 +22,7 @@ class Finding:
 
     text: str
     dead_run: str | None = None
-    damaged: Damaged | None = None
+    damaged: DamagedRun | None = None
 
 
 def examine(connection: Connection, where: str, age_limit: timedelta) -> list[Finding]:

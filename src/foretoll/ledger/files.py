@@ -16,9 +16,9 @@ from typing import IO
 from foretoll.atomic import replacing
 from foretoll.errors import LedgerError, shown
 from foretoll.ledger.reading import (
-    Stored,
-    Unread,
+    StoredRun,
     UnreadableError,
+    UnreadRecord,
     UnreadRecordWarning,
     read_record,
     unread_text,
@@ -38,8 +38,8 @@ _STREAMS = ("/dev/stdout", "/dev/stderr")
 class FileReading:
     """What a file of runs holds, in its order, and the lines that are no run."""
 
-    stored: list[Stored]
-    unread: list[Unread]
+    stored: list[StoredRun]
+    unread: list[UnreadRecord]
 
     @property
     def runs(self) -> list[Run]:
@@ -65,8 +65,8 @@ def read_runs(path: str | Path) -> list[Run]:
 def read_file(path: str | Path, *, skip: bool = True) -> FileReading:
     """As `read_runs`, with what was passed over; unless `skip`, a line that is no run is refused (LedgerError)."""
     path = Path(path)
-    stored: list[Stored] = []
-    unread: list[Unread] = []
+    stored: list[StoredRun] = []
+    unread: list[UnreadRecord] = []
     first: LedgerError | None = None
     number, line = 0, b""
     for number, line in _lines(path):
@@ -82,7 +82,7 @@ def read_file(path: str | Path, *, skip: bool = True) -> FileReading:
             if not skip or not line.endswith(b"\n"):  # the last line, cut short: more may be missing
                 raise problem from error
             first = first or problem
-            unread.append(Unread(f"line {number}", str(error)))
+            unread.append(UnreadRecord(f"line {number}", str(error)))
     if first is not None and not stored:
         raise first
     return FileReading(stored, unread)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row, Select
 
 from foretoll.errors import shown
-from foretoll.ledger.reading import Stored, Unread, UnreadableError, concluded, read_record
+from foretoll.ledger.reading import StoredRun, UnreadableError, UnreadRecord, concluded, read_record
 from foretoll.ledger.schema import run_end, run_start, run_tag
 from foretoll.process import Life, ProcessStamp, life_of
 from foretoll.records import Outcome
@@ -58,11 +58,11 @@ class Filters:
 
 
 @dataclass
-class Found(Generic[T]):
+class QueryResult(Generic[T]):
     """What a query gave, and the rows that could not be read."""
 
     items: list[T] = field(default_factory=list)
-    unread: list[Unread] = field(default_factory=list)
+    unread: list[UnreadRecord] = field(default_factory=list)
 
 
 def select_runs(*, record: bool) -> Select[Any]:
@@ -96,7 +96,7 @@ def find(
     *,
     record: bool,
     age_limit: timedelta,
-) -> Found[T]:
+) -> QueryResult[T]:
     """What `make` makes of each matching row, its outcome as of now and, where the ledger concluded it, the reason.
 
     A row that cannot be read stops none of the others.
@@ -118,7 +118,7 @@ def find(
         filters.limit is not None
     ):  # rows that do not count are not known to the database: read on until it is enough
         query = query.execution_options(yield_per=max(min(filters.limit, 500), 1))
-    found: Found[T] = Found()
+    found: QueryResult[T] = QueryResult()
     for row in connection.execute(query):
         if filters.limit is not None and len(found.items) >= filters.limit:
             break
@@ -127,7 +127,7 @@ def find(
             if filters.outcome is None or outcome == filters.outcome:
                 found.items.append(make(row, outcome, reason))
         except UnreadableError as error:
-            found.unread.append(Unread(run_name(row.id), str(error)))
+            found.unread.append(UnreadRecord(run_name(row.id), str(error)))
     return found
 
 
@@ -163,7 +163,7 @@ def outcome_now(row: Row[Any], age_limit: timedelta) -> tuple[Outcome, str]:
     return Outcome.INTERRUPTED, why
 
 
-def to_stored(row: Row[Any], outcome: Outcome, reason: str) -> Stored:
+def to_stored(row: Row[Any], outcome: Outcome, reason: str) -> StoredRun:
     """The validated record of a row that was selected with `record=True`.
 
     Raises:

@@ -30,7 +30,7 @@ class UnreadableError(ValueError):
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredRun:
     """A run, and the text that it was read from where that has more than this version knows."""
 
     run: Run
@@ -57,7 +57,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Unread:
+class UnreadRecord:
     """A record that was passed over: where it stands, and why (both printable)."""
 
     what: str
@@ -72,7 +72,7 @@ class Selection:
     """Runs of a ledger, the records that were passed over, and what is to be done about a newer schema."""
 
     runs: list[Run]
-    unread: tuple[Unread, ...] = ()
+    unread: tuple[UnreadRecord, ...] = ()
     newer: str = ""
 
     @property
@@ -81,7 +81,7 @@ class Selection:
         return "; ".join(filter(None, (unread_text(self.unread), self.newer)))
 
 
-def unread_text(unread: Sequence[Unread]) -> str:
+def unread_text(unread: Sequence[UnreadRecord]) -> str:
     """One line that counts and names what was passed over; empty where nothing was."""
     if not unread:
         return ""
@@ -91,10 +91,10 @@ def unread_text(unread: Sequence[Unread]) -> str:
     return f"{text[:230]}{'…' if len(text) > 230 else ''}; see `foretoll ledger doctor`"
 
 
-def read_record(record: object) -> Stored:
+def read_record(record: object) -> StoredRun:
     """The run of a stored text.
 
-    Fields that this version does not know are left out of the run and kept in `Stored.text`. A moment without a zone
+    Fields that this version does not know are left out of the run and kept in `StoredRun.text`. A moment without a zone
     is taken as UTC.
 
     Raises:
@@ -107,13 +107,13 @@ def read_record(record: object) -> Stored:
     except UnicodeEncodeError as error:
         raise UnreadableError("its record is not UTF-8 text") from error
     try:
-        return Stored(_with_zones(Run.model_validate_json(raw)))
+        return StoredRun(_with_zones(Run.model_validate_json(raw)))
     except ValidationError as error:
         known = _without_unknown(raw, error)
         if known is None:
             raise UnreadableError(_why(raw, error)) from error
     try:
-        return Stored(_with_zones(Run.model_validate_json(known)), raw.decode().strip())
+        return StoredRun(_with_zones(Run.model_validate_json(known)), raw.decode().strip())
     except ValidationError as error:
         raise UnreadableError(f"{first_problem(error)}; {NEWER}") from error
 
@@ -173,8 +173,8 @@ def _with_zones(run: Run) -> Run:
     return run.model_copy(update=naive) if naive else run
 
 
-def concluded(stored: Stored, outcome: Outcome, reason: str) -> Stored:
+def concluded(stored: StoredRun, outcome: Outcome, reason: str) -> StoredRun:
     """The same with the outcome that the ledger knows better: a run without an end, whose process is gone."""
     if stored.run.outcome == outcome:
         return stored
-    return Stored(stored.run.model_copy(update={"outcome": outcome, "reason": reason}), stored.text)
+    return StoredRun(stored.run.model_copy(update={"outcome": outcome, "reason": reason}), stored.text)

@@ -20,7 +20,7 @@ from foretoll.ledger.doctor import Finding, examine
 from foretoll.ledger.files import read_file, write_lines, write_runs
 from foretoll.ledger.query import (
     Filters,
-    Found,
+    QueryResult,
     RunSummary,
     find,
     ids_like,
@@ -33,9 +33,9 @@ from foretoll.ledger.query import (
 )
 from foretoll.ledger.reading import (
     Selection,
-    Stored,
-    Unread,
+    StoredRun,
     UnreadableError,
+    UnreadRecord,
     UnreadRecordWarning,
     unread_text,
 )
@@ -203,8 +203,9 @@ class Ledger:
     ) -> list[RunSummary]:
         """The same selection as `runs`, without parsing any record: for lists."""
         filters = _filters(option, outcome, tag, limit, newest_first)
-        found: Found[RunSummary] = self._database.read(
-            lambda c: find(c, filters, to_summary, record=False, age_limit=self._age_limit), empty=Found()
+        found: QueryResult[RunSummary] = self._database.read(
+            lambda c: find(c, filters, to_summary, record=False, age_limit=self._age_limit),
+            empty=QueryResult(),
         )
         if found.unread:
             warnings.warn(unread_text(found.unread), UnreadRecordWarning, stacklevel=2)
@@ -248,7 +249,9 @@ class Ledger:
             warnings.warn(unread_text(unread), UnreadRecordWarning, stacklevel=2)
         return count
 
-    def export_readable(self, path: str | Path, *, anonymous: bool = False) -> tuple[int, tuple[Unread, ...]]:
+    def export_readable(
+        self, path: str | Path, *, anonymous: bool = False
+    ) -> tuple[int, tuple[UnreadRecord, ...]]:
         """As `export`; also returns what was left out because it cannot be read."""
         found = self._find_stored(Filters(newest_first=False))
         ended = (stored for stored in found.items if stored.run.outcome is not Outcome.RUNNING)
@@ -274,7 +277,9 @@ class Ledger:
             warnings.warn(unread_text(unread), UnreadRecordWarning, stacklevel=2)
         return added
 
-    def import_readable(self, path: str | Path, *, skip: bool = False) -> tuple[int, tuple[Unread, ...]]:
+    def import_readable(
+        self, path: str | Path, *, skip: bool = False
+    ) -> tuple[int, tuple[UnreadRecord, ...]]:
         """As `import_`; also returns the lines that were passed over."""
         found = read_file(path, skip=skip)
         for run in found.runs:
@@ -363,9 +368,9 @@ class Ledger:
     def _list(self, work: Callable[[Connection], list[T]]) -> list[T]:
         return self._database.read(work, empty=[])
 
-    def _find_stored(self, filters: Filters) -> Found[Stored]:
+    def _find_stored(self, filters: Filters) -> QueryResult[StoredRun]:
         return self._database.read(
-            lambda c: find(c, filters, to_stored, record=True, age_limit=self._age_limit), empty=Found()
+            lambda c: find(c, filters, to_stored, record=True, age_limit=self._age_limit), empty=QueryResult()
         )
 
     def _find(self, run_id: str) -> Run | None:

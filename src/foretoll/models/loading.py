@@ -21,7 +21,14 @@ from foretoll.models.checkpoint import is_checkpoint, read_card, read_checkpoint
 from foretoll.models.heads import replace_head, replace_heads
 from foretoll.models.model import Model, check_fits, make_model, wrong_class_count
 from foretoll.models.plan import plan_preprocessing, reading_of
-from foretoll.models.pretrained import Loaded, Wanted, build, hf_with_weights, named, with_weights
+from foretoll.models.pretrained import (
+    LoadedNetwork,
+    ModelRequest,
+    build,
+    hf_with_weights,
+    named,
+    with_weights,
+)
 from foretoll.models.reprogrammed import innermost, rebuild, with_innermost
 from foretoll.models.sizes import enlarged, own_size
 from foretoll.models.sources import convention
@@ -89,7 +96,9 @@ def load_model(
     if classes is None and pretrained and _are_part(names):
         names = ()  # the head says how many there are
     given = tuple(str(c) for c in classes) if classes is not None else None
-    wanted = Wanted(data, weights, names or None, embedding_layer, head, seed, named=classes is not None)
+    wanted = ModelRequest(
+        data, weights, names or None, embedding_layer, head, seed, named=classes is not None
+    )
     if isinstance(spec, nn.Module):
         return _load_module(spec, wanted, dict(options or {}))
     text, path = str(spec), local_path(spec)
@@ -161,7 +170,7 @@ def build_model(
     None: the caller names it. Raises UsageError and ModelError as `load_model` does.
     """
     spec = parse_spec(arch, options)
-    wanted = Wanted(
+    wanted = ModelRequest(
         data,
         classes=tuple(data.classes) or None,
         seed=seed,
@@ -170,7 +179,7 @@ def build_model(
     return _load_spec(spec, wanted, fresh=True)
 
 
-def _load_spec(spec: Spec, wanted: Wanted, *, fresh: bool = False) -> Model:
+def _load_spec(spec: Spec, wanted: ModelRequest, *, fresh: bool = False) -> Model:
     """The model of a spec; at a library's own image size where its network fails on images as small as the data's."""
     try:
         return _load_sized(spec, wanted, fresh=fresh)
@@ -193,7 +202,9 @@ def _noted(model: Model, note: str) -> Model:
     return model
 
 
-def _load_sized(spec: Spec, wanted: Wanted, *, fresh: bool = False, usual: Convention | None = None) -> Model:
+def _load_sized(
+    spec: Spec, wanted: ModelRequest, *, fresh: bool = False, usual: Convention | None = None
+) -> Model:
     weights, names = wanted.weights, wanted.classes
     if "new_head" in spec.options and weights is None and (fresh or spec.scheme != "hf"):
         raise UsageError(
@@ -205,14 +216,14 @@ def _load_sized(spec: Spec, wanted: Wanted, *, fresh: bool = False, usual: Conve
     if usual is not None and usual.pooling and "pooling" not in spec.options:
         spec = replace(spec, options={**spec.options, "pooling": usual.pooling})
     notes = usual.notes if usual is not None and pretrained else ()
-    loaded = Loaded(nn.Identity(), names)
+    loaded = LoadedNetwork(nn.Identity(), names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(wanted.seed)
         if spec.scheme == "hf" and pretrained and weights is None:
             loaded = hf_with_weights(spec, plan, wanted)
         else:
             network = build(spec, plan, len(names) if names else None, wanted.trust)
-            loaded = Loaded(network, names)
+            loaded = LoadedNetwork(network, names)
             if weights is not None:
                 loaded = with_weights(network, spec, plan, wanted)
             elif spec.scheme == "factory" and names:  # a function that does not take num_classes
@@ -228,7 +239,7 @@ def _finish(
     spec: Spec,
     plan: Preprocessing,
     names: tuple[str, ...] | None,
-    wanted: Wanted,
+    wanted: ModelRequest,
     reading: str = "",
     notes: tuple[str, ...] = (),
 ) -> Model:
@@ -250,7 +261,7 @@ def _finish(
     return model
 
 
-def _load_checkpoint(path: Path, wanted: Wanted) -> Model:
+def _load_checkpoint(path: Path, wanted: ModelRequest) -> Model:
     inside, _ = innermost(read_card(path, quiet=True))  # what it names is refused before anything else
     if inside.arch.startswith("module:"):
         raise ModelError(
@@ -278,7 +289,7 @@ def _build_card(card: ModelCard, path: Path, trust: Trust) -> nn.Module:
 
 
 def _from_card(
-    network: nn.Module, card: ModelCard, state: Mapping[str, Tensor], path: Path, wanted: Wanted
+    network: nn.Module, card: ModelCard, state: Mapping[str, Tensor], path: Path, wanted: ModelRequest
 ) -> Model:
     """The model of a card: its head gets the card's width where the builder could not know it."""
     source = str(wanted.weights or path)
@@ -329,7 +340,7 @@ def _widen_heads(network: nn.Module, card: ModelCard, state: Mapping[str, Tensor
                 break
 
 
-def _load_module(module: nn.Module, wanted: Wanted, options: dict[str, Any]) -> Model:
+def _load_module(module: nn.Module, wanted: ModelRequest, options: dict[str, Any]) -> Model:
     for name in options:
         if name not in LOADING_OPTIONS:
             raise UsageError(unknown_name("option for a module in memory", name, LOADING_OPTIONS))
@@ -345,7 +356,7 @@ def _load_module(module: nn.Module, wanted: Wanted, options: dict[str, Any]) -> 
             if wanted.data is not None and wanted.classes == tuple(wanted.data.classes)
             else wanted.classes
         )
-        own = Wanted(data, weights, names, wanted.embedding_layer, wanted.head)
+        own = ModelRequest(data, weights, names, wanted.embedding_layer, wanted.head)
         if card.program is not None:
             with within_weights(state, f"the model card in {shown(weights, 60)}"):
                 network = rebuild(card, lambda _inside: own_network)

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ModelRequest:
     """What the caller asks for, whatever the source of the model."""
 
     data: TaskData | None = None
@@ -99,7 +99,7 @@ def named(network: nn.Module) -> nn.Module:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedNetwork:
     """A network with weights, and what its file or folder says of them."""
 
     network: nn.Module
@@ -108,7 +108,7 @@ class Loaded:
     notes: tuple[str, ...] = ()
 
 
-def with_weights(network: nn.Module, spec: Spec, plan: Preprocessing, wanted: Wanted) -> Loaded:
+def with_weights(network: nn.Module, spec: Spec, plan: Preprocessing, wanted: ModelRequest) -> LoadedNetwork:
     """The network with weights from a file; without class names, as many classes as the file's head has."""
     weights, names = str(wanted.weights), wanted.classes
     state = None if local_path(weights).exists() else published_weights(spec, weights)
@@ -144,10 +144,10 @@ def with_weights(network: nn.Module, spec: Spec, plan: Preprocessing, wanted: Wa
         if renamed is None:
             raise
         fit_state_dict(network, renamed, source=weights, head=anatomy.head, new_head=new_head)
-    return Loaded(network, names, stored, notes)
+    return LoadedNetwork(network, names, stored, notes)
 
 
-def hf_with_weights(spec: Spec, plan: Preprocessing, wanted: Wanted) -> Loaded:
+def hf_with_weights(spec: Spec, plan: Preprocessing, wanted: ModelRequest) -> LoadedNetwork:
     """The network of a transformers folder, with the outputs for the wanted classes where it names them."""
     names = wanted.classes
     new_head = bool(spec.options.get("new_head", False))
@@ -174,20 +174,20 @@ def hf_with_weights(spec: Spec, plan: Preprocessing, wanted: Wanted) -> Loaded:
                 f"{shown(spec.arch)} needs a new head; name the classes, or give data, to make one"
             )
         replace_heads(network, anatomy, len(names), seed=wanted.seed)
-        return Loaded(network, names, stored)
+        return LoadedNetwork(network, names, stored)
     have = anatomy.num_classes
     own = named_outputs(getattr(network.config, "id2label", None), have)
     if wanted.named and names is not None and len(names) == have:
-        return Loaded(network, names, stored)  # the caller names the outputs
+        return LoadedNetwork(network, names, stored)  # the caller names the outputs
     rows = rows_of(synonyms(own), names) if own and names and not anatomy.others else None
     if rows is not None and names is not None:
         rows, names = in_order(rows, names)
         if len(rows) < have:
             keep_rows(network, anatomy.head, rows, have)
-        return Loaded(network, names, stored)
+        return LoadedNetwork(network, names, stored)
     if names is not None and have == 1 and len(names) == 2:
         keep_rows(network, anatomy.head, ONE_OUTPUT, have)
-        return Loaded(network, names, stored, (one_output_note(names),))
+        return LoadedNetwork(network, names, stored, (one_output_note(names),))
     if names is not None and len(names) != have:
         raise wrong_class_count(spec.arch, anatomy.head, have, len(names))
-    return Loaded(network, own or names or hf_class_names(network, have), stored)
+    return LoadedNetwork(network, own or names or hf_class_names(network, have), stored)

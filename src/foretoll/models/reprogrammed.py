@@ -1,9 +1,9 @@
 """Models with an input program before a source and an output mapping behind it, as checkpoints to go on from.
 
-The network is a `Reprogrammed`; the card's `program` says what to build, and holds the source's own card. A model that
-is not being reprogrammed is released: its source is no longer frozen, and an option trains of it what it says. So
-`finetune` trains all weights, the program's included; a new head is a new head of the source, with the identity as
-mapping; `scratch` builds the source's architecture without the program.
+The network is a `ReprogrammedNetwork`; the card's `program` says what to build, and holds the source's own card. A
+model that is not being reprogrammed is released: its source is no longer frozen, and an option trains of it what it
+says. So `finetune` trains all weights, the program's included; a new head is a new head of the source, with the
+identity as mapping; `scratch` builds the source's architecture without the program.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from foretoll.reprogram import (
     Identity,
     InputProgram,
     OutputMapping,
-    Reprogrammed,
+    ReprogrammedNetwork,
     make_mapping,
     make_program,
 )
@@ -72,9 +72,9 @@ def wrap(
     return Model(network, new, model.trust)
 
 
-def reprogrammed_network(model: Model) -> Reprogrammed:
+def reprogrammed_network(model: Model) -> ReprogrammedNetwork:
     """The network of a reprogrammed model; ModelError for another."""
-    if model.card.program is None or not isinstance(model.network, Reprogrammed):
+    if model.card.program is None or not isinstance(model.network, ReprogrammedNetwork):
         raise ModelError("the model is not reprogrammed; make it with the option reprogram")
     return model.network
 
@@ -142,8 +142,8 @@ def with_innermost(card: ModelCard, inside: ModelCard) -> ModelCard:
 
 def _network(
     source: nn.Module, program: InputProgram, mapping: OutputMapping, plan: Preprocessing
-) -> Reprogrammed:
-    return Reprogrammed(
+) -> ReprogrammedNetwork:
+    return ReprogrammedNetwork(
         source,
         program,
         mapping,

@@ -28,7 +28,7 @@ _Seen = tuple[Tensor, Tensor | None]
 
 
 @dataclass(frozen=True)
-class Comparable:
+class ComparableRows:
     """How the rows of each layer lie that can be compared sample by sample, by name in the order of the calls.
 
     left_out: names of the layers whose rows cannot be told to belong to the samples
@@ -38,7 +38,7 @@ class Comparable:
     left_out: tuple[str, ...]
 
 
-def comparable_layers(model: Model) -> Comparable:
+def comparable_layers(model: Model) -> ComparableRows:
     """The Conv and Linear modules wider than the number of classes, with how the rows of their outputs lie.
 
     A module that is called twice is named once, and what counts is its last call.
@@ -50,7 +50,7 @@ def comparable_layers(model: Model) -> Comparable:
     ]
     three, two = (_outputs(model, names, samples) for samples in ([0, 1, 2], [1, 0]))
     rows = {name: _order(three[name], two[name]) for name in three if name in two}
-    return Comparable(
+    return ComparableRows(
         {name: order for name, order in rows.items() if order is not None},
         tuple(name for name in three if rows.get(name) is None),
     )

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretoll.errors import DataError, is_out_of_memory
+from foretoll.interruption import why_stopped
 from foretoll.quality import check_batch_of_one, evaluate
 from foretoll.records import Outcome, TrainingSettings
-from foretoll.stopping import why_stopped
 from foretoll.training import EVALUATION, PREPARATION, TRAINING, Recorder, Recording, StopRule, epochs, until
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from foretoll.records import TrainingSettings
 
 
-class Recalibrating(Training):
+class RecalibrationPass(Training):
     """One pass without gradients over the target's training part, as `renormalised` describes it.
 
     The pass has its own batch size and order (by the samples' ids), so the statistics depend on the samples alone,
@@ -52,7 +52,7 @@ class Recalibrate(Option):
         return {}
 
     def _training(self, prepared: Model, target: TaskData, settings: TrainingSettings) -> Training:
-        return Recalibrating(prepared, target.train, target.validation, self.trainable(prepared))
+        return RecalibrationPass(prepared, target.train, target.validation, self.trainable(prepared))
 
     def suits(self, model: Model, target: TaskData, *, task_shift: bool) -> str | None:
         """Only a model with batch-norm statistics has something to re-estimate."""

@@ -1,6 +1,6 @@
 """Options `reprogram` and `reprogram+head`: a trained input program before the source, and a mapping behind it.
 
-The source is frozen for real (`Reprogrammed`): no gradient reaches its weights, its batch-norm statistics stay.
+The source is frozen for real (`ReprogrammedNetwork`): no gradient reaches its weights, its batch-norm statistics stay.
 `reprogram` trains the program, and fits the mapping before the first step and at the end of each epoch to what the
 source said of that epoch's own batches. `reprogram+head` trains the source's head beside the program.
 
@@ -33,7 +33,7 @@ from foretoll.reprogram import (
     InputProgram,
     Iterative,
     OutputMapping,
-    Reprogrammed,
+    ReprogrammedNetwork,
     fit_black_box,
     load_reprogrammed,
     make_mapping,
@@ -211,7 +211,7 @@ __all__ = [
     "Reprogram",
     "ReprogramAndHead",
     "ReprogramTraining",
-    "Reprogrammed",
+    "ReprogrammedNetwork",
     "default_program",
     "fit_black_box",
     "load_reprogrammed",

@@ -3,7 +3,7 @@
 A missing measurement is None, never 0 and never NaN.
 """
 
-from foretoll.records.base import NonNegative, Presented, Record, Share
+from foretoll.records.base import NonNegative, PresentedRecord, Record, Share
 from foretoll.records.comparison import Candidate, Comparison, Recommendation
 from foretoll.records.data import DataCard, Shift, TableColumn, TableLayout
 from foretoll.records.estimate import (
@@ -59,7 +59,7 @@ __all__ = [
     "Outcome",
     "PhaseCost",
     "Preprocessing",
-    "Presented",
+    "PresentedRecord",
     "ProgramCard",
     "Projection",
     "Quality",

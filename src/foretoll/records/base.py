@@ -17,7 +17,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Presented(Record):
+class PresentedRecord(Record):
     """A record that a terminal or a notebook shows as a table, once `foretoll.report` has said how."""
 
     _presenters: ClassVar[dict[type, Callable[[Any], Any]]] = {}
@@ -25,7 +25,7 @@ class Presented(Record):
     @classmethod
     def present_with(cls, presenter: Callable[[Any], Any]) -> None:
         """Show records of this kind by what `presenter` makes of them (a Rich renderable)."""
-        Presented._presenters[cls] = presenter
+        PresentedRecord._presenters[cls] = presenter
 
     def __rich__(self) -> Any:
         presenter = self._presenters.get(type(self))

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from foretoll.records.base import NonNegative, Presented, Record, Share
+from foretoll.records.base import NonNegative, PresentedRecord, Record, Share
 from foretoll.records.data import DataCard
 from foretoll.records.estimate import Forecast, Interval, SelfCost
 from foretoll.records.measured import EnergyBasis, GridIntensity, Hardware, InferenceCost
@@ -48,7 +48,7 @@ class Recommendation(Record):
     confidence: Share  # probability of reaching the target that was asked for
 
 
-class Comparison(Presented):
+class Comparison(PresentedRecord):
     """All ways to reuse the models for a target, side by side."""
 
     schema_: Literal["foretoll.comparison/1"] = Field("foretoll.comparison/1", alias="schema")

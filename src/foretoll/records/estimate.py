@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from foretoll.records.base import NonNegative, Presented, Record, Share
+from foretoll.records.base import NonNegative, PresentedRecord, Record, Share
 from foretoll.records.data import DataCard
 from foretoll.records.measured import EnergyBasis, GridIntensity, Hardware
 from foretoll.records.model import ModelCard
@@ -119,7 +119,7 @@ class Projection(Record):
     explained: Share
 
 
-class Estimate(Presented):
+class Estimate(PresentedRecord):
     """Everything that is known before any retraining; written as estimate.json."""
 
     schema_: Literal["foretoll.estimate/1"] = Field("foretoll.estimate/1", alias="schema")

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from foretoll.records.base import Presented
+from foretoll.records.base import PresentedRecord
 from foretoll.records.data import DataCard
 from foretoll.records.measured import (
     EnergyBasis,
@@ -35,7 +35,7 @@ class Outcome(StrEnum):
     RUNNING = "running"  # begun and not yet ended, by a process that is alive
 
 
-class Run(Presented):
+class Run(PresentedRecord):
     """One update that was really carried out and measured."""
 
     schema_: Literal["foretoll.run/1"] = Field("foretoll.run/1", alias="schema")

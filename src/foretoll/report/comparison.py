@@ -162,7 +162,7 @@ def _self_cost(comparison: Comparison) -> str:
 
 
 @dataclass(frozen=True)
-class Column:
+class ComparisonColumn:
     """One column: its head, what it says of a candidate, and the order in which columns get room."""
 
     head: str
@@ -171,35 +171,42 @@ class Column:
     right: bool = True
 
 
-def columns(comparison: Comparison) -> list[Column]:
+def _measured_quality(candidate: Candidate) -> str:
+    quality = candidate.run.quality if candidate.run is not None else None
+    return quality_text(quality.after if quality is not None else None)
+
+
+def columns(comparison: Comparison) -> list[ComparisonColumn]:
     """All columns behind the option in the order of the page; those of low rank stay where there is little room."""
     budget = (comparison.budget or "").lower().rstrip()
     emissions = 2 if budget.endswith("g") else 11
     unit = common_unit("energy_kwh", [c.forecast.energy_kwh for c in comparison.candidates])
     found = [
-        Column("chance", lambda c: percent(c.reach_probability), 0),
-        Column("quality", lambda c: with_ends("", c.quality), 1),
-        Column("epochs", lambda c: with_ends("epochs", c.forecast.epochs, ends=False), 4),
-        Column("energy", lambda c: with_ends("energy_kwh", c.forecast.energy_kwh, unit=unit), 0),
-        Column("duration", lambda c: with_ends("duration_s", c.forecast.duration_s, ends=False), 3),
-        Column("CO2e", lambda c: with_ends("emissions_kg", c.forecast.emissions_kg, ends=False), emissions),
+        ComparisonColumn("chance", lambda c: percent(c.reach_probability), 0),
+        ComparisonColumn("quality", lambda c: with_ends("", c.quality), 1),
+        ComparisonColumn("epochs", lambda c: with_ends("epochs", c.forecast.epochs, ends=False), 4),
+        ComparisonColumn("energy", lambda c: with_ends("energy_kwh", c.forecast.energy_kwh, unit=unit), 0),
+        ComparisonColumn("duration", lambda c: with_ends("duration_s", c.forecast.duration_s, ends=False), 3),
+        ComparisonColumn(
+            "CO2e", lambda c: with_ends("emissions_kg", c.forecast.emissions_kg, ends=False), emissions
+        ),
     ]
     if comparison.requests:
         life: Callable[[Candidate], str] = lambda c: with_ends("energy_kwh", c.life_energy_kwh, ends=False)  # noqa: E731
-        found.append(Column("life energy", life, 2))
+        found.append(ComparisonColumn("life energy", life, 2))
     if was_measured(comparison):
         found += [
-            Column("measured", _outcome, 2, right=False),
-            Column("quality", lambda c: quality_text(c.run.quality.after if c.run and c.run.quality else None), 2),
-            Column("energy", lambda c: cost_text("energy_kwh", _toll(c).energy_kwh, unit=unit), 2),
-            Column("duration", lambda c: cost_text("duration_s", _toll(c).duration_s), 6),
-        ]  # fmt: skip
+            ComparisonColumn("measured", _outcome, 2, right=False),
+            ComparisonColumn("quality", _measured_quality, 2),
+            ComparisonColumn("energy", lambda c: cost_text("energy_kwh", _toll(c).energy_kwh, unit=unit), 2),
+            ComparisonColumn("duration", lambda c: cost_text("duration_s", _toll(c).duration_s), 6),
+        ]
     return [
         *found,
-        Column("trains", lambda c: size(c.trainable_parameters), 7),
-        Column("memory", lambda c: memory_text(c.training_state_bytes), 8),
-        Column("weights", lambda c: weights_text(c.changes_weights), 9, right=False),
-        Column("serves 1,000", served_text, 10),
+        ComparisonColumn("trains", lambda c: size(c.trainable_parameters), 7),
+        ComparisonColumn("memory", lambda c: memory_text(c.training_state_bytes), 8),
+        ComparisonColumn("weights", lambda c: weights_text(c.changes_weights), 9, right=False),
+        ComparisonColumn("serves 1,000", served_text, 10),
     ]
 
 

@@ -61,7 +61,7 @@ def _page(comparison: Comparison, title: str | None) -> Page:
     )
 
 
-def _main(comparison: Comparison) -> list[said.Column]:
+def _main(comparison: Comparison) -> list[said.ComparisonColumn]:
     found, seen = [], set()
     for column in said.columns(comparison):
         if column.head in MAIN and column.head not in seen:  # the later ones of a name are the measured ones

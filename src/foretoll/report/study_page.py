@@ -23,7 +23,7 @@ from foretoll.study.tables import shift_of, study_tables
 
 
 @dataclass(frozen=True)
-class Cell:
+class HeatCell:
     """One cell of the heat table: its text, and how strongly it is coloured (0 to 60 %)."""
 
     text: str
@@ -36,7 +36,7 @@ class HeatRow:
     """One signal of the heat table."""
 
     title: str
-    cells: Sequence[Cell]
+    cells: Sequence[HeatCell]
     is_repeat: bool
 
 
@@ -177,7 +177,7 @@ def heat_of(section: Section, cost: str) -> Heat | None:
     return Heat(f"{COSTS[cost][:1].upper()}{COSTS[cost][1:]}: index by kind of shift", heads, rows, note)
 
 
-def _cell(value: float | None) -> Cell:
+def _cell(value: float | None) -> HeatCell:
     if value is None:
-        return Cell(MISSING, 0, against=False)
-    return Cell(f"{value:.2f}".replace("-", "−"), round(60 * abs(value)), against=value < 0)
+        return HeatCell(MISSING, 0, against=False)
+    return HeatCell(f"{value:.2f}".replace("-", "−"), round(60 * abs(value)), against=value < 0)

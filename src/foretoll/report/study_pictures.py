@@ -13,7 +13,7 @@ from foretoll.forecast.case import EPOCH_OFFSET
 from foretoll.report.figures import COLOURS, Point, Scale, Svg, axis_bottom, class_mark, fitted, shortened
 from foretoll.report.plots import WIDTH, Figure
 from foretoll.report.words import plain
-from foretoll.study.columns import Column
+from foretoll.study.columns import StudyColumn
 from foretoll.study.leave_out import Row
 
 EPOCH_TICKS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
@@ -48,7 +48,7 @@ def epoch_scale(rows: Iterable[Row], start: float, end: float) -> Scale:
 
 def scatter(
     rows: Sequence[Row],
-    index: Column,
+    index: StudyColumn,
     colour: Callable[[Row], str],
     *,
     title: str,

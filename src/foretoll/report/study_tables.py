@@ -11,7 +11,7 @@ from rich.text import Text
 from foretoll.report.details import Grid
 from foretoll.report.words import MISSING, percent, plain, two_digits
 from foretoll.study.columns import COSTS, PAPERS, REPEAT, title_of
-from foretoll.study.findings import Association, OfKind, Section, StudyTables
+from foretoll.study.findings import Association, KindAssociation, Section, StudyTables
 from foretoll.study.tables import POOLED
 
 SHIFTS = {
@@ -71,7 +71,7 @@ def kinds_grid(section: Section, signal: str) -> Grid | None:
     costs = [c for c in COSTS if any(k.cost == c for k in entries)]
     if not entries:
         return None
-    by: dict[str, dict[str, OfKind]] = {}
+    by: dict[str, dict[str, KindAssociation]] = {}
     for entry in entries:
         by.setdefault(entry.kind, {})[entry.cost] = entry
     rows = []

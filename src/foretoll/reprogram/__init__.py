@@ -1,6 +1,6 @@
 """Model reprogramming: a frozen source between a trainable input program and an output mapping.
 
-`Reprogrammed(source, program, mapping)` works on any module or callable that maps a batch to logits (Chen, Model
+`ReprogrammedNetwork(source, program, mapping)` works on any module or callable that maps a batch to logits (Chen, Model
 reprogramming, arXiv 2202.10629). This room needs torch alone and knows nothing of the rest of foretoll.
 """
 
@@ -23,7 +23,7 @@ from foretoll.reprogram.sample_mask import SampleMask
 from foretoll.reprogram.saving import load_reprogrammed, save_reprogrammed
 from foretoll.reprogram.signal_programs import Additive, Series1D
 from foretoll.reprogram.token_map import TokenMap
-from foretoll.reprogram.wrapper import Reprogrammed, unwrap_logits
+from foretoll.reprogram.wrapper import ReprogrammedNetwork, unwrap_logits
 
 __all__ = [
     "BLACK_BOX_OPTIMISERS",
@@ -44,7 +44,7 @@ __all__ = [
     "OutputMapping",
     "Pad",
     "Random",
-    "Reprogrammed",
+    "ReprogrammedNetwork",
     "SampleMask",
     "Series1D",
     "TokenMap",

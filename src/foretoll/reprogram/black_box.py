@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foretoll.errors import DataError, UsageError, unknown_name
-from foretoll.reprogram.wrapper import Reprogrammed
+from foretoll.reprogram.wrapper import ReprogrammedNetwork
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class BlackBoxResult:
 class _Problem:
     """The mean cross-entropy of one batch as a function of the program's weights, which are set to what is asked."""
 
-    model: Reprogrammed
+    model: ReprogrammedNetwork
     parameters: list[nn.Parameter]
     inputs: Any = None
     labels: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
@@ -121,7 +121,7 @@ BLACK_BOX_OPTIMISERS: dict[str, type[_SpsaGC] | type[_GradientFree]] = {
 
 @torch.no_grad()
 def fit_black_box(
-    reprogrammed: Reprogrammed,
+    reprogrammed: ReprogrammedNetwork,
     batches: Iterable[tuple[Any, Tensor]],
     *,
     optimiser: str = "spsa_gc",
@@ -207,7 +207,7 @@ def _endless(batches: Iterable[tuple[Any, Tensor]]) -> Iterator[tuple[Any, Tenso
 
 
 def _step_of_mapping(
-    model: Reprogrammed, trainer: torch.optim.Optimizer, logits: Tensor, labels: Tensor
+    model: ReprogrammedNetwork, trainer: torch.optim.Optimizer, logits: Tensor, labels: Tensor
 ) -> None:
     with torch.enable_grad():
         trainer.zero_grad()

@@ -55,7 +55,7 @@ class Identity(OutputMapping):
         return logits
 
 
-class _Assigned(OutputMapping):
+class _AssignmentMapping(OutputMapping):
     """Each target class has `per_class` source classes of its own; its logit is their mean."""
 
     one_to_one: ClassVar[bool] = True
@@ -82,7 +82,7 @@ class _Assigned(OutputMapping):
         return logits[:, self.assignment].mean(2)
 
 
-class Random(_Assigned):
+class Random(_AssignmentMapping):
     """Source classes drawn at random, one a target class, from `seed` alone (Elsayed et al., arXiv 1806.11146)."""
 
     name: ClassVar[str] = "random"
@@ -94,7 +94,7 @@ class Random(_Assigned):
         self.assignment = torch.randperm(source_classes, generator=generator)[:num_classes].unsqueeze(1)
 
 
-class _Counted(OutputMapping):
+class _CountMapping(OutputMapping):
     """Gathers D (S, T) as float64, so that counts are exact and the order of the batches does not matter."""
 
     observes: ClassVar[bool] = True
@@ -130,7 +130,7 @@ class _Counted(OutputMapping):
         raise NotImplementedError
 
 
-class Frequent(_Assigned, _Counted):
+class Frequent(_AssignmentMapping, _CountMapping):
     """Frequent label mapping: the greedy assignment on D (Tsai et al., BAR, arXiv 2007.08714; ILM-VP, 2211.11635).
 
     `per_class` m > 1: m source classes for each target class, whose logits are averaged. Before it is fitted,
@@ -164,7 +164,7 @@ class Iterative(Frequent):
         self.fast, self.each_epoch = fast, True
 
 
-class Bayesian(_Counted):
+class Bayesian(_CountMapping):
     """Bayesian-guided label mapping (Cai et al., BLM, arXiv 2411.12355): logits @ W, W (S, T).
 
     W[s, t] = D[s, t] / (Σ_t D[s, t] + λ), λ = `smoothing`, then each column divided by its sum; a target class

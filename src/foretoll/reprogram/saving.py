@@ -15,7 +15,7 @@ from foretoll.errors import ModelError, UsageError, one_line, shown
 from foretoll.reprogram.augment import Augment
 from foretoll.reprogram.base import check_state
 from foretoll.reprogram.registry import make_mapping, make_program
-from foretoll.reprogram.wrapper import Reprogrammed, Source
+from foretoll.reprogram.wrapper import ReprogrammedNetwork, SourceNetwork
 
 WEIGHTS, DESCRIPTION = "program.safetensors", "program.json"
 _SCHEMA = "foretoll.program/1"
@@ -24,7 +24,7 @@ _LARGEST, _MOST_ELEMENTS = 1e6, 2**25  # of one number of it, and of the sides o
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, RuntimeError, UsageError)
 
 
-def save_reprogrammed(model: Reprogrammed, folder: str | Path) -> Path:
+def save_reprogrammed(model: ReprogrammedNetwork, folder: str | Path) -> Path:
     """Write program, mapping and (where it is trained) the new head; the source stays where it is.
 
     The description keeps a SHA-256 of the source's frozen weights, so that a program is not put before another source.
@@ -60,7 +60,7 @@ def save_reprogrammed(model: Reprogrammed, folder: str | Path) -> Path:
     return folder
 
 
-def load_reprogrammed(folder: str | Path, source: Source) -> Reprogrammed:
+def load_reprogrammed(folder: str | Path, source: SourceNetwork) -> ReprogrammedNetwork:
     """The saved program and mapping around their source, frozen and in evaluation mode.
 
     Raises ModelError for a folder that is no saved program, a damaged file, or a source with other weights.
@@ -119,10 +119,10 @@ def _check_sizes(content: Any) -> None:
         raise ValueError("it has a size that is that of no program")
 
 
-def _rebuilt(content: dict[str, Any], source: Source) -> Reprogrammed:
+def _rebuilt(content: dict[str, Any], source: SourceNetwork) -> ReprogrammedNetwork:
     program = make_program(content["program"]["name"], **_plain(content["program"]["options"]))
     mapping, head, classes = content["mapping"], content["head"], int(content["num_classes"])
-    return Reprogrammed(
+    return ReprogrammedNetwork(
         source,
         program,
         None
@@ -147,7 +147,7 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _own_state(model: Reprogrammed) -> dict[str, Tensor]:
+def _own_state(model: ReprogrammedNetwork) -> dict[str, Tensor]:
     """The state of everything but the frozen source."""
     head = None if model.head_name is None else f"source.{model.head_name}."
     return {
@@ -157,7 +157,7 @@ def _own_state(model: Reprogrammed) -> dict[str, Tensor]:
     }
 
 
-def _fingerprint(model: Reprogrammed) -> str | None:
+def _fingerprint(model: ReprogrammedNetwork) -> str | None:
     """SHA-256 over the source's state without a head that is trained; None for a plain callable."""
     if not isinstance(model.source, nn.Module):
         return None

@@ -12,7 +12,7 @@ from foretoll.errors import ModelError, UsageError
 from foretoll.reprogram.base import InputProgram
 
 
-class _Added(InputProgram):
+class _AdditiveProgram(InputProgram):
     """Holds θ, and the unit of each channel or column in which it is added (1 where `scale` is empty)."""
 
     def _set(self, shape: tuple[int, ...], scale: tuple[float, ...]) -> None:
@@ -30,7 +30,7 @@ class _Added(InputProgram):
         nn.init.zeros_(self.weight)
 
 
-class Series1D(_Added):
+class Series1D(_AdditiveProgram):
     """Tile a series until it is as long as the source's signal and add θ: (B, C, l) → (B, C, L).
 
     Yang et al., Voice2Series, arXiv 2106.09296; dropout on θ while training. `scale` (C) gives θ the unit of
@@ -62,7 +62,7 @@ class Series1D(_Added):
         return signal + F.dropout(self.weight, self.dropout, self.training) * self.unit
 
 
-class Additive(_Added):
+class Additive(_AdditiveProgram):
     """Add a trainable vector: (B, d) → (B, D), x + θ; the columns after d, where d < D, are θ alone.
 
     `scale` (D) gives θ the unit of each column, since it is added before normalisation.

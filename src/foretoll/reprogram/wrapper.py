@@ -1,4 +1,4 @@
-"""`Reprogrammed`: program → normalise → frozen source → mapping, as one module."""
+"""`ReprogrammedNetwork`: program → normalise → frozen source → mapping, as one module."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from foretoll.reprogram.augment import Augment
 from foretoll.reprogram.base import InputProgram, OutputMapping
 from foretoll.reprogram.mappings import Identity
 
-Source = Callable[..., Any]  # an nn.Module, or any callable from a batch to logits
+SourceNetwork = Callable[..., Any]  # an nn.Module, or any callable from a batch to logits
 _HEADS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 
 
-class Reprogrammed(nn.Module):
+class ReprogrammedNetwork(nn.Module):
     """A frozen source that serves another task (Chen, Model reprogramming, arXiv 2202.10629).
 
     A batch of the target goes through `program`, is normalised per channel or column ((x − mean) / std; nothing
@@ -39,7 +39,7 @@ class Reprogrammed(nn.Module):
 
     def __init__(
         self,
-        source: Source,
+        source: SourceNetwork,
         program: InputProgram,
         mapping: OutputMapping | None,
         *,
@@ -122,7 +122,7 @@ class Reprogrammed(nn.Module):
         return (x - self._mean.view(view)) / self._std.view(view)
 
     @torch.no_grad()
-    def fit_mapping(self, batches: Iterable[tuple[Any, Tensor]]) -> Reprogrammed:
+    def fit_mapping(self, batches: Iterable[tuple[Any, Tensor]]) -> ReprogrammedNetwork:
         """Fit the mapping to (inputs, labels) batches in one pass, in evaluation mode; returns itself.
 
         The result does not depend on how the samples are cut into batches. A mapping that is not fitted to data
@@ -155,7 +155,7 @@ class Reprogrammed(nn.Module):
             own |= {f"source.{self.head_name}.{name}": p for name, p in head.named_parameters()}
         return own
 
-    def release(self) -> Reprogrammed:
+    def release(self) -> ReprogrammedNetwork:
         """End the freeze: from now on this is a network like any other, all of which can be trained."""
         self.frozen = False
         if isinstance(self.source, nn.Module):
@@ -163,13 +163,13 @@ class Reprogrammed(nn.Module):
             self.source.train(self.training)
         return self
 
-    def freeze(self) -> Reprogrammed:
+    def freeze(self) -> ReprogrammedNetwork:
         """Freeze the source (again)."""
         self.frozen = True
         self._hold()
         return self
 
-    def train(self, mode: bool = True) -> Reprogrammed:
+    def train(self, mode: bool = True) -> ReprogrammedNetwork:
         """Training mode for program and mapping; a frozen source stays in evaluation mode."""
         super().train(mode)
         if self.frozen and isinstance(self.source, nn.Module):
@@ -217,7 +217,7 @@ def unwrap_logits(output: Any) -> Tensor:
     raise ModelError(f"the network returns {type(output).__name__}, not logits of shape (batch, classes)")
 
 
-def _with_head(source: Source, name: str | None, num_classes: int) -> tuple[nn.Module, str]:
+def _with_head(source: SourceNetwork, name: str | None, num_classes: int) -> tuple[nn.Module, str]:
     """A copy of the source with a fresh head of num_classes outputs, and the head's name."""
     if not isinstance(source, nn.Module):
         raise ModelError(

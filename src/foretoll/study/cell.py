@@ -18,9 +18,9 @@ from foretoll.records import Outcome, Run, TrainingSettings
 from foretoll.study.plan import Cell, SourceModel
 from foretoll.study.reading import DONE
 from foretoll.workflows.calibrate import part_of
-from foretoll.workflows.context import Accounting, Job
+from foretoll.workflows.context import Accounting, Update
 from foretoll.workflows.pilot import pilot_signals
-from foretoll.workflows.retrain import retrain_job
+from foretoll.workflows.retrain import retrain_update
 from foretoll.workflows.train import train_model
 
 SAMPLES = 1000
@@ -89,15 +89,15 @@ def run_cell(task: tuple[Cell, Place]) -> str:
     device = torch.device(place.device)
     model, source = _model(cell.source, cell, place), _data(cell.source)
     target, clean = target_of(cell, _data(cell.target))
-    job = Job(model, source, target, cell.task, device, clean=clean)
+    update = Update(model, source, target, cell.task, device, clean=clean)
     settings = cell.settings.model_copy(update={"until": _target_quality(cell, place)})
-    done = retrain_job(
-        job,
+    done = retrain_update(
+        update,
         cell.option,
         settings,
         accounting=place.accounting,
         ledger=Ledger.open(place.ledger),
-        signals=_signals(cell, job, settings),
+        signals=_signals(cell, update, settings),
         tags=(f"study:{cell.study}", f"cell:{cell.key}", f"setting:{cell.setting}"),
     )
     return _check(done.run).id
@@ -118,27 +118,27 @@ def target_of(cell: Cell, whole: TaskData) -> tuple[TaskData, TaskData | None]:
     return (part.shifted(cell.shift, seed=1), part) if cell.shift else (part, None)
 
 
-def _signals(cell: Cell, job: Job, settings: TrainingSettings) -> dict[str, float | None]:
+def _signals(cell: Cell, update: Update, settings: TrainingSettings) -> dict[str, float | None]:
     """The signals of a setting; its seeds share all of them, its options those of the frozen model."""
     fixed = settings.model_copy(update={"seed": 0})
     shared = cell.model_copy(update={"option": "finetune"})
 
     def look() -> dict[str, float | None]:
         seen = survey(
-            job.model,
-            job.source,
-            job.target,
+            update.model,
+            update.source,
+            update.target,
             fixed,
-            task_shift=job.task_shift,
-            clean=job.clean,
+            task_shift=update.task_shift,
+            clean=update.clean,
             linearised=True,
-            device=job.device,
+            device=update.device,
             samples=SAMPLES,
         )
         return seen.signals
 
     frozen = _cache().once(("signals", shared.setting), look)
-    pilot = _cache().once(("pilot", cell.setting), lambda: pilot_signals(job, cell.option, fixed))
+    pilot = _cache().once(("pilot", cell.setting), lambda: pilot_signals(update, cell.option, fixed))
     return frozen | pilot
 
 

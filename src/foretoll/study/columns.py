@@ -74,7 +74,7 @@ _TITLES = {
 
 
 @dataclass(frozen=True)
-class Column:
+class StudyColumn:
     """One number per run; `None` where it is not known."""
 
     name: str
@@ -82,14 +82,14 @@ class Column:
     of: Callable[[Row], float | None]
 
 
-def columns(rows: Sequence[Row], *, everything: bool = False) -> list[Column]:
+def columns(rows: Sequence[Row], *, everything: bool = False) -> list[StudyColumn]:
     """The signals that these runs have: the main ones first, with `everything` all the others after them."""
     known = {name for row in rows for name, value in row.case.signals.items() if value is not None}
     derived = {name for name, of in _DERIVED.items() if any(of(row) is not None for row in rows)}
     names = [name for name in MAIN if name in known | derived]
     if everything:
         names += sorted((known | derived) - set(names))
-    return [Column(name, title_of(name), _reader(name)) for name in names]
+    return [StudyColumn(name, title_of(name), _reader(name)) for name in names]
 
 
 def title_of(name: str) -> str:

@@ -31,7 +31,7 @@ class Association:
 
 
 @dataclass(frozen=True)
-class OfKind:
+class KindAssociation:
     """One signal and one cost within one kind of shift: over all its runs, and the mean within its models."""
 
     kind: str
@@ -46,7 +46,7 @@ class OfKind:
 
 
 @dataclass(frozen=True)
-class Spread:
+class SeedSpread:
     """How far seeds of one setting lie apart: median factor of each cost, and where one reached and one not."""
 
     settings: int
@@ -65,8 +65,8 @@ class Section:
     settings: int
     scopes: tuple[str, ...]
     associations: tuple[Association, ...]
-    kinds: tuple[OfKind, ...]
-    spread: Spread
+    kinds: tuple[KindAssociation, ...]
+    spread: SeedSpread
 
     def find(self, signal: str, cost: str, scope: str) -> Association | None:
         """One figure, or None where it could not be computed."""

@@ -36,7 +36,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Split:
+class Fold:
     """One way to leave runs out: the fold a row is tested in (None: it is only learned from)."""
 
     name: str
@@ -62,19 +62,19 @@ def level_grades(rows: Iterable[Row]) -> dict[str, str]:
     }
 
 
-def splits_of(rows: Sequence[Row]) -> list[Split]:
+def splits_of(rows: Sequence[Row]) -> list[Fold]:
     """The ways to leave out that these rows allow."""
     grades = level_grades(rows)
     return [
-        Split("levels", lambda r: grades.get(_level(r) or "")),
-        Split("kinds of shift", lambda r: r.case.shift_kind or None),
-        Split(
+        Fold("levels", lambda r: grades.get(_level(r) or "")),
+        Fold("kinds of shift", lambda r: r.case.shift_kind or None),
+        Fold(
             "data sets",
             lambda r: r.case.source_name,
             also_out=lambda r, fold: fold in (r.case.source_name, r.case.target_name),
         ),
-        Split("architecture families", lambda r: r.case.family),
-        Split("task pairs", _pair_fold),
+        Fold("architecture families", lambda r: r.case.family),
+        Fold("task pairs", _pair_fold),
     ]
 
 

@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from foretoll.forecast.case import Case, Features, features, setting_features
+from foretoll.forecast.case import Case, FeatureValues, features, setting_features
 from foretoll.records import Run
 
-Make = Callable[[Run, Case], Features]
+Make = Callable[[Run, Case], FeatureValues]
 PILOT_EPOCHS = 1.0
 PILOT_STEPS = 24  # of workflows.pilot
 LONGEST = 1e4  # epochs; a pilot curve that never arrives
@@ -45,7 +45,7 @@ def _signals(*names: str) -> Make:
 
 
 def _logged(*names: str) -> Make:
-    def make(run: Run, case: Case) -> Features:
+    def make(run: Run, case: Case) -> FeatureValues:
         values = {n: case.signals.get(n) for n in names}
         logs = {f"log_{n}": None if v is None else math.log(max(v, 1e-9)) for n, v in values.items()}
         return {**setting_features(case), **logs}
@@ -57,13 +57,13 @@ def _chosen(*names: str) -> Make:
     return lambda run, case: {**setting_features(case), **{n: features(case)[n] for n in names}}
 
 
-def _preindex(run: Run, case: Case) -> Features:
+def _preindex(run: Run, case: Case) -> FeatureValues:
     p, inv_ari = case.signals.get("preindex"), case.signals.get("inv_ari")
     score = None if p is None or inv_ari is None else (p + inv_ari) / (1 + p + inv_ari)
     return {**setting_features(case), "preindex": score}
 
 
-def _cape(run: Run, case: Case) -> Features:
+def _cape(run: Run, case: Case) -> FeatureValues:
     s = case.signals
     norm = s.get("initial_gradient_norm")
     return {
@@ -75,20 +75,20 @@ def _cape(run: Run, case: Case) -> Features:
     }
 
 
-def _doc(run: Run, case: Case) -> Features:
+def _doc(run: Run, case: Case) -> FeatureValues:
     return _predicted_accuracy(case, "doc")
 
 
-def _atc(run: Run, case: Case) -> Features:
+def _atc(run: Run, case: Case) -> FeatureValues:
     return _predicted_accuracy(case, "atc")
 
 
-def _predicted_accuracy(case: Case, name: str) -> Features:
+def _predicted_accuracy(case: Case, name: str) -> FeatureValues:
     value = case.signals.get(name)
     return {**setting_features(case), name: None if value is None else case.until - value}
 
 
-def _pilot(run: Run, case: Case) -> Features:
+def _pilot(run: Run, case: Case) -> FeatureValues:
     """One epoch of the very run that is to be forecast, its validation curve extrapolated by a power law."""
     from foretoll.indices.pilot import pilot_forecast
 
@@ -118,11 +118,11 @@ def _log(value: float | None) -> float | None:
     return None if value is None else math.log(max(value, 1e-9))
 
 
-def _foretoll(run: Run, case: Case) -> Features:
+def _foretoll(run: Run, case: Case) -> FeatureValues:
     return features(case)
 
 
-def _frozen(run: Run, case: Case) -> Features:
+def _frozen(run: Run, case: Case) -> FeatureValues:
     """What foretoll learns from, without its pilot of a few steps."""
     return {n: v for n, v in features(case).items() if "pilot" not in n}
 

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretoll.engine import check_workers
-from foretoll.forecast.case import RISING, Case, Features, decided, epochs_of, log_steps
-from foretoll.forecast.predictive import Predictive
-from foretoll.forecast.regressor import CostModel, Point, Table
+from foretoll.forecast.case import RISING, Case, FeatureValues, decided, epochs_of, log_steps
+from foretoll.forecast.predictive import PredictiveDistribution
+from foretoll.forecast.regressor import CostModel, PointModel, Table
 from foretoll.records import Run
 from foretoll.study import metrics
-from foretoll.study.leave_out import Row, Split, outcomes, rows_of, splits_of
+from foretoll.study.leave_out import Fold, Row, outcomes, rows_of, splits_of
 from foretoll.study.peers import FORETOLL, METHODS, Method
 
 LEVELS = (0.5, 0.8, 0.9)
@@ -42,14 +42,14 @@ class Forecasts:
     around: NDArray[np.float64] | None = None
 
 
-def forecast_left_out(rows: Sequence[Row], split: Split, method: Method, *, seed: int = 0) -> Forecasts:
+def forecast_left_out(rows: Sequence[Row], split: Fold, method: Method, *, seed: int = 0) -> Forecasts:
     """Leave each fold of the split out, learn from the rest, forecast the fold.
 
     A row whose first evaluation meets the target is forecast by that, whatever the method: nothing is learned of it.
     """
     made = [method.make(r.run, r.case) for r in rows]
     folds = [split.fold(r) for r in rows]
-    told: dict[int, _Told] = {}
+    told: dict[int, _CalibratedForecast] = {}
     for fold in sorted({f for f in folds if f is not None}):
         test = [i for i, f in enumerate(folds) if f == fold]
         learn = [i for i, f in enumerate(folds) if f != fold and not split.also_out(rows[i], fold)]
@@ -57,7 +57,9 @@ def forecast_left_out(rows: Sequence[Row], split: Split, method: Method, *, seed
         if len(learn) < FEWEST_ROWS:
             continue
         told |= {
-            i: _Told(0.0, 0.0, 1.0, dict.fromkeys(LEVELS, (0.0, 0.0))) for i in test if decided(rows[i].case)
+            i: _CalibratedForecast(0.0, 0.0, 1.0, dict.fromkeys(LEVELS, (0.0, 0.0)))
+            for i in test
+            if decided(rows[i].case)
         }
         for known, part in _by_known(made, [i for i in test if i not in told]):
             table = _table(rows, made, learn, known)
@@ -67,10 +69,10 @@ def forecast_left_out(rows: Sequence[Row], split: Split, method: Method, *, seed
                     part, _calibrated(model, [made[i] for i in part], [rows[i] for i in part]), strict=True
                 )
             else:
-                located = Point(table, seed).predict([made[i] for i in part], [""] * len(part))
+                located = PointModel(table, seed).predict([made[i] for i in part], [""] * len(part))
                 for i, value in zip(part, located, strict=True):
                     epochs = _epochs(value, rows[i].case)
-                    told[i] = _Told(epochs, epochs)
+                    told[i] = _CalibratedForecast(epochs, epochs)
     tested = sorted(told)
     found = [told[i] for i in tested]
     reach = [t.reach for t in found if t.reach is not None] if method.calibrated else []
@@ -91,7 +93,7 @@ def forecast_left_out(rows: Sequence[Row], split: Split, method: Method, *, seed
 
 
 @dataclass(frozen=True)
-class _Told:
+class _CalibratedForecast:
     order: float
     median: float
     reach: float | None = None
@@ -99,7 +101,9 @@ class _Told:
     around: tuple[float, float] = (0.0, 1.0)
 
 
-def _calibrated(model: CostModel, features: Sequence[Features], rows: Sequence[Row]) -> list[_Told]:
+def _calibrated(
+    model: CostModel, features: Sequence[FeatureValues], rows: Sequence[Row]
+) -> list[_CalibratedForecast]:
     limits = [_limit(row.case) for row in rows]
     found = model.predict_all(
         features,
@@ -112,7 +116,7 @@ def _calibrated(model: CostModel, features: Sequence[Features], rows: Sequence[R
     return [_told_of(one, row) for one, row in zip(found, rows, strict=True)]
 
 
-def _told_of(found: Predictive, row: Row) -> _Told:
+def _told_of(found: PredictiveDistribution, row: Row) -> _CalibratedForecast:
     case = row.case
     ends = {
         level: (
@@ -121,7 +125,7 @@ def _told_of(found: Predictive, row: Row) -> _Told:
         )
         for level in LEVELS
     }
-    return _Told(
+    return _CalibratedForecast(
         _epochs(found.location, case),
         _epochs(found.quantile(0.5), case),
         found.cdf(_limit(case)),
@@ -134,7 +138,7 @@ def _limit(case: Case) -> float:
     return log_steps(case.max_epochs, case.steps_per_epoch)
 
 
-def _around(told: Predictive, row: Row) -> tuple[float, float]:
+def _around(told: PredictiveDistribution, row: Row) -> tuple[float, float]:
     """Foretold probabilities of less than what happened and of at most that; times come in evaluations."""
     case = row.case
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from foretoll.forecast.case import EPOCH_OFFSET
 from foretoll.forecast.survival import concordance
 from foretoll.records import Run
-from foretoll.study.columns import COSTS, CUMULATED, REPEAT, Column, columns, cost_of, title_of
+from foretoll.study.columns import COSTS, CUMULATED, REPEAT, StudyColumn, columns, cost_of, title_of
 from foretoll.study.correlate import draws_of, mean_interval, midranks, pearson, spearman, spearman_interval
-from foretoll.study.findings import Association, OfKind, Section, Spread, StudyTables
+from foretoll.study.findings import Association, KindAssociation, Section, SeedSpread, StudyTables
 from foretoll.study.leave_out import Row, rows_of
 
 DRAWS = 400
@@ -38,7 +38,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _Known:
+class _KnownRuns:
     """The runs of which signal and cost are known, as arrays."""
 
     x: Array
@@ -91,12 +91,12 @@ def _section(shift: str, rows: list[Row], *, everything: bool, seed: int) -> Sec
         scopes[TARGET] = lambda row: f"{row.case.target_name}|{row.case.arch}"
     signals = columns(rows, everything=everything)
     found: list[Association] = []
-    kinds: list[OfKind] = []
-    pooled = _Pooled(seed)
+    kinds: list[KindAssociation] = []
+    pooled = _PooledBootstrap(seed)
     for cost in COSTS:
         if sum(cost_of(row.run, cost) is not None for row in rows) < FEWEST_RUNS:
             continue
-        for signal in [*signals, Column(REPEAT, title_of(REPEAT), _repeated(rows, cost))]:
+        for signal in [*signals, StudyColumn(REPEAT, title_of(REPEAT), _repeated(rows, cost))]:
             for scope, group in scopes.items():
                 entry = _association(rows, signal, cost, scope, group, pooled, seed)
                 if entry is not None:
@@ -116,7 +116,7 @@ def _section(shift: str, rows: list[Row], *, everything: bool, seed: int) -> Sec
     )
 
 
-class _Pooled:
+class _PooledBootstrap:
     """Bootstrap intervals over all runs; the draws and ranks that many signals share are made once."""
 
     def __init__(self, seed: int) -> None:
@@ -124,7 +124,7 @@ class _Pooled:
         self._weights: dict[tuple[str, ...], Array] = {}
         self._ranks: dict[tuple[str, tuple[str, ...]], Array] = {}
 
-    def interval(self, known: _Known, cost: str) -> tuple[float | None, float | None]:
+    def interval(self, known: _KnownRuns, cost: str) -> tuple[float | None, float | None]:
         runs = tuple(row.run.id for row in known.rows)
         if runs not in self._weights:
             self._weights[runs] = draws_of([row.setting for row in known.rows], draws=DRAWS, seed=self._seed)
@@ -136,11 +136,11 @@ class _Pooled:
 
 def _association(
     rows: list[Row],
-    signal: Column,
+    signal: StudyColumn,
     cost: str,
     scope: str,
     group: Callable[[Row], str],
-    pooled: _Pooled,
+    pooled: _PooledBootstrap,
     seed: int,
 ) -> Association | None:
     known = _known(rows, signal, cost)
@@ -170,7 +170,7 @@ def _association(
     )
 
 
-def _kinds(rows: list[Row], signal: Column, cost: str) -> list[OfKind]:
+def _kinds(rows: list[Row], signal: StudyColumn, cost: str) -> list[KindAssociation]:
     found = []
     for kind, part in sorted(_grouped(_known(rows, signal, cost), lambda row: row.case.shift_kind).items()):
         if not _enough(part):
@@ -178,7 +178,7 @@ def _kinds(rows: list[Row], signal: Column, cost: str) -> list[OfKind]:
         models = [p for p in _grouped(part, model_of).values() if _enough(p)]
         within = [value for p in models if (value := spearman(p.x, p.y)) is not None]
         found.append(
-            OfKind(
+            KindAssociation(
                 kind,
                 signal.name,
                 cost,
@@ -193,11 +193,11 @@ def _kinds(rows: list[Row], signal: Column, cost: str) -> list[OfKind]:
     return found
 
 
-def _known(rows: Sequence[Row], signal: Column, cost: str) -> _Known:
+def _known(rows: Sequence[Row], signal: StudyColumn, cost: str) -> _KnownRuns:
     pairs = [(signal.of(row), cost_of(row.run, cost), row) for row in rows]
     kept = [(x, y, row) for x, y, row in pairs if x is not None and y is not None]
     bound = cost in CUMULATED
-    return _Known(
+    return _KnownRuns(
         np.array([x for x, _, _ in kept], dtype=np.float64),
         np.array([y for _, y, _ in kept], dtype=np.float64),
         np.array([row.censored and bound for _, _, row in kept], dtype=bool),
@@ -205,17 +205,17 @@ def _known(rows: Sequence[Row], signal: Column, cost: str) -> _Known:
     )
 
 
-def _grouped(known: _Known, group: Callable[[Row], str]) -> dict[str, _Known]:
+def _grouped(known: _KnownRuns, group: Callable[[Row], str]) -> dict[str, _KnownRuns]:
     places: dict[str, list[int]] = defaultdict(list)
     for place, row in enumerate(known.rows):
         places[group(row)].append(place)
     return {
-        name: _Known(known.x[at], known.y[at], known.censored[at], [known.rows[i] for i in at])
+        name: _KnownRuns(known.x[at], known.y[at], known.censored[at], [known.rows[i] for i in at])
         for name, at in places.items()
     }
 
 
-def _enough(part: _Known) -> bool:
+def _enough(part: _KnownRuns) -> bool:
     """Enough settings, and something that varies: a group whose runs all cost the same has no order."""
     varies = float(np.ptp(part.y)) > 0 and float(np.ptp(part.x)) > 0
     return varies and len({row.setting for row in part.rows}) >= FEWEST_SETTINGS
@@ -235,7 +235,7 @@ def _repeated(rows: Sequence[Row], cost: str) -> Callable[[Row], float | None]:
     return lambda row: other.get(row.run.id)
 
 
-def _spread(rows: Sequence[Row]) -> Spread:
+def _spread(rows: Sequence[Row]) -> SeedSpread:
     seeds: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         seeds[row.setting].append(row)
@@ -250,7 +250,7 @@ def _spread(rows: Sequence[Row]) -> Spread:
                 apart.append(math.log(max(values) / min(values)))
         factor[cost] = math.exp(median(apart)) if apart else None
     disagree = sum(len({row.censored for row in group}) > 1 for group in repeated)
-    return Spread(len(repeated), disagree, factor)
+    return SeedSpread(len(repeated), disagree, factor)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -18,8 +18,8 @@ from foretoll.data import SHIFTS, ArraySplit, Split, TaskData, stratified_sample
 from foretoll.errors import UsageError, shown
 from foretoll.ledger import Ledger
 from foretoll.records import Outcome, Run, Shift, TrainingSettings
-from foretoll.workflows.context import Accounting, Job, Watcher
-from foretoll.workflows.retrain import retrain_job
+from foretoll.workflows.context import Accounting, Update, Watcher
+from foretoll.workflows.retrain import retrain_update
 
 TAG = "calibration"
 _UNITS = (
@@ -55,7 +55,7 @@ class Budget:
 
 
 def calibrate(
-    job: Job,
+    update: Update,
     settings: TrainingSettings,
     budget: Budget,
     *,
@@ -74,14 +74,14 @@ def calibrate(
     """
     began, runs = time.monotonic(), []
     watcher = watcher or Watcher()
-    plan = _graded_tasks(job, samples) if job.task_shift else _graded_shifts(job, samples)
+    plan = _graded_tasks(update, samples) if update.task_shift else _graded_shifts(update, samples)
     for number, case in enumerate(plan):
         if number >= budget.runs or time.monotonic() - began >= budget.duration_s:
             break
         name = "scratch" if option == "finetune" and number % 4 == 3 else option
         watcher.note(f"calibration run {number + 1}: {name} under {_shift_text(case)}")
         own = settings if name == option else from_scratch or settings
-        done = retrain_job(
+        done = retrain_update(
             case,
             name,
             own.model_copy(update={"seed": settings.seed + number}),
@@ -95,26 +95,28 @@ def calibrate(
     return runs
 
 
-def _graded_shifts(job: Job, samples: int) -> Iterator[Job]:
+def _graded_shifts(update: Update, samples: int) -> Iterator[Update]:
     """Unseen samples of the source under synthetic shifts, from middling to mild and strong, kinds in turn."""
-    kinds = [k for k in KINDS if k in SHIFTS and job.source.kind in SHIFTS[k].kinds]
+    kinds = [k for k in KINDS if k in SHIFTS and update.source.kind in SHIFTS[k].kinds]
     if not kinds:
         raise UsageError(
-            f"--calibrate has no graded shifts for {job.source.kind} data: forecast from the ledger instead"
+            f"--calibrate has no graded shifts for {update.source.kind} data: forecast from the ledger instead"
         )
-    small = unseen_part(job.source, samples)
+    small = unseen_part(update.source, samples)
     for level in (1, 3, 0, 2):
         for kind in kinds:
-            grade = SHIFTS[kind].levels_for(job.source.kind)[level]
-            yield replace(job, target=small.shifted(Shift(kind=kind, level=grade), seed=level), clean=small)
+            grade = SHIFTS[kind].levels_for(update.source.kind)[level]
+            yield replace(
+                update, target=small.shifted(Shift(kind=kind, level=grade), seed=level), clean=small
+            )
 
 
-def _graded_tasks(job: Job, samples: int) -> Iterator[Job]:
+def _graded_tasks(update: Update, samples: int) -> Iterator[Update]:
     """Parts of the target of growing size; a small part cannot always reach the target, and says so."""
-    total = len(job.target.train)
+    total = len(update.target.train)
     for share in (0.25, 0.5, 0.125, 0.35) * 6:
         count = min(max(int(total * share), FEWEST_SAMPLES), total, samples)
-        yield replace(job, target=part_of(job.target, count), clean=None)
+        yield replace(update, target=part_of(update.target, count), clean=None)
 
 
 def unseen_part(source: TaskData, samples: int) -> TaskData:
@@ -149,10 +151,11 @@ def _without(split: Split, taken: Split) -> Split:
     return split.take(torch.nonzero(~torch.isin(split.ids, taken.ids)).flatten())
 
 
-def _shift_text(job: Job) -> str:
-    shifts = job.target.card.shift
+def _shift_text(update: Update) -> str:
+    shifts = update.target.card.shift
     return (
-        ", ".join(f"{s.kind} {s.level:g}" for s in shifts) or f"{len(job.target.train)} samples of the target"
+        ", ".join(f"{s.kind} {s.level:g}" for s in shifts)
+        or f"{len(update.target.train)} samples of the target"
     )
 
 

@@ -12,17 +12,17 @@ import torch
 from foretoll.errors import ForetollError
 from foretoll.forecast import Forecaster
 from foretoll.indices.survey import Survey
+from foretoll.interruption import why_stopped
 from foretoll.ledger import Ledger
 from foretoll.measure import probe_inference
 from foretoll.models import Model
 from foretoll.options import get_option
 from foretoll.records import Candidate, EnergyBasis, InferenceCost, Outcome, Run, TrainingSettings
-from foretoll.stopping import why_stopped
-from foretoll.workflows.context import Accounting, Job, Watcher
+from foretoll.workflows.context import Accounting, Update, Watcher
 from foretoll.workflows.estimate import case_of_job, composed, start_quality
 from foretoll.workflows.probe import probe_option
 from foretoll.workflows.rates import Named, rising, settled
-from foretoll.workflows.retrain import retrain_job
+from foretoll.workflows.retrain import retrain_update
 
 NOT_BEGUN = "not begun"
 PROBE_S = 1.0  # to spend on the steps of an option: there are many of them
@@ -31,11 +31,11 @@ FIRMER = "add runs with --measure or foretoll estimate --calibrate"
 
 
 @dataclass
-class Looked:
+class Prospect:
     """One model and target that were looked at once; each option adds its probe and its pilot."""
 
     name: str
-    job: Job
+    update: Update
     settings: TrainingSettings
     seen: Survey
     accounting: Accounting
@@ -44,7 +44,7 @@ class Looked:
     """By option, those that its forecast rests on: its run carries the same."""
 
     def __post_init__(self) -> None:
-        self.start = start_quality(self.job, self.settings)
+        self.start = start_quality(self.update, self.settings)
         self.inference: InferenceCost | None = None
         self.settled: dict[
             str, TrainingSettings
@@ -52,7 +52,9 @@ class Looked:
 
     def forecast(self, option: str, forecaster: Forecaster) -> tuple[Candidate, EnergyBasis | None]:
         """The candidate of one option. One that cannot be used here, or fails its probe, says why."""
-        why_not = get_option(option).suits(self.job.model, self.job.target, task_shift=self.job.task_shift)
+        why_not = get_option(option).suits(
+            self.update.model, self.update.target, task_shift=self.update.task_shift
+        )
         if not why_not:
             try:
                 return self._forecast(option, forecaster)
@@ -63,25 +65,25 @@ class Looked:
         return Candidate(model=self.name, option=option, why_not=why_not), None
 
     def _forecast(self, name: str, forecaster: Forecaster) -> tuple[Candidate, EnergyBasis]:
-        job, option = self.job, get_option(name)
-        settings, rate = settled(job, name, self.settings, self.lr)
+        update, option = self.update, get_option(name)
+        settings, rate = settled(update, name, self.settings, self.lr)
         self.settled[name] = settings
         probed = probe_option(
             option,
-            job.model,
-            job.target,
+            update.model,
+            update.target,
             settings,
-            task_shift=job.task_shift,
-            device=job.device,
+            task_shift=update.task_shift,
+            device=update.device,
             accounting=self.accounting,
             budget_s=PROBE_S,
         )
-        told = forecaster.foretell(case_of_job(job, name, settings, self.seen, probed.pilot, self.start))
+        told = forecaster.foretell(case_of_job(update, name, settings, self.seen, probed.pilot, self.start))
         self.signals[name] = self.seen.signals | probed.pilot
         return Candidate(
             model=self.name,
             option=name,
-            forecast=composed(job, settings, told, probed.step, probed.energy, self.accounting),
+            forecast=composed(update, settings, told, probed.step, probed.energy, self.accounting),
             quality=told.quality,
             reach_probability=told.reach_probability,
             trainable_parameters=probed.trainable_parameters,
@@ -98,15 +100,15 @@ class Looked:
 
     def _inference(self, served: Model) -> InferenceCost:
         """What serving costs: measured once for all options that serve the source's own architecture."""
-        same = served.card.program == self.job.model.card.program
+        same = served.card.program == self.update.model.card.program
         if same and self.inference is not None:
             return self.inference
         cost = probe_inference(
             served,
-            self.job.target.validation,
+            self.update.target.validation,
             batch_size=self.settings.batch_size,
-            device=self.job.device,
-            meter_factory=lambda: self.accounting.meter(self.job.device),
+            device=self.update.device,
+            meter_factory=lambda: self.accounting.meter(self.update.device),
         )
         if same:
             self.inference = cost
@@ -115,7 +117,7 @@ class Looked:
 
 def carry_out_all(
     found: Sequence[Candidate],
-    looked: Mapping[str, Looked],
+    looked: Mapping[str, Prospect],
     accounting: Accounting,
     ledger: Ledger,
     folders: Sequence[Path | None],
@@ -134,12 +136,12 @@ def carry_out_all(
         if stopped:
             done.append(candidate.model_copy(update={"failure": f"{NOT_BEGUN}: {stopped}"}))
             continue
-        job, began = looked[candidate.model].job, datetime.now(UTC)
+        update, began = looked[candidate.model].update, datetime.now(UTC)
         run: Run | None = None
         failure = ""
         try:
-            run = retrain_job(
-                job,
+            run = retrain_update(
+                update,
                 candidate.option,
                 looked[candidate.model].settled[candidate.option],
                 accounting=accounting,

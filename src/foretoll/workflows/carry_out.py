@@ -14,6 +14,7 @@ import torch
 from foretoll.arguments import check_out
 from foretoll.data import TaskData
 from foretoll.errors import DataError, ForetollError, ModelError, is_out_of_memory
+from foretoll.interruption import held, recording, why_stopped
 from foretoll.ledger import Ledger
 from foretoll.measure import describe_hardware, probe_inference
 from foretoll.models import Model, save_checkpoint, weights_digest
@@ -21,7 +22,6 @@ from foretoll.options import Option, Training, train_to_target
 from foretoll.options.memory import training_state_bytes
 from foretoll.quality import Evaluation, evaluate
 from foretoll.records import InferenceCost, ModelCard, Outcome, Quality, Run, Toll, TrainingSettings
-from foretoll.stopping import held, recording, why_stopped
 from foretoll.training import Recording
 from foretoll.units import emissions_kg
 from foretoll.workflows.context import Accounting, Watcher, new_run_id, seeded
@@ -30,7 +30,7 @@ INFERENCE_S = 0.3  # to spend on what the finished model costs to serve
 
 
 @dataclass(frozen=True)
-class CarriedOut:
+class RunResult:
     """The record of a run and the model it made; None where the run failed or was interrupted early."""
 
     run: Run
@@ -55,7 +55,7 @@ def carry_out(
     watcher: Watcher | None = None,
     lineage: tuple[str, ...] = (),
     warnings: tuple[str, ...] = (),
-) -> CarriedOut:
+) -> RunResult:
     """Prepare, train to the quality target, measure, save and record.
 
     `warnings` are recorded with the run, after those of the reading of its data.
@@ -144,7 +144,7 @@ def carry_out(
                 ledger.finish(run)
     if problem:
         raise ModelError(problem)
-    return CarriedOut(run, updated)
+    return RunResult(run, updated)
 
 
 def _why(error: Exception, device: torch.device) -> str:

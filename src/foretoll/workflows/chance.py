@@ -7,30 +7,36 @@ from collections.abc import Mapping
 from foretoll.data import TaskData, stratified_sample
 from foretoll.quality import chance_ceiling, chance_level, evaluate
 from foretoll.records import TrainingSettings
-from foretoll.workflows.context import Job
+from foretoll.workflows.context import Update
 
 LOOKED_AT = 256  # samples of the source, where its quality is not known yet
 
 
 def chance_warnings(
-    job: Job, settings: TrainingSettings, signals: Mapping[str, float | None] | None = None, samples: int = 0
+    update: Update,
+    settings: TrainingSettings,
+    signals: Mapping[str, float | None] | None = None,
+    samples: int = 0,
 ) -> tuple[str, ...]:
-    """Warnings of a job: its model is no better than chance on its source, its target is met by chance.
+    """Warnings of an update: its model is no better than chance on its source, its target is met by chance.
 
     `signals`: what was seen already of `samples` samples of the source; without `source_quality` the model is
     evaluated on some of its source's validation samples.
     """
-    return (*_source_warnings(job, settings, signals or {}, samples), *target_warnings(job.target, settings))
+    return (
+        *_source_warnings(update, settings, signals or {}, samples),
+        *target_warnings(update.target, settings),
+    )
 
 
 def _source_warnings(
-    job: Job, settings: TrainingSettings, signals: Mapping[str, float | None], samples: int
+    update: Update, settings: TrainingSettings, signals: Mapping[str, float | None], samples: int
 ) -> tuple[str, ...]:
-    split = job.source.train
+    split = update.source.train
     quality = signals.get("source_quality")
     if quality is None or not samples:
-        split = stratified_sample(job.source.validation, LOOKED_AT, seed=settings.seed)
-        seen = evaluate(job.model, split, metric=settings.metric, device=job.device)
+        split = stratified_sample(update.source.validation, LOOKED_AT, seed=settings.seed)
+        seen = evaluate(update.model, split, metric=settings.metric, device=update.device)
         quality, samples = seen.quality, seen.samples
     if split.labels is None or quality > chance_ceiling(split.labels, settings.metric, samples):
         return ()

@@ -18,18 +18,18 @@ from foretoll.measure import SelfCostMeter, describe_hardware
 from foretoll.options import OPTIONS, get_option
 from foretoll.quality import check_metric
 from foretoll.records import Candidate, Comparison, EnergyBasis, TrainingSettings
-from foretoll.workflows.candidates import Looked, carry_out_all, was_stopped
+from foretoll.workflows.candidates import Prospect, carry_out_all, was_stopped
 from foretoll.workflows.carry_out import require_labels
 from foretoll.workflows.chance import chance_warnings
 from foretoll.workflows.context import (
     Accounting,
     Data,
-    Job,
     ModelLike,
+    Update,
     Watcher,
     choose_device,
     new_run_id,
-    open_job,
+    open_update,
 )
 from foretoll.workflows.estimate import default_region_warning
 from foretoll.workflows.rates import Named
@@ -96,7 +96,7 @@ def compare(
     store = Ledger.open() if ledger is None else ledger
     watcher.stage("open data and models" if len(given) > 1 else "open data and model")
     opened = [
-        open_job(
+        open_update(
             model,
             source,
             target,
@@ -115,15 +115,15 @@ def compare(
     require_labels(first.target, "compare")
     settings = with_target(first, settings, until)
     found: list[Candidate] = []
-    looked: dict[str, Looked] = {}
+    looked: dict[str, Prospect] = {}
     energy: EnergyBasis | None = None
     with SelfCostMeter(accounting.energy, device=first.device) as own:
         known = store.select()
         forecaster = Forecaster([*reference_runs(), *known.runs], held_out=reference_held_out())
-        for model_name, job in jobs.items():
+        for model_name, update in jobs.items():
             watcher.stage(f"look at source and target through {model_name}")
-            seen = take_signals(job, settings, samples=samples)
-            looked[model_name] = Looked(model_name, job, settings, seen, accounting, lr)
+            seen = take_signals(update, settings, samples=samples)
+            looked[model_name] = Prospect(model_name, update, settings, seen, accounting, lr)
             for name in wanted:
                 watcher.stage(f"probe and forecast {name}")
                 candidate, basis = looked[model_name].forecast(name, forecaster)
@@ -139,7 +139,7 @@ def compare(
         source=first.source.card,
         target=first.target.card,
         shift=first.shift,
-        models={name: job.model.card for name, job in jobs.items()},
+        models={name: update.model.card for name, update in jobs.items()},
         until=settings.until or 0.0,
         settings=settings,
         budget=budget,
@@ -170,11 +170,11 @@ def _check_models(given: Sequence[ModelLike], one_model_only: Sequence[str]) -> 
         raise UsageError(f"--model {twice[0]} is named twice: name each model once")
 
 
-def _names(given: Sequence[ModelLike], opened: Sequence[Job]) -> list[str]:
+def _names(given: Sequence[ModelLike], opened: Sequence[Update]) -> list[str]:
     """How each model is named: as it was typed; one from Python by its architecture."""
     names = [
-        str(model) if isinstance(model, str | Path) else job.model.card.arch
-        for model, job in zip(given, opened, strict=True)
+        str(model) if isinstance(model, str | Path) else update.model.card.arch
+        for model, update in zip(given, opened, strict=True)
     ]
     often = Counter(names)
     return [name if often[name] == 1 else f"model {i + 1} ({name})" for i, name in enumerate(names)]
@@ -212,16 +212,18 @@ def _folders(found: Sequence[Candidate], out: Path | None) -> list[Path | None]:
 
 
 def _warnings(
-    looked: Sequence[Looked], found: Sequence[Candidate], accounting: Accounting
+    looked: Sequence[Prospect], found: Sequence[Candidate], accounting: Accounting
 ) -> tuple[str, ...]:
     """What concerns the whole comparison; what concerns one candidate stands in it."""
-    first = looked[0].job
-    said = [*(note for model in looked for note in model.job.model.card.notes)]
+    first = looked[0].update
+    said = [*(note for model in looked for note in model.update.model.card.notes)]
     said += [*first.source.card.notes, *first.target.card.notes]
     for model in looked:
         prefix = f"{model.name}: " if len(looked) > 1 else ""
-        chance = chance_warnings(model.job, model.settings, model.seen.signals, model.seen.source_samples)
-        said += [prefix + warning for warning in (*chance, *model.job.model.card.notes, *model.seen.warnings)]
+        chance = chance_warnings(model.update, model.settings, model.seen.signals, model.seen.source_samples)
+        said += [
+            prefix + warning for warning in (*chance, *model.update.model.card.notes, *model.seen.warnings)
+        ]
     if accounting.grid.is_default:
         said.append(default_region_warning(accounting))
     if first.same_data:

@@ -77,7 +77,7 @@ class Accounting:
 
 
 @dataclass(frozen=True)
-class Job:
+class Update:
     """A model, what it was trained on and what it must now serve."""
 
     model: Model
@@ -103,7 +103,7 @@ class Job:
         return (source.card.uri, source.card.shift) == (target.card.uri, target.card.shift)
 
 
-def open_job(
+def open_update(
     model: ModelLike,
     source: Data,
     target: Data,
@@ -115,7 +115,7 @@ def open_job(
     device: str = "auto",
     seed: int = 0,
     trust_code: bool = False,
-) -> Job:
+) -> Update:
     """Open data and model and check that they fit each other.
 
     `task` says whether the target is a new task (other classes); None: decided by the class names. `trust_code` lets
@@ -145,7 +145,7 @@ def open_job(
     recognise_outputs(loaded, source_data.train)
     # recognised by its content: runs of the same weights count as its own whatever door they came through
     loaded.card = loaded.card.model_copy(update={"weights_digest": weights_digest(loaded.network)})
-    return Job(loaded, source_data, target_data, task_shift, place, clean=clean)
+    return Update(loaded, source_data, target_data, task_shift, place, clean=clean)
 
 
 def _wanted_layout(model: TableLayout | None, source: TableLayout | None) -> TableLayout | None:

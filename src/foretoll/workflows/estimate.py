@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from foretoll.arguments import check_until
 from foretoll.engine import InProcess, open_engine
 from foretoll.errors import ForetollError, is_out_of_memory
-from foretoll.forecast import Case, Forecaster, Foretold, compose_costs
+from foretoll.forecast import Case, Forecaster, Prediction, compose_costs
 from foretoll.forecast.case import starts_as_source
 from foretoll.forecast.reference import reference_held_out, reference_runs
 from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
@@ -26,12 +26,12 @@ from foretoll.workflows.chance import chance_warnings
 from foretoll.workflows.context import (
     Accounting,
     Data,
-    Job,
     ModelLike,
+    Update,
     Watcher,
     choose_device,
     new_run_id,
-    open_job,
+    open_update,
     unshifted_uri,
 )
 from foretoll.workflows.pilot import pilot_signals
@@ -98,7 +98,7 @@ def estimate(
     watcher = watcher or Watcher()
     with open_engine(engine) as runner:
         watcher.stage("open data and model")
-        job = open_job(
+        update = open_update(
             model,
             source,
             target,
@@ -114,7 +114,7 @@ def estimate(
         if not isinstance(runner, InProcess):
             collector = sharded_collector(
                 runner,
-                job.model,
+                update.model,
                 model=model,
                 source=source,
                 target=target,
@@ -124,12 +124,12 @@ def estimate(
                 embedding_layer=embedding_layer,
                 head=head,
                 trust_code=trust_code,
-                layout=job.target.card.layout,
+                layout=update.target.card.layout,
             )
-        return estimate_job(
-            job,
+        return estimate_update(
+            update,
             option,
-            with_target(job, settings, until),
+            with_target(update, settings, until),
             also=also,
             lr=lr,
             budget=budget,
@@ -142,8 +142,8 @@ def estimate(
         )
 
 
-def estimate_job(
-    job: Job,
+def estimate_update(
+    update: Update,
     option: str,
     settings: TrainingSettings,
     *,
@@ -157,7 +157,7 @@ def estimate_job(
     collector: Collector = collect,
     hardware: str | None = None,
 ) -> Estimate:
-    """Estimate an opened job whose quality target is fixed. `collector`: where its data are looked at.
+    """Estimate an opened update whose quality target is fixed. `collector`: where its data are looked at.
 
     Only `option` and those of `also` take training steps, in a short pilot each.
     """
@@ -165,20 +165,20 @@ def estimate_job(
     grid = accounting.grid  # an unknown region is said before any work
     calibration_runs = 0
     said: list[str] = []
-    with SelfCostMeter(accounting.energy, device=job.device) as own:
+    with SelfCostMeter(accounting.energy, device=update.device) as own:
         watcher.stage("look at source and target through the model (indices, signals)")
-        seen = take_signals(job, settings, samples=samples, collector=collector)
+        seen = take_signals(update, settings, samples=samples, collector=collector)
         start = None
-        if job.target.train.labels is not None:
-            start = start_quality(job, settings)
+        if update.target.train.labels is not None:
+            start = start_quality(update, settings)
         plain = settings
-        settings, rate = settled(job, option, plain, lr, watcher=watcher)
-        asked = Known(settings.lr, {})
-        if job.target.train.labels is not None:
+        settings, rate = settled(update, option, plain, lr, watcher=watcher)
+        asked = EarlySteps(settings.lr, {})
+        if update.target.train.labels is not None:
             watcher.stage("probe a few training steps (seconds and joules per step, first progress)")
-            asked = _probe(job, option, settings, accounting, hardware)
+            asked = _probe(update, option, settings, accounting, hardware)
             said += rising(asked.signals, settings.lr)
-        others, cannot = _alternatives(job, option, also, plain, asked, accounting, hardware)
+        others, cannot = _alternatives(update, option, also, plain, asked, accounting, hardware)
         for name, other in others.items():
             said += [f"{name}: {warning}" for warning in rising(other.signals, other.lr)]
         if budget is not None:
@@ -186,11 +186,11 @@ def estimate_job(
             watcher.stage("calibrate on short graded retrainings of this model")
             calibration_runs = len(
                 calibrate(
-                    job,
+                    update,
                     settings,
                     budget,
                     option=option,
-                    from_scratch=settled(job, "scratch", plain)[0],
+                    from_scratch=settled(update, "scratch", plain)[0],
                     accounting=accounting,
                     ledger=ledger,
                     watcher=watcher,
@@ -200,34 +200,34 @@ def estimate_job(
         watcher.stage("forecast")
         known = ledger.select()
         forecaster = Forecaster([*reference_runs(), *known.runs], held_out=reference_held_out())
-        chosen = forecaster.foretell(case_of_job(job, option, settings, seen, asked.signals, start))
+        chosen = forecaster.foretell(case_of_job(update, option, settings, seen, asked.signals, start))
         beside = {
             name: forecaster.foretell(
                 case_of_job(
-                    job, name, settings.model_copy(update={"lr": told.lr}), seen, told.signals, start
+                    update, name, settings.model_copy(update={"lr": told.lr}), seen, told.signals, start
                 ),
                 time_only=True,
             )
             for name, told in others.items()
         }
         alternatives = {
-            name: composed(job, settings, told, others[name].probe, others[name].energy, accounting)
+            name: composed(update, settings, told, others[name].probe, others[name].energy, accounting)
             for name, told in beside.items()
         }
     return Estimate(
         id=new_run_id(),
         created_at=datetime.now(UTC),
-        model=job.model.card,
-        source=job.source.card,
-        target=job.target.card,
-        shift=job.shift,
+        model=update.model.card,
+        source=update.source.card,
+        target=update.target.card,
+        shift=update.shift,
         option=option,
         until=settings.until,
         settings=settings,
         rate=rate.how,
         indices=seen.indices,
         signals=seen.signals | asked.signals,
-        forecast=composed(job, settings, chosen, asked.probe, asked.energy, accounting),
+        forecast=composed(update, settings, chosen, asked.probe, asked.energy, accounting),
         reach_probability=chosen.reach_probability,
         expected_quality=chosen.quality,
         alternatives=alternatives,
@@ -242,21 +242,21 @@ def estimate_job(
             method="censored regression on the ledger's runs; energy and time from the step probe",
             energy=asked.energy,
             grid=grid,
-            hardware=describe_hardware(job.device),
+            hardware=describe_hardware(update.device),
             elsewhere=hardware,
             probe=asked.probe,
         ),
         self_cost=own.record(),
         projection=seen.projection,
         warnings=(
-            *_warnings(job, settings, seen, said, chosen, accounting, hardware),
+            *_warnings(update, settings, seen, said, chosen, accounting, hardware),
             *filter(None, [known.warning]),
         ),
     )
 
 
 @dataclass(frozen=True)
-class Known:
+class EarlySteps:
     """What a few steps of an option told, at which learning rate; nothing where none was taken."""
 
     lr: float
@@ -266,36 +266,36 @@ class Known:
 
 
 def _alternatives(
-    job: Job,
+    update: Update,
     option: str,
     also: Sequence[str],
     settings: TrainingSettings,
-    asked: Known,
+    asked: EarlySteps,
     accounting: Accounting,
     hardware: str | None,
-) -> tuple[dict[str, Known], dict[str, str]]:
+) -> tuple[dict[str, EarlySteps], dict[str, str]]:
     """What is known of the other options, and the sentence on each that cannot be forecast here.
 
     Those of `also` are probed; the rest take no step, and share the cost of a step with the option that was asked for
     where both train all weights. What nobody asked for never stops the answer.
     """
-    found: dict[str, Known] = {}
+    found: dict[str, EarlySteps] = {}
     cannot: dict[str, str] = {}
     for name in dict.fromkeys((*also, *COMPARED)):
         if name == option:
             continue
         try:
-            why = get_option(name).suits(job.model, job.target, task_shift=job.task_shift)
+            why = get_option(name).suits(update.model, update.target, task_shift=update.task_shift)
             if why is not None:
                 cannot[name] = why
                 continue
-            own, _ = settled(job, name, settings)
-            if name in also and job.target.train.labels is not None:
-                found[name] = _probe(job, name, own, accounting, hardware)
+            own, _ = settled(update, name, settings)
+            if name in also and update.target.train.labels is not None:
+                found[name] = _probe(update, name, own, accounting, hardware)
             elif option in COMPARED and name in COMPARED:
-                found[name] = Known(own.lr, {}, asked.probe, asked.energy)
+                found[name] = EarlySteps(own.lr, {}, asked.probe, asked.energy)
             else:
-                found[name] = Known(own.lr, {})
+                found[name] = EarlySteps(own.lr, {})
         except ForetollError as error:
             cannot[name] = str(error)
         except (RuntimeError, MemoryError) as error:
@@ -305,68 +305,70 @@ def _alternatives(
     return found, cannot
 
 
-def start_quality(job: Job, settings: TrainingSettings) -> float | None:
+def start_quality(update: Update, settings: TrainingSettings) -> float | None:
     """The run's own first evaluation, which decides whether it needs any step; None where the outputs are new."""
-    if job.task_shift:
+    if update.task_shift:
         return None
-    return evaluate(job.model, job.target.validation, metric=settings.metric, device=job.device).quality
+    return evaluate(
+        update.model, update.target.validation, metric=settings.metric, device=update.device
+    ).quality
 
 
 def case_of_job(
-    job: Job,
+    update: Update,
     option: str,
     settings: TrainingSettings,
     seen: Survey,
     pilot: dict[str, float | None],
     start_quality: float | None,
 ) -> Case:
-    """What a forecaster may see of a job; `start_quality` as `start_quality` gives it."""
-    card = job.model.card
+    """What a forecaster may see of an update; `start_quality` as `start_quality` gives it."""
+    card = update.model.card
     return Case(
         option=option,
         family=card.family,
         arch=card.arch,
         has_batch_norm=card.has_batch_norm,
         parameters=card.parameters,
-        num_classes=max(job.target.num_classes, 2),
-        train_samples=len(job.target.train),
-        steps_per_epoch=steps_per_epoch(len(job.target.train), settings.batch_size),
+        num_classes=max(update.target.num_classes, 2),
+        train_samples=len(update.target.train),
+        steps_per_epoch=steps_per_epoch(len(update.target.train), settings.batch_size),
         batch_size=settings.batch_size,
         lr=settings.lr,
         optimizer=settings.optimizer,
         until=settings.until or 1.0,
         max_epochs=settings.max_epochs,
-        task_shift=job.task_shift,
+        task_shift=update.task_shift,
         signals=seen.signals | pilot,
         looked_at=seen.target_samples,
-        source_name=job.source.name,
-        target_name=job.target.name,
-        shift_kind="+".join(shift.kind for shift in job.target.card.shift),
-        start_quality=start_quality if starts_as_source(option, task_shift=job.task_shift) else None,
+        source_name=update.source.name,
+        target_name=update.target.name,
+        shift_kind="+".join(shift.kind for shift in update.target.card.shift),
+        start_quality=start_quality if starts_as_source(option, task_shift=update.task_shift) else None,
         evals_per_epoch=settings.evals_per_epoch,
-        validation_samples=len(job.target.validation),
-        test_samples=len(job.target.test),
+        validation_samples=len(update.target.validation),
+        test_samples=len(update.target.test),
         model_id=card.run_id or "",
         weights_digest=card.weights_digest or "",
     )
 
 
 def composed(
-    job: Job,
+    update: Update,
     settings: TrainingSettings,
-    told: Foretold,
+    told: Prediction,
     probe: StepProbe | None,
     energy: EnergyBasis | None,
     accounting: Accounting,
 ) -> Forecast:
-    """The learned costs of a job, and those that follow from its steps."""
+    """The learned costs of an update, and those that follow from its steps."""
     if told.forecast.epochs is None:
         return told.forecast
     if told.already_met and probe is not None:
         probe = probe.model_copy(update={"seconds_of_preparation": 0.0, "joules_of_preparation": None})
     return compose_costs(
         told.forecast.epochs,
-        steps_per_epoch=steps_per_epoch(len(job.target.train), settings.batch_size),
+        steps_per_epoch=steps_per_epoch(len(update.target.train), settings.batch_size),
         evals_per_epoch=settings.evals_per_epoch,
         probe=probe,
         energy=energy,
@@ -376,32 +378,44 @@ def composed(
 
 
 def _probe(
-    job: Job, option: str, settings: TrainingSettings, accounting: Accounting, hardware: str | None
-) -> Known:
+    update: Update, option: str, settings: TrainingSettings, accounting: Accounting, hardware: str | None
+) -> EarlySteps:
     """Seconds and joules of a step, measured here or counted for hardware that is not at hand; the pilot's signals."""
-    chosen, task = get_option(option), job.task_shift
+    chosen, task = get_option(option), update.task_shift
     if hardware is not None:
         step, energy = probe_elsewhere(
-            chosen, job.model, job.target, settings, task_shift=task, device=job.device, hardware=hardware
+            chosen,
+            update.model,
+            update.target,
+            settings,
+            task_shift=task,
+            device=update.device,
+            hardware=hardware,
         )
-        return Known(settings.lr, pilot_signals(job, option, settings), step, energy)
+        return EarlySteps(settings.lr, pilot_signals(update, option, settings), step, energy)
     probed = probe_option(
-        chosen, job.model, job.target, settings, task_shift=task, device=job.device, accounting=accounting
+        chosen,
+        update.model,
+        update.target,
+        settings,
+        task_shift=task,
+        device=update.device,
+        accounting=accounting,
     )
-    return Known(settings.lr, probed.pilot, probed.step, probed.energy)
+    return EarlySteps(settings.lr, probed.pilot, probed.step, probed.energy)
 
 
 def _warnings(
-    job: Job,
+    update: Update,
     settings: TrainingSettings,
     seen: Survey,
     said: Sequence[str],
-    told: Foretold,
+    told: Prediction,
     accounting: Accounting,
     hardware: str | None,
 ) -> tuple[str, ...]:
-    notes = dict.fromkeys((*job.model.card.notes, *job.source.card.notes, *job.target.card.notes))
-    chance = chance_warnings(job, settings, seen.signals, seen.source_samples)
+    notes = dict.fromkeys((*update.model.card.notes, *update.source.card.notes, *update.target.card.notes))
+    chance = chance_warnings(update, settings, seen.signals, seen.source_samples)
     warnings = [*chance, *notes, *seen.warnings, *said, *told.warnings]
     if hardware is not None:
         warnings.append(
@@ -410,7 +424,7 @@ def _warnings(
         )
     if accounting.grid.is_default:
         warnings.append(default_region_warning(accounting))
-    if job.same_data:
+    if update.same_data:
         warnings.append("source and target are the same data: there is no shift to pay for")
     return tuple(warnings)
 

@@ -19,7 +19,7 @@ from foretoll.options import Option, get_option
 from foretoll.options.loop import make_optimizer, take_step, training_batches
 from foretoll.quality import evaluate
 from foretoll.records import TrainingSettings
-from foretoll.workflows.context import Job, seeded
+from foretoll.workflows.context import Update, seeded
 
 STEPS = (8, 24)
 SCORED = 400
@@ -85,7 +85,7 @@ class Pilot:
         return seen.samples
 
 
-def pilot_signals(job: Job, option: str, settings: TrainingSettings) -> dict[str, float | None]:
+def pilot_signals(update: Update, option: str, settings: TrainingSettings) -> dict[str, float | None]:
     """Loss and quality on held-back training samples after 8 and 24 steps: `pilot8_loss`, `pilot24_quality`, …
 
     Also `pilot0_loss`, before them, and `pilot_gradient_norm`, the mean over them. Empty for an option that takes no
@@ -94,8 +94,10 @@ def pilot_signals(job: Job, option: str, settings: TrainingSettings) -> dict[str
     chosen = get_option(option)
     if not chosen.takes_steps:
         return {}
-    with seeded(SEED, job.device):
-        pilot = Pilot(chosen, job.model, job.target, settings, task_shift=job.task_shift, device=job.device)
+    with seeded(SEED, update.device):
+        pilot = Pilot(
+            chosen, update.model, update.target, settings, task_shift=update.task_shift, device=update.device
+        )
         pilot.prepare()
         pilot.look_before()
         for step in range(1, max(STEPS) + 1):

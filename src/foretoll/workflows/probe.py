@@ -21,7 +21,7 @@ PROBE_S = 1.5  # a few updates of any counter; more would only cost more
 
 
 @dataclass(frozen=True)
-class Probed:
+class ProbeResult:
     """What a few real steps of an option told; `served` is the model they made, which is thrown away."""
 
     step: StepProbe
@@ -42,7 +42,7 @@ def probe_option(
     device: torch.device,
     accounting: Accounting,
     budget_s: float = PROBE_S,
-) -> Probed:
+) -> ProbeResult:
     """What a step, an evaluation and the preparation of an option cost, from the steps of its pilot.
 
     The pilot's steps are the ones that are timed; more follow where they are too short to be. An option that prepares
@@ -67,7 +67,7 @@ def probe_option(
         cached = training.cache_bytes
         trainable = sum(p.numel() for p in training.trainable.values())
         served = training.finish()
-    return Probed(
+    return ProbeResult(
         probe.model_copy(
             update={
                 "seconds_of_preparation": prepared_s * scale,

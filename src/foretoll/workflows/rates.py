@@ -13,7 +13,7 @@ from typing import Literal
 from foretoll.errors import UsageError, shown
 from foretoll.options import get_option
 from foretoll.records import ModelCard, TrainingSettings
-from foretoll.workflows.context import Job, Watcher
+from foretoll.workflows.context import Update, Watcher
 from foretoll.workflows.pilot import STEPS, pilot_signals
 
 OWN = (
@@ -44,25 +44,25 @@ def default_rate(option: str, card: ModelCard, optimizer: str) -> Rate:
 
 
 def settled(
-    job: Job,
+    update: Update,
     option: str,
     settings: TrainingSettings,
     lr: Named = None,
     *,
     watcher: Watcher | None = None,
 ) -> tuple[TrainingSettings, Rate]:
-    """The settings with the learning rate that this option trains with on this job, and how it came about.
+    """The settings with the learning rate that this option trains with for this update, and how it came about.
 
     `lr`: a number, "auto" for a range test, or None: then a rate that the settings were made with counts as named.
     Raises UsageError for anything else.
     """
     if lr is None and "lr" in settings.model_fields_set:
         lr = settings.lr
-    rate = default_rate(option, job.model.card, settings.optimizer)
+    rate = default_rate(option, update.model.card, settings.optimizer)
     if lr == "auto":
-        if get_option(option).takes_steps and job.target.train.labels is not None:
+        if get_option(option).takes_steps and update.target.train.labels is not None:
             (watcher or Watcher()).stage(f"look for a learning rate of {option} (range test)")
-            rate = range_test(job, option, settings, around=rate.lr)
+            rate = range_test(update, option, settings, around=rate.lr)
     elif lr is not None:
         if not isinstance(lr, int | float) or not 0 < lr < math.inf:
             raise UsageError(f'lr={shown(lr)} is no learning rate: give a number above 0, "auto" or None')
@@ -73,7 +73,7 @@ def settled(
     return settings.model_copy(update={"lr": rate.lr}), rate
 
 
-def range_test(job: Job, option: str, settings: TrainingSettings, *, around: float) -> Rate:
+def range_test(update: Update, option: str, settings: TrainingSettings, *, around: float) -> Rate:
     """The best rate after a few steps: the lowest one whose loss on held-back samples is the lowest of `SPAN`.
 
     Each rate starts from the same weights with the same batches (`pilot_signals`). From the lowest rate upwards, and
@@ -82,7 +82,7 @@ def range_test(job: Job, option: str, settings: TrainingSettings, *, around: flo
     losses: dict[float, float] = {}
     for factor in SPAN:
         rate = float(f"{around * factor:.1g}")
-        signals = pilot_signals(job, option, settings.model_copy(update={"lr": rate}))
+        signals = pilot_signals(update, option, settings.model_copy(update={"lr": rate}))
         loss = signals.get(f"pilot{max(STEPS)}_loss")
         losses[rate] = math.inf if loss is None else loss
         *_, before, last = (math.inf, *losses.values())

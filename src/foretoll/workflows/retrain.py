@@ -12,16 +12,16 @@ from foretoll.ledger import Ledger
 from foretoll.options import get_option
 from foretoll.quality import check_metric, evaluate
 from foretoll.records import Run, TrainingSettings
-from foretoll.workflows.carry_out import CarriedOut, carry_out, require_labels
+from foretoll.workflows.carry_out import RunResult, carry_out, require_labels
 from foretoll.workflows.chance import chance_warnings
 from foretoll.workflows.context import (
     Accounting,
     Data,
-    Job,
     ModelLike,
+    Update,
     Watcher,
     choose_device,
-    open_job,
+    open_update,
 )
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.rates import Named, rising, settled
@@ -70,7 +70,7 @@ def retrain(
     accounting.check(choose_device(device))
     watcher = watcher or Watcher()
     watcher.stage("open data and model")
-    job = open_job(
+    update = open_update(
         model,
         source,
         target,
@@ -82,11 +82,11 @@ def retrain(
         seed=settings.seed,
         trust_code=trust_code,
     )
-    require_labels(job.target, option)
-    get_option(option).require_suited(job.model, job.target, task_shift=job.task_shift)
-    settings, _ = settled(job, option, with_target(job, settings, until), lr, watcher=watcher)
-    return retrain_job(
-        job,
+    require_labels(update.target, option)
+    get_option(option).require_suited(update.model, update.target, task_shift=update.task_shift)
+    settings, _ = settled(update, option, with_target(update, settings, until), lr, watcher=watcher)
+    return retrain_update(
+        update,
         option,
         settings,
         accounting=accounting,
@@ -97,8 +97,8 @@ def retrain(
     ).run
 
 
-def retrain_job(
-    job: Job,
+def retrain_update(
+    update: Update,
     option: str,
     settings: TrainingSettings,
     *,
@@ -108,35 +108,35 @@ def retrain_job(
     out: Path | None = None,
     tags: tuple[str, ...] = (),
     watcher: Watcher | None = None,
-) -> CarriedOut:
-    """Retrain an opened job; `signals` are taken from the data unless they are given."""
+) -> RunResult:
+    """Carry out an opened update; `signals` are taken from the data unless they are given."""
     watcher = watcher or Watcher()
-    require_labels(job.target, option)
-    get_option(option).require_suited(job.model, job.target, task_shift=job.task_shift)
+    require_labels(update.target, option)
+    get_option(option).require_suited(update.model, update.target, task_shift=update.task_shift)
     if signals is None:
         watcher.stage("look at the target through the model (signals)")
-        pilot = pilot_signals(job, option, settings)
+        pilot = pilot_signals(update, option, settings)
         for warning in rising(pilot, settings.lr):
             watcher.note(warning)
-        signals = take_signals(job, settings).signals | pilot
-    seen = min(len(job.source.train), DEFAULT_SAMPLES)
-    warnings = (*chance_warnings(job, settings, signals, seen), *job.model.card.notes)
-    watcher.stage(f"{option} on {job.target.name}")
+        signals = take_signals(update, settings).signals | pilot
+    seen = min(len(update.source.train), DEFAULT_SAMPLES)
+    warnings = (*chance_warnings(update, settings, signals, seen), *update.model.card.notes)
+    watcher.stage(f"{option} on {update.target.name}")
     return carry_out(
         get_option(option),
-        job.model,
-        job.target,
+        update.model,
+        update.target,
         settings,
-        source=job.source,
-        task_shift=job.task_shift,
-        device=job.device,
+        source=update.source,
+        task_shift=update.task_shift,
+        device=update.device,
         accounting=accounting,
         ledger=ledger,
         signals=signals,
         out=out,
         tags=tags,
         watcher=watcher,
-        lineage=_lineage(job.model.card.run_id, ledger),
+        lineage=_lineage(update.model.card.run_id, ledger),
         warnings=warnings,
     )
 
@@ -152,42 +152,44 @@ def _lineage(parent: str | None, ledger: Ledger | None) -> tuple[str, ...]:
 
 
 def take_signals(
-    job: Job,
+    update: Update,
     settings: TrainingSettings,
     *,
     samples: int = DEFAULT_SAMPLES,
     collector: Collector = collect,
 ) -> Survey:
-    """Look at a job's source and target through its model."""
+    """Look at an update's source and target through its model."""
     from foretoll.indices.survey import survey  # its accumulators take seconds to import
 
     return survey(
-        job.model,
-        job.source,
-        job.target,
+        update.model,
+        update.source,
+        update.target,
         settings,
-        task_shift=job.task_shift,
-        clean=job.clean,
-        device=job.device,
+        task_shift=update.task_shift,
+        clean=update.clean,
+        device=update.device,
         samples=samples,
         collector=collector,
     )
 
 
-def with_target(job: Job, settings: TrainingSettings, until: float | None) -> TrainingSettings:
+def with_target(update: Update, settings: TrainingSettings, until: float | None) -> TrainingSettings:
     """Fix the quality target: as named, else 95 % of the model's quality on its source's validation split.
 
     Raises UsageError for a task shift without a named target: no number would be a fair guess.
     """
     until = settings.until if until is None else until
     if until is None:
-        if job.task_shift:
+        if update.task_shift:
             raise UsageError("a new task has no natural quality target: name one, for example --until 0.9")
-        on_source = evaluate(job.model, job.source.validation, metric=settings.metric, device=job.device)
+        on_source = evaluate(
+            update.model, update.source.validation, metric=settings.metric, device=update.device
+        )
         until = round(DEFAULT_SHARE * on_source.quality, 3)
         if until == 0:
             raise UsageError(
-                f"the model is never right on its source {job.source.card.uri}: give the data that it was trained "
+                f"the model is never right on its source {update.source.card.uri}: give the data that it was trained "
                 "on, or name a quality target, for example --until 0.9"
             )
     return settings.model_copy(update={"until": check_until(until)})

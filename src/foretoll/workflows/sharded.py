@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from foretoll.data import Split, TaskData, open_data
 from foretoll.engine import Engine, merge_tree, shards, worker_cache
 from foretoll.errors import DataError, ForetollError
-from foretoll.indices.collect import BATCH, Collected, Part, Wanted, collect
+from foretoll.indices.collect import BATCH, Part, PartCollection, PartRequest, collect
 from foretoll.models import Model, load_model
 from foretoll.models.outputs import Outputs
 from foretoll.records import TableLayout
@@ -101,14 +101,14 @@ class Shard:
     ids: Tensor
     labels: Tensor | None
     rows: range
-    wanted: Wanted
+    wanted: PartRequest
     device: str
 
     def __str__(self) -> str:
         return f"samples {self.rows.start} to {self.rows.stop - 1} of the {self.wanted.part}"
 
 
-def sweep_shard(shard: Shard) -> Collected:
+def sweep_shard(shard: Shard) -> PartCollection:
     """What an engine calls in a worker."""
     model = shard.model if isinstance(shard.model, Model) else shard.model.load()
     if shard.norms:
@@ -137,8 +137,8 @@ class ShardedCollector:
         self.engine, self.base, self.model, self.data = engine, base, model, dict(data or {})
 
     def __call__(
-        self, model: Model, split: Split, wanted: Wanted, *, device: torch.device | str = "cpu"
-    ) -> Collected:
+        self, model: Model, split: Split, wanted: PartRequest, *, device: torch.device | str = "cpu"
+    ) -> PartCollection:
         """Sweep `split` with `model` in shards.
 
         Raises:
@@ -151,14 +151,16 @@ class ShardedCollector:
         place = str(device)
         tasks = (self._shard(model, split, wanted, r.start, r.stop, place) for r in ranges)
         results = sorted(self.engine.run(sweep_shard, tasks), key=lambda result: result.index)
-        found: list[Collected] = []
+        found: list[PartCollection] = []
         for result in results:
             if result.value is None:
                 raise ForetollError(f"{result.task} could not be swept: {result.error}")
             found.append(result.value)
         return merge_tree(found, lambda first, second: first.merge(second))
 
-    def _shard(self, model: Model, split: Split, wanted: Wanted, first: int, last: int, device: str) -> Shard:
+    def _shard(
+        self, model: Model, split: Split, wanted: PartRequest, first: int, last: int, device: str
+    ) -> Shard:
         rows = range(first * BATCH, min(last * BATCH, len(split)))
         by_name = self.model is not None
         return Shard(
@@ -188,7 +190,7 @@ def sharded_collector(
     trust_code: bool = False,
     layout: TableLayout | None = None,
 ) -> ShardedCollector:
-    """The collector of a job: by name what the user named (specs, folders and URIs), by value what is in memory."""
+    """The collector of an update: by name what the user named (specs, folders and URIs), by value what is in memory."""
     named: dict[Part, object] = {"source": source, "target": target, "clean": clean}
     data = {part: DataRef(uri, seed, layout) for part, uri in named.items() if isinstance(uri, str)}
     reference = None

@@ -14,12 +14,12 @@ from foretoll.models import Trust, build_model, recognise_outputs
 from foretoll.options import Option
 from foretoll.quality import check_metric
 from foretoll.records import Run, TrainingSettings
-from foretoll.workflows.carry_out import CarriedOut, carry_out
+from foretoll.workflows.carry_out import RunResult, carry_out
 from foretoll.workflows.chance import target_warnings
 from foretoll.workflows.context import Accounting, Data, Watcher, choose_device
 
 
-class FromNothing(Option):
+class InitialTraining(Option):
     """The model as it was built is what is trained."""
 
     name = "scratch"
@@ -78,7 +78,7 @@ def train_model(
     tags: tuple[str, ...] = (),
     watcher: Watcher | None = None,
     trust: Trust | None = None,
-) -> CarriedOut:
+) -> RunResult:
     """As `train`, and gives the trained model too. `trust` as in `build_model`: None where the caller names `arch`."""
     settings = settings or TrainingSettings()
     if until is not None:
@@ -98,7 +98,7 @@ def train_model(
     recognise_outputs(model, task.train)
     watcher.stage(f"train {model.card.arch} on {task.name}")
     return carry_out(
-        FromNothing(),
+        InitialTraining(),
         model,
         task,
         settings,

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from foretoll.interruption import Interruption, guarded, held, recording, why_stopped
 from foretoll.ledger import Ledger
 from foretoll.records import Outcome
-from foretoll.stopping import Stopped, guarded, held, recording, why_stopped
 
 from .bad_input import QUIETLY, UPDATE
 from .conftest import Call
@@ -147,7 +147,7 @@ def test_a_script_of_ones_own_ends_by_the_signal_after_the_record(yard: Path, tm
 def test_what_is_held_is_raised_when_the_block_is_done() -> None:
     done = []
     with guarded(hand_on=False):
-        with pytest.raises(Stopped, match="SIGTERM"), held():
+        with pytest.raises(Interruption, match="SIGTERM"), held():
             os.kill(os.getpid(), signal.SIGTERM)
             done.append("written")
         with pytest.raises(KeyboardInterrupt):

@@ -49,7 +49,7 @@ class Fault:
 
 
 @dataclass
-class Source:
+class RawData:
     """All rows of an opened source, before anything is chosen.
 
     given: name of the file's own split per row, or None. column: values of an extra column by name.
@@ -83,7 +83,7 @@ def writable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def assemble(source: Source, uri: DataUri, *, seed: int) -> TaskData:
+def assemble(source: RawData, uri: DataUri, *, seed: int) -> TaskData:
     """Choose and divide the rows of a source as its URI says."""
     source = replace(
         source, name=writable(source.name), classes=tuple(writable(name) for name in source.classes)
@@ -139,7 +139,7 @@ def assemble(source: Source, uri: DataUri, *, seed: int) -> TaskData:
 
 
 def _label_notes(
-    source: Source, splits: Mapping[str, ArraySplit | DatasetSplit], classes: tuple[str, ...]
+    source: RawData, splits: Mapping[str, ArraySplit | DatasetSplit], classes: tuple[str, ...]
 ) -> tuple[str, ...]:
     """What there is to tell of the labels: of the whole source, and of the splits that were made of it."""
     if source.rows.labels is None:
@@ -152,7 +152,7 @@ def _label_notes(
 _SAMPLES = {"image": "images", "vector": "rows of numbers", "series": "series", "text": "texts"}
 
 
-def _reading(source: Source, uri: DataUri, classes: tuple[str, ...]) -> str:
+def _reading(source: RawData, uri: DataUri, classes: tuple[str, ...]) -> str:
     """How the rows were read, where the opener says nothing of its own."""
     said = [
         f"{len(source.rows):,} {_SAMPLES[source.kind]}",
@@ -163,7 +163,7 @@ def _reading(source: Source, uri: DataUri, classes: tuple[str, ...]) -> str:
     return ", ".join([*said, splits_said(source, uri)])
 
 
-def splits_said(source: Source, uri: DataUri) -> str:
+def splits_said(source: RawData, uri: DataUri) -> str:
     """Where the splits come from, as it stands in a reading: the source's own, or drawn here."""
     own = [] if source.given is None or uri.split is not None else [r for r in ROLES if r in source.given]
     if "train" not in own:
@@ -171,7 +171,7 @@ def splits_said(source: Source, uri: DataUri) -> str:
     return f"its own {'train split' if len(own) == 1 else ' and '.join(own) + ' splits'}"
 
 
-def divide(source: Source, labels: npt.NDArray[Any] | None, uri: DataUri, seed: int) -> dict[str, IntArray]:
+def divide(source: RawData, labels: npt.NDArray[Any] | None, uri: DataUri, seed: int) -> dict[str, IntArray]:
     """Rows of train, validation and test.
 
     The file's own test split stays the test split, and its validation split the validation split. Where the
@@ -219,7 +219,7 @@ def _limited(
     }
 
 
-def _take(source: Source, labels: Tensor | None, rows: IntArray) -> ArraySplit | DatasetSplit:
+def _take(source: RawData, labels: Tensor | None, rows: IntArray) -> ArraySplit | DatasetSplit:
     positions = torch.from_numpy(rows)
     split = source.rows.take(positions)
     split.labels = None if labels is None else labels[positions]
@@ -231,7 +231,7 @@ def _take(source: Source, labels: Tensor | None, rows: IntArray) -> ArraySplit |
     return split
 
 
-def _relabelling(source: Source, wanted: tuple[str, ...]) -> tuple[tuple[str, ...], IntArray]:
+def _relabelling(source: RawData, wanted: tuple[str, ...]) -> tuple[tuple[str, ...], IntArray]:
     """Names of the classes that are kept, and the new number of each old one (−1: left out)."""
     if not wanted:
         return source.classes, np.arange(len(source.classes), dtype=np.int64)
@@ -251,7 +251,7 @@ def _relabelling(source: Source, wanted: tuple[str, ...]) -> tuple[tuple[str, ..
     return tuple(source.classes[i] for i in np.argsort(numbers) if numbers[i] >= 0), numbers
 
 
-def _holds(source: Source, condition: Where) -> npt.NDArray[np.bool_]:
+def _holds(source: RawData, condition: Where) -> npt.NDArray[np.bool_]:
     if condition.column not in source.columns:
         known = source.columns or ("none: this source has no columns",)
         raise UsageError(unknown_name(f"column of {source.name}", condition.column, known))

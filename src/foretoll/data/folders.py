@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from foretoll.data.images import image_suffixes
-from foretoll.data.source import ROLES, role_of
+from foretoll.data.raw import ROLES, role_of
 from foretoll.errors import DataError, shown
 
 _DEEPEST, _MOST_FOLDERS = 64, 100_000  # of links that multiply, and of names made to be endless
@@ -29,7 +29,7 @@ _LEFT_BEHIND = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"
 
 
 @dataclass
-class Layout:
+class FolderLayout:
     """The images of a folder, in a fixed order, with class and split of each; splits are empty where there are none."""
 
     files: list[Path] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Layout:
                 self.splits.append(split)
 
 
-def read_layout(root: Path) -> Layout:
+def read_layout(root: Path) -> FolderLayout:
     """List the images below a folder; DataError where it holds none, or where it cannot be told what is a class."""
     tree = _Tree.of(root, frozenset(), itertools.count(1))
     way: list[str] = []
@@ -146,7 +146,7 @@ def _is_split(tree: _Tree) -> bool:
     return role_of(tree.path.name) in ROLES and any(folder.count for folder in tree.folders)
 
 
-def _as_splits(tree: _Tree) -> Layout | None:
+def _as_splits(tree: _Tree) -> FolderLayout | None:
     """PATH/train/CLASS/IMAGE. One folder `train` alone is a split where little else could be a class."""
     splits = [folder for folder in tree.folders if _is_split(folder)]
     others = [folder for folder in tree.folders if folder not in splits]
@@ -161,7 +161,7 @@ def _as_splits(tree: _Tree) -> Layout | None:
         return None
     if len(roles) == 1 and sum(folder.count > 0 for folder in others) > 1:
         return None
-    layout = Layout()
+    layout = FolderLayout()
     for split in splits:
         for folder in split.folders:
             layout.add(folder.all, folder.path, role_of(split.path.name))
@@ -175,7 +175,7 @@ def _as_splits(tree: _Tree) -> Layout | None:
     return layout
 
 
-def _as_classes_with_splits(tree: _Tree) -> Layout | None:
+def _as_classes_with_splits(tree: _Tree) -> FolderLayout | None:
     """PATH/CLASS/train/IMAGE: every class has train and another split, and nothing else."""
     classes = [folder for folder in tree.folders if folder.count]
     roles = [{role_of(inner.path.name) for inner in folder.folders if inner.count} for folder in classes]
@@ -183,7 +183,7 @@ def _as_classes_with_splits(tree: _Tree) -> Layout | None:
         "train" in found and len(found) > 1 and found <= set(ROLES) for found in roles
     ):
         return None
-    layout = Layout()
+    layout = FolderLayout()
     for folder in classes:
         for inner in folder.folders:
             layout.add(inner.all, folder.path, role_of(inner.path.name))
@@ -196,8 +196,8 @@ def _as_classes_with_splits(tree: _Tree) -> Layout | None:
     return layout
 
 
-def _as_classes(tree: _Tree) -> Layout:
-    layout = Layout()
+def _as_classes(tree: _Tree) -> FolderLayout:
+    layout = FolderLayout()
     for folder in tree.folders:
         layout.add(folder.all, folder.path)
     _tell_loose(layout, tree)
@@ -205,13 +205,13 @@ def _as_classes(tree: _Tree) -> Layout:
     return layout
 
 
-def _tell_left_out(layout: Layout, folders: list[_Tree], where: str) -> None:
+def _tell_left_out(layout: FolderLayout, folders: list[_Tree], where: str) -> None:
     if folders:
         names = [f"{shown(folder.path.name, 40)} ({folder.count:,} images)" for folder in folders]
         layout.notes.append(f"left out {where}: {_few(names)}")
 
 
-def _tell_empty(layout: Layout, folders: list[_Tree]) -> None:
+def _tell_empty(layout: FolderLayout, folders: list[_Tree]) -> None:
     empty = [
         f"{shown(folder.path.name, 40)}{_found_instead(folder)}" for folder in folders if not folder.count
     ]
@@ -219,7 +219,7 @@ def _tell_empty(layout: Layout, folders: list[_Tree]) -> None:
         layout.notes.append(f"class folders without a readable image were left out: {_few(empty)}")
 
 
-def _tell_loose(layout: Layout, tree: _Tree) -> None:
+def _tell_loose(layout: FolderLayout, tree: _Tree) -> None:
     if tree.images:
         layout.notes.append(
             f"{_name(tree.path)}: {len(tree.images):,} images outside any class folder were left out"

@@ -1,6 +1,6 @@
 """Being stopped from outside: Ctrl-C, SIGTERM (Slurm, Kubernetes, `docker stop`), SIGHUP (a terminal that closes).
 
-All three raise `Stopped`, a KeyboardInterrupt, so that what was measured is recorded before the process ends. The
+All three raise `Interruption`, a KeyboardInterrupt, so that what was measured is recorded before the process ends. The
 handlers are in place only while a block of `guarded()` runs; a handler that somebody else has set, and a signal that
 is ignored (nohup, a shell's background job), are left as they are.
 """
@@ -21,7 +21,7 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not known everywhere
 _UNWINDING_S = 2.0  # a second signal so soon after the first finds the first still on its way up
 
 
-class Stopped(KeyboardInterrupt):
+class Interruption(KeyboardInterrupt):
     """A signal asked this process to stop."""
 
     def __init__(self, number: int) -> None:
@@ -52,12 +52,12 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
         _state.waiting = number
         return
     _state.raised_at = time.monotonic()
-    raise Stopped(number)
+    raise Interruption(number)
 
 
 @contextlib.contextmanager
 def guarded(*, hand_on: bool = True) -> Iterator[None]:
-    """Let the signals raise `Stopped` in a block of the main thread; elsewhere nothing changes.
+    """Let the signals raise `Interruption` in a block of the main thread; elsewhere nothing changes.
 
     hand_on: after the outermost block, give SIGTERM and SIGHUP to whom they belonged before: to the default, which
         ends the process. The command line ends by an exit code instead.
@@ -115,7 +115,7 @@ def why_stopped(error: KeyboardInterrupt) -> str:
     """Part of a sentence: who stopped it. Call it where the exception ends: from there on signals wait."""
     if _ours() and _state.recordings:
         _state.caught = True
-    return str(error) if isinstance(error, Stopped) else BY_USER
+    return str(error) if isinstance(error, Interruption) else BY_USER
 
 
 def was_asked() -> bool:
@@ -146,7 +146,7 @@ def _ours() -> bool:
 def _raise_waiting() -> None:
     number, _state.waiting = _state.waiting, None
     if number is not None:
-        raise Stopped(number)
+        raise Interruption(number)
 
 
 def _install() -> None:
