@@ -18,6 +18,7 @@ from foretoll.records.estimate import (
     SelfCost,
     StepProbe,
 )
+from foretoll.records.life import Decision, Offer, ServedBatch
 from foretoll.records.measured import (
     TOLL_COSTS,
     EnergyBasis,
@@ -42,6 +43,7 @@ __all__ = [
     "Comparison",
     "Coverage",
     "DataCard",
+    "Decision",
     "EnergyBasis",
     "EnergyComponent",
     "Estimate",
@@ -56,6 +58,7 @@ __all__ = [
     "ModelCard",
     "NearRun",
     "NonNegative",
+    "Offer",
     "Outcome",
     "PhaseCost",
     "Preprocessing",
@@ -67,6 +70,7 @@ __all__ = [
     "Record",
     "Run",
     "SelfCost",
+    "ServedBatch",
     "Share",
     "Shift",
     "StepProbe",
