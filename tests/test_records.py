@@ -147,3 +147,9 @@ def test_estimate_has_the_keys_of_its_contract() -> None:
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         TrainingSettings.model_validate(wrong)
+
+
+def test_an_optimizer_of_the_users_own_is_recorded_by_its_name() -> None:
+    assert TrainingSettings(optimizer="python:Lion").optimizer == "python:Lion"
+    with pytest.raises(ValidationError, match="unknown optimizer 'adagrad'"):
+        TrainingSettings(optimizer="adagrad")

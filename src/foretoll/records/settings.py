@@ -33,7 +33,7 @@ AUGMENTATIONS = {
     "flip": "", "vflip": "", "crop": "crop:4", "rotate": "rotate:15", "jitter": "jitter:0.2", "erase": "erase:0.5",
     "trivial": "", "auto": "",
 }  # fmt: skip
-OWN_AUGMENTATION = "python:"  # what a transform of the user's own is called where it is written down
+OWN = "python:"  # before the name of what only the user's own code can make, where it is written down
 
 
 def _setting(
@@ -65,7 +65,7 @@ class TrainingSettings(Record):
         1e-3, "learning rate, or auto to have one looked for by a few steps each; without it the option's own, "
         "which is lower where weights of others are kept", gt=0, le=1e6,
     )  # fmt: skip
-    optimizer: Optimizer = _setting("adam", f"{', '.join(OPTIMIZERS[:-1])} or {OPTIMIZERS[-1]}")
+    optimizer: str = _setting("adam", f"{', '.join(OPTIMIZERS[:-1])} or {OPTIMIZERS[-1]}")
     momentum: float = _setting(0.9, "momentum of sgd", ge=0, lt=1)
     weight_decay: float = _setting(
         0.0, "weight decay: of adamw apart from the gradient, else added to it", ge=0, le=1e6
@@ -109,6 +109,13 @@ class TrainingSettings(Record):
     workers: int = _setting(0, "threads that read batches ahead", ge=0, le=256)
     compile: bool = _setting(False, "compile the network (torch.compile)")
 
+    @field_validator("optimizer")
+    @classmethod
+    def _known_optimizer(cls, value: str) -> str:
+        if value not in OPTIMIZERS and not (value.startswith(OWN) and 0 < len(value) - len(OWN) <= 80):
+            raise ValueError(unknown_name("optimizer", value, OPTIMIZERS))
+        return value
+
     @field_validator("class_weights", mode="before")
     @classmethod
     def _weights_by_class(cls, value: Any) -> Any:
@@ -128,7 +135,7 @@ class TrainingSettings(Record):
     @classmethod
     def _known(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         for name in value:
-            if isinstance(name, str) and not name.startswith(OWN_AUGMENTATION):
+            if isinstance(name, str) and not name.startswith(OWN):
                 kind, _, amount = name.partition(":")
                 if kind not in AUGMENTATIONS:
                     raise ValueError(unknown_name("augmentation", kind, AUGMENTATIONS))
@@ -164,7 +171,7 @@ class TrainingSettings(Record):
     @field_serializer("augment")
     def _named(self, value: tuple[Any, ...]) -> list[str]:
         """A transform of the user's own is written down by its name: nothing is imported when a ledger is read."""
-        return [name if isinstance(name, str) else f"{OWN_AUGMENTATION}{_name_of(name)}" for name in value]
+        return [name if isinstance(name, str) else f"{OWN}{_name_of(name)}" for name in value]
 
     @model_serializer(mode="wrap")
     def _short(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
