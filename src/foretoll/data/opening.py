@@ -11,7 +11,7 @@ from foretoll.data.arranged import arranged
 from foretoll.data.raw import RawData, assemble
 from foretoll.data.taskdata import TaskData
 from foretoll.data.uri import SCHEMES, DataUri, parse_uri, with_scheme
-from foretoll.errors import UsageError
+from foretoll.errors import UsageError, shown
 from foretoll.records import TableLayout
 
 _TABLES = ("parquet", "csv", "hf")  # whose columns have names
@@ -31,6 +31,10 @@ def open_data(source: Any, *, seed: int = 0, layout: TableLayout | None = None) 
     if isinstance(source, TaskData):
         return arranged(source, layout)
     opened, uri = _opened(source, layout)
+    if uri.every is not None:
+        raise UsageError(
+            f"data URI {shown(uri.text)} is a stream (every={uri.every}): foretoll life takes it; leave every= out here"
+        )
     return arranged(assemble(opened, uri, seed=seed), layout)
 
 

@@ -61,6 +61,14 @@ def three_way(labels: npt.NDArray[Any] | None, rows: IntArray, *, seed: int) -> 
     return train, validation, test
 
 
+def in_order(rows: IntArray) -> tuple[IntArray, ...]:
+    """Train, validation and test rows, 60/20/20, each part after the one before: what is tested comes last."""
+    test = round(TEST_SHARE * len(rows))
+    validation = round(VALIDATION_SHARE * (len(rows) - test))
+    train = len(rows) - test - validation
+    return rows[:train], rows[train : train + validation], rows[train + validation :]
+
+
 def part_of(labels: npt.NDArray[Any] | None, rows: IntArray, part: int, parts: int, *, seed: int) -> IntArray:
     """The `part`-th (from 1) of `parts` disjoint stratified parts that together are all of `rows`."""
     rest = rows

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from foretoll.data.checks import few, tell_labels, tell_unseen
-from foretoll.data.partition import VALIDATION_SHARE, IntArray, choose_within, part_of, three_way
+from foretoll.data.partition import VALIDATION_SHARE, IntArray, choose_within, in_order, part_of, three_way
 from foretoll.data.shifts import check_kind
 from foretoll.data.splits import ArraySplit, DatasetSplit
 from foretoll.data.taskdata import TaskData, reference_of
-from foretoll.data.uri import DataUri, Where
+from foretoll.data.uri import TIME, DataUri, Where
 from foretoll.errors import DataError, UsageError, shown, unknown_name
 from foretoll.records import DataCard, TableLayout
 
@@ -107,7 +107,7 @@ def assemble(source: RawData, uri: DataUri, *, seed: int) -> TaskData:
         relabelled = torch.from_numpy(numbers[labels])
     else:
         relabelled = source.rows.labels
-    parts = divide(source, labels, uri, partition_seed)
+    parts = _in_time(source, uri, kept) if uri.in_time_order else divide(source, labels, uri, partition_seed)
     if uri.part is not None:
         parts = {r: part_of(labels, rows, *uri.part, seed=partition_seed) for r, rows in parts.items()}
     parts = {role: rows[kept[rows]] for role, rows in parts.items()}
@@ -165,10 +165,34 @@ def _reading(source: RawData, uri: DataUri, classes: tuple[str, ...]) -> str:
 
 def splits_said(source: RawData, uri: DataUri) -> str:
     """Where the splits come from, as it stands in a reading: the source's own, or drawn here."""
+    if uri.in_time_order:
+        return "splits in time order" + (f" by {shown(uri.time)}" if uri.time else "")
     own = [] if source.given is None or uri.split is not None else [r for r in ROLES if r in source.given]
     if "train" not in own:
         return "splits drawn 60/20/20"
     return f"its own {'train split' if len(own) == 1 else ' and '.join(own) + ' splits'}"
+
+
+def _in_time(source: RawData, uri: DataUri, kept: npt.NDArray[np.bool_]) -> dict[str, IntArray]:
+    """Rows of train, validation and test that follow each other in time, of those that are kept.
+
+    Random splits leak through time: what is judged is always what came last. Here the parts do depend on `rows=` and
+    `where=`, which say what the window is.
+    """
+    rows = np.flatnonzero(kept).astype(np.int64)
+    if uri.split not in {None, TIME}:
+        raise UsageError(
+            f"data URI {shown(uri.text)}: with time= the splits follow time: leave split={uri.split} out"
+        )
+    if uri.time is not None:
+        if uri.time not in source.columns:
+            known = source.columns or ("none: this source has no columns",)
+            raise UsageError(unknown_name(f"column of {source.name}", uri.time, known))
+        moments = _moments(
+            np.asarray(source.column(uri.time))[rows], f"{source.name}: the time column {shown(uri.time)}"
+        )
+        rows = rows[np.argsort(when, kind="stable")]
+    return dict(zip(ROLES, in_order(rows), strict=True))
 
 
 def divide(source: RawData, labels: npt.NDArray[Any] | None, uri: DataUri, seed: int) -> dict[str, IntArray]:

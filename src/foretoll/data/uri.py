@@ -40,8 +40,11 @@ COMMON_KEYS = (
     "kind",
     "label",
     "seed",
+    "time",
+    "every",
 )
 REPEATABLE = ("shift", "where")
+TIME = "time"  # split=time: validation and test are the last rows
 COLUMN_KEYS = ("columns", "drop")  # names that may hold a comma of their own, as %2C
 _NO_PATH = ("digits", "torchvision")  # what follows the colon is nothing, or a name
 _MOST_MARKS = 20  # question marks that may be part of a path
@@ -70,7 +73,9 @@ class DataUri:
     order. shifts: applied one after the other. part: (i, k), the i-th of k disjoint stratified parts.
     where: conditions, all of which hold. rows: (start, stop) of the file's rows, order kept. kind: override.
     label: the label column. columns, drop: the columns of a table to read, or to leave out. sep: what stands between
-    the values of a text table. seed: of splits, parts, limits and shifts. size: (height, width) of images.
+    the values of a text table. seed: of splits, parts, limits and shifts. size: (height, width) of images. time: the
+    column by whose values the rows are put in order; without it `split=time` takes the file's order. every: rows of a
+    batch, where the data are a stream (`foretoll.data.stream`).
     """
 
     text: str
@@ -93,6 +98,13 @@ class DataUri:
     download: bool = False
     config: str | None = None
     size: tuple[int, int] | None = None
+    time: str | None = None
+    every: int | None = None
+
+    @property
+    def in_time_order(self) -> bool:
+        """Whether train, validation and test rows follow each other in time: `split=time`, or a time column."""
+        return self.split == TIME or self.time is not None
 
     @property
     def file(self) -> Path:
@@ -332,4 +344,6 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "download": _flag,
     "config": str,
     "size": _size,
+    "time": str,
+    "every": _whole("every", 2, MOST_ROWS),
 }
