@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from foretoll.data.checks import few, tell_labels, tell_unseen
+from foretoll.data.moments import moments
 from foretoll.data.partition import VALIDATION_SHARE, IntArray, choose_within, in_order, part_of, three_way
 from foretoll.data.shifts import check_kind
 from foretoll.data.splits import ArraySplit, DatasetSplit
@@ -188,7 +189,7 @@ def _in_time(source: RawData, uri: DataUri, kept: npt.NDArray[np.bool_]) -> dict
         if uri.time not in source.columns:
             known = source.columns or ("none: this source has no columns",)
             raise UsageError(unknown_name(f"column of {source.name}", uri.time, known))
-        moments = _moments(
+        when = moments(
             np.asarray(source.column(uri.time))[rows], f"{source.name}: the time column {shown(uri.time)}"
         )
         rows = rows[np.argsort(when, kind="stable")]
