@@ -10,7 +10,8 @@ from torch import nn
 
 from foretoll.measure import NoMeter
 from foretoll.records import EvalPoint, Outcome
-from foretoll.training import EVALUATION, TRAINING, Recorder, StopRule, epochs, patience, steps, until
+from foretoll.training import EVALUATION, TRAINING, Recorder, StopRule, epochs, never, patience, steps, until
+from foretoll.training.scalars import PIECE, Scalars
 
 
 def recorder(stop: StopRule, per_epoch: int = 4, **more: object) -> tuple[Recorder, nn.Linear]:
@@ -88,3 +89,39 @@ def test_nothing_recorded_is_nothing_and_not_zero() -> None:
     made, _ = recorder(epochs(1))
     result = made.finish()
     assert result.gradient_norm is None and result.curve == [] and result.parameter_change == 0.0
+
+
+def test_steps_that_turn_out_to_be_none_are_taken_off() -> None:
+    made, _ = recorder(never())
+    norms, skipped = [4.0, math.nan, 2.0, math.inf, 6.0], [0.0, 1.0, 0.0, 1.0, 0.0]
+    for norm, skip in zip(norms, skipped, strict=True):
+        made.step(torch.tensor(norm), skipped=torch.tensor(skip))
+    assert not made.evaluate(0.5)
+    assert made.result.curve[0].step == 3, "known at the evaluation"
+    result = made.finish()
+    assert (result.steps, result.epochs) == (3, 0.75)
+    found = result.gradient_norm
+    assert found is not None and (found.mean, found.first, found.last) == (4.0, 4.0, 6.0)
+
+
+def test_an_epoch_of_unknown_length() -> None:
+    layer = nn.Linear(3, 2)
+    made = Recorder(dict(layer.named_parameters()), stop=until(0.9), steps_per_epoch=None, meter=NoMeter())
+    made.begin(EVALUATION)
+    made.step(torch.tensor(1.0))
+    assert made.evaluate(0.95) and made.result.curve[0].epochs is None
+    result = made.finish()
+    assert result.epochs is None and result.gradient_norm is not None
+    assert result.gradient_norm.epoch_last is None
+    made.result.steps_per_epoch = 4
+    assert result.epochs == 0.25, "it may be told later"
+
+
+def test_many_scalars_are_kept_as_few_tensors() -> None:
+    series = Scalars()
+    for value in range(3 * PIECE + 5):
+        series.append(torch.tensor(float(value)))
+        assert len(series._recent) < PIECE
+    assert series.all().tolist() == list(range(3 * PIECE + 5))
+    series.append(torch.tensor(-1.0, dtype=torch.float64))
+    assert series.all()[-1] == -1.0 and len(series) == 3 * PIECE + 6

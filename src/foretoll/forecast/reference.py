@@ -53,7 +53,8 @@ def trimmed(run: Run) -> Run:
         update={
             "parameter_change_by_tensor": {},
             "checkpoint": None,
-            "curve": tuple(p for p in run.curve[:-1] if p.epochs <= CURVE_EPOCHS + 1e-9) + run.curve[-1:],
+            "curve": tuple(p for p in run.curve[:-1] if (p.epochs or 0.0) <= CURVE_EPOCHS + 1e-9)
+            + run.curve[-1:],
             "energy": energy,
             "lineage": (),
             "source": source,

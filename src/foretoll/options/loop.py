@@ -158,7 +158,7 @@ class _Loop:
     def _epoch(self, optimizer: torch.optim.Optimizer, epoch: int) -> bool:
         """One pass over the training data; True when the run is over."""
         settings, recorder, training = self.settings, self.recorder, self.training
-        checks, per_epoch = settings.evals_per_epoch, recorder.result.steps_per_epoch
+        checks, per_epoch = settings.evals_per_epoch, recorder.result.steps_per_epoch or 1
         # One order per epoch, from the seed and the epoch alone.
         order = (settings.seed * 1_000_003 + epoch) % 2**63  # what torch's generators take
         self._go_on()  # reading the data is part of a step

@@ -93,7 +93,7 @@ class EvalPoint(Record):
     """One evaluation on the validation split."""
 
     step: int
-    epochs: NonNegative
+    epochs: NonNegative | None  # None where nobody knows how long an epoch is
     quality: Share
     loss: float | None = None
     train_loss: float | None = None  # mean over the steps since the evaluation before

@@ -164,13 +164,14 @@ def options_figure(estimate: Estimate, run: Run | None) -> Figure | None:
 
 def curve_figure(run: Run, expected: Interval | None = None) -> Figure | None:
     """Validation quality over epochs, the target as a line and the forecast epochs as a band."""
-    if len(run.curve) < 2:
+    epochs = [point.epochs for point in run.curve if point.epochs is not None]
+    if len(epochs) < max(len(run.curve), 2):
         return None
     until, metric = run.settings.until, plain(run.settings.metric)
     height, top, left, right = 270.0, 14.0, 42.0, WIDTH - 14
     bottom = height - 44
     svg = Svg(WIDTH, height, f"Validation {metric} over the epochs of the run")
-    last = max(point.epochs for point in run.curve)
+    last = max(epochs)
     ends = [expected.low, expected.median, expected.high] if expected else []
     x = Scale(0.0, (max([last, *(min(end, 2 * last) for end in ends if end)]) or 1.0) * 1.04, left, right)
     levels = [point.quality for point in run.curve] + ([until] if until is not None else [])
@@ -190,7 +191,7 @@ def curve_figure(run: Run, expected: Interval | None = None) -> Figure | None:
     if until is not None:
         svg.line(left, y(until), right, y(until), "goal")
         svg.text(left + 4, y(until) - 6, f"target {human_level(until)}", css="name")
-    points = [(x(point.epochs), y(point.quality)) for point in run.curve]
+    points = [(x(at), y(point.quality)) for at, point in zip(epochs, run.curve, strict=True)]
     svg.polyline(points)
     if len(points) <= 60:
         for point, place in zip(run.curve, points, strict=True):

@@ -92,21 +92,21 @@ def _pilot(run: Run, case: Case) -> FeatureValues:
     """One epoch of the very run that is to be forecast, its validation curve extrapolated by a power law."""
     from foretoll.indices.pilot import pilot_forecast
 
-    points = [p for p in run.curve if p.epochs <= PILOT_EPOCHS + 1e-9]
-    reached = [p.epochs for p in points if p.quality >= case.until]
+    points = [(p.epochs or 0.0, p.quality) for p in run.curve if (p.epochs or 0.0) <= PILOT_EPOCHS + 1e-9]
+    reached = [at for at, quality in points if quality >= case.until]
     if reached:
         epochs: float | None = reached[0]
     elif len(points) < 4:
         epochs = None
     else:
         found = pilot_forecast(
-            [p.epochs for p in points[1:]],
-            [p.quality for p in points[1:]],
+            [at for at, _ in points[1:]],
+            [quality for _, quality in points[1:]],
             target=case.until,
             kind="accuracy",
         )
         epochs = LONGEST if found.epochs is None else min(found.epochs, LONGEST)
-    best = max((p.quality for p in points), default=0.0)
+    best = max((quality for _, quality in points), default=0.0)
     return {
         **setting_features(case),
         "log_pilot_epochs": None if epochs is None else math.log(epochs + 0.125),

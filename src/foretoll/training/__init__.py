@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from foretoll.training.recorder import EVALUATION, PREPARATION, TRAINING, Recorder, Recording
-from foretoll.training.stop import StopRule, epochs, first_of, patience, steps, until
+from foretoll.training.stop import StopRule, epochs, first_of, never, patience, steps, until
 
 __all__ = [
     "EVALUATION",
@@ -14,6 +14,7 @@ __all__ = [
     "StopRule",
     "epochs",
     "first_of",
+    "never",
     "patience",
     "steps",
     "until",

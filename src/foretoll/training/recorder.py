@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from foretoll.records import EvalPoint, GradientNorm, Outcome, PhaseCost
+from foretoll.training.scalars import Scalars
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,7 +36,7 @@ class Recording:
     outcome: Outcome
     reason: str = ""
     steps: int = 0
-    steps_per_epoch: int = 1
+    steps_per_epoch: int | None = 1
     evaluations: int = 0
     gradient_norm: GradientNorm | None = None
     parameter_change: float | None = None
@@ -47,15 +48,24 @@ class Recording:
     curve: list[EvalPoint] = field(default_factory=list)
 
     @property
-    def epochs(self) -> float:
-        """Optimisation steps over steps per epoch, fractional."""
-        return self.steps / self.steps_per_epoch
+    def epochs(self) -> float | None:
+        """Optimisation steps over steps per epoch, fractional; None where the length of an epoch is not known."""
+        return None if self.steps_per_epoch is None else self.steps / self.steps_per_epoch
+
+    def measured(self, reading: EnergyReading) -> None:
+        """Take duration and energy of each phase from a meter's reading."""
+        self.reading, phases = reading, reading.phases
+        self.preparation = phases.get(PREPARATION)
+        self.training = phases.get(TRAINING, PhaseCost(duration_s=0.0, energy_kwh=0.0))
+        self.evaluation = phases.get(EVALUATION)
 
 
 class Recorder:
     """Records one training of `parameters` (by name), which ends by `stop`.
 
-    `meter` measures duration and energy by phase; `progress` is told of every evaluation.
+    `meter` measures duration and energy by phase; `progress` is told of every evaluation. `steps_per_epoch` None: it
+    is not known (yet; `result.steps_per_epoch` may be set later). The weights at the start are kept on the CPU: the
+    accelerator's memory is the training's own.
     """
 
     def __init__(
@@ -63,15 +73,17 @@ class Recorder:
         parameters: Mapping[str, nn.Parameter],
         *,
         stop: StopRule,
-        steps_per_epoch: int,
+        steps_per_epoch: int | None,
         meter: EnergyMeter,
         progress: Progress | None = None,
     ) -> None:
         self.parameters, self.stop, self.meter, self.progress = dict(parameters), stop, meter, progress
         self.result = Recording(Outcome.CENSORED, steps_per_epoch=steps_per_epoch)
         self.over = False
-        self._start = {name: p.detach().clone() for name, p in self.parameters.items()}
-        self._norms: list[Tensor] = []
+        self._start = {name: p.detach().to("cpu", copy=True) for name, p in self.parameters.items()}
+        self._norms = Scalars()
+        self._skips = Scalars()  # 1 for a step that turned out to be none; empty where that cannot happen
+        self._skipped = 0
         self._losses: list[Tensor] = []
         self._losses_seen = 0
         self._phase = ""
@@ -88,18 +100,33 @@ class Recorder:
             self.meter.switch(phase)
             self._phase = phase
 
-    def step(self, gradient_norm: Tensor | None, loss: Tensor | None = None) -> None:
-        """An optimisation step was taken, with this gradient and this batch's mean loss; scalars on their device."""
+    def step(
+        self, gradient_norm: Tensor | None, loss: Tensor | None = None, *, skipped: Tensor | None = None
+    ) -> None:
+        """An optimisation step was taken, with this gradient and this batch's mean loss; scalars on their device.
+
+        `skipped`: not 0 where the optimiser will have left this step out, as a loss scaler makes it do; it is read
+        when the steps are counted, so that nothing waits for the device.
+        """
         self.result.steps += 1
         if gradient_norm is not None:
             self._norms.append(gradient_norm)
+        if skipped is not None:
+            self._skips.append(skipped)
         if loss is not None:
             self._losses.append(loss)
 
     @property
     def budget_spent(self) -> bool:
         """Whether the budget is used up, so that the next evaluation is the last."""
-        return self.stop.spent(self.result.steps, self.result.epochs)
+        return self.stop.spent(self.result.steps, self.result.epochs or 0.0)
+
+    def _count(self) -> None:
+        """Take the steps that were skipped off the count."""
+        if self._skips:
+            skipped = int((self._skips.all() != 0).sum())
+            self.result.steps -= skipped - self._skipped
+            self._skipped = skipped
 
     def diverged(self) -> bool:
         """Whether the mean loss of the steps since the last evaluation is not finite, which ends it as `failed`."""
@@ -116,6 +143,7 @@ class Recorder:
         that are NaN is that of always naming one class.
         """
         result = self.result
+        self._count()
         if self.diverged():
             return True
         train_loss, self._losses_seen = self._recent_loss(), len(self._losses)
@@ -134,7 +162,7 @@ class Recorder:
         result.curve.append(point)
         if self.progress is not None:
             self.progress(point)
-        if self.stop.ends(result.curve, result.steps, result.epochs):
+        if self.stop.ends(result.curve, result.steps, result.epochs or 0.0):
             goal = self.stop.goal
             reached = goal is None or any(p.quality >= goal for p in result.curve)
             self.end(Outcome.REACHED if reached else Outcome.CENSORED)
@@ -152,12 +180,8 @@ class Recorder:
         """Stop the meter and give what was recorded."""
         result = self.result
         if self.meter.running:  # not where it was stopped before it ran
-            result.reading = self.meter.stop()
-        if result.reading is not None:
-            phases = result.reading.phases
-            result.preparation = phases.get(PREPARATION)
-            result.training = phases.get(TRAINING, PhaseCost(duration_s=0.0, energy_kwh=0.0))
-            result.evaluation = phases.get(EVALUATION)
+            result.measured(self.meter.stop())
+        self._count()
         result.gradient_norm = self._gradient_norm()
         self._measure_change()
         return result
@@ -174,8 +198,11 @@ class Recorder:
     def _gradient_norm(self) -> GradientNorm | None:
         if not self._norms:
             return None
-        every = torch.stack(self._norms).double().cpu()
-        ends = every[self.result.steps_per_epoch - 1 :: self.result.steps_per_epoch]
+        every = self._norms.all().double()
+        if self._skipped and len(self._skips) == len(every):
+            every = every[self._skips.all() == 0]
+        per_epoch = self.result.steps_per_epoch
+        ends = every[:0] if per_epoch is None else every[per_epoch - 1 :: per_epoch]
         norms, ends = every[torch.isfinite(every)], ends[torch.isfinite(ends)]
         if not len(norms):
             return None
@@ -191,7 +218,8 @@ class Recorder:
         """‖θ_end − θ_start‖₂ / √n, over all trained parameters and per tensor."""
         result, total, count = self.result, 0.0, 0
         for name, parameter in self.parameters.items():
-            square = float((parameter.detach() - self._start[name]).double().square().sum())
+            start = self._start[name].to(parameter.device)
+            square = float((parameter.detach() - start).double().square().sum())
             result.parameter_change_by_tensor[name] = math.sqrt(square / parameter.numel())
             total += square
             count += parameter.numel()

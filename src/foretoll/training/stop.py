@@ -57,6 +57,11 @@ def patience(evaluations: int, *, least: float = 0.0) -> StopRule:
     return _Patience(evaluations, least)
 
 
+def never() -> StopRule:
+    """Do not end: whoever drives the training decides."""
+    return _Never()
+
+
 def first_of(*rules: StopRule) -> StopRule:
     """End when the first of the rules does."""
     flat = [inner for rule in rules for inner in (rule.rules if isinstance(rule, _First) else (rule,))]
@@ -132,6 +137,12 @@ class _Patience(StopRule):
                 waited += 1
             if waited >= self.evaluations:
                 return True
+        return False
+
+
+@dataclass(frozen=True)
+class _Never(StopRule):
+    def ends(self, curve: Sequence[EvalPoint], step: int, epochs: float) -> bool:
         return False
 
 
