@@ -45,6 +45,37 @@ def test_imports_go_one_way(path: Path) -> None:
     assert _rooms_imported(path) - {"__version__"} <= above
 
 
+def _modules_of_room(room: str) -> dict[str, Path]:
+    """The modules of a room by name; the front of a (sub)package by the name of its folder."""
+    return {
+        ".".join(("foretoll", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
+            ".__init__"
+        ): path
+        for path in sorted((PACKAGE / room).rglob("*.py"))
+    }
+
+
+def _imported_modules(path: Path, modules: set[str]) -> set[str]:
+    """Which of these modules a file imports, be it in a function or for its types alone."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in modules else node.module for name in names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found & modules
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if (PACKAGE / room).is_dir()])
+def test_no_room_has_an_import_cycle(room: str) -> None:
+    modules = _modules_of_room(room)
+    left = {name: _imported_modules(path, set(modules)) for name, path in modules.items()}
+    while free := [name for name, needs in left.items() if not needs & set(left)]:
+        left = {name: needs for name, needs in left.items() if name not in free}
+    assert not left, f"these modules import each other in a ring: {sorted(left)}"
+
+
 def test_no_torch_in_the_forecast() -> None:
     code = "import sys, foretoll.forecast; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

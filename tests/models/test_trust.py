@@ -16,7 +16,7 @@ from foretoll.data import TaskData
 from foretoll.errors import ForetollError, ModelError, UsageError
 from foretoll.models import Model, Trust, build_model, fresh_copy, load_model, save_checkpoint
 from foretoll.models.preprocess import load_tokenizer
-from foretoll.models.reprogrammed import unwrapped, with_new_source_head, wrap
+from foretoll.models.reprogrammed import unwrapped, wrap
 from foretoll.models.spec import parse_spec
 from foretoll.reprogram import make_mapping, make_program
 from foretoll.study.cell import Place
@@ -141,7 +141,7 @@ def test_trust_goes_along_with_programs(mine: str, digits: TaskData) -> None:
         wrapped,
         wrapped.clone(),
         unwrapped(wrapped),
-        with_new_source_head(wrapped, ("a", "b"), seed=0),
+        wrapped.with_new_head(("a", "b"), seed=0),
     ):
         assert other.trust == Trust.of_call(parse_spec(f"{mine}:build"))
 

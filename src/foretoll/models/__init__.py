@@ -7,7 +7,7 @@ from foretoll.models.digest import weights_digest
 from foretoll.models.fresh import fresh_copy
 from foretoll.models.loading import build_model, load_model
 from foretoll.models.model import Model, check_fits
-from foretoll.models.outputs import recognise_outputs
+from foretoll.models.recognise import recognise_outputs
 from foretoll.models.rows import comparable_layers, countable_layers
 from foretoll.models.spec import parse_spec
 from foretoll.models.table_layout import known_layout

@@ -29,7 +29,7 @@ from foretoll.models.pretrained import (
     named,
     with_weights,
 )
-from foretoll.models.reprogrammed import innermost, rebuild, with_innermost
+from foretoll.models.reprogrammed import innermost, model_of, rebuild, with_innermost
 from foretoll.models.sizes import enlarged, own_size
 from foretoll.models.sources import convention
 from foretoll.models.spec import LOADING_OPTIONS, Convention, Spec, family_of, parse_spec
@@ -307,7 +307,7 @@ def _from_card(
         "head": wanted.head or card.head,
     }
     update["notes"] = tuple(dict.fromkeys((*card.notes, *frozen_notes(network))))
-    model = Model(network, card.model_copy(update=update), wanted.trust)
+    model = model_of(network, card.model_copy(update=update), wanted.trust)
     if wanted.embedding_layer or wanted.head:  # names that the caller gives are tried out
         find_anatomy(network, model.example(), embedding_layer=model.embedding_name, head=model.head_name)
     if wanted.data is not None:

@@ -176,17 +176,12 @@ class Model(nn.Module):
     def with_new_head(self, classes: Sequence[str], *, seed: int) -> Model:
         """A clone whose head has len(classes) outputs and fresh weights that depend on `seed` alone.
 
-        The head keeps its type and its input width, and so do heads beside it; that of a reprogrammed model is its
-        source's, with no mapping behind it. Raises ModelError where the head has no weights that follow the number
-        of classes, or the network's output does not follow its head.
+        The head keeps its type and its input width, and so do heads beside it. Raises ModelError where the head has
+        no weights that follow the number of classes, or the network's output does not follow its head.
         """
         names = tuple(str(name) for name in classes)
         if not names:
             raise UsageError("a head needs at least one class")
-        if self.card.program is not None:
-            from foretoll.models.reprogrammed import with_new_source_head  # it is built on this module
-
-            return with_new_source_head(self, names, seed=seed)
         other = self.clone()
         for number, head in enumerate(self.head_names()):
             replace_head(other.network, head, len(names), seed=seed + number, have=self.num_classes)

@@ -16,6 +16,7 @@ from torch import nn
 
 from foretoll.errors import ModelError, UsageError
 from foretoll.models.model import Model, count_parameters
+from foretoll.models.trust import Trust
 from foretoll.records import ModelCard, Preprocessing, ProgramCard
 from foretoll.reprogram import (
     Augment,
@@ -28,6 +29,23 @@ from foretoll.reprogram import (
 )
 
 AUGMENT = {"flip": 0.0}  # digits and traffic signs do not survive a mirror; a small shift keeps every label
+
+
+class ReprogrammedModel(Model):
+    """A model between an input program and an output mapping, or one that was made so and is trained on."""
+
+    def with_new_head(self, classes: Sequence[str], *, seed: int) -> Model:
+        """A clone whose source has a new head; the mapping becomes the identity, the program stays."""
+        other = self.clone()
+        network = reprogrammed_network(other)
+        names = tuple(str(name) for name in classes)
+        inner = unwrapped(other).with_new_head(names, seed=seed)
+        return release(wrap(inner, network.program, Identity(len(names), len(names)), classes=names))
+
+
+def model_of(network: nn.Module, card: ModelCard, trust: Trust | None = None) -> Model:
+    """The model of a card: with a program before it, or without."""
+    return (Model if card.program is None else ReprogrammedModel)(network, card, trust)
 
 
 def wrap(
@@ -69,7 +87,7 @@ def wrap(
             ),
         }
     )
-    return Model(network, new, model.trust)
+    return ReprogrammedModel(network, new, model.trust)
 
 
 def reprogrammed_network(model: Model) -> ReprogrammedNetwork:
@@ -83,16 +101,7 @@ def unwrapped(model: Model) -> Model:
     """The source of a reprogrammed model, sharing its weights; any other model as it is."""
     if model.card.program is None:
         return model
-    return Model(reprogrammed_network(model).source, model.card.program.source, model.trust)
-
-
-def with_new_source_head(model: Model, classes: Sequence[str], *, seed: int) -> Model:
-    """A clone whose source has a new head; the mapping becomes the identity, the program stays."""
-    other = model.clone()
-    network = reprogrammed_network(other)
-    inner = unwrapped(other).with_new_head(classes, seed=seed)
-    mapping = Identity(len(classes), len(classes))
-    return release(wrap(inner, network.program, mapping, classes=classes))
+    return model_of(reprogrammed_network(model).source, model.card.program.source, model.trust)
 
 
 def release(model: Model) -> Model:
