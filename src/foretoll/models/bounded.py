@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -40,6 +41,11 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch do
     def __init__(self, most_bytes: int, most_tensors: int, error: ModelError) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.left_bytes, self.left_tensors, self.error = most_bytes, most_tensors, error
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False: otherwise torch wraps this mode so that the first tensor imports its compiler (2 s of CPU)."""
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -72,12 +78,12 @@ def _asked(name: str, args: Any, kwargs: Mapping[str, Any]) -> int | None:
 
 def _spread(args: Any) -> int:
     """The elements of what the tensors of a call spread to together; 0 where they do not."""
-    shapes = [a.shape for a in args if isinstance(a, Tensor)]
+    shapes = [tuple(a.shape) for a in args if isinstance(a, Tensor)]
     if len(shapes) < 2:
         return 0
     try:
-        return math.prod(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
-    except RuntimeError:
+        return math.prod(np.broadcast_shapes(*shapes))  # torch's own imports its compiler
+    except ValueError:
         return 0
 
 

@@ -13,6 +13,7 @@ from foretoll.interruption import why_stopped
 from foretoll.quality import check_batch_of_one, evaluate
 from foretoll.records import Outcome, TrainingSettings
 from foretoll.training import EVALUATION, PREPARATION, TRAINING, Recorder, Recording, StopRule, epochs, until
+from foretoll.training.optimizers import light
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +28,9 @@ def make_optimizer(training: Training, option: Option, settings: TrainingSetting
     """Build the optimiser that the settings name, at the option's multiple of their learning rate."""
     params, lr = list(training.trainable.values()), settings.lr * option.lr_factor
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(params, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+        sgd = light(torch.optim.SGD)
+        return sgd(params, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    kind = light(torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam)
     return kind(params, lr=lr, weight_decay=settings.weight_decay)
 
 
