@@ -16,9 +16,10 @@ import foretoll
 PACKAGE = Path(foretoll.__file__).parent
 # A room imports only from rooms before it. The facade (foretoll/__init__.py) may name all of them.
 ROOMS = (
-    "errors", "streams", "printing", "arguments", "interruption", "process", "atomic", "units", "records", "sharing",
-    "owned", "reprogram", "data", "models", "quality", "representation", "indices", "measure", "training", "options",
-    "ledger", "forecast", "decide", "engine", "workflows", "study", "report", "progress", "demo", "commands", "cli",
+    "errors", "streams", "printing", "arguments", "interruption", "process", "atomic", "units", "tasks", "records",
+    "sharing", "owned", "reprogram", "data", "models", "quality", "representation", "indices", "measure", "training",
+    "options", "ledger", "forecast", "decide", "engine", "workflows", "study", "report", "progress", "demo", "commands",
+    "cli",
 )  # fmt: skip
 
 

@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from foretoll.data import ArraySplit
 from foretoll.errors import DataError, UsageError
 from foretoll.models import Model
-from foretoll.quality import METRICS, check_metric, evaluate, evaluating
+from foretoll.quality import evaluate, evaluating
 from foretoll.records import ModelCard, Preprocessing
+from foretoll.tasks import check_metric, get_task
+
+METRICS = [metric.name for metric in get_task("classification").metrics]
 
 SCIKIT = {
     "accuracy": accuracy_score,

@@ -22,7 +22,6 @@ OPTION_NAMES = (
     "finetune",
     "scratch",
 )
-METRIC_NAMES = ("accuracy", "balanced_accuracy", "macro_f1")
 DEVICES = ("cpu", "cuda", "xpu")
 
 
@@ -45,15 +44,6 @@ def check_device_name(name: str) -> str:
     if name != "auto" and kind not in DEVICES:
         raise UsageError(unknown_name("device", name, ("auto", *DEVICES)))
     return name
-
-
-def check_until(until: float) -> float:
-    """Return a quality target that lies in (0, 1]; UsageError otherwise."""
-    if not 0 < until <= 1:
-        raise UsageError(
-            f"--until {until:g} is no quality: it lies above 0 and at most at 1 (90 % is --until 0.9)"
-        )
-    return until
 
 
 def check_out(out: str | Path | None) -> None:

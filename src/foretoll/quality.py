@@ -1,24 +1,24 @@
-"""Quality of a model on a split: one streaming pass, any metric of a table, plus the mean cross-entropy.
+"""Quality of a model on a split: one streaming pass, any metric of the model's task, plus the mean loss.
 
-Every metric is a function of the confusion matrix, so that its value does not depend on how the split is
+Metrics are functions of what the task's tally adds up, so that a value does not depend on how the split is
 cut into batches. Batches are as small as memory asks for: `samples_that_fit`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from foretoll.data.limits import samples_at_once
-from foretoll.errors import DataError, UsageError, unknown_name
+from foretoll.errors import DataError, UsageError
 from foretoll.models.anatomy import first_tensor
+from foretoll.records import QualityScale
+from foretoll.tasks import Metric, Whole, check_metric, get_task, known_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,59 +37,48 @@ _LOOK = 64  # texts among which the longest is looked for
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Quality in [0, 1], mean cross-entropy in nats, and the number of samples both rest on."""
+    """Quality in the metric's unit, the task's mean loss, and the number of samples both rest on."""
 
     quality: float
     loss: float
     samples: int
 
 
-def _accuracy(confusion: Tensor) -> Tensor:
-    return confusion.diagonal().sum() / confusion.sum()
-
-
-def _balanced_accuracy(confusion: Tensor) -> Tensor:
-    support = confusion.sum(dim=1)
-    seen = support > 0
-    return (confusion.diagonal()[seen] / support[seen]).mean()
-
-
-def _macro_f1(confusion: Tensor) -> Tensor:
-    support, predicted = confusion.sum(dim=1), confusion.sum(dim=0)
-    seen = (support + predicted) > 0
-    return (2 * confusion.diagonal()[seen] / (support + predicted)[seen]).mean()
-
-
-METRICS: dict[str, Callable[[Tensor], Tensor]] = {
-    "accuracy": _accuracy,
-    "balanced_accuracy": _balanced_accuracy,
-    "macro_f1": _macro_f1,
-}
-
-
 CHANCE_Z = 1.645  # guessing lies below this many standard errors above its level 19 times in 20
 
 
-def chance_level(labels: Tensor, metric: str) -> float:
-    """What guessing reaches on these labels (n,): the share of the most frequent class; of other metrics 1/C."""
-    _, counts = torch.unique(labels, return_counts=True)
-    if metric == "accuracy":
-        return float(counts.max() / counts.sum())
-    return 1.0 / len(counts)
+def chance_level(labels: Tensor, metric: str, task: str = "classification") -> float:
+    """What guessing reaches on these targets, see `Task.chance`."""
+    return get_task(task).chance(labels, _metric(metric, task))
 
 
-def chance_ceiling(labels: Tensor, metric: str, samples: int) -> float:
+def chance_ceiling(labels: Tensor, metric: str, samples: int, task: str = "classification") -> float:
     """The quality on `samples` samples up to which it may be chance: its level and its sampling error."""
-    level = chance_level(labels, metric)
-    error = math.sqrt(max(level * (1 - level), 0.0) / max(samples, 1))
-    return min(level + CHANCE_Z * error, 1.0)
+    level, of = chance_level(labels, metric, task), _metric(metric, task)
+    error = CHANCE_Z * of.error(level, samples)
+    return min(level + error, of.high) if of.direction == "higher" else max(level - error, of.low)
 
 
-def check_metric(name: str) -> str:
-    """Return `name` if it is a known metric; raise UsageError with the nearest names otherwise."""
-    if name not in METRICS:
-        raise UsageError(unknown_name("metric", name, METRICS))
-    return name
+def _metric(name: str, task: str) -> Metric:
+    found = known_metric(check_metric(name, task), task)
+    assert found is not None  # noqa: S101  (for the type checker)
+    return found
+
+
+def scale_of(metric: str, targets: Tensor, width: int, task: str = "classification") -> QualityScale:
+    """What values of a metric are worth on these training targets.
+
+    Raises:
+        DataError: a constant prediction is already perfect: there is nothing to learn.
+
+    """
+    of = _metric(metric, task)
+    trivial = get_task(task).chance(targets, of, width) if of.trivial is None else of.trivial
+    if not math.isfinite(trivial) or trivial == of.best:
+        raise DataError(
+            f"a constant prediction has {of.title} {trivial:g} on these targets: there is nothing to learn from them"
+        )
+    return QualityScale(trivial=trivial, best=of.best)
 
 
 @contextmanager
@@ -159,27 +148,38 @@ def evaluate(
 
     Raises:
         DataError: the split has no labels, is empty, or has labels the model has no output for.
-        UsageError: an unknown metric.
+        UsageError: a metric that its task has not.
 
     """
-    check_metric(metric)
+    task = model.task
+    found = _metric(metric, task.name)
     if split.labels is None:
         raise DataError("the quality of a model cannot be measured on unlabelled data: give labels")
     if len(split) == 0:
         raise DataError("the split to evaluate on is empty: raise limit= or give more data")
-    classes = model.card.num_classes
-    if int(split.labels.max()) >= classes:
-        raise DataError(
-            f"the data have a label {int(split.labels.max())} but the model has only {classes} outputs: "
-            "use an option that replaces the head, or choose classes="
-        )
-    confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
+    width, scale = model.card.num_classes, model.card.targets
+    check_targets(split.labels, width)
+    tally = Whole() if found.whole else task.tally(width, device=device)
     loss = torch.zeros((), dtype=torch.float64)
     with evaluating(model):
         for inputs, labels in split.batches(samples_that_fit(model, split, batch_size)):
             truth = labels.to(device)
             logits = model(inputs.to(device) if isinstance(inputs, Tensor) else inputs)
-            confusion += torch.bincount(truth * classes + logits.argmax(dim=1), minlength=classes * classes)
-            loss += F.cross_entropy(logits.float(), truth, reduction="none").double().sum().cpu()
-    matrix = confusion.view(classes, classes).cpu().double()
-    return Evaluation(float(METRICS[metric](matrix)), float(loss) / len(split), len(split))
+            tally.update(logits, truth)
+            loss += task.losses(logits.float(), truth, scale).double().sum().cpu()
+    return Evaluation(found.compute(tally), float(loss) / len(split), len(split))
+
+
+def check_targets(targets: Tensor, width: int) -> None:
+    """Refuse targets that a model of this width has no output for (DataError)."""
+    if targets.is_floating_point():
+        if targets.ndim == 2 and targets.shape[1] != width:
+            raise DataError(
+                f"the data have {targets.shape[1]} targets and the model {width} outputs: use an option that replaces "
+                "the head, or give as many"
+            )
+    elif int(targets.max()) >= width:
+        raise DataError(
+            f"the data have a label {int(targets.max())} but the model has only {width} outputs: "
+            "use an option that replaces the head, or choose classes="
+        )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from foretoll.arguments import DEVICES, METRIC_NAMES, OPTION_NAMES
+from foretoll.arguments import DEVICES, OPTION_NAMES
 from foretoll.options import OPTIONS
-from foretoll.quality import METRICS
 
 REST = "-m m -s npz:old.npz -t npz:new.npz"
 WRONG = (
@@ -59,5 +58,4 @@ def test_wrong_calls_load_nothing_heavy() -> None:
 
 def test_the_light_tables_of_names_are_the_real_ones() -> None:
     assert set(OPTION_NAMES) == set(OPTIONS)
-    assert set(METRIC_NAMES) == set(METRICS)
     assert DEVICES == ("cpu", "cuda", "xpu")

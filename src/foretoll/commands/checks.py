@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foretoll.arguments import (
-    METRIC_NAMES,
     OPTION_NAMES,
     check_device_name,
     check_name,
     check_out,
-    check_until,
 )
 from foretoll.errors import UsageError, shown
+from foretoll.tasks import check_metric, check_until
 
 READ_VARIABLES = ("FORETOLL_LEDGER", "FORETOLL_DATA", "FORETOLL_REGION", "FORETOLL_PUE", "XDG_DATA_HOME")
 
@@ -63,11 +62,11 @@ def check_call(
 
     for option in options:
         check_name("option", option, OPTION_NAMES)
-    check_name("metric", metric, METRIC_NAMES)
+    check_metric(metric)
     check_device_name(device)
     meter_named(energy)
     if until is not None:
-        check_until(until)
+        check_until(until, metric)
     if engine != "local":
         from foretoll.engine.opening import check_engine
 

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
-from foretoll.data.checks import read_labels
 from foretoll.data.images import Look, to_form
 from foretoll.data.raw import RawData, classes_said
 from foretoll.data.splits import ArraySplit, DatasetSplit, item_input, item_label
 from foretoll.data.stored import item_array, natural_kind, span_in, stored_array, told_span
 from foretoll.data.uri import DataUri
 from foretoll.errors import DataError
+from foretoll.tasks.classification import read_labels
 
 PEEKED = 16  # items that are read to learn what all are like
 

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from foretoll.data.checks import MAX_CLASSES, read_labels
 from foretoll.data.npz_file import NpzFile, few, shape_of
 from foretoll.data.raw import RawData, classes_said
 from foretoll.data.splits import ArraySplit
 from foretoll.data.stored import natural_kind, span_in, stored_array, told_span
 from foretoll.data.uri import DataUri
 from foretoll.errors import DataError
+from foretoll.tasks.classification import MAX_CLASSES, read_labels
 
 NAME_KEYS = ("classes", "class_names", "label_names", "names")
 _SAMPLES = {"image": "images", "vector": "vectors", "series": "series"}

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from foretoll.data.checks import read_labels
 from foretoll.data.open_dataset import Peek, converter, labels_of
 from foretoll.data.raw import RawData
 from foretoll.data.splits import ArraySplit, DatasetSplit
 from foretoll.data.stored import stored_array
 from foretoll.data.uri import DataUri
 from foretoll.errors import DataError, UsageError, unknown_name
+from foretoll.tasks.classification import read_labels
 
 PICKLED = {"CIFAR10": "hf:uoft-cs/cifar10", "CIFAR100": "hf:uoft-cs/cifar100", "LSUN": "folder:PATH"}
 

@@ -20,7 +20,6 @@ from foretoll.data.cells import (
     is_text,
     plain_column,
 )
-from foretoll.data.checks import read_labels
 from foretoll.data.columns import MAX_LEVELS, read_columns
 from foretoll.data.images import DecodedImages, EncodedImages, look_at
 from foretoll.data.oddities import FREE_TEXT, why_left_out
@@ -30,6 +29,7 @@ from foretoll.data.tokens import token_ids
 from foretoll.data.uri import DataUri, uri_value
 from foretoll.errors import DataError, UsageError, shown, unknown_name
 from foretoll.records import TableColumn, TableLayout
+from foretoll.tasks.classification import read_labels
 
 TEXT_COLUMNS = ("text", "sentence", "review", "content", "question")
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from foretoll.data.checks import read_labels
 from foretoll.data.raw import RawData, classes_said
 from foretoll.data.splits import ArraySplit, item_label
 from foretoll.errors import DataError, shown
+from foretoll.tasks.classification import read_labels
 
 PADDING = -1  # in place of an id; the model's own padding id is put there when the model reads it
 

@@ -48,7 +48,7 @@ def gradient_norms(
                 check_batch_of_one(copy)
             batch = inputs.to(device) if isinstance(inputs, Tensor) else inputs
             copy.zero_grad(set_to_none=True)
-            F.cross_entropy(copy(batch), labels.to(device)).backward()  # type: ignore[no-untyped-call]
+            copy.loss(copy(batch), labels.to(device)).backward()  # type: ignore[no-untyped-call]
             norms.append(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
     return torch.stack(norms).double().cpu()
 

@@ -33,9 +33,9 @@ from foretoll.indices.resque import resque_task
 from foretoll.indices.scores import SideSample, scores
 from foretoll.indices.separability import linear_cka
 from foretoll.models import comparable_layers
-from foretoll.quality import METRICS
 from foretoll.records import IndexValue, Projection
 from foretoll.representation import renormalised
+from foretoll.tasks import Whole, known_metric
 
 if TYPE_CHECKING:
     from foretoll.data import Split, TaskData
@@ -105,8 +105,8 @@ def survey(
     notes += [] if labelled else [_unlabelled(target)]
     signals: Signals = {}
     if not task_shift:
-        signals |= {f"source_{k}": v for k, v in _outputs(kept_source, settings.metric).items()}
-        signals |= {f"initial_{k}": v for k, v in _outputs(kept_target, settings.metric).items()}
+        signals |= {f"source_{k}": v for k, v in _outputs(model, kept_source, settings).items()}
+        signals |= {f"initial_{k}": v for k, v in _outputs(model, kept_target, settings).items()}
     if of_source.resque is not None and of_target.resque is not None:
         of_source.resque.merge_state(of_target.resque)
         resque = of_source.resque
@@ -162,17 +162,18 @@ def survey(
     )
 
 
-def _outputs(kept: SideSample, metric: str) -> Signals:
-    """Quality, loss and confidence of the logits; quality and loss None without labels."""
+def _outputs(model: Model, kept: SideSample, settings: TrainingSettings) -> Signals:
+    """Quality (as progress), loss and confidence of the outputs; quality and loss None without labels."""
     confidence = float(kept.logits.softmax(dim=1).amax(dim=1).mean())
     if bool((kept.labels < 0).any()):
         return {"quality": None, "loss": None, "confidence": confidence}
-    classes = kept.logits.shape[1]
-    pairs = kept.labels * classes + kept.logits.argmax(dim=1)
-    confusion = torch.bincount(pairs, minlength=classes**2).double().view(classes, classes)
+    task, metric = model.task, known_metric(settings.metric, model.task.name)
+    assert metric is not None  # noqa: S101  (for the type checker)
+    tally = Whole() if metric.whole else task.tally(kept.logits.shape[1])
+    tally.update(kept.logits, kept.labels)
     return {
-        "quality": float(METRICS[metric](confusion)),
-        "loss": float(F.cross_entropy(kept.logits, kept.labels)),
+        "quality": settings.progress(metric.compute(tally)),
+        "loss": float(task.loss(kept.logits, kept.labels, model.card.targets)),
         "confidence": confidence,
     }
 
@@ -234,7 +235,7 @@ def _readable(
         better = linear_probe_accuracy(again.representations, again.labels, ids=again.ids)
         indices["renormalised_probe_accuracy"] = _probe_index("renormalised_probe_accuracy", better)
         if own_quality is not None:
-            outputs = _outputs(again, settings.metric)
+            outputs = _outputs(model, again, settings)
             signals = {
                 "renormalised_quality": outputs["quality"],
                 "renormalised_loss": outputs["loss"],

@@ -24,6 +24,7 @@ from foretoll.models.preprocess import ArrayPreprocess, ImagePreprocess, TextPre
 from foretoll.models.trust import Trust
 from foretoll.owned import owned
 from foretoll.records import ModelCard, Preprocessing
+from foretoll.tasks import Task, get_task
 
 if TYPE_CHECKING:
     from foretoll.data import TaskData
@@ -67,6 +68,15 @@ class Model(nn.Module):
         return self.card.num_classes
 
     @property
+    def task(self) -> Task:
+        """The kind of problem that it serves."""
+        return get_task(self.card.task)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The task's mean loss of a batch of this model's outputs."""
+        return self.task.loss(outputs, targets, self.card.targets)
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names of the outputs."""
         return self.card.classes
@@ -85,7 +95,11 @@ class Model(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Logits (B, C) of a raw batch as stored: images uint8 or float in [0, 1], vectors, series, or texts."""
-        return as_logits(call_network(self.network, self.prepare(inputs)), self.card.outputs)
+        return self.read(call_network(self.network, self.prepare(inputs)))
+
+    def read(self, outputs: Tensor) -> Tensor:
+        """What the network gives (B, C) as the task reads it: logits, or values in the unit of the target."""
+        return as_logits(outputs, self.card.outputs, self.card.targets)
 
     def embed_and_classify(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """Representation (B, d), float32 and averaged over positions, and logits (B, C), in one forward pass.
@@ -137,7 +151,7 @@ class Model(nn.Module):
             token = token_of(tokens[0][1], logits.detach())
             if token is not None:
                 seen = [tokens[0][0][torch.arange(len(token), device=token.device), token].float()]
-        return seen[0], as_logits(logits, self.card.outputs)
+        return seen[0], self.read(logits)
 
     def head_module(self) -> nn.Module:
         """The module that turns the embedding into logits."""

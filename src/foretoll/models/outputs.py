@@ -9,12 +9,17 @@ precision, those that show on real samples only, and sigmoids.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
-Outputs = Literal["logits", "probabilities", "sigmoids"]
+from foretoll.errors import ModelError
+
+if TYPE_CHECKING:
+    from foretoll.tasks import TargetScale
+
+Outputs = Literal["logits", "probabilities", "sigmoids", "standardised"]
 
 NOTES: dict[str, str] = {
     "probabilities": "the network gives probabilities (they sum to one), not logits: their logarithm is taken for "
@@ -24,11 +29,18 @@ NOTES: dict[str, str] = {
 }
 
 
-def as_logits(outputs: Tensor, kind: Outputs) -> Tensor:
-    """Outputs (B, C) of this kind as logits (B, C); the order of the classes stays."""
+def as_logits(outputs: Tensor, kind: Outputs, targets: TargetScale | None = None) -> Tensor:
+    """Outputs (B, C) of this kind as logits (B, C); the order of the classes stays.
+
+    Standardised values become values in the unit of `targets`.
+    """
     if kind == "logits":
         return outputs
     values = outputs.float()
+    if kind == "standardised":
+        if targets is None:
+            raise ModelError("the model's outputs are standardised, and its card does not say by which mean")
+        return values * values.new_tensor(targets.std) + values.new_tensor(targets.mean)
     tiny = torch.finfo(values.dtype).tiny
     if kind == "probabilities":
         return values.clamp_min(tiny).log()

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from foretoll.errors import DataError, is_out_of_memory
 from foretoll.interruption import why_stopped
@@ -63,7 +62,7 @@ def take_step(
     if len(labels) == 1:
         check_batch_of_one(training.model)
     optimizer.zero_grad(set_to_none=True)
-    loss = F.cross_entropy(training.model(inputs), labels)
+    loss = training.model.loss(training.model(inputs), labels)
     loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
     grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     norm = nn.utils.get_total_norm(grads)

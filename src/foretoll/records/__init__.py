@@ -3,7 +3,7 @@
 A missing measurement is None, never 0 and never NaN.
 """
 
-from foretoll.records.base import NonNegative, PresentedRecord, Record, Share
+from foretoll.records.base import SHARES, NonNegative, PresentedRecord, QualityScale, Record, Share
 from foretoll.records.comparison import Candidate, Comparison, Recommendation
 from foretoll.records.data import DataCard, Shift, TableColumn, TableLayout
 from foretoll.records.estimate import (
@@ -37,6 +37,7 @@ from foretoll.records.run import Outcome, Run
 from foretoll.records.settings import TrainingSettings
 
 __all__ = [
+    "SHARES",
     "TOLL_COSTS",
     "Basis",
     "Candidate",
@@ -66,6 +67,7 @@ __all__ = [
     "ProgramCard",
     "Projection",
     "Quality",
+    "QualityScale",
     "Recommendation",
     "Record",
     "Run",

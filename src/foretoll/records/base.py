@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -15,6 +15,39 @@ class Record(BaseModel):
     """Base of all records: immutable, no unknown fields, no NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class QualityScale(Record):
+    """What a metric's values are worth on one target: progress 0 for a trivial predictor, 1 for the best possible."""
+
+    trivial: float = 0.0
+    best: float = 1.0
+
+    @model_validator(mode="after")
+    def _ends_differ(self) -> Self:
+        if self.trivial == self.best:
+            raise ValueError(f"a trivial predictor is already as good as can be ({self.best:g})")
+        return self
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether higher values are better."""
+        return self.best > self.trivial
+
+    def progress(self, value: float) -> float:
+        """The value on the scale from 0 to 1; one that is worse than trivial is 0."""
+        return min(max((value - self.trivial) / (self.best - self.trivial), 0.0), 1.0)
+
+    def value(self, progress: float) -> float:
+        """The value that is this progress."""
+        return self.trivial + progress * (self.best - self.trivial)
+
+    def meets(self, value: float, until: float) -> bool:
+        """Whether a value is at least as good as `until`."""
+        return value >= until if self.higher_is_better else value <= until
+
+
+SHARES = QualityScale()
 
 
 class PresentedRecord(Record):

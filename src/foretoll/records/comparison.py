@@ -58,7 +58,7 @@ class Comparison(PresentedRecord):
     target: DataCard
     shift: Literal["none", "distribution", "task"]
     models: dict[str, ModelCard] = {}  # by the name that the candidates have
-    until: Share
+    until: float  # in the metric's unit
     settings: TrainingSettings
     budget: str | None = None
     requests: int = 0  # samples to be served after the update

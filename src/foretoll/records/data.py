@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from foretoll.records.base import Record
+from foretoll.tasks import TargetScale
 
 
 class Shift(Record):
@@ -47,4 +48,6 @@ class DataCard(Record):
     labelled: bool = True
     reading: str = ""  # what was taken for granted when the data were read, in one line
     notes: tuple[str, ...] = ()  # what the reading has to warn of: left over, merged, left out
+    task: str = "classification"  # see `foretoll.tasks`; `classes` are the names of its outputs
+    targets: TargetScale | None = None  # how the numbers to be predicted lie; None for classes
     layout: TableLayout | None = None  # of a table, by which other tables are matched by name

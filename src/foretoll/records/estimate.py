@@ -130,7 +130,7 @@ class Estimate(PresentedRecord):
     target: DataCard
     shift: Literal["none", "distribution", "task"]
     option: str
-    until: Share | None
+    until: float | None  # in the metric's unit
     settings: TrainingSettings
     rate: str = ""  # how the learning rate came about
     indices: dict[str, IndexValue]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from foretoll.records.base import NonNegative, Record, Share
+from foretoll.tasks import known_metric
 
 
 class Hardware(Record):
@@ -83,10 +84,18 @@ class Quality(Record):
     """The test metric before and after, on data that neither stopping nor selection saw."""
 
     metric: str
-    before: Share | None = None
-    after: Share | None = None
+    before: float | None = None  # in the metric's unit
+    after: float | None = None
     loss_before: float | None = None
     loss_after: float | None = None
+
+    @model_validator(mode="after")
+    def _within_the_metric(self) -> Self:
+        metric = known_metric(self.metric)
+        for value in (self.before, self.after):
+            if metric is not None and value is not None and not metric.low <= value <= metric.high:
+                raise ValueError(f"{self.metric} {value:g} lies outside of {metric.low:g} to {metric.high:g}")
+        return self
 
 
 class EvalPoint(Record):
@@ -94,7 +103,7 @@ class EvalPoint(Record):
 
     step: int
     epochs: NonNegative | None  # None where nobody knows how long an epoch is
-    quality: Share
+    quality: float  # in the metric's unit
     loss: float | None = None
     train_loss: float | None = None  # mean over the steps since the evaluation before
     duration_s: NonNegative | None = None

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 
 from foretoll.records.base import Record
 from foretoll.records.data import TableLayout
+from foretoll.tasks import TargetScale
 
 
 class Preprocessing(Record):
@@ -62,7 +63,11 @@ class ModelCard(Record):
     parent_run_id: str | None = None  # the run that made the weights it started from
     weights_digest: str | None = None  # of these weights' content: the same through whatever door they come
     parent_weights_digest: str | None = None  # of the weights that it started from
-    outputs: Literal["logits", "probabilities", "sigmoids"] = "logits"  # what the network itself gives
+    outputs: Literal["logits", "probabilities", "sigmoids", "standardised"] = (
+        "logits"  # what the network itself gives; values in the unit of the target count as logits
+    )
+    task: str = "classification"  # that it serves; `classes` are the names of its outputs
+    targets: TargetScale | None = None  # of the data that it learned from; None for classes
     program: ProgramCard | None = None  # what stands before and behind a reprogrammed source
     reading: str = ""  # what was taken from the model's folder or library when it was loaded, in one line
     notes: tuple[str, ...] = ()  # what the loading has to warn of

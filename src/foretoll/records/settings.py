@@ -19,9 +19,10 @@ from pydantic import (
     model_validator,
 )
 
-from foretoll.errors import unknown_name
-from foretoll.records.base import Record, Share
+from foretoll.errors import UsageError, unknown_name
+from foretoll.records.base import SHARES, QualityScale, Record
 from foretoll.records.setting_texts import by_name, is_amount, listed, numbered
+from foretoll.tasks import Metric, known_metric, metric_names
 
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "adafactor"]
 Schedule = Literal["constant", "linear", "cosine"]
@@ -52,11 +53,12 @@ class TrainingSettings(Record):
     `augment="flip,crop:4"`, `class_weights="cat=2"`, `betas="0.9,0.95"`.
     """
 
-    until: Share | None = _setting(
-        None, "quality to reach on the validation split; without it 95 % of that on the source (same task only)",
+    until: float | None = _setting(
+        None, "quality to reach on the validation split, in the metric's unit; without it 95 % of that on the "
+        "source (same task only)",
         short="-u",
     )  # fmt: skip
-    metric: str = _setting("accuracy", "quality: accuracy, balanced_accuracy or macro_f1")
+    metric: str = _setting("accuracy", f"quality: {', '.join(metric_names())}")
     max_epochs: float = _setting(20.0, "budget of epochs; schedules are planned for it", gt=0)
     evals_per_epoch: int = _setting(4, "evaluations in an epoch", ge=1)
     batch_size: int = _setting(64, "samples in a batch", ge=1)
@@ -108,6 +110,13 @@ class TrainingSettings(Record):
     )
     workers: int = _setting(0, "threads that read batches ahead", ge=0, le=256)
     compile: bool = _setting(False, "compile the network (torch.compile)")
+    # of the metric on the target; set where the data are known, and no flag
+    scale: QualityScale | None = None
+
+    @field_validator("metric", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return value.name if isinstance(value, Metric) else value
 
     @field_validator("optimizer")
     @classmethod
@@ -163,6 +172,16 @@ class TrainingSettings(Record):
         return value
 
     @model_validator(mode="after")
+    def _until_of_the_metric(self) -> TrainingSettings:
+        metric = known_metric(self.metric)
+        if self.until is not None and metric is not None:
+            try:
+                metric.check_until(self.until)
+            except UsageError as error:
+                raise ValueError(str(error)) from None
+        return self
+
+    @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> TrainingSettings:
         if self.nesterov and (self.optimizer != "sgd" or not self.momentum):
             raise ValueError("nesterov needs the optimizer sgd with a momentum above 0")
@@ -181,6 +200,14 @@ class TrainingSettings(Record):
             if name not in FIRST and name in data and getattr(self, name) == field.default:
                 del data[name]
         return data
+
+    def progress(self, quality: float) -> float:
+        """A quality on the common scale from 0 (trivial) to 1 (perfect); of a share it is the share itself."""
+        return (self.scale or SHARES).progress(quality)
+
+    def meets(self, quality: float) -> bool:
+        """Whether a quality is as good as the target; True where there is none."""
+        return self.until is None or (self.scale or SHARES).meets(quality, self.until)
 
     @property
     def samples_per_step(self) -> int:
@@ -203,7 +230,11 @@ class TrainingSettings(Record):
 
     def changed(self) -> dict[str, Any]:
         """The settings beyond the usual ones that differ from their defaults, as they are written down."""
-        return {name: value for name, value in self.model_dump(mode="json").items() if name not in FIRST}
+        return {
+            name: value
+            for name, value in self.model_dump(mode="json").items()
+            if name not in {*FIRST, "scale"}
+        }
 
 
 FIRST = frozenset(

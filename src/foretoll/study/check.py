@@ -19,7 +19,7 @@ from foretoll.errors import UsageError, shown, unknown_name
 from foretoll.models.architectures import ARCHITECTURES
 from foretoll.models.spec import parse_spec
 from foretoll.options import OPTIONS
-from foretoll.quality import check_metric
+from foretoll.tasks import check_metric
 
 MOST_SEEDS = 2**32 - 1
 MOST_CELLS = 1_000_000

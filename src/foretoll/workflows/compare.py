@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from foretoll.arguments import check_out, check_until
+from foretoll.arguments import check_out
 from foretoll.decide import CONFIDENCE, Limit, life_energy, mark_front, measured_best, recommend, regret_of
 from foretoll.errors import UsageError
 from foretoll.forecast import Forecaster
@@ -16,8 +16,8 @@ from foretoll.indices.collect import DEFAULT_SAMPLES
 from foretoll.ledger import Ledger
 from foretoll.measure import SelfCostMeter, describe_hardware
 from foretoll.options import OPTIONS, get_option
-from foretoll.quality import check_metric
 from foretoll.records import Candidate, Comparison, EnergyBasis, TrainingSettings
+from foretoll.tasks import check_metric, check_until
 from foretoll.workflows.candidates import Prospect, carry_out_all, was_stopped
 from foretoll.workflows.carry_out import require_labels
 from foretoll.workflows.chance import chance_warnings
@@ -84,7 +84,7 @@ def compare(
         get_option(name)
     check_metric(settings.metric)
     if until is not None:
-        check_until(until)
+        check_until(until, settings.metric)
     if requests < 0:
         raise UsageError(f"--requests {requests} is no number of samples to serve: give 0 or more")
     if not 0 < confidence < 1:

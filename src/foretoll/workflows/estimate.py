@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foretoll.arguments import check_until
 from foretoll.engine import InProcess, open_engine
 from foretoll.errors import ForetollError, is_out_of_memory
 from foretoll.forecast import Case, Forecaster, Prediction, compose_costs
@@ -19,8 +18,9 @@ from foretoll.ledger import Ledger
 from foretoll.measure import SelfCostMeter, describe_hardware, find_device
 from foretoll.options import get_option
 from foretoll.options.loop import steps_per_epoch
-from foretoll.quality import check_metric, evaluate
+from foretoll.quality import evaluate
 from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, StepProbe, TrainingSettings
+from foretoll.tasks import check_metric, check_until
 from foretoll.workflows.calibrate import Budget, calibrate
 from foretoll.workflows.chance import chance_warnings
 from foretoll.workflows.context import (
@@ -90,7 +90,7 @@ def estimate(
         get_option(name)
     check_metric(settings.metric)
     if until is not None:
-        check_until(until)
+        check_until(until, settings.metric)
     accounting.check(choose_device(device))
     if hardware is not None:
         find_device(hardware)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foretoll.arguments import check_out, check_until
+from foretoll.arguments import check_out
 from foretoll.errors import LedgerError, UsageError
 from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
 from foretoll.options import get_option
-from foretoll.quality import check_metric, evaluate
+from foretoll.quality import evaluate
 from foretoll.records import Run, TrainingSettings
+from foretoll.tasks import check_metric, check_until
 from foretoll.workflows.carry_out import RunResult, carry_out, require_labels
 from foretoll.workflows.chance import chance_warnings
 from foretoll.workflows.context import (
@@ -65,7 +66,7 @@ def retrain(
     get_option(option)
     check_metric(settings.metric)
     if until is not None:
-        check_until(until)
+        check_until(until, settings.metric)
     check_out(out)
     accounting.check(choose_device(device))
     watcher = watcher or Watcher()
@@ -192,4 +193,4 @@ def with_target(update: Update, settings: TrainingSettings, until: float | None)
                 f"the model is never right on its source {update.source.card.uri}: give the data that it was trained "
                 "on, or name a quality target, for example --until 0.9"
             )
-    return settings.model_copy(update={"until": check_until(until)})
+    return settings.model_copy(update={"until": check_until(until, settings.metric)})

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from foretoll.arguments import check_out, check_until
+from foretoll.arguments import check_out
 from foretoll.data import TaskData, open_data
 from foretoll.errors import DataError
 from foretoll.ledger import Ledger
 from foretoll.models import Trust, build_model, recognise_outputs
 from foretoll.options import Option
-from foretoll.quality import check_metric
 from foretoll.records import Run, TrainingSettings
+from foretoll.tasks import check_metric, check_until
 from foretoll.workflows.carry_out import RunResult, carry_out
 from foretoll.workflows.chance import target_warnings
 from foretoll.workflows.context import Accounting, Data, Watcher, choose_device
@@ -82,7 +82,7 @@ def train_model(
     """As `train`, and gives the trained model too. `trust` as in `build_model`: None where the caller names `arch`."""
     settings = settings or TrainingSettings()
     if until is not None:
-        settings = settings.model_copy(update={"until": check_until(until)})
+        settings = settings.model_copy(update={"until": check_until(until, settings.metric)})
     accounting = accounting or Accounting()
     check_metric(settings.metric)
     check_out(out)

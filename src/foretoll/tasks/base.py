@@ -1,0 +1,228 @@
+"""What a task is: the form of its targets, its loss, the width of its head, its metrics, and their common scale.
+
+A task is one file with one subclass of `Task`; a metric is a row of its `metrics`. Nothing here loads torch or numpy:
+names, titles and directions are read by the command line and by stored records.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from foretoll.errors import UsageError, shown
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import Tensor
+
+Direction = Literal["higher", "lower"]
+
+
+class Tally(ABC):
+    """What a metric needs to know of all samples that were seen: added up batch by batch, mergeable.
+
+    Its value does not depend, beyond rounding, on how the samples are cut into batches, or on their order.
+    """
+
+    samples: int = 0
+
+    @abstractmethod
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        """Add a batch: outputs (B, width) as a model gives them, targets (B,) or (B, k)."""
+
+    @abstractmethod
+    def merge(self, other: Any) -> None:
+        """Take in what another tally of the same kind has seen."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measure of quality: a row of its task.
+
+    compute: its value from the task's tally
+    direction: whether higher or lower values are better
+    low, high: between which its values lie
+    unit: "" for a pure number, else what it is counted in ("of the target": the unit of the target itself)
+    trivial: its value for a predictor that knows nothing, which is progress 0; None: that of the best constant
+        prediction, measured on the target's training part
+    error: standard deviation of a value that was seen on so many samples, up to what a closed form says
+    whole: whether it needs the outputs of all samples at once, not sums of them
+    """
+
+    name: str
+    title: str
+    compute: Callable[[Any], float]
+    direction: Direction = "higher"
+    low: float = 0.0
+    high: float = 1.0
+    unit: str = ""
+    trivial: float | None = 0.0
+    error: Callable[[float, int], float] = lambda value, samples: share_error(value, samples)
+    whole: bool = False
+
+    @property
+    def best(self) -> float:
+        """The best possible value, which is progress 1."""
+        return self.high if self.direction == "higher" else self.low
+
+    def check_until(self, until: float) -> float:
+        """Return a quality target of this metric that can be asked for; UsageError otherwise."""
+        share = (self.low, self.high) == (0.0, 1.0)
+        if share and self.direction == "higher" and not 0 < until <= 1:
+            raise UsageError(
+                f"--until {until:g} is no quality: it lies above 0 and at most at 1 (90 % is --until 0.9)"
+            )
+        if not math.isfinite(until) or not self.low <= until <= self.high:
+            ends = f"from {self.low:g}" + (f" to {self.high:g}" if math.isfinite(self.high) else " upwards")
+            raise UsageError(
+                f"--until {until:g} is no {self.title}: it lies {ends.replace('-inf', 'below 0')}"
+            )
+        return until
+
+
+def share_error(value: float, samples: int) -> float:
+    """Standard deviation of a share of successes (binomial)."""
+    return math.sqrt(max(value * (1 - value), 0.0) / max(samples, 1))
+
+
+@dataclass(frozen=True)
+class TargetScale:
+    """How the numbers of a target lie, in its own unit: what losses and groups of a task need to know.
+
+    mean, std: per target, over the training part; std is 1 where it would be 0
+    edges: per target, the inner edges of its quantile bins
+    """
+
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    edges: tuple[tuple[float, ...], ...] = ()
+
+
+class Task(ABC):
+    """A kind of problem. Its laws are checked for every registered task (`foretoll.testing.check_task`).
+
+    The loss of a perfect prediction is the least; a metric's value does not depend on batches; progress is 0 for the
+    trivial predictor and 1 for the best, and follows the metric's direction.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    metrics: ClassVar[tuple[Metric, ...]]  # the first is the default
+    groups_are: ClassVar[str]  # what stands in for classes where an index needs them; "" where nothing does
+
+    def metric(self, name: str) -> Metric | None:
+        """The metric of that name, or None."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+    # --- targets ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def recognises(self, values: npt.NDArray[Any]) -> bool:
+        """Whether targets of this form are taken for this task where nobody says which it is."""
+
+    @abstractmethod
+    def read(
+        self, values: Any, where: str, *, names: Sequence[str] | None = None
+    ) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+        """Targets as they are stored, and the names of the outputs; DataError where they are of another form."""
+
+    @abstractmethod
+    def said(self, names: Sequence[str]) -> str:
+        """The targets in the line that tells how data were read, such as "10 classes"."""
+
+    @abstractmethod
+    def strata(self, targets: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A number (n,) for each sample, by whose order samples are drawn evenly: each part then is like the whole."""
+
+    def scale(self, targets: Tensor) -> TargetScale | None:
+        """What losses and groups need to know of the training targets; None where that is nothing."""
+        return None
+
+    def width(self, names: Sequence[str]) -> int:
+        """Outputs of the head."""
+        return len(names)
+
+    # --- learning --------------------------------------------------------------------------------
+
+    @abstractmethod
+    def losses(self, outputs: Tensor, targets: Tensor, scale: TargetScale | None = None) -> Tensor:
+        """The loss of each sample (B,), from a model's outputs (B, width)."""
+
+    def loss(self, outputs: Tensor, targets: Tensor, scale: TargetScale | None = None) -> Tensor:
+        """The mean loss of a batch, which is trained on."""
+        return self.losses(outputs, targets, scale).mean()
+
+    # --- quality ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def tally(self, width: int, *, device: Any = "cpu") -> Tally:
+        """An empty tally for outputs of this width."""
+
+    @abstractmethod
+    def constant(self, targets: Tensor, width: int) -> Tensor:
+        """The outputs (width,) of the best prediction that does not look at a sample, for these targets."""
+
+    def chance(self, targets: Tensor, metric: Metric, width: int | None = None) -> float:
+        """What guessing reaches on these targets: the metric of the best constant prediction."""
+        outputs = self.constant(targets, width or targets.shape[-1])
+        tally = Whole() if metric.whole else self.tally(len(outputs))
+        tally.update(outputs.expand(len(targets), -1), targets)
+        return metric.compute(tally)
+
+    # --- indices ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def groups(self, targets: Tensor, scale: TargetScale | None = None) -> Tensor:
+        """Group numbers int64 (n,) that stand in for classes; −1 where unknown."""
+
+    @abstractmethod
+    def group_count(self, width: int) -> int:
+        """How many groups there are."""
+
+    @abstractmethod
+    def design(self, targets: Tensor, scale: TargetScale | None = None) -> Tensor:
+        """What a ridge regression on representations fits, float64 (n, k)."""
+
+    @abstractmethod
+    def outputs(self, fitted: Tensor, scale: TargetScale | None = None) -> Tensor:
+        """Fitted values (n, k) of such a regression as the outputs of a model."""
+
+
+class Whole(Tally):
+    """All outputs and targets, in memory: for metrics that no sums can give."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self._outputs: list[Tensor] = []
+        self._targets: list[Tensor] = []
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        """Keep a batch, in the CPU's memory."""
+        self.samples += len(targets)
+        self._outputs.append(outputs.detach().float().cpu())
+        self._targets.append(targets.detach().cpu())
+
+    def merge(self, other: Whole) -> None:
+        """Take in another one's samples."""
+        self.samples += other.samples
+        self._outputs += other._outputs
+        self._targets += other._targets
+
+    def both(self) -> tuple[Tensor, Tensor]:
+        """Outputs and targets of all samples, in the order in which they came."""
+        import torch
+
+        return torch.cat(self._outputs), torch.cat(self._targets)
+
+
+def named(function: Callable[..., Any]) -> str:
+    """The name of a user's function as an identifier; UsageError where it has none."""
+    name = getattr(function, "__name__", "")
+    if not name.isidentifier():
+        raise UsageError(
+            f"the metric {shown(name or function)} has no name: define it with def, or give name="
+        )
+    return name

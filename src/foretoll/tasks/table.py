@@ -1,0 +1,103 @@
+"""All tasks in one table, read without torch; and the metrics of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from foretoll.errors import UsageError, unknown_name
+from foretoll.tasks.base import Direction, Metric, Task, Whole, named
+from foretoll.tasks.classification import Classification
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+TASKS: dict[str, Task] = {task.name: task for task in (Classification(),)}
+"""By name; of several that recognise a target's form the last one is taken."""
+
+OWN_METRICS: dict[str, Metric] = {}
+"""The user's own, by name: of any task, and of this process."""
+
+
+def get_task(name: str) -> Task:
+    """The task of that name; UsageError with the nearest names otherwise."""
+    if name not in TASKS:
+        raise UsageError(unknown_name("task", name, TASKS))
+    return TASKS[name]
+
+
+def register_task(task: Task) -> None:
+    """Add a task of your own; its laws are those of `Task`."""
+    TASKS[task.name] = task
+
+
+def recognised(values: npt.NDArray[Any]) -> Task:
+    """The task that targets of this form are taken for."""
+    return next(task for task in reversed(TASKS.values()) if task.recognises(values))
+
+
+def metric_names() -> tuple[str, ...]:
+    """The names of all metrics of all tasks, and of the user's own."""
+    return tuple(dict.fromkeys([*(m.name for task in TASKS.values() for m in task.metrics), *OWN_METRICS]))
+
+
+def known_metric(name: str, task: str | None = None) -> Metric | None:
+    """The metric of that name, of one task or of the first that has it; None where there is none."""
+    if name in OWN_METRICS:
+        return OWN_METRICS[name]
+    tasks = TASKS.values() if task is None else (get_task(task),)
+    return next((metric for one in tasks if (metric := one.metric(name)) is not None), None)
+
+
+def check_metric(name: str, task: str | None = None) -> str:
+    """Return `name` if it is a known metric (of that task); raise UsageError with the nearest names otherwise."""
+    if known_metric(name, task) is not None:
+        return name
+    if task is None or known_metric(name) is None:
+        raise UsageError(unknown_name("metric", name, metric_names()))
+    own = [metric.name for metric in get_task(task).metrics]
+    raise UsageError(unknown_name(f"metric of {get_task(task).title}", name, [*own, *OWN_METRICS]))
+
+
+def check_until(until: float, metric: str = "accuracy") -> float:
+    """Return a quality target that values of the metric can meet; UsageError otherwise."""
+    found = known_metric(check_metric(metric))
+    return until if found is None else found.check_until(until)
+
+
+def metric(
+    function: Callable[..., Any],
+    *,
+    direction: Direction = "higher",
+    name: str | None = None,
+    best: float | None = None,
+) -> Metric:
+    """A metric of your own, to be named in the settings: ``TrainingSettings(metric=metric(f, direction="lower"))``.
+
+    `function(outputs, targets)` gets what the model gives for all samples, (n, width) float32, and their targets, and
+    returns a number. `best`: its best possible value, 1 where higher is better and 0 where lower is. The value of
+    the best constant prediction is measured, and is where progress begins.
+    """
+    if direction not in ("higher", "lower"):
+        raise UsageError(unknown_name("direction of a metric", direction, ("higher", "lower")))
+    own = name or named(function)
+    if any(one.metric(own) for one in TASKS.values()):
+        raise UsageError(f"the name {own!r} is taken by a metric of foretoll: give another with name=")
+    end = best if best is not None else (1.0 if direction == "higher" else 0.0)
+    low, high = (float("-inf"), end) if direction == "higher" else (end, float("inf"))
+    OWN_METRICS[own] = Metric(
+        own,
+        own.replace("_", " "),
+        partial(_of_whole, function),
+        direction=direction,
+        low=low,
+        high=high,
+        trivial=None,
+        whole=True,
+    )
+    return OWN_METRICS[own]
+
+
+def _of_whole(function: Callable[..., Any], tally: Whole) -> float:
+    return float(function(*tally.both()))
