@@ -1,0 +1,221 @@
+"""Record a life: every update that could have been made is carried out once, and looked at on all later batches.
+
+From such a record any policy, price and label delay is replayed without training again (`foretoll.decide.replay`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from foretoll.atomic import replacing
+from foretoll.data.partition import in_order
+from foretoll.data.stream import Stream
+from foretoll.decide.policies.base import WINDOW
+from foretoll.decide.replay import FIRST, Possible, RecordedLife
+from foretoll.errors import DataError, UsageError
+from foretoll.indices.shadow import Shadow
+from foretoll.options import get_option
+from foretoll.records import Outcome, ServedBatch, TrainingSettings
+from foretoll.units import joules_from_kwh
+from foretoll.workflows.carry_out import carry_out
+from foretoll.workflows.context import Accounting, Watcher
+from foretoll.workflows.look import Look, look_at, served_batch
+
+if TYPE_CHECKING:
+    import torch
+
+    from foretoll.models import Model
+
+Hits = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One model on its batches: what was served, and on which samples of each batch it was right."""
+
+    option: str
+    last: int
+    cost: float
+    served: dict[int, ServedBatch]
+    hits: dict[int, Hits] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """The row as JSON."""
+        return json.dumps(
+            {
+                "option": self.option,
+                "last": self.last,
+                "cost": self.cost,
+                "served": [batch.model_dump(mode="json") for batch in self.served.values()],
+                "hits": {str(j): [len(h), np.packbits(h).tobytes().hex()] for j, h in self.hits.items()},
+            }
+        )
+
+    @classmethod
+    def of_text(cls, text: str) -> _Row:
+        """A row that `text` wrote."""
+        data = json.loads(text)
+        hits = {
+            int(j): np.unpackbits(np.frombuffer(bytes.fromhex(packed), dtype=np.uint8))[:n].astype(bool)
+            for j, (n, packed) in data["hits"].items()
+        }
+        served = [ServedBatch.model_validate(batch) for batch in data["served"]]
+        return cls(
+            data["option"], data["last"], data["cost"], {batch.number: batch for batch in served}, hits
+        )
+
+
+def record_life(
+    model: Model,
+    stream: Stream,
+    *,
+    name: str,
+    settings: TrainingSettings,
+    options: Sequence[str] = ("finetune",),
+    window: int = WINDOW,
+    device: torch.device | str = "cpu",
+    accounting: Accounting | None = None,
+    folder: Path | None = None,
+    start: float | None = None,
+    watcher: Watcher | None = None,
+) -> RecordedLife:
+    """Carry out every possible update of `model` on a labelled stream, each from the model as it was deployed.
+
+    An update after batch m is trained on the last `window` batches up to m, its validation and test data being the last
+    of them. Costs are in joules, or in seconds where no energy is measured. With `folder` each update is kept there
+    as it ends, and a recording that was interrupted goes on; the folder is for one life with one set of settings.
+
+    Raises UsageError for an unlabelled stream, or one of fewer than two batches.
+    """
+    import torch
+
+    if stream.rows.labels is None:
+        raise UsageError("a life is recorded on a labelled stream: give labels, or watch the batches instead")
+    if len(stream) < 2:
+        raise UsageError(
+            "a life of one batch has nothing to decide: give a longer stream, or a smaller every="
+        )
+    place = torch.device(device)
+    accounting = accounting or Accounting()
+    watcher = watcher or Watcher()
+    names = [stream.batch(j).name for j in range(len(stream))]
+    rows: list[_Row] = []
+    for option in ("", *options):
+        for last in (FIRST,) if not option else range(len(stream) - 1):
+            kept = folder / f"{option or 'first'}-{last + 1:05d}.json" if folder is not None else None
+            if kept is not None and kept.exists():
+                rows.append(_Row.of_text(kept.read_text()))
+                continue
+            watcher.stage(f"{name}: {option or 'the model as deployed'}, batch {last + 1} of {len(stream)}")
+            row = _row(model, stream, names, option, last, settings, window, place, accounting)
+            if row is None:
+                continue
+            rows.append(row)
+            if kept is not None:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(kept, ".part") as part:
+                    part.write(row.text().encode())
+    first, updates = rows[0], rows[1:]
+    by = {(row.option, row.last): row for row in rows}
+    return RecordedLife(
+        name,
+        Possible(FIRST, "", 0.0, first.served),
+        tuple(
+            Possible(row.last, row.option, row.cost, row.served, _gates(row, first, by, stream, window))
+            for row in updates
+        ),
+        start=start,
+    )
+
+
+def _row(
+    model: Model,
+    stream: Stream,
+    names: Sequence[str],
+    option: str,
+    last: int,
+    settings: TrainingSettings,
+    window: int,
+    device: torch.device,
+    accounting: Accounting,
+) -> _Row | None:
+    """One model on all batches that it could have served; None where it could not be trained."""
+    cost = 0.0
+    if option:
+        try:
+            run, updated = _updated(model, stream, option, last, settings, window, device, accounting)
+        except DataError:  # a window of one class, for example: there was no update to be made
+            return None
+        if updated is None:
+            return None
+        cost, model = run, updated
+    shadow = Shadow(window=window)
+    reference: Look | None = None
+    served: dict[int, ServedBatch] = {}
+    hits: dict[int, Hits] = {}
+    for j in range(max(0, last + 1 - window), len(stream)):
+        batch = stream.batch(j).rows
+        labels = batch.labels
+        assert labels is not None  # noqa: S101  (the stream is labelled)
+        truth = labels.numpy()
+        look = look_at(model, batch, device=device)
+        if j > last:
+            served[j] = served_batch(names[j], j, look, reference=reference, labels=truth, shadow=shadow)
+        if j >= last:
+            hits[j] = look.predicted == truth
+        if reference is None or j <= last:
+            reference = look
+        shadow.add(names[j], look.representations, truth, look.probabilities.shape[1])
+    return _Row(option, last, cost, served, hits)
+
+
+def _updated(
+    model: Model,
+    stream: Stream,
+    option: str,
+    last: int,
+    settings: TrainingSettings,
+    window: int,
+    device: torch.device,
+    accounting: Accounting,
+) -> tuple[float, Model | None]:
+    """What the update cost, and its model; None where its training failed."""
+    found = carry_out(
+        get_option(option),
+        model,
+        stream.window(last, window),
+        settings,
+        source=None,
+        task_shift=False,
+        device=device,
+        accounting=accounting,
+        ledger=None,
+    )
+    toll, outcome = found.run.toll, found.run.outcome
+    cost = toll.duration_s or 0.0 if toll.energy_kwh is None else joules_from_kwh(toll.energy_kwh)
+    return cost, found.model if outcome in (Outcome.REACHED, Outcome.CENSORED) else None
+
+
+def _gates(
+    row: _Row, first: _Row, by: dict[tuple[str, int], _Row], stream: Stream, window: int
+) -> dict[int, bool]:
+    """Whether the update beats the first model, and each earlier one of its option, on its window's test rows.
+
+    Of those the ones in the newest batch, which all earlier models were looked at on, and no one was trained on.
+    """
+    newest = stream.edges[row.last], stream.edges[row.last + 1]
+    begin = stream.edges[max(0, row.last + 1 - window)]
+    tested = in_order(np.arange(begin, newest[1], dtype=np.int64))[2]
+    rows = tested[tested >= newest[0]] - newest[0]
+    gates = {}
+    for other in (first, *(each for (option, _), each in by.items() if option == row.option)):
+        if other.last < row.last and row.last in other.hits:
+            gates[other.last] = bool(row.hits[row.last][rows].sum() >= other.hits[row.last][rows].sum())
+    return gates
