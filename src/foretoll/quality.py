@@ -127,12 +127,13 @@ def samples_that_fit(model: Model, split: Split, most: int) -> int:
     return fit if fit == most else 1 << (fit.bit_length() - 1)
 
 
+BATCH_OF_ONE = "batches of one sample cannot train a network with batch norm: give --batch-size 2 or more"
+
+
 def check_batch_of_one(network: nn.Module) -> None:
     """Refuse to train a network with batch norm on one sample, which has no variance; frozen ones are no obstacle."""
     if any(isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training for m in network.modules()):
-        raise UsageError(
-            "batches of one sample cannot train a network with batch norm: give --batch-size 2 or more"
-        )
+        raise UsageError(BATCH_OF_ONE)
 
 
 @torch.no_grad()

@@ -75,9 +75,9 @@ DATA = (
          "data 'npz:single.npz': the train split has the single class '0': it needs samples of another class"),
     Case("too few samples for three splits", "estimate … --target npz:new.npz?limit=4",
          "data 'npz:new.npz?limit=4': the validation split has the single class '0': it needs a larger limit"),
-    Case("images with four channels", "train … --data npz:channels.npz",
-         "channels.npz: x has shape (300, 8, 8, 4): images need (n, H, W), (n, H, W, C) or (n, C, H, W) with "
-         "C = 1 or 3"),
+    Case("images with five channels", "train … --data npz:channels.npz",
+         "channels.npz: x has shape (300, 8, 8, 5): images need (n, H, W), (n, H, W, C) with C = 1, 3 or 4 "
+         "(transparency), or (n, C, H, W) with C = 1 or 3"),
     Case("a missing Parquet file", "train … --data parquet:gone.parquet",
          "gone.parquet is no file: give the path of a .parquet file"),
     Case("a truncated Parquet file", "train … --data parquet:cut.parquet",

@@ -93,7 +93,7 @@ def build_yard(yard: Path) -> None:
     npz("others", x=x, y=y, classes=["ant", "bee", "cat"])
     npz("same", x=np.ones_like(x), y=y)
     npz("pictures", x=draw.integers(0, 255, (300, 8, 8)).astype(np.uint8), y=y)
-    npz("channels", x=draw.integers(0, 255, (300, 8, 8, 4)).astype(np.uint8), y=y)
+    npz("channels", x=draw.integers(0, 255, (300, 8, 8, 5)).astype(np.uint8), y=y)
     npz("series", x=draw.normal(size=(300, 1, 20)).astype(np.float32), y=y)
     npz("stereo", x=draw.normal(size=(300, 2, 20)).astype(np.float32), y=y)
     whole = (yard / "old.npz").read_bytes()

@@ -89,6 +89,45 @@ def test_colour_with_the_channels_last_or_first() -> None:
     assert open_data(Items(list(colour / 255))).shape == (3, 9, 7)
 
 
+def drawn_in_ink() -> np.ndarray:
+    """Black ink on nothing: only the transparency tells the digits; corners are red and half transparent."""
+    rgba = np.zeros((*GREY.shape, 4), dtype=np.uint8)
+    rgba[..., 3] = GREY
+    rgba[:, 0, 0] = (255, 0, 0, 128)
+    return rgba
+
+
+@pytest.mark.parametrize("scale", [None, 1.0, 255.0])
+@pytest.mark.parametrize("door", ["npz", "arrays", "items", "tensors"])
+def test_transparency_in_arrays_is_laid_on_white_as_in_files(
+    scale: float | None, door: str, tmp_path: Path
+) -> None:
+    rgba = drawn_in_ink()
+    x = rgba if scale is None else (rgba / 255 * scale).astype(np.float32)
+    np.savez(tmp_path / "d.npz", x=x, y=Y)
+    given = {
+        "npz": f"npz:{tmp_path}/d.npz",
+        "arrays": (x, Y),
+        "items": Items(list(x)),
+        "tensors": TensorDataset(torch.from_numpy(x), torch.from_numpy(Y)),
+    }[door]
+    data = open_data(given)
+    assert (data.kind, data.shape) == ("image", (3, 8, 8))
+    assert "transparency on white" in data.card.reading
+    for row, (tag, label) in enumerate(zip(rgba, Y, strict=True)):
+        file = tmp_path / f"f/{label}/{row:03}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(tag).save(file)
+    files = open_data(f"folder:{tmp_path}/f")
+    theirs, rows = whole(files).int(), np.argsort(Y, kind="stable")
+    assert (whole(data).int()[rows] - theirs).abs().max() <= 1  # Pillow rounds in whole numbers
+
+
+def test_four_columns_of_channels_first_stay_what_they_are() -> None:
+    x = np.random.default_rng(0).integers(0, 256, (300, 3, 6, 4)).astype(np.uint8)
+    assert torch.equal(whole(open_data((x, Y))), torch.from_numpy(x))
+
+
 def test_a_grey_first_picture_does_not_take_the_colour_of_all() -> None:
     pictures: list[object] = [Image.fromarray(image) for image in GREY]
     pictures[40:] = [Image.fromarray(np.stack([image, image * 0, image], -1)) for image in GREY[40:]]

@@ -476,12 +476,3 @@ def test_a_speech_model_takes_the_wave(kind: str, tones: TaskData, tmp_path: Pat
     save_checkpoint(model, tmp_path / "c")
     with torch.no_grad():
         assert torch.equal(load_model(tmp_path / "c").eval()(waves), model(waves))
-
-
-def test_speech_models_of_spectrograms_are_refused_in_one_sentence(tones: TaskData, tmp_path: Path) -> None:
-    config = transformers.ASTConfig(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24
-    )
-    config.save_pretrained(tmp_path / "ast")
-    with pytest.raises(ModelError, match="speech models of transformers that take spectrograms"):
-        load_model(f"hf:{tmp_path / 'ast'}", data=tones)

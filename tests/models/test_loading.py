@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from foretoll.data import TaskData
 from foretoll.errors import ModelError, UsageError
@@ -17,7 +18,7 @@ from foretoll.models.spec import family_label, parse_spec
 
 FACTORY = """
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 def plain():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 4))
@@ -270,3 +271,57 @@ def test_on_a_gpu_the_same_numbers(digits: TaskData, tmp_path: Path) -> None:
     assert torch.equal(one.head_module().weight.cpu(), two.head_module().weight)  # type: ignore[arg-type, operator]  # Linear
     save_checkpoint(moved, tmp_path / "m")
     assert torch.equal(load_model(tmp_path / "m").head_module().weight, model.head_module().weight)  # type: ignore[arg-type]
+
+
+# --- precision of what is handed in -----------------------------------------------------------------
+
+
+class Cast(nn.Module):
+    """In half precision from its first layer on, with a table in another."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.BatchNorm1d(12), nn.ReLU()).to(dtype)
+        self.head = nn.Linear(12, 10)
+        self.register_buffer("table", torch.ones(12, dtype=torch.float64))
+        self.kept: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.kept = self.body(x) * self.table.to(x.dtype)
+        logits: Tensor = self.head(self.kept)
+        return logits
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_module_in_memory_is_trained_in_float32(dtype: torch.dtype, digits: TaskData) -> None:
+    torch.manual_seed(0)
+    module = Cast(dtype)
+    module.kept = module.body[1].weight.sum()  # an activation with its graph, which no deepcopy takes
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    model = load_model(module, data=digits)
+    kinds = {v.dtype for v in itertools.chain(model.network.parameters(), model.network.buffers())}
+    assert kinds == {torch.float32, torch.int64}
+    narrowest = "float64" if dtype is torch.float64 else str(dtype).removeprefix("torch.")
+    assert model.card.reading == f"weights stored in {narrowest}, used in float32"
+    for name, value in model.network.state_dict().items():
+        assert torch.equal(value, before[name].to(value.dtype))
+    with torch.no_grad():
+        model.network.body[1].weight.zero_()  # type: ignore[index, operator, union-attr]
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert {k: v.dtype for k, v in module.state_dict().items()} == {k: v.dtype for k, v in before.items()}
+
+
+def test_a_module_in_float32_is_taken_itself(digits: TaskData) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    model = load_model(module, data=digits)
+    assert model.network is module
+    assert model.card.reading == ""
+
+
+def half_network(num_classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, num_classes)).half()
+
+
+def test_a_factory_of_half_precision(digits: TaskData) -> None:
+    model = build_model(f"{__name__}:half_network", data=digits, seed=0)
+    assert {p.dtype for p in model.network.parameters()} == {torch.float32}

@@ -42,8 +42,7 @@ def test_batches_of_one_are_refused_with_batch_norm_unless_it_is_frozen() -> Non
     message = "batches of one sample cannot train a network with batch norm: give --batch-size 2 or more"
     with pytest.raises(UsageError, match=message):
         trained("finetune", normed(data), data)
-    with pytest.raises(UsageError, match=message):
-        gradient_norms(normed(data), data.train, ONE)
+    assert bool(gradient_norms(normed(data), data.train, ONE).isfinite().all())  # nothing is trained by it
     cpu = torch.device("cpu")
     pilot = Pilot(get_option("finetune"), normed(data), data, ONE, task_shift=False, device=cpu)
     pilot.prepare()

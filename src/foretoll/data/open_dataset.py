@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from foretoll.data.images import Look, to_form
 from foretoll.data.raw import RawData, classes_said
 from foretoll.data.splits import ArraySplit, DatasetSplit, item_input, item_label
-from foretoll.data.stored import item_array, natural_kind, span_in, stored_array, told_span
+from foretoll.data.stored import item_array, natural_kind, span_in, stored_array, told_rgba, told_span
 from foretoll.data.uri import DataUri
 from foretoll.errors import DataError
 from foretoll.tasks.classification import read_labels
@@ -50,7 +50,7 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> RawData:
     if isinstance(dataset, TensorDataset):
         values = dataset.tensors[0].detach().cpu().numpy()
         inputs, kind = stored_array(values, name, kind)
-        told = told_span(span_in([values], name)) if kind == "image" else ""
+        told = told_rgba(values.shape) + told_span(span_in([values], name)) if kind == "image" else ""
         rows = ArraySplit(inputs, labels, ids=ids)
         shape = tuple(inputs.shape[1:])
     else:
@@ -122,7 +122,8 @@ def converter(
         return stored[0]
 
     stored, found = stored_array(sample[None], where, wanted, span=span)
-    return convert, found, tuple(stored.shape[1:]), told_span(span)
+    told = told_rgba((1, *sample.shape)) if found == "image" else ""
+    return convert, found, tuple(stored.shape[1:]), told + told_span(span)
 
 
 def _of_pictures(

@@ -14,7 +14,7 @@ from torch import Tensor
 from foretoll.data.npz_file import NpzFile, few, shape_of
 from foretoll.data.raw import RawData, classes_said
 from foretoll.data.splits import ArraySplit
-from foretoll.data.stored import natural_kind, span_in, stored_array, told_span
+from foretoll.data.stored import natural_kind, span_in, stored_array, told_rgba, told_span
 from foretoll.data.uri import DataUri
 from foretoll.errors import DataError
 from foretoll.tasks.classification import MAX_CLASSES, read_labels
@@ -172,6 +172,8 @@ def _inputs(
                 f"{where}: {shape[0]:,} channels and {shape[1]:,} steps were taken from the shape; if the channels "
                 "come last, store the samples as (channels, steps)",
             )
+    if kind == "image":
+        told += told_rgba(parts[0].shape)
     return inputs, str(kind), told + told_span(span), notes
 
 

@@ -12,6 +12,7 @@ float (n, S, S), S ≥ 8      image, when all values lie in [0, 1], or are whole
 float (n, C, L)             series otherwise
 other numbers (n, S, S)     image, when all values lie in 0 … 65535
 numbers (n, H, W, C)        image; also (n, C, H, W) with C = 1 or 3
+numbers (n, H, W, 4)        colour image with transparency, which is laid on white
 ==========================  =====================================================
 
 Images of other numbers than uint8 are scaled to 0 … 255 by the first of these ranges that holds all values:
@@ -152,14 +153,21 @@ def _float32(values: npt.NDArray[Any], where: str, scale: float) -> Tensor:
 def _images(values: npt.NDArray[Any], where: str, span: Span | None) -> Tensor:
     if values.ndim == 3:
         values = values[:, None]
-    elif values.ndim == 4 and values.shape[3] in CHANNELS:
+    elif values.ndim == 4 and (values.shape[3] in CHANNELS or is_rgba(values.shape)):
         values = values.transpose(0, 3, 1, 2)
     elif not (values.ndim == 4 and values.shape[1] in CHANNELS):
         raise DataError(
-            f"{where} has shape {values.shape}: images need (n, H, W), (n, H, W, C) or (n, C, H, W) with C = 1 or 3"
+            f"{where} has shape {values.shape}: images need (n, H, W), (n, H, W, C) with C = 1, 3 or 4 (transparency), "
+            "or (n, C, H, W) with C = 1 or 3"
         )
     if 0 in values.shape[1:]:
         raise DataError(f"{where} has images of shape {values.shape[1:]}: no side may be 0")
+    bytes_ = _bytes(values, where, span)
+    return _on_white(bytes_) if values.shape[1] == 4 else bytes_
+
+
+def _bytes(values: npt.NDArray[Any], where: str, span: Span | None) -> Tensor:
+    """Images (n, C, H, W) as uint8; other numbers by their range."""
     if values.dtype == np.uint8:
         return torch.from_numpy(np.ascontiguousarray(values))
     if not values.size:
@@ -175,6 +183,25 @@ def _images(values: npt.NDArray[Any], where: str, span: Span | None) -> Tensor:
         grey = (sample.astype(np.float64) - black) * (255 / (white - black))
         out[row] = np.rint(grey.clip(0, 255))
     return torch.from_numpy(out)
+
+
+def is_rgba(shape: tuple[int, ...]) -> bool:
+    """Whether arrays (n, H, W, 4) of this shape are colour images with transparency: no other reading fits."""
+    return len(shape) == 4 and shape[3] == 4 and shape[1] not in CHANNELS
+
+
+def told_rgba(shape: tuple[int, ...]) -> str:
+    """What is done to transparency, for the line that says how data were read; empty where there is none."""
+    return ", transparency on white" if is_rgba(shape) else ""
+
+
+def _on_white(images: Tensor) -> Tensor:
+    """uint8 (n, 4, H, W) as they look on white paper, (n, 3, H, W)."""
+    out = torch.empty((len(images), 3, *images.shape[2:]), dtype=torch.uint8)
+    for row, image in enumerate(images):  # one at a time, as above
+        alpha = image[3].float() / 255
+        out[row] = (image[:3].float() * alpha + 255 * (1 - alpha)).round().to(torch.uint8)
+    return out
 
 
 def item_array(value: Any, where: str) -> npt.NDArray[Any] | str:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretoll.indices.ntk import functional_model, ntk_forecast, ntk_gram, ntk_modes
-from foretoll.quality import check_batch_of_one
 
 if TYPE_CHECKING:
     from foretoll.data import Split
@@ -30,10 +29,15 @@ def gradient_norms(
     """Global norms (k,) of the first mini-batch gradients as the training loop would see them; no step is taken.
 
     `model` is the model that would be trained; a copy of it is used. Mini-batches of settings.batch_size,
-    k = 4 of them where the split is large enough.
+    k = 4 of them where the split is large enough. One sample has no variance: with batches of one, batch norm takes
+    its running statistics, as an option does that trains none of it.
     """
     copy = model.clone()
     copy.to(device).train()
+    if settings.batch_size == 1:
+        for module in copy.network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
     parameters = list(copy.parameters())
     wanted = min(GRADIENT_BATCHES * settings.batch_size, len(split))
     generator = torch.Generator().manual_seed(settings.seed)
@@ -44,8 +48,6 @@ def gradient_norms(
         for inputs, labels in first.batches(settings.batch_size):
             if len(labels) < 2 and norms and settings.batch_size > 1:
                 continue
-            if settings.batch_size == 1:
-                check_batch_of_one(copy)
             batch = inputs.to(device) if isinstance(inputs, Tensor) else inputs
             copy.zero_grad(set_to_none=True)
             copy.loss(copy(batch), labels.to(device)).backward()  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ from torch import nn
 
 from foretoll.errors import MissingExtraError, ModelError, shown
 from foretoll.models.hf_images import image_convention
-from foretoll.models.hf_sound import wave_convention
+from foretoll.models.hf_sound import SPECTROGRAMS, sound_convention, takes_waves
 from foretoll.models.hf_texts import (
     LIBRARY,
     PooledForSequenceClassification,
@@ -60,7 +60,7 @@ def hf_config(name: str) -> Any:
 def hf_class(config: Any, kind: Kind | None = None) -> tuple[Any, Kind]:
     """The auto class for a configuration, and the kind of its samples: "image", "text", or "series" for raw sound.
 
-    Raises ModelError for a speech model that takes spectrograms.
+    Raises ModelError for a speech model whose input foretoll cannot make.
     """
     from transformers import (
         AutoModelForAudioClassification,
@@ -77,10 +77,10 @@ def hf_class(config: Any, kind: Kind | None = None) -> tuple[Any, Kind]:
         else:
             kind = "image" if "ForImageClassification" in named or vision else "text"
     if kind == "series":
-        if not hasattr(config, "conv_kernel"):  # of the layers that take the wave itself
+        if not takes_waves(config) and config.model_type not in SPECTROGRAMS:
             raise ModelError(
-                f"speech models of transformers that take spectrograms ({shown(config.model_type, 40)}) are not "
-                "supported; those that take the wave are (wav2vec2, HuBERT, WavLM)"
+                f"speech models of transformers called {shown(config.model_type, 40)} are not supported; those that "
+                "take the wave are (wav2vec2, HuBERT, WavLM), and AST and Whisper"
             )
         return AutoModelForAudioClassification, kind
     return (AutoModelForImageClassification if kind == "image" else AutoModelForSequenceClassification), kind
@@ -94,7 +94,7 @@ def hf_convention(name: str) -> Convention:
     if kind == "text":
         return text_convention(folder, local, config)
     if kind == "series":
-        return wave_convention(folder, local)
+        return sound_convention(folder, local, config)
     return image_convention(folder, local, config, fixed=family_label(config.model_type) == "vit")
 
 

@@ -18,6 +18,7 @@ from foretoll.errors import ModelError, UsageError, shown, unknown_name
 from foretoll.models.anatomy import find_anatomy
 from foretoll.models.bounded import within_weights
 from foretoll.models.checkpoint import is_checkpoint, read_card, read_checkpoint
+from foretoll.models.copies import in_float32
 from foretoll.models.heads import replace_head, replace_heads
 from foretoll.models.model import Model, check_fits, make_model, wrong_class_count
 from foretoll.models.plan import plan_preprocessing, reading_of
@@ -344,7 +345,8 @@ def _load_module(module: nn.Module, wanted: ModelRequest, options: dict[str, Any
     for name in options:
         if name not in LOADING_OPTIONS:
             raise UsageError(unknown_name("option for a module in memory", name, LOADING_OPTIONS))
-    network = own_network = named(module)
+    network, stored = in_float32(named(module))
+    own_network = network
     weights, data = wanted.weights, wanted.data
     if weights is not None and is_checkpoint(Path(weights)):
         card, state = read_checkpoint(Path(weights))
@@ -368,9 +370,11 @@ def _load_module(module: nn.Module, wanted: ModelRequest, options: dict[str, Any
     spec = Spec("module", _module_arch(module).removeprefix("module:"), options)
     plan = plan_preprocessing(spec, _module_convention(network, data), data, pretrained=True)
     if weights is not None:
-        network = with_weights(network, spec, plan, wanted).network
+        loaded = with_weights(network, spec, plan, wanted)
+        network, stored = loaded.network, loaded.stored
+    reading = reading_of(plan, stored=stored)
     try:
-        return _finish(network, spec, plan, wanted.classes, wanted)
+        return _finish(network, spec, plan, wanted.classes, wanted, reading)
     except ModelError:
         size = own_size(network)
         if data.kind != "image" or "input_size" in options or size is None or size == plan.size:
@@ -378,7 +382,8 @@ def _load_module(module: nn.Module, wanted: ModelRequest, options: dict[str, Any
         have = (int(data.shape[1]), int(data.shape[2]))
         with suppress(ModelError):  # then it was not the size, and the first error is the one to show
             resized = plan.model_copy(update={"size": size})
-            return _noted(_finish(network, spec, resized, wanted.classes, wanted), enlarged(have, size))
+            found = _finish(network, spec, resized, wanted.classes, wanted, reading)
+            return _noted(found, enlarged(have, size))
         raise
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +17,7 @@ from foretoll.models.anatomy import (
     token_of,
     undisturbed,
 )
+from foretoll.models.copies import deep_copy
 from foretoll.models.heads import replace_head
 from foretoll.models.outputs import as_logits
 from foretoll.models.preprocess import ArrayPreprocess, ImagePreprocess, TextPreprocess, make_preprocess
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from foretoll.data import TaskData
 
 Inputs = Tensor | list[str]
-_OF_EVERY_MODULE = set(vars(nn.Module())) - {"_buffers"}
 
 
 class Model(nn.Module):
@@ -174,14 +173,7 @@ class Model(nn.Module):
 
     def clone(self) -> Model:
         """A deep copy: independent weights, the same values; of activations that the network keeps, their values."""
-        kept = {
-            id(tensor): tensor.detach().clone()
-            for module in self.modules()
-            for key, value in vars(module).items()
-            if key not in _OF_EVERY_MODULE
-            for tensor in _graph_tensors(value)
-        }
-        return copy.deepcopy(self, kept)
+        return deep_copy(self)
 
     def head_names(self) -> tuple[str, ...]:
         """Names within the network of the head and of the heads beside it."""
@@ -221,15 +213,6 @@ def _not_this_head_alone(head: str) -> ModelError:
         f"the network's output does not follow the outputs of its head {shown(head)} alone (there may be another head, "
         "or the number of classes is written into its forward), so no other number of classes can be given to it"
     )
-
-
-def _graph_tensors(value: Any) -> Iterator[Tensor]:
-    """Tensors with a gradient graph, which cannot be copied with it: activations that a network keeps."""
-    if isinstance(value, Tensor) and not value.is_leaf:
-        yield value
-    elif isinstance(value, dict | list | tuple):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _graph_tensors(item)
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -53,15 +53,16 @@ def plan_preprocessing(
         if not shape:
             raise UsageError(f"{spec.arch} needs data, to know the length of its inputs")
         channels, size = shape[0], shape[1:]
-        if usual is not None and usual.waveform:
+        if usual is not None and (usual.waveform or usual.spectrogram):
             if channels != 1:
                 raise ModelError(
                     f"{spec.arch} takes sound of one channel, but the data have {channels}; give one of them, or "
                     "their mean"
                 )
             return Preprocessing(
-                kind="series", channels=1, size=size, waveform=usual.waveform, origin=usual.origin
-            )
+                kind="series", channels=1, size=size, waveform=usual.waveform, spectrogram=usual.spectrogram,
+                origin=usual.origin,
+            )  # fmt: skip
     else:
         channels = usual.channels if usual is not None else shape[0]
         if spec.scheme == "timm":
@@ -212,6 +213,9 @@ def reading_of(plan: Preprocessing, pooling: str = "", stored: str = "") -> str:
         parts.append(f"images: {', '.join([*_sizing(plan), f'by {plan.origin}'])}")
     if plan.waveform:
         parts.append(f"sound: {plan.waveform}, by {plan.origin}")
+    if plan.spectrogram is not None:
+        bins, frames = plan.spectrogram.bins, plan.spectrogram.frames
+        parts.append(f"sound: log-mel spectrogram of {bins} bins and {frames:,} frames, by {plan.origin}")
     if pooling:
         parts.append(f"tokens pooled: {pooling}" + (f" ({plan.origin})" if plan.origin else ""))
     if stored not in ("", "float32"):

@@ -13,6 +13,7 @@ from foretoll.data.limits import BATCH_BYTES, samples_at_once
 from foretoll.errors import MissingExtraError, ModelError, one_line, shown
 from foretoll.models.bounded import check_plan
 from foretoll.models.geometry import brought_to_size
+from foretoll.models.spectrogram import LogMel
 from foretoll.records import Preprocessing
 
 if TYPE_CHECKING:
@@ -99,11 +100,12 @@ class ImagePreprocess(_Normalise):
 
 
 class ArrayPreprocess(_Normalise):
-    """Vectors (B, d) or series (B, C, L), standardised per column or channel."""
+    """Vectors (B, d) or series (B, C, L), standardised per column or channel; sound as a wave or a spectrogram."""
 
     def __init__(self, plan: Preprocessing) -> None:
         super().__init__(plan, 2 if plan.kind == "vector" else 3)
         self.dims = 2 if plan.kind == "vector" else 3
+        self.spectrogram = None if plan.spectrogram is None else LogMel(plan.spectrogram)
 
     def forward(self, x: Tensor) -> Tensor:
         """Raises ModelError where the batch has another shape than the model was made for."""
@@ -112,6 +114,9 @@ class ArrayPreprocess(_Normalise):
             raise ModelError(
                 f"the model takes {self.plan.kind} samples of shape {want}, got a batch of {_shape(x)}"
             )
+        if self.spectrogram is not None:
+            made: Tensor = self.spectrogram(x.float().squeeze(1))
+            return made
         if not self.plan.waveform:
             return self.normalise(x.float())
         wave = x.float().squeeze(1)

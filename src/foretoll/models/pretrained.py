@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from foretoll.errors import ModelError, shown
 from foretoll.models.anatomy import LAYERS, Anatomy, find_anatomy
 from foretoll.models.bounded import within_folder, within_memory
+from foretoll.models.copies import in_float32
 from foretoll.models.heads import replace_heads
 from foretoll.models.hf import hf_class_names, hf_folder, hf_pretrained, stored_precision
 from foretoll.models.hf_texts import LIBRARY
@@ -90,7 +91,7 @@ def build(
             trust=trust,
             where=where,
         )
-    return named(network)
+    return named(in_float32(network)[0])  # a function of the user's own may build it in half precision
 
 
 def named(network: nn.Module) -> nn.Module:

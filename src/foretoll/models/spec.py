@@ -14,6 +14,7 @@ from torch import nn
 from foretoll.errors import MissingExtraError, ModelError, UsageError, shown
 from foretoll.models.architectures import ARCHITECTURES, Scalar, architecture_family
 from foretoll.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from foretoll.records import Spectrogram
 
 Kind = Literal["image", "vector", "series", "text"]
 Fit = Literal["stretch", "cover", "contain", "none"]
@@ -75,6 +76,7 @@ class Convention:
     bgr: bool = False
     origin: str = ""
     waveform: Literal["", "as it is", "standardised"] = ""
+    spectrogram: Spectrogram | None = None
     pooling: str = ""  # of a text model's tokens; empty: as the library's own classifier does it
     notes: tuple[str, ...] = ()  # what the origin does and foretoll does not
 

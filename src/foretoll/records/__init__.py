@@ -32,7 +32,7 @@ from foretoll.records.measured import (
     Quality,
     Toll,
 )
-from foretoll.records.model import ModelCard, Preprocessing, ProgramCard
+from foretoll.records.model import ModelCard, Preprocessing, ProgramCard, Spectrogram
 from foretoll.records.run import Outcome, Run
 from foretoll.records.settings import TrainingSettings
 
@@ -75,6 +75,7 @@ __all__ = [
     "ServedBatch",
     "Share",
     "Shift",
+    "Spectrogram",
     "StepProbe",
     "TableColumn",
     "TableLayout",

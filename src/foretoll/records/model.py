@@ -11,6 +11,27 @@ from foretoll.records.data import TableLayout
 from foretoll.tasks import TargetScale
 
 
+class Spectrogram(Record):
+    """How a wave becomes a log-mel spectrogram: `foretoll.models.spectrogram`.
+
+    kind: "kaldi" (transformers' AST) or "whisper"
+    rate: numbers a second that the wave must have
+    bins: of the mel scale
+    frames: to which the spectrogram is cut, or filled up
+    window, hop: numbers in a window, and from one window to the next
+    mean, std: what is subtracted from the logarithms, and what they are then divided by
+    """
+
+    kind: Literal["kaldi", "whisper"]
+    rate: int = Field(ge=1_000, le=1_000_000)
+    bins: int = Field(ge=1, le=1_024)
+    frames: int = Field(ge=1, le=32_768)
+    window: int = Field(400, ge=16, le=512)
+    hop: int = Field(160, ge=1, le=16_384)
+    mean: float = Field(0.0, allow_inf_nan=False)
+    std: float = Field(1.0, gt=0, allow_inf_nan=False)
+
+
 class Preprocessing(Record):
     """How a stored sample becomes a model input; travels with the weights.
 
@@ -19,6 +40,7 @@ class Preprocessing(Record):
     Text: tokenised by `tokenizer` (a local folder) to at most `max_length` tokens.
 
     waveform: for networks that take sound, whether each wave is brought to mean 0 and variance 1
+    spectrogram: for networks that take sound as a spectrogram, how it is made
     fit: "stretch" to `resize` whatever the aspect; "cover" it (the shorter edge fits, the aspect stays), "contain" in
         it (the longer edge fits), or "none": not resized. Where the result is smaller than `size`, a border is added
     resize: (height, width) that `fit` aims at; None: `size`
@@ -38,6 +60,7 @@ class Preprocessing(Record):
     interpolation: Literal["bilinear", "bicubic", "nearest-exact"] = "bilinear"
     bgr: bool = False  # the network takes blue first
     waveform: Literal["", "as it is", "standardised"] = ""  # series (B, 1, L) given as (B, L)
+    spectrogram: Spectrogram | None = None
     origin: str = ""  # where the processing was taken from: a file of the model's folder, or its library
 
 

@@ -18,7 +18,7 @@ from foretoll.ledger import Ledger
 from foretoll.measure import SelfCostMeter, describe_hardware, find_device
 from foretoll.options import get_option
 from foretoll.options.loop import steps_per_epoch
-from foretoll.quality import evaluate
+from foretoll.quality import BATCH_OF_ONE, evaluate
 from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, StepProbe, TrainingSettings
 from foretoll.tasks import check_metric, check_until
 from foretoll.workflows.calibrate import Budget, calibrate
@@ -288,6 +288,9 @@ def _alternatives(
             why = get_option(name).suits(update.model, update.target, task_shift=update.task_shift)
             if why is not None:
                 cannot[name] = why
+                continue
+            if settings.batch_size == 1 and name not in also and update.model.card.has_batch_norm:
+                cannot[name] = BATCH_OF_ONE
                 continue
             own, _ = settled(update, name, settings)
             if name in also and update.target.train.labels is not None:
