@@ -37,7 +37,7 @@ from foretoll.indices.scores import SideSample, scores
 from foretoll.indices.survey import survey
 from foretoll.models import Model, build_model, countable_layers
 from foretoll.options import Training, get_option
-from foretoll.options.loop import make_optimizer, take_step
+from foretoll.options.stepper import Stepper
 from foretoll.records import Shift, TrainingSettings
 from foretoll.representation import Arrangement, Features, arrangement, sweep
 
@@ -102,10 +102,10 @@ def training_steps(model: Model, data: TaskData, device: str) -> Iterator[None]:
     """One epoch of optimisation steps of all weights, one at a time."""
     option = get_option("finetune")
     training = Training(model, data.train, data.validation, option.trainable(model))
-    optimizer = make_optimizer(training, option, SETTINGS)
+    stepper = Stepper(training, option, SETTINGS, device=device)
     training.train_mode()
     for batch in data.train.batches(SETTINGS.batch_size, shuffle_seed=0):
-        take_step(training, optimizer, batch, device)
+        stepper.take([batch])
         yield
 
 

@@ -61,7 +61,7 @@ def test_a_transform_of_ones_own_is_written_down_by_its_name() -> None:
         ({"warmup": -1}, "greater than or equal to 0"),
         ({"class_weights": "even"}, "'even' is no number by name: write name=2"),
         ({"class_weights": {"cat": 0}}, "a weight above 0"),
-        ({"lr_multipliers": {"head": -1}}, "factors of 0 or more"),
+        ({"lr_multipliers": {"head": -1}}, "factors above 0"),
         ({"augment": "flap"}, "unknown augmentation 'flap': did you mean 'flip'"),
         ({"augment": "flip:3"}, "'flip:3' is no augmentation: write flip"),
         ({"augment": "crop:none"}, "write crop:4"),

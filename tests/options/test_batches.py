@@ -12,7 +12,7 @@ from foretoll.indices.gradients import gradient_norms
 from foretoll.measure import NoMeter
 from foretoll.models import build_model
 from foretoll.options import get_option, train_to_target
-from foretoll.options.loop import training_batches
+from foretoll.options.reading import training_batches
 from foretoll.quality import evaluate, samples_that_fit
 from foretoll.records import Outcome, TrainingSettings
 from foretoll.representation import Features, sweep

@@ -13,7 +13,7 @@ from foretoll.models import Model, fresh_copy, load_model
 from foretoll.models.untrained import frozen_notes
 from foretoll.options import get_option
 from foretoll.options.base import Training
-from foretoll.options.loop import make_optimizer, take_step
+from foretoll.options.stepper import Stepper
 from foretoll.records import TrainingSettings
 
 SETTINGS = TrainingSettings(max_epochs=1, lr=0.01)
@@ -47,9 +47,9 @@ def _stepped(option: str, model: Model, data: TaskData, *, task_shift: bool = Fa
     training.open()
     training.begin()
     training.train_mode()
-    optimizer = make_optimizer(training, chosen, SETTINGS)
+    stepper = Stepper(training, chosen, SETTINGS)
     for batch in training.train.batches(64):
-        take_step(training, optimizer, batch, "cpu")
+        stepper.take([batch])
     return training
 
 

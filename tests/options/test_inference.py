@@ -13,8 +13,8 @@ from foretoll.ledger import Ledger
 from foretoll.measure import NoMeter, ReplayMeter, probe_inference
 from foretoll.models import load_model
 from foretoll.options import get_option
-from foretoll.options.loop import make_optimizer, take_step
 from foretoll.options.memory import training_state_bytes
+from foretoll.options.stepper import Stepper
 from foretoll.records import InferenceCost, TrainingSettings
 from foretoll.units import kwh_from_joules
 from foretoll.workflows import Accounting
@@ -102,12 +102,14 @@ def test_the_stated_memory_is_what_a_step_leaves_behind(name: str, change: dict[
     training = option.start(normed(data), data, settings, task_shift=False, device=CPU)
     training.open()
     training.begin()
-    optimizer = make_optimizer(training, option, settings)
-    take_step(training, optimizer, next(training.train.batches(16)), CPU)
+    stepper = Stepper(training, option, settings, device=CPU)
+    stepper.take([next(training.train.batches(16))])
     held = training.held()
     tensors = [*held.parameters(), *held.buffers()]
     tensors += [p.grad for p in held.parameters() if p.grad is not None]
-    tensors += [v for state in optimizer.state.values() for v in state.values() if isinstance(v, Tensor)]
+    tensors += [
+        v for state in stepper.optimizer.state.values() for v in state.values() if isinstance(v, Tensor)
+    ]
     found = sum(t.numel() * t.element_size() for t in tensors) + training.cache_bytes
     assert training_state_bytes(option, training, settings) == found
 

@@ -14,7 +14,6 @@ from foretoll.errors import DataError
 from foretoll.measure import NoMeter, ReplayMeter
 from foretoll.models import Model, build_model
 from foretoll.options import Training, get_option, train_to_target
-from foretoll.options.loop import steps_per_epoch
 from foretoll.quality import evaluate
 from foretoll.records import EvalPoint, Outcome, TrainingSettings
 from foretoll.training import Recording
@@ -50,7 +49,7 @@ def train(model: Model, data: TaskData, wanted: TrainingSettings, **more: object
 @pytest.mark.parametrize("samples", [2, 3, 15, 16, 17, 31, 32, 33, 120])
 def test_steps_per_epoch_are_the_batches_that_are_trained_on(samples: int) -> None:
     sizes = [min(16, samples - start) for start in range(0, samples, 16)]
-    assert steps_per_epoch(samples, 16) == sum(size > 1 for size in sizes)
+    assert settings().steps_per_epoch(samples) == sum(size > 1 for size in sizes)
 
 
 @pytest.mark.parametrize("samples", [17 * 5, 16 * 5, 16 * 5 - 3])
@@ -58,7 +57,7 @@ def test_a_whole_epoch_takes_exactly_its_steps(samples: int) -> None:
     data = blobs(500)
     data = TaskData(data.card, data.train.take(torch.arange(samples)), data.validation, data.test)
     result = train(mlp(data), data, settings(max_epochs=2, evals_per_epoch=1))
-    assert result.steps == 2 * result.steps_per_epoch == 2 * steps_per_epoch(samples, 16)
+    assert result.steps == 2 * result.steps_per_epoch == 2 * settings().steps_per_epoch(samples)
     assert result.epochs == 2
     assert result.outcome is Outcome.REACHED
 
@@ -128,7 +127,7 @@ def test_a_target_met_by_the_last_step_of_the_budget_is_reached() -> None:
 )
 def test_evaluations_per_epoch(checks: int, steps: list[int]) -> None:
     data = blobs()  # 128 samples to train on
-    assert steps_per_epoch(len(data.train), 16) == 8
+    assert settings().steps_per_epoch(len(data.train)) == 8
     shown: list[EvalPoint] = []
     result = train(mlp(data), data, settings(max_epochs=2, evals_per_epoch=checks), progress=shown.append)
     assert [point.step for point in result.curve] == steps

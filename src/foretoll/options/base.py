@@ -13,8 +13,11 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from foretoll.errors import DataError, UsageError
+from foretoll.options.names import modules_by, named_by
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
     from torch import Tensor, nn
 
@@ -44,6 +47,32 @@ class Training:
         trained = {id(parameter) for parameter in self.trainable.values()}
         for parameter in model.network.parameters():  # a frozen weight costs no gradient, in a probe neither
             parameter.requires_grad_(id(parameter) in trained)
+        self._frozen: list[nn.Module] = []
+
+    def freeze(self, prefixes: Sequence[str]) -> None:
+        """Take the weights whose names begin so out of what is trained; their layers stay in evaluation mode.
+
+        So nothing of them changes, running statistics included. Raises UsageError where the network has no such part,
+        or where nothing is left to train.
+        """
+        names = [
+            name
+            for prefix in prefixes
+            for name in named_by(prefix, self.trainable, self.model, where="freeze")
+        ]
+        for name in names:
+            parameter = self.trainable.pop(name, None)
+            if parameter is not None:
+                parameter.requires_grad_(False)
+        if prefixes and not self.trainable:
+            raise UsageError(f"freeze: {', '.join(prefixes)} is all that would be trained: freeze less")
+        self._frozen = [module for prefix in prefixes for module in modules_by(prefix, self.model)]
+
+    def into_training(self) -> None:
+        """Training mode for a step, except for what the option or the user keeps frozen."""
+        self.train_mode()
+        for module in self._frozen:
+            module.training = False
 
     def held(self) -> nn.Module:
         """The network whose weights are in memory during the training."""
@@ -113,7 +142,10 @@ class Option(ABC):
     ) -> Training:
         """Prepare the model, on the device, and say how it is trained on the target's training part."""
         prepared = self.prepare(model, target, task_shift=task_shift, seed=settings.seed).to(device)
-        return self._training(prepared, target, settings)
+        training = self._training(prepared, target, settings)
+        if self.takes_steps:
+            training.freeze(settings.freeze)
+        return training
 
     def _training(self, prepared: Model, target: TaskData, settings: TrainingSettings) -> Training:
         """How a prepared model is trained; `settings` for options that need to know the batch size or the seed."""

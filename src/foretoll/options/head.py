@@ -70,13 +70,19 @@ class HeadTraining(Training):
     prepares: ClassVar[bool] = True
 
     def __init__(
-        self, model: Model, train: Split, validation: Split, trainable: dict[str, nn.Parameter]
+        self,
+        model: Model,
+        train: Split,
+        validation: Split,
+        trainable: dict[str, nn.Parameter],
+        *,
+        stored: bool = True,
     ) -> None:
         for parameter in trainable.values():  # frozen or not: without it there is nothing to train
             parameter.requires_grad_(True)
         super().__init__(model, train, validation, trainable)
         self.full = model
-        self.stored = True  # whether the head is trained on stored inputs, not within the network
+        self.stored = stored  # whether the head is trained on stored inputs, not within the network
         self._given = (train, validation)
         self._replays = list(REPLAYS)
 
@@ -86,7 +92,8 @@ class HeadTraining(Training):
 
     def open(self) -> None:
         """Run the backbone over the validation samples; from here on `model` is the head."""
-        self._store(self._cached(self.validation, others=len(self.train)), self.train)
+        if self.stored:
+            self._store(self._cached(self.validation, others=len(self.train)), self.train)
 
     def begin(self) -> bool:
         """Run the backbone over the training samples."""
@@ -200,7 +207,13 @@ class Head(Option):
         return None  # the head is trained even where it is frozen
 
     def _training(self, prepared: Model, target: TaskData, settings: TrainingSettings) -> Training:
-        return HeadTraining(prepared, target.train, target.validation, self.trainable(prepared))
+        return HeadTraining(
+            prepared,
+            target.train,
+            target.validation,
+            self.trainable(prepared),
+            stored=not settings.augment,  # samples that change come through the backbone in every epoch
+        )
 
 
 def head_parameters(model: Model) -> dict[str, nn.Parameter]:

@@ -2,79 +2,47 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
-
-import torch
-from torch import Tensor, nn
 
 from foretoll.errors import DataError, is_out_of_memory
 from foretoll.interruption import why_stopped
-from foretoll.quality import check_batch_of_one, evaluate
+from foretoll.options.reading import step_batches
+from foretoll.options.stepper import Stepper
+from foretoll.quality import evaluate
 from foretoll.records import Outcome, TrainingSettings
-from foretoll.training import EVALUATION, PREPARATION, TRAINING, Recorder, Recording, StopRule, epochs, until
-from foretoll.training.optimizers import light
+from foretoll.training import (
+    EVALUATION,
+    PREPARATION,
+    TRAINING,
+    Recorder,
+    Recording,
+    StopRule,
+    epochs,
+    first_of,
+    patience,
+    steps,
+    until,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import torch
 
-    from foretoll.data import Batch, Split
     from foretoll.measure import EnergyMeter
     from foretoll.options.base import Option, Training
     from foretoll.training.recorder import Progress
 
 
-def make_optimizer(training: Training, option: Option, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Build the optimiser that the settings name, at the option's multiple of their learning rate."""
-    params, lr = list(training.trainable.values()), settings.lr * option.lr_factor
-    if settings.optimizer == "sgd":
-        sgd = light(torch.optim.SGD)
-        return sgd(params, lr=lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    kind = light(torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam)
-    return kind(params, lr=lr, weight_decay=settings.weight_decay)
-
-
-def steps_per_epoch(samples: int, batch_size: int) -> int:
-    """Optimisation steps in one epoch; a last batch of one sample is left out (`training_batches`)."""
-    full, rest = divmod(samples, batch_size)
-    return max(full + (rest > 1), 1)
-
-
-def training_batches(split: Split, batch_size: int, order: int) -> Iterator[Batch]:
-    """The shuffled batches of one epoch; a last one of one sample is left out (batch norm has no variance).
-
-    Raises DataError where there is none: no loop goes on without a step.
-    """
-    steps = 0
-    for batch in split.batches(batch_size, shuffle_seed=order):
-        if len(batch.labels) > 1 or batch_size == 1 or len(split) == 1:
-            steps += 1
-            yield batch
-    if not steps:
-        raise DataError(f"an epoch of {len(split)} samples has no step to take: give more data")
-
-
-def take_step(
-    training: Training, optimizer: torch.optim.Optimizer, batch: Batch, device: torch.device | str
-) -> tuple[Tensor, Tensor]:
-    """One optimisation step; returns the batch's mean loss and the global gradient norm, both on the device."""
-    inputs = batch.inputs.to(device) if isinstance(batch.inputs, Tensor) else batch.inputs
-    labels = batch.labels.to(device)
-    if len(labels) == 1:
-        check_batch_of_one(training.model)
-    optimizer.zero_grad(set_to_none=True)
-    loss = training.model.loss(training.model(inputs), labels)
-    loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
-    grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    norm = nn.utils.get_total_norm(grads)
-    optimizer.step()
-    training.after_batch(labels)
-    return loss.detach(), norm.detach()
-
-
 def stop_rule(settings: TrainingSettings) -> StopRule:
-    """The rule that the settings name: their quality target, within their budget of epochs."""
-    budget = epochs(settings.max_epochs)
-    return budget if settings.until is None else until(settings.until) | budget
+    """The rule that the settings name: their quality target and their patience, within their budgets."""
+    rules = [epochs(settings.max_epochs)]
+    if settings.until is not None:
+        rules.append(until(settings.until))
+    if settings.max_steps is not None:
+        rules.append(steps(settings.max_steps))
+    if settings.patience is not None:
+        rules.append(patience(settings.patience))
+    return first_of(*rules)
 
 
 def train_to_target(
@@ -101,7 +69,7 @@ def train_to_target(
     recorder = Recorder(
         training.trainable,
         stop=stop_rule(settings),
-        steps_per_epoch=steps_per_epoch(len(training.train), settings.batch_size),
+        steps_per_epoch=settings.steps_per_epoch(len(training.train)),
         meter=meter,
         progress=progress,
     )
@@ -151,36 +119,36 @@ class _Loop:
                 reason = f"{self.option.name} did not reach the target, and takes no steps towards it"
                 recorder.end(Outcome.CENSORED, reason)
             return
-        optimizer = make_optimizer(training, self.option, settings)
+        stepper = Stepper(training, self.option, settings, device=self.device)
         epoch = 0
-        while not self._epoch(optimizer, epoch):
+        while not self._epoch(stepper, epoch):
             epoch += 1
 
-    def _epoch(self, optimizer: torch.optim.Optimizer, epoch: int) -> bool:
+    def _epoch(self, stepper: Stepper, epoch: int) -> bool:
         """One pass over the training data; True when the run is over."""
         settings, recorder, training = self.settings, self.recorder, self.training
         checks, per_epoch = settings.evals_per_epoch, recorder.result.steps_per_epoch or 1
         # One order per epoch, from the seed and the epoch alone.
         order = (settings.seed * 1_000_003 + epoch) % 2**63  # what torch's generators take
         self._go_on()  # reading the data is part of a step
-        batches = training_batches(training.train, settings.batch_size, order)
-        for position, batch in enumerate(batches, start=1):
-            loss, norm = take_step(training, optimizer, batch, self.device)
-            recorder.step(norm, loss)
-            if position == per_epoch:
-                training.after_epoch()
-            due = position * checks // per_epoch > (position - 1) * checks // per_epoch
-            if due or recorder.budget_spent:
-                recorder.enter(EVALUATION)
-                if self._evaluate():
-                    return True
-                self._go_on()
+        with closing(step_batches(training.train, settings, order)) as groups:
+            for position, batches in enumerate(groups, start=1):
+                loss, norm = stepper.take(batches)
+                recorder.step(norm, loss, skipped=stepper.skipped)
+                if position == per_epoch:
+                    training.after_epoch()
+                due = position * checks // per_epoch > (position - 1) * checks // per_epoch
+                if due or recorder.budget_spent:
+                    recorder.enter(EVALUATION)
+                    if self._evaluate():
+                        return True
+                    self._go_on()
         return False
 
     def _go_on(self) -> None:
         """Go on training."""
         self.recorder.enter(TRAINING)
-        self.training.train_mode()
+        self.training.into_training()
 
     def _evaluate(self) -> bool:
         """Evaluate on the validation split; True when the run is over."""

@@ -5,7 +5,7 @@
     bytes = weights and buffers of the network that is held (adapters and trained additions included)
           + gradients          1 × the trained parameters
           + optimiser state    adam, adamw: 2 × the trained parameters and a 4-byte step count for each tensor;
-                               sgd: 1 × them with momentum, 0 without
+                               sgd: 1 × them with momentum, 0 without; others: optimizer.py
           + caches             what the option keeps of the data (head: its inputs, of all training and
                                validation samples)
 
@@ -18,13 +18,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from foretoll.options.optimizer import optimizer_named
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from foretoll.options.base import Option, Training
     from foretoll.records import TrainingSettings
-
-STEP_COUNT_BYTES = 4
 
 
 def training_state_bytes(option: Option, training: Training, settings: TrainingSettings) -> int:
@@ -39,10 +39,8 @@ def training_state_bytes(option: Option, training: Training, settings: TrainingS
 
 def optimizer_bytes(trained: Sequence[Tensor], settings: TrainingSettings) -> int:
     """What the optimiser keeps for these parameters after its first step."""
-    size = sum(_bytes(tensor) for tensor in trained)
-    if settings.optimizer == "sgd":
-        return size if settings.momentum else 0
-    return 2 * size + STEP_COUNT_BYTES * len(trained)
+    kind = optimizer_named(settings.optimizer)
+    return sum(kind.state_bytes(tensor, settings) for tensor in trained)
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -34,6 +34,8 @@ AUGMENTATIONS = {
     "flip": "", "vflip": "", "crop": "crop:4", "rotate": "rotate:15", "jitter": "jitter:0.2", "erase": "erase:0.5",
     "trivial": "", "auto": "",
 }  # fmt: skip
+# of a learning rate and its factors, of a weight: far above what any training bears, and far below overflow
+MOST = 1e6
 OWN = "python:"  # before the name of what only the user's own code can make, where it is written down
 
 
@@ -62,15 +64,14 @@ class TrainingSettings(Record):
     max_epochs: float = _setting(20.0, "budget of epochs; schedules are planned for it", gt=0)
     evals_per_epoch: int = _setting(4, "evaluations in an epoch", ge=1)
     batch_size: int = _setting(64, "samples in a batch", ge=1)
-    # far above what any training bears, and far below overflow
     lr: float = _setting(
         1e-3, "learning rate, or auto to have one looked for by a few steps each; without it the option's own, "
-        "which is lower where weights of others are kept", gt=0, le=1e6,
+        "which is lower where weights of others are kept", gt=0, le=MOST,
     )  # fmt: skip
     optimizer: str = _setting("adam", f"{', '.join(OPTIMIZERS[:-1])} or {OPTIMIZERS[-1]}")
     momentum: float = _setting(0.9, "momentum of sgd", ge=0, lt=1)
     weight_decay: float = _setting(
-        0.0, "weight decay: of adamw apart from the gradient, else added to it", ge=0, le=1e6
+        0.0, "weight decay: of adamw apart from the gradient, else added to it", ge=0, le=MOST
     )
     seed: int = _setting(
         0, "seed of the order of samples and of all fresh weights", flag={"min": 0, "max": 2**32 - 1}
@@ -128,12 +129,16 @@ class TrainingSettings(Record):
     @field_validator("class_weights", mode="before")
     @classmethod
     def _weights_by_class(cls, value: Any) -> Any:
-        return value if value in (None, BALANCED) else _above_zero(by_name(value))
+        return (
+            value
+            if value in (None, BALANCED)
+            else _above_zero(by_name(value), "give each class a weight above 0")
+        )
 
     @field_validator("lr_multipliers", mode="before")
     @classmethod
     def _multipliers_by_name(cls, value: Any) -> Any:
-        return _not_negative(by_name(value))
+        return _above_zero(by_name(value), "give factors above 0; freeze what shall not be trained")
 
     @field_validator("freeze", "augment", mode="before")
     @classmethod
@@ -249,17 +254,9 @@ def _name_of(transform: Any) -> str:
     return str(getattr(transform, "__qualname__", "") or type(transform).__qualname__)[:80]
 
 
-def _above_zero(value: Any) -> Any:
+def _above_zero(value: Any, way_out: str) -> Any:
     if isinstance(value, dict) and not all(
-        isinstance(v, int | float) and 0 < v < float("inf") for v in value.values()
+        isinstance(number, int | float) and 0 < number <= MOST for number in value.values()
     ):
-        raise ValueError("give each class a weight above 0")
-    return value
-
-
-def _not_negative(value: Any) -> Any:
-    if isinstance(value, dict) and not all(
-        isinstance(v, int | float) and 0 <= v <= 1e6 for v in value.values()
-    ):
-        raise ValueError("give factors of 0 or more")
+        raise ValueError(way_out)
     return value

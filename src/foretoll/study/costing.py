@@ -18,7 +18,6 @@ from foretoll.data import open_data
 from foretoll.indices.survey import survey
 from foretoll.models import build_model
 from foretoll.options import get_option
-from foretoll.options.loop import steps_per_epoch
 from foretoll.records import Outcome, Run, StepProbe, TrainingSettings
 from foretoll.study.cell import SAMPLES, Place, target_of
 from foretoll.study.plan import Cell, SourceModel
@@ -166,6 +165,6 @@ def _probed(cell: Cell, place: Place) -> _Pace:
 
     def steps(settings: TrainingSettings, samples: int | None) -> int:
         size = len(target.train) if samples is None else min(samples, len(target.train))
-        return steps_per_epoch(size, settings.batch_size)
+        return settings.steps_per_epoch(size)
 
     return _Pace(probe, looked_s + pilot_s, steps)

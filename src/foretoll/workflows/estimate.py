@@ -17,7 +17,6 @@ from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
 from foretoll.measure import SelfCostMeter, describe_hardware, find_device
 from foretoll.options import get_option
-from foretoll.options.loop import steps_per_epoch
 from foretoll.quality import BATCH_OF_ONE, evaluate
 from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, StepProbe, TrainingSettings
 from foretoll.tasks import check_metric, check_until
@@ -326,7 +325,7 @@ def case_of_job(
     start_quality: float | None,
 ) -> Case:
     """What a forecaster may see of an update; `start_quality` as `start_quality` gives it."""
-    card = update.model.card
+    card, per_epoch = update.model.card, settings.steps_per_epoch(len(update.target.train))
     return Case(
         option=option,
         family=card.family,
@@ -335,12 +334,12 @@ def case_of_job(
         parameters=card.parameters,
         num_classes=max(update.target.num_classes, 2),
         train_samples=len(update.target.train),
-        steps_per_epoch=steps_per_epoch(len(update.target.train), settings.batch_size),
-        batch_size=settings.batch_size,
+        steps_per_epoch=per_epoch,
+        batch_size=settings.samples_per_step,
         lr=settings.lr,
         optimizer=settings.optimizer,
         until=settings.until or 1.0,
-        max_epochs=settings.max_epochs,
+        max_epochs=settings.epoch_budget(per_epoch),
         task_shift=update.task_shift,
         signals=seen.signals | pilot,
         looked_at=seen.target_samples,
@@ -371,7 +370,7 @@ def composed(
         probe = probe.model_copy(update={"seconds_of_preparation": 0.0, "joules_of_preparation": None})
     return compose_costs(
         told.forecast.epochs,
-        steps_per_epoch=steps_per_epoch(len(update.target.train), settings.batch_size),
+        steps_per_epoch=settings.steps_per_epoch(len(update.target.train)),
         evals_per_epoch=settings.evals_per_epoch,
         probe=probe,
         energy=energy,

@@ -16,7 +16,8 @@ from foretoll.data import Batch, Split, TaskData
 from foretoll.errors import DataError
 from foretoll.models import Model
 from foretoll.options import Option, get_option
-from foretoll.options.loop import make_optimizer, take_step, training_batches
+from foretoll.options.reading import step_batches
+from foretoll.options.stepper import Stepper
 from foretoll.quality import evaluate
 from foretoll.records import TrainingSettings
 from foretoll.workflows.context import Update, seeded
@@ -28,6 +29,9 @@ SEED = 90_001  # apart from every run's own order of the data
 
 class Pilot:
     """An option at work on a part of the target, on a copy; to be made and stepped under `seeded(SEED)`.
+
+    Its steps are those of the training that is planned: the same optimiser, groups, precision, accumulation, clipping,
+    augmentation and loss, and the first part of the same schedule.
 
     `prepare` comes first, then `look_before` and `step`; `look` after one of `STEPS` steps adds to the `signals`.
     """
@@ -43,7 +47,8 @@ class Pilot:
         device: torch.device,
     ) -> None:
         self.option, self.settings, self.device = option, settings, device
-        self.part = part_of_target(target, max(STEPS) * settings.batch_size)
+        self.part = part_of_target(target, max(STEPS) * settings.samples_per_step)
+        self._samples = len(target.train)
         fixed = settings.model_copy(update={"seed": SEED})
         self.training = option.start(model, self.part, fixed, task_shift=task_shift, device=device)
         self.signals: dict[str, float | None] = {}
@@ -62,10 +67,12 @@ class Pilot:
     def step(self) -> None:
         """One optimisation step."""
         if not self._norms:  # made here: the first optimiser of a process takes seconds, and prepares nothing
-            self._optimizer = make_optimizer(self.training, self.option, self.settings)
-            self._batches = endless_batches(self.training.train, self.settings.batch_size, SEED)
-        self.training.train_mode()
-        _, norm = take_step(self.training, self._optimizer, next(self._batches), self.device)
+            self._stepper = Stepper(
+                self.training, self.option, self.settings, device=self.device, samples=self._samples
+            )
+            self._batches = endless_batches(self.training.train, self.settings, SEED)
+        self.training.into_training()
+        _, norm = self._stepper.take(next(self._batches))
         self._norms.append(norm)
 
     def look(self) -> int:
@@ -80,7 +87,10 @@ class Pilot:
             self.signals[f"pilot{step}_loss"] = seen.loss if math.isfinite(seen.loss) else None
             self.signals[f"pilot{step}_quality"] = seen.quality
         if step == max(STEPS):
-            mean = float(torch.stack(self._norms).mean())
+            norms = torch.stack(self._norms)
+            if self.settings.precision == "fp16":  # a gradient that overflowed took no step
+                norms = norms[torch.isfinite(norms)]
+            mean = float(norms.mean())
             self.signals["pilot_gradient_norm"] = mean if math.isfinite(mean) else None
         return seen.samples
 
@@ -107,13 +117,13 @@ def pilot_signals(update: Update, option: str, settings: TrainingSettings) -> di
     return pilot.signals
 
 
-def endless_batches(split: Split, batch_size: int, seed: int) -> Iterator[Batch]:
-    """Shuffled batches without end, each epoch in another order; a last batch of one sample is left out."""
+def endless_batches(split: Split, settings: TrainingSettings, seed: int) -> Iterator[list[Batch]]:
+    """The batches of one step after the other, without end, each epoch in another order."""
     if len(split) < 2:
         raise DataError("one sample cannot be trained on: give at least two")
     epoch = 0
     while True:
-        yield from training_batches(split, batch_size, seed + epoch)
+        yield from step_batches(split, settings, seed + epoch)
         epoch += 1
 
 
