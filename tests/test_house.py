@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 
 import foretoll
+from foretoll.options.table import OPTIONS
 
 PACKAGE = Path(foretoll.__file__).parent
 # A room imports only from rooms before it. The facade (foretoll/__init__.py) may name all of them.
 ROOMS = (
-    "errors", "streams", "printing", "arguments", "interruption", "process", "atomic", "units", "tasks", "records",
-    "sharing", "owned", "reprogram", "data", "models", "quality", "representation", "indices", "measure", "training",
-    "options", "ledger", "forecast", "decide", "engine", "workflows", "study", "report", "progress", "demo", "commands",
-    "cli",
+    "errors", "registry", "streams", "printing", "arguments", "interruption", "process", "atomic", "units", "tasks",
+    "records", "sharing", "owned", "reprogram", "data", "models", "quality", "representation", "indices", "measure",
+    "training", "options", "ledger", "forecast", "decide", "engine", "workflows", "study", "report", "progress", "demo",
+    "commands", "cli",
 )  # fmt: skip
 
 
@@ -84,9 +85,23 @@ def test_no_torch_in_the_forecast() -> None:
 
 def test_the_start_is_light() -> None:
     heavy = {"torch", "sklearn", "sqlalchemy", "codecarbon", "pandas", "jinja2"}
-    code = f"import sys, foretoll, foretoll.cli; sys.exit(sorted({heavy!r} & set(sys.modules)) or 0)"
+    modules = "foretoll, foretoll.cli, foretoll.options.table"
+    code = f"import sys, {modules}; sys.exit(sorted({heavy!r} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def _words(path: Path) -> set[str]:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+
+
+def test_nothing_outside_its_room_knows_the_name_of_an_option() -> None:
+    words_too = {"keep", "head"}  # also what a policy does, and the part of a network
+    names = set(OPTIONS.built_in) - words_too
+    others = [path for path in _files() if "options" not in path.relative_to(PACKAGE).parts]
+    knowing = {str(path.relative_to(PACKAGE)): names & _words(path) for path in others}
+    assert {path: found for path, found in knowing.items() if found} == {}
 
 
 def test_public_names_are_sorted_and_there() -> None:

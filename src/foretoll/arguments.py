@@ -1,6 +1,6 @@
 """What a call may name and in which range its numbers lie: checked without loading what is named.
 
-`options`, `quality` and the devices are heavy to load; their names are here as well, and tests keep both equal.
+`quality` and the devices are heavy to load; their names are here as well, and tests keep both equal.
 """
 
 from __future__ import annotations
@@ -11,17 +11,6 @@ from pathlib import Path
 
 from foretoll.errors import ForetollError, UsageError, shown, unknown_name
 
-OPTION_NAMES = (
-    "keep",
-    "recalibrate",
-    "head",
-    "lora",
-    "partial",
-    "reprogram",
-    "reprogram+head",
-    "finetune",
-    "scratch",
-)
 DEVICES = ("cpu", "cuda", "xpu")
 
 

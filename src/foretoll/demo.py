@@ -8,6 +8,7 @@ from pathlib import Path
 from foretoll.arguments import check_out
 from foretoll.errors import ForetollError
 from foretoll.ledger import Ledger
+from foretoll.options.table import DEFAULT
 from foretoll.records import Estimate, Outcome, Run, TrainingSettings
 from foretoll.report import write_json, write_report
 from foretoll.workflows import Accounting, Watcher
@@ -66,7 +67,7 @@ def run_demo(
     settings = with_target(update, settings, None)
     estimate = estimate_update(
         update,
-        "finetune",
+        DEFAULT,
         settings,
         budget=Budget(runs=8, duration_s=30),
         accounting=accounting,
@@ -76,7 +77,7 @@ def run_demo(
     write_json(out / "estimate.json", estimate)  # before the first step of the retraining
     done = retrain_update(
         update,
-        "finetune",
+        DEFAULT,
         settings,
         accounting=accounting,
         ledger=ledger,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from foretoll.arguments import DEVICES, OPTION_NAMES
-from foretoll.options import OPTIONS
+from foretoll.arguments import DEVICES
 
 REST = "-m m -s npz:old.npz -t npz:new.npz"
 WRONG = (
@@ -57,5 +56,4 @@ def test_wrong_calls_load_nothing_heavy() -> None:
 
 
 def test_the_light_tables_of_names_are_the_real_ones() -> None:
-    assert set(OPTION_NAMES) == set(OPTIONS)
     assert DEVICES == ("cpu", "cuda", "xpu")

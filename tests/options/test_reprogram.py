@@ -13,7 +13,8 @@ from foretoll.errors import ModelError, UsageError
 from foretoll.models import Model, build_model, load_model, save_checkpoint
 from foretoll.models.reprogrammed import reprogrammed_network, unwrapped
 from foretoll.options import OPTIONS
-from foretoll.options.reprogram import Reprogram, ReprogramAndHead, default_program
+from foretoll.options.input_program import default_program
+from foretoll.options.reprogram import Reprogram, ReprogramAndHead
 from foretoll.records import ModelCard, TrainingSettings
 from foretoll.reprogram import MAPPINGS, PROGRAMS, Frequent, ReprogrammedNetwork
 from foretoll.workflows import Accounting

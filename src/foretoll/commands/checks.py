@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from foretoll.arguments import (
-    OPTION_NAMES,
     check_device_name,
-    check_name,
     check_out,
 )
 from foretoll.errors import UsageError, shown
+from foretoll.options.table import get_option
 from foretoll.tasks import check_metric, check_until
 
 READ_VARIABLES = ("FORETOLL_LEDGER", "FORETOLL_DATA", "FORETOLL_REGION", "FORETOLL_PUE", "XDG_DATA_HOME")
@@ -61,7 +60,7 @@ def check_call(
     from foretoll.measure.opening import meter_named
 
     for option in options:
-        check_name("option", option, OPTION_NAMES)
+        get_option(option)
     check_metric(metric)
     check_device_name(device)
     meter_named(energy)

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from foretoll.options.table import OPTIONS
+from foretoll.registry import names_for_help
+
 ModelOption = Annotated[
     str,
     typer.Option(
@@ -38,8 +41,7 @@ OptionOption = Annotated[
     typer.Option(
         "--option",
         "-o",
-        help="way to reuse the model: keep, recalibrate, head, lora, partial, reprogram, reprogram+head, finetune, "
-        "scratch",
+        help=f"way to reuse the model: {names_for_help(OPTIONS)}",
     ),
 ]
 OptionsOption = Annotated[

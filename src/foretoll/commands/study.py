@@ -17,6 +17,7 @@ from foretoll.commands.flags import (
     TrustOption,
 )
 from foretoll.commands.output import count_text, print_json, say, say_lines, show
+from foretoll.options.table import DEFAULT
 
 study_app = typer.Typer(help="Grids of runs from a file: carry out, resume, tabulate.", no_args_is_help=True)
 
@@ -75,7 +76,7 @@ def study_table(
     ] = "epochs",
     option: Annotated[
         str, typer.Option("--option", "-o", help="way of reuse whose runs are related")
-    ] = "finetune",
+    ] = DEFAULT,
     by_kind: Annotated[
         bool, typer.Option("--by-kind", help="also each index against all costs, by kind of shift")
     ] = False,
@@ -109,7 +110,7 @@ def study_plot(
     out: Annotated[Path, typer.Option("--out", help="the page to write")] = Path("study.html"),
     option: Annotated[
         str, typer.Option("--option", "-o", help="way of reuse whose runs are drawn")
-    ] = "finetune",
+    ] = DEFAULT,
     anonymous: AnonymousOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -133,7 +134,7 @@ def study_score(
     ] = "reference",
     option: Annotated[
         str, typer.Option("--option", "-o", help="way of reuse whose runs are scored")
-    ] = "finetune",
+    ] = DEFAULT,
     jobs: Annotated[int, typer.Option("--jobs", help="processes")] = 2,
     markdown: Annotated[bool, typer.Option("--markdown", help="print Markdown")] = False,
     as_json: JsonOption = False,

@@ -51,6 +51,7 @@ from foretoll.commands.output import (
     show_page,
     training_settings,
 )
+from foretoll.options.table import DEFAULT
 
 commands = typer.Typer()
 
@@ -149,7 +150,7 @@ def estimate(
     model: ModelOption,
     source: SourceOption,
     target: TargetOption,
-    option: OptionOption = "finetune",
+    option: OptionOption = DEFAULT,
     also: Annotated[
         list[str] | None,
         typer.Option(
@@ -251,7 +252,7 @@ def retrain(
     model: ModelOption,
     source: SourceOption,
     target: TargetOption,
-    option: OptionOption = "finetune",
+    option: OptionOption = DEFAULT,
     until: UntilOption = None,
     task: TaskOption = None,
     weights: WeightsOption = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from foretoll.options.table import traits_of
 from foretoll.records import Candidate, Interval
 from foretoll.units import human_duration, human_energy
 
@@ -53,10 +54,11 @@ def measured_price(candidate: Candidate, kind: str, requests: int = 0) -> float 
 
 
 def undominated(candidates: Sequence[Candidate], among: Sequence[int]) -> list[int]:
-    """The positions without the options of a model whose `keep` is among them.
+    """The positions without the options of a model that is among them as it is.
 
-    Each of them makes the one evaluation that keep makes: none is cheaper, whatever the spread of two
+    Each of them makes the one evaluation that keeping it makes: none is cheaper, whatever the spread of two
     measurements of the same work says.
     """
-    kept = {candidates[i].model for i in among if candidates[i].option == "keep"}
-    return [i for i in among if candidates[i].option == "keep" or candidates[i].model not in kept]
+    as_it_is = {i for i in among if traits_of(candidates[i].option).leaves_model}
+    kept = {candidates[i].model for i in as_it_is}
+    return [i for i in among if i in as_it_is or candidates[i].model not in kept]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from foretoll.options.table import LEARNED_APART, OPTIONS, traits_of
 from foretoll.records import Outcome, Record, Run
 
 # A cost cannot fall where one of these rises: what is still missing to the target.
@@ -14,8 +15,9 @@ RISING = frozenset(
         "pilot8_deficit", "pilot24_deficit",
     }
 )  # fmt: skip
-# Told apart where several options are learned from together; all of them 0: finetune.
-OPTION_FLAGS = ("head", "lora", "partial", "reprogram", "reprogram+head", "scratch")
+OTHER = (
+    "option:"  # begins the feature of an option that foretoll does not bring; a case without it has 0 there
+)
 # Half an evaluation interval at four evaluations an epoch: a run that needed no step gets a finite logarithm.
 EPOCH_OFFSET = 0.125
 FeatureValues = dict[str, float | None]
@@ -71,7 +73,7 @@ def starts_as_source(option: str, *, task_shift: bool) -> bool:
 
     True of every option that reuses the weights (a program starts without effect, adapters at zero), on the same task.
     """
-    return option != "scratch" and not task_shift
+    return traits_of(option).reuses_weights and not task_shift
 
 
 def case_of_run(run: Run) -> Case | None:
@@ -135,9 +137,15 @@ def setting_features(case: Case) -> FeatureValues:
         "log_parameters": math.log(max(case.parameters, 1)),
         "has_batch_norm": float(case.has_batch_norm),
         "task_shift": float(case.task_shift),
-        **{option: float(case.option == option) for option in OPTION_FLAGS},
+        **_option_features(case.option),
         "sgd": float(case.optimizer == "sgd"),
     }
+
+
+def _option_features(option: str) -> FeatureValues:
+    """Told apart where several options are learned from together; all of them 0: the default option."""
+    told: FeatureValues = {name: float(option == name) for name in LEARNED_APART}
+    return told if OPTIONS.brings(option) else {**told, OTHER + option: 1.0}
 
 
 def features(case: Case) -> FeatureValues:

@@ -7,15 +7,15 @@ import math
 from scipy.special import ndtr, ndtri
 
 from foretoll.forecast.case import Case
+from foretoll.options.table import traits_of
 from foretoll.records import Interval
-
-NO_STEPS = frozenset({"keep", "recalibrate"})  # options that take no gradient step
 
 
 def looked_up_quality(case: Case) -> tuple[float, int] | None:
     """Quality of an option that takes no step, and the samples it was seen on; None where it was not seen."""
-    if case.option == "recalibrate":
-        seen = case.signals.get("renormalised_quality")
+    traits = traits_of(case.option)
+    if not traits.leaves_model:
+        seen = case.signals.get(traits.known_from)
         return None if seen is None else (seen, case.looked_at)
     if case.start_quality is None:
         return None
@@ -41,7 +41,7 @@ def reach_by_looking(case: Case) -> float | None:
     if seen is None:
         return None
     quality, samples = seen
-    if case.option == "keep":
+    if traits_of(case.option).leaves_model:
         return float(quality >= case.until)  # seen on the very data that decide
     deviation = binomial_deviation(quality, samples, case.validation_samples)
     return float(ndtr((quality - case.until) / deviation))

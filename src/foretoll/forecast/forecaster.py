@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from foretoll.forecast.agreement import Agreement
 from foretoll.forecast.case import Case, decided, epochs_of, features, log_steps
 from foretoll.forecast.direct import (
-    NO_STEPS,
     binomial_deviation,
     looked_up_quality,
     reach_by_looking,
@@ -18,6 +17,7 @@ from foretoll.forecast.direct import (
 from foretoll.forecast.learned import FEWEST_RUNS, CostModels, HeldOutTable
 from foretoll.forecast.predictive import PredictiveDistribution
 from foretoll.forecast.regressor import CostModel
+from foretoll.options.table import traits_of
 from foretoll.records import Coverage, Forecast, Interval, NearRun, Run
 
 UNLIKE = 1.25  # times the outermost 5 % of the runs: from here on a case is told that it is unlike them
@@ -72,7 +72,7 @@ class Forecaster:
         """
         if decided(case):
             return self._already_met(case)
-        if case.option in NO_STEPS:
+        if not traits_of(case.option).takes_steps:
             return self._by_looking(case)
         if len(self.runs) < FEWEST_RUNS:
             return self._nothing(

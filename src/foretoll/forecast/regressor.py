@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
-from foretoll.forecast.case import FeatureValues
+from foretoll.forecast.case import OTHER, FeatureValues
 from foretoll.forecast.predictive import PredictiveDistribution
 from foretoll.forecast.reach import Reach
 from foretoll.forecast.spread import GroupSpread
@@ -123,8 +123,15 @@ class PointModel:
             self.offsets[owner] = float(residual[mine].mean()) * count / (count + OWN_SHRINKAGE)
 
     def _raw(self, rows: Sequence[FeatureValues]) -> Array:
+        absent = [0.0 if name.startswith(OTHER) else math.nan for name in self.columns]
         return np.array(
-            [[math.nan if (v := row.get(name)) is None else v for name in self.columns] for row in rows],
+            [
+                [
+                    none if (v := row.get(name)) is None else v
+                    for name, none in zip(self.columns, absent, strict=True)
+                ]
+                for row in rows
+            ],
             dtype=float,
         ).reshape(len(rows), len(self.columns))
 

@@ -1,40 +1,29 @@
-"""Ways to reuse a model. One file per option; one training loop that they share."""
+"""Ways to reuse a model. One file per option; one training loop that they share. Nothing heavy is loaded by name."""
 
 from __future__ import annotations
 
-from foretoll.errors import UsageError, unknown_name
-from foretoll.options.base import Option, Training, check_classes
-from foretoll.options.finetune import Finetune
-from foretoll.options.head import Head
-from foretoll.options.keep import Keep
-from foretoll.options.loop import train_to_target
-from foretoll.options.lora import Lora
-from foretoll.options.partial import Partial
-from foretoll.options.recalibrate import Recalibrate
-from foretoll.options.reprogram import Reprogram, ReprogramAndHead
-from foretoll.options.scratch import Scratch
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-OPTIONS: dict[str, Option] = {
-    option.name: option
-    for option in (
-        Keep(),
-        Recalibrate(),
-        Head(),
-        Lora(),
-        Partial(),
-        Reprogram(),
-        ReprogramAndHead(),
-        Finetune(),
-        Scratch(),
-    )
-}
+from foretoll.options.base import Option, OptionTraits, Training, check_classes
+from foretoll.options.table import OPTIONS, get_option, traits_of
+
+if TYPE_CHECKING:
+    from foretoll.options.loop import train_to_target
+
+__all__ = [
+    "OPTIONS",
+    "Option",
+    "OptionTraits",
+    "Training",
+    "check_classes",
+    "get_option",
+    "train_to_target",
+    "traits_of",
+]
 
 
-def get_option(name: str) -> Option:
-    """Return the option of that name; raise UsageError with the nearest names otherwise."""
-    if name not in OPTIONS:
-        raise UsageError(unknown_name("option", name, OPTIONS))
-    return OPTIONS[name]
-
-
-__all__ = ["OPTIONS", "Option", "Training", "check_classes", "get_option", "train_to_target"]
+def __getattr__(name: str) -> Any:
+    if name != "train_to_target":
+        raise AttributeError(f"module 'foretoll.options' has no attribute {name!r}")
+    return import_module("foretoll.options.loop").train_to_target

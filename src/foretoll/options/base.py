@@ -100,16 +100,50 @@ class Training:
         return self.model
 
 
-class Option(ABC):
-    """A way to reuse a model."""
+class OptionTraits:
+    """What is known of an option by its name alone. Forecast, decisions, reports and help read these.
 
-    name: ClassVar[str]
-    summary: ClassVar[str]
-    reuses_weights: ClassVar[bool] = True
-    takes_steps: ClassVar[bool] = True  # False: no gradient is ever taken
-    changes_weights: ClassVar[bool] = True  # False: the source's own weights are served, bit for bit
-    serves_new_task: ClassVar[bool] = True  # False: it cannot give the model outputs for other classes
-    lr_factor: ClassVar[float] = 1.0  # few parameters train at a higher learning rate than all weights
+    name, summary: as it is named in a call, and what it does in a few words.
+    title, phrase: for tables ("retrain the head"), and the beginning of a sentence ("Retraining the head of {model}").
+    label: for a list of options; the name unless it is given.
+    takes_steps: False: no gradient is ever taken. reuses_weights: False: it starts from fresh weights.
+    changes_weights: False: the source's own weights are served, bit for bit.
+    serves_new_task: False: it cannot give the model outputs for other classes.
+    trains_all: all weights of the model's architecture are trained. Such options are forecast beside any other.
+    moves_weights: it moves weights that others may have trained, which stands a lower learning rate.
+    lr_factor: few parameters train at a higher learning rate than all weights.
+    known_from: of one that changes the model without a step: the signal that is its quality.
+    """
+
+    name: str
+    summary: str = ""
+    title: str = ""
+    phrase: str = ""
+    label: str = ""
+    takes_steps: bool = True
+    reuses_weights: bool = True
+    changes_weights: bool = True
+    serves_new_task: bool = True
+    trains_all: bool = False
+    moves_weights: bool = False
+    lr_factor: float = 1.0
+    known_from: str = ""
+
+    @property
+    def leaves_model(self) -> bool:
+        """Whether the model is served as it is: what every update is compared with."""
+        return not self.takes_steps and not self.changes_weights
+
+
+class UnknownOption(OptionTraits):
+    """An option that a record names and that is not installed here: taken for one that trains."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Option(OptionTraits, ABC):
+    """A way to reuse a model. One that plugs in gives the traits above, `_prepare`, and more where it needs to."""
 
     def prepare(self, model: Model, target: TaskData, *, task_shift: bool, seed: int) -> Model:
         """Return the model to be trained: new weights in memory, the given model untouched.

@@ -16,6 +16,10 @@ class Finetune(Option):
 
     name = "finetune"
     summary = "train all weights, starting from the source model"
+    title = "retrain all weights"
+    phrase = "Retraining {model}"
+    trains_all = True
+    moves_weights = True
 
     def _prepare(self, model: Model, target: TaskData, *, task_shift: bool, seed: int) -> Model:
         return model.with_new_head(target.classes, seed=seed) if task_shift else model.clone()

@@ -18,6 +18,8 @@ class Keep(Option):
 
     name = "keep"
     summary = "leave the model as it is"
+    title = "keep as it is"
+    phrase = "Keeping {model} as it is"
     takes_steps = False
     changes_weights = False
     serves_new_task = False

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from foretoll.options.base import Option, Training
-from foretoll.representation import renormalised
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,6 +28,8 @@ class RecalibrationPass(Training):
 
     def begin(self) -> bool:
         """Replace the statistics; weights keep their values."""
+        from foretoll.representation import renormalised
+
         again = renormalised(self.model, self.train, device=self.model.device)
         if again is None:
             return False
@@ -41,6 +42,9 @@ class Recalibrate(Option):
 
     name = "recalibrate"
     summary = "re-estimate the batch-norm statistics on the target; no weight changes"
+    title = "re-estimate normalisation"
+    phrase = "Re-estimating the normalisation of {model}"
+    known_from = "renormalised_quality"
     takes_steps = False
     serves_new_task = False
 

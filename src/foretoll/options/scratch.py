@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foretoll.errors import ModelError
-from foretoll.models import fresh_copy
-from foretoll.models.fresh import LIBRARIES
 from foretoll.options.base import Option
 
 if TYPE_CHECKING:
@@ -19,13 +17,21 @@ class Scratch(Option):
 
     name = "scratch"
     summary = "the same architecture with fresh weights, trained on the target alone"
+    title = "train from scratch"
+    phrase = "Training {model} from scratch"
+    label = "from scratch"
     reuses_weights = False
+    trains_all = True
 
     def _prepare(self, model: Model, target: TaskData, *, task_shift: bool, seed: int) -> Model:
+        from foretoll.models import fresh_copy
+
         return fresh_copy(model, target, seed=seed)
 
     def suits(self, model: Model, target: TaskData, *, task_shift: bool) -> str | None:
         """A module in memory, or a factory that loads weights, needs layers that initialise themselves: it is tried."""
+        from foretoll.models.fresh import LIBRARIES, fresh_copy
+
         why = super().suits(model, target, task_shift=task_shift)
         if why is None and not model.card.arch.startswith(LIBRARIES):
             try:

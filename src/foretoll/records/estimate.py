@@ -138,7 +138,7 @@ class Estimate(PresentedRecord):
     forecast: Forecast
     reach_probability: Share | None
     expected_quality: Interval | None = None  # on the test data, after the update
-    alternatives: dict[str, Forecast] = {}  # the same for other options, "scratch" among them
+    alternatives: dict[str, Forecast] = {}  # the same for other options, training from scratch among them
     alternatives_reach: dict[str, Share | None] = {}
     alternatives_why_not: dict[
         str, str

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from foretoll.options.table import fresh_first
 from foretoll.records import Estimate, IndexValue, Interval, Outcome, Run
 from foretoll.report.figures import (
     Scale,
@@ -124,7 +125,7 @@ def forecast_figure(rows: Sequence[CostRow]) -> Figure | None:
 
 def options_figure(estimate: Estimate, run: Run | None) -> Figure | None:
     """Epochs of every option on one axis: reuse against training from scratch."""
-    names = [estimate.option, *sorted(estimate.alternatives, key=lambda name: name != "scratch")]
+    names = [estimate.option, *fresh_first(estimate.alternatives)]
     forecasts = {estimate.option: estimate.forecast, **estimate.alternatives}
     shown = [(name, forecasts[name].epochs) for name in dict.fromkeys(names)]
     known = [(name, epochs) for name, epochs in shown if epochs is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from foretoll.options.table import fresh_first, traits_of
 from foretoll.records import Estimate, Forecast, IndexValue, Interval, Outcome, Run
 from foretoll.report.story import human_level, median
 from foretoll.report.words import cost_text, interval_text, percent, plain, readings, two_digits
@@ -56,19 +57,19 @@ def why(estimate: Estimate) -> Line:
 def instead(estimate: Estimate) -> Line:
     """What the other options would cost, training from scratch first."""
     sentences = []
-    names = sorted(estimate.alternatives, key=lambda name: name != "scratch")
+    names = fresh_first(estimate.alternatives)
     for name in names:
         other = estimate.alternatives[name]
-        label = "from scratch" if name == "scratch" else f"{name}:"
-        text = f"{label} {_epochs(other.epochs)}"
+        fresh = not traits_of(name).reuses_weights
+        text = f"{traits_of(name).label or f'{name}:'} {_epochs(other.epochs)}"
         reach = estimate.alternatives_reach.get(name)
-        if name == "scratch" and (saving := _saving(estimate.forecast, other)):
+        if fresh and (saving := _saving(estimate.forecast, other)):
             text += f": {saving}"
-        if reach is not None and (name != "scratch" or reach < 0.9):
+        if reach is not None and (not fresh or reach < 0.9):
             text += f", gets there with probability {percent(reach)}"
         sentences.append(text)
     for name, why in estimate.alternatives_why_not.items():
-        sentences.append(f"{'from scratch' if name == 'scratch' else name}: cannot ({why})")
+        sentences.append(f"{traits_of(name).label or name}: cannot ({why})")
     return Line("Instead", tuple(sentences))
 
 

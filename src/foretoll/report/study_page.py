@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foretoll import __version__
+from foretoll.options.table import DEFAULT
 from foretoll.records import Run
 from foretoll.report.details import Grid
 from foretoll.report.display import displayed
@@ -72,12 +73,12 @@ class StudyPage:
     footer: Sequence[str]
 
 
-def write_study_page(path: str | Path, runs: Sequence[Run], *, option: str = "finetune") -> Path:
+def write_study_page(path: str | Path, runs: Sequence[Run], *, option: str = DEFAULT) -> Path:
     """Write the page of a study's runs, atomically; returns its path. ForetollError where it cannot be written."""
     return write_text(path, render_study_page(runs, option=option))
 
 
-def render_study_page(runs: Sequence[Run], *, option: str = "finetune") -> str:
+def render_study_page(runs: Sequence[Run], *, option: str = DEFAULT) -> str:
     """The page as one string of HTML, with nothing to load from elsewhere."""
     template = page_environment().get_template("study.html.j2")
     return template.render(page=_page([displayed(run) for run in runs], option), css=CSS) + "\n"

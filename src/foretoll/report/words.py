@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from foretoll.errors import printable
 from foretoll.indices.table import INDICES
+from foretoll.options.table import traits_of
 from foretoll.records import (
     DataCard,
     EnergyBasis,
@@ -37,30 +38,6 @@ COST_LABELS: dict[str, str] = {
     "gradient_norm": "gradient norm",
 }
 """The six costs in the order in which they are shown, with their names for people."""
-
-OPTION_NAMES: dict[str, str] = {
-    "keep": "keep as it is",
-    "recalibrate": "re-estimate normalisation",
-    "head": "retrain the head",
-    "lora": "low-rank adapters",
-    "finetune": "retrain all weights",
-    "partial": "retrain the last layers",
-    "reprogram": "reprogram the input",
-    "reprogram+head": "reprogram the input and retrain the head",
-    "scratch": "train from scratch",
-}
-
-_OPTION_PHRASES: dict[str, str] = {
-    "keep": "Keeping {model} as it is",
-    "recalibrate": "Re-estimating the normalisation of {model}",
-    "head": "Retraining the head of {model}",
-    "lora": "Retraining {model} through low-rank adapters",
-    "partial": "Retraining the last layers of {model}",
-    "finetune": "Retraining {model}",
-    "reprogram": "Reprogramming {model}",
-    "reprogram+head": "Reprogramming {model} with a retrained head",
-    "scratch": "Training {model} from scratch",
-}
 
 OUTCOME_WORDS: dict[Outcome, str] = {
     Outcome.REACHED: "reached",
@@ -196,14 +173,14 @@ def plain(name: str) -> str:
 
 def option_phrase(option: str, model: str) -> str:
     """What is done to the model, as the subject of a sentence."""
-    phrase = _OPTION_PHRASES.get(option)
+    phrase = traits_of(option).phrase
     return phrase.replace("{model}", model) if phrase else f"Updating {model} by {option}"
 
 
 def option_name(option: str) -> str:
     """An option's name for people, with its own name kept: head (retrain the head)."""
-    words = OPTION_NAMES.get(option)
-    return f"{option} ({words})" if words else option
+    title = traits_of(option).title
+    return f"{option} ({title})" if title not in ("", option) else option
 
 
 def energy_basis_text(basis: EnergyBasis | None) -> str:

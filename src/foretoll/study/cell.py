@@ -13,6 +13,7 @@ from foretoll.errors import ForetollError
 from foretoll.indices.survey import survey
 from foretoll.ledger import Ledger
 from foretoll.models import Model, Trust, load_model
+from foretoll.options.table import DEFAULT
 from foretoll.quality import evaluate
 from foretoll.records import Outcome, Run, TrainingSettings
 from foretoll.study.plan import Cell, SourceModel
@@ -121,7 +122,7 @@ def target_of(cell: Cell, whole: TaskData) -> tuple[TaskData, TaskData | None]:
 def _signals(cell: Cell, update: Update, settings: TrainingSettings) -> dict[str, float | None]:
     """The signals of a setting; its seeds share all of them, its options those of the frozen model."""
     fixed = settings.model_copy(update={"seed": 0})
-    shared = cell.model_copy(update={"option": "finetune"})
+    shared = cell.model_copy(update={"option": DEFAULT})
 
     def look() -> dict[str, float | None]:
         seen = survey(

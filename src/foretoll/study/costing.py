@@ -18,6 +18,7 @@ from foretoll.data import open_data
 from foretoll.indices.survey import survey
 from foretoll.models import build_model
 from foretoll.options import get_option
+from foretoll.options.table import DEFAULT
 from foretoll.records import Outcome, Run, StepProbe, TrainingSettings
 from foretoll.study.cell import SAMPLES, Place, target_of
 from foretoll.study.plan import Cell, SourceModel
@@ -139,7 +140,7 @@ def _probed(cell: Cell, place: Place) -> _Pace:
         if cell.task:
             same = build_model(cell.arch, data=source, seed=0, trust=place.trust).to(device)
         probe = probe_option(
-            get_option("finetune"),
+            get_option(DEFAULT),
             model,
             target,
             settings,

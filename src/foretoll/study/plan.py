@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field, model_validator
 from foretoll.data import SHIFTS
 from foretoll.errors import shown
 from foretoll.models import Trust, parse_spec
+from foretoll.options.table import DEFAULT, SCRATCH
 from foretoll.records import Record, Shift, TrainingSettings
 from foretoll.study.check import content_mistakes
 
@@ -63,7 +64,7 @@ class Design(Record):
     """Which part of the full grid is carried out."""
 
     seeds: tuple[int, ...] = (0, 1)
-    options: tuple[str, ...] = ("finetune",)
+    options: tuple[str, ...] = (DEFAULT,)
     fraction: Fraction = 1.0  # of the shift settings
     task_fraction: Fraction = 1.0
     scratch_fraction: Annotated[float, Field(ge=0, le=1)] = (
@@ -159,8 +160,8 @@ def cells_of(study: StudyFile) -> list[Cell]:
     cells = []
     for cell in settings:
         options = list(study.design.options)
-        if "scratch" not in options and rng.random() < study.design.scratch_fraction:
-            options.append("scratch")
+        if SCRATCH not in options and rng.random() < study.design.scratch_fraction:
+            options.append(SCRATCH)
         for option, seed in itertools.product(options, study.design.seeds):
             update = {"option": option, "settings": cell.settings.model_copy(update={"seed": seed})}
             cells.append(cell.model_copy(update=update))
@@ -255,7 +256,7 @@ def _cell(
         arch=study.models[model],
         shift=shift,
         task=task,
-        option="finetune",
+        option=DEFAULT,
         until_share=rng.choice(vary.until_share),
         reference=reference or source.source,
         train_samples=rng.choice(sizes) if sizes else None,

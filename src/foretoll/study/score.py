@@ -19,6 +19,7 @@ from foretoll.engine import check_workers
 from foretoll.forecast.case import RISING, Case, FeatureValues, decided, epochs_of, log_steps
 from foretoll.forecast.predictive import PredictiveDistribution
 from foretoll.forecast.regressor import CostModel, PointModel, Table
+from foretoll.options.table import DEFAULT
 from foretoll.records import Run
 from foretoll.study import metrics
 from foretoll.study.leave_out import Fold, Row, outcomes, rows_of, splits_of
@@ -291,7 +292,7 @@ def _draws(settings: Sequence[str], seed: int) -> NDArray[np.intp]:
 def score_all(
     runs: Iterable[Run],
     *,
-    option: str | None = "finetune",
+    option: str | None = DEFAULT,
     methods: Sequence[Method] = METHODS,
     jobs: int = 2,
 ) -> dict[str, Any]:

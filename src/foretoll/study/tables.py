@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from foretoll.forecast.case import EPOCH_OFFSET
 from foretoll.forecast.survival import concordance
+from foretoll.options.table import DEFAULT
 from foretoll.records import Run
 from foretoll.study.columns import COSTS, CUMULATED, REPEAT, StudyColumn, columns, cost_of, title_of
 from foretoll.study.correlate import draws_of, mean_interval, midranks, pearson, spearman, spearman_interval
@@ -63,7 +64,7 @@ def model_of(row: Row) -> str:
 def study_tables(
     runs: Iterable[Run],
     *,
-    option: str = "finetune",
+    option: str = DEFAULT,
     everything: bool = False,
     trained: bool = False,
     seed: int = 0,

@@ -17,6 +17,7 @@ import torch
 from foretoll.data import SHIFTS, ArraySplit, Split, TaskData, stratified_sample
 from foretoll.errors import UsageError, shown
 from foretoll.ledger import Ledger
+from foretoll.options.table import DEFAULT, SCRATCH
 from foretoll.records import Outcome, Run, Shift, TrainingSettings
 from foretoll.workflows.context import Accounting, Update, Watcher
 from foretoll.workflows.retrain import retrain_update
@@ -59,7 +60,7 @@ def calibrate(
     settings: TrainingSettings,
     budget: Budget,
     *,
-    option: str = "finetune",
+    option: str = DEFAULT,
     from_scratch: TrainingSettings | None = None,
     accounting: Accounting,
     ledger: Ledger,
@@ -78,7 +79,7 @@ def calibrate(
     for number, case in enumerate(plan):
         if number >= budget.runs or time.monotonic() - began >= budget.duration_s:
             break
-        name = "scratch" if option == "finetune" and number % 4 == 3 else option
+        name = SCRATCH if option == DEFAULT and number % 4 == 3 else option
         watcher.note(f"calibration run {number + 1}: {name} under {_shift_text(case)}")
         own = settings if name == option else from_scratch or settings
         done = retrain_update(

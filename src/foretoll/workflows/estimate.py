@@ -17,6 +17,7 @@ from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
 from foretoll.measure import SelfCostMeter, describe_hardware, find_device
 from foretoll.options import get_option
+from foretoll.options.table import DEFAULT, SCRATCH, compared
 from foretoll.quality import BATCH_OF_ONE, evaluate
 from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, StepProbe, TrainingSettings
 from foretoll.tasks import check_metric, check_until
@@ -42,7 +43,6 @@ from foretoll.workflows.sharded import sharded_collector
 if TYPE_CHECKING:
     from foretoll.indices.survey import Survey
 
-COMPARED = ("finetune", "scratch")  # with every option, from what is known without a training step
 Signals = dict[str, float | None]
 
 
@@ -51,7 +51,7 @@ def estimate(
     source: Data,
     target: Data,
     *,
-    option: str = "finetune",
+    option: str = DEFAULT,
     also: Sequence[str] = (),
     until: float | None = None,
     task: bool | None = None,
@@ -189,7 +189,7 @@ def estimate_update(
                     settings,
                     budget,
                     option=option,
-                    from_scratch=settled(update, "scratch", plain)[0],
+                    from_scratch=settled(update, SCRATCH, plain)[0],
                     accounting=accounting,
                     ledger=ledger,
                     watcher=watcher,
@@ -280,7 +280,8 @@ def _alternatives(
     """
     found: dict[str, EarlySteps] = {}
     cannot: dict[str, str] = {}
-    for name in dict.fromkeys((*also, *COMPARED)):
+    by_default = compared()
+    for name in dict.fromkeys((*also, *by_default)):
         if name == option:
             continue
         try:
@@ -294,7 +295,7 @@ def _alternatives(
             own, _ = settled(update, name, settings)
             if name in also and update.target.train.labels is not None:
                 found[name] = _probe(update, name, own, accounting, hardware)
-            elif option in COMPARED and name in COMPARED:
+            elif option in by_default and name in by_default:
                 found[name] = EarlySteps(own.lr, {}, asked.probe, asked.energy)
             else:
                 found[name] = EarlySteps(own.lr, {})

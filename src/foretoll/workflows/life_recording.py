@@ -22,6 +22,7 @@ from foretoll.decide.replay import FIRST, Possible, RecordedLife
 from foretoll.errors import DataError, UsageError
 from foretoll.indices.shadow import Shadow
 from foretoll.options import get_option
+from foretoll.options.table import DEFAULT
 from foretoll.records import Outcome, ServedBatch, TrainingSettings
 from foretoll.units import joules_from_kwh
 from foretoll.workflows.carry_out import carry_out
@@ -78,7 +79,7 @@ def record_life(
     *,
     name: str,
     settings: TrainingSettings,
-    options: Sequence[str] = ("finetune",),
+    options: Sequence[str] = (DEFAULT,),
     window: int = WINDOW,
     device: torch.device | str = "cpu",
     accounting: Accounting | None = None,

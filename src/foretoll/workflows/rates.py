@@ -20,7 +20,6 @@ OWN = (
     1e-3  # fresh weights, a head alone, an input program, and foretoll's small networks, which train with it
 )
 KEPT = 1e-4  # adam, where the weights of a network that came from elsewhere are moved
-MOVES_WEIGHTS = frozenset({"finetune", "partial", "lora"})
 SPAN = (1 / 10, 1 / 3, 1.0, 3.0, 10.0)  # of the default: what a range test tries, from the lowest
 WORSE = 1.02  # a loss within this factor of the lowest counts as equal: the lower rate is taken
 RISES = 1.05  # a loss on a few hundred samples may rise by less without a meaning
@@ -37,7 +36,7 @@ class Rate:
 
 def default_rate(option: str, card: ModelCard, optimizer: str) -> Rate:
     """The rate of an option where none is named; the option's own factor comes on top (`Option.lr_factor`)."""
-    moved = option in MOVES_WEIGHTS and optimizer != "sgd" and not card.arch.startswith("foretoll:")
+    moved = get_option(option).moves_weights and optimizer != "sgd" and not card.arch.startswith("foretoll:")
     if moved:
         return Rate(KEPT, f"the default of {option} where the weights were trained elsewhere")
     return Rate(OWN, f"the default of {option}")

@@ -10,6 +10,7 @@ from foretoll.errors import LedgerError, UsageError
 from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
 from foretoll.options import get_option
+from foretoll.options.table import DEFAULT
 from foretoll.quality import evaluate
 from foretoll.records import Run, TrainingSettings
 from foretoll.tasks import check_metric, check_until
@@ -38,7 +39,7 @@ def retrain(
     source: Data,
     target: Data,
     *,
-    option: str = "finetune",
+    option: str = DEFAULT,
     until: float | None = None,
     task: bool | None = None,
     settings: TrainingSettings | None = None,

@@ -12,6 +12,7 @@ from foretoll.errors import DataError
 from foretoll.ledger import Ledger
 from foretoll.models import Trust, build_model, recognise_outputs
 from foretoll.options import Option
+from foretoll.options.table import SCRATCH
 from foretoll.records import Run, TrainingSettings
 from foretoll.tasks import check_metric, check_until
 from foretoll.workflows.carry_out import RunResult, carry_out
@@ -22,7 +23,7 @@ from foretoll.workflows.context import Accounting, Data, Watcher, choose_device
 class InitialTraining(Option):
     """The model as it was built is what is trained."""
 
-    name = "scratch"
+    name = SCRATCH
     summary = "train a freshly built model"
     reuses_weights = False
 
