@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from foretoll.data.limits import samples_at_once
-from foretoll.errors import DataError, UsageError
+from foretoll.errors import DataError, ModelError, UsageError
 from foretoll.models.anatomy import first_tensor
 from foretoll.records import QualityScale
 from foretoll.tasks import Metric, Whole, check_metric, get_task, known_metric
@@ -125,6 +125,15 @@ def samples_that_fit(model: Model, split: Split, most: int) -> int:
         model(inputs)
     fit = samples_at_once(4 * (2 * numbers + _HELD * largest[0]), most, WORK_BYTES)
     return fit if fit == most else 1 << (fit.bit_length() - 1)
+
+
+def check_trainable(loss: Tensor) -> None:
+    """Refuse to train what no gradient reaches: frozen parameters, a forward without gradients."""
+    if not loss.requires_grad:
+        raise ModelError(
+            "no gradient reaches a trainable parameter of the network: its forward detaches its outputs or switches "
+            "gradients off (torch.no_grad), or all is frozen; change that, or use the option keep"
+        )
 
 
 BATCH_OF_ONE = "batches of one sample cannot train a network with batch norm: give --batch-size 2 or more"

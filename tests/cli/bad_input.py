@@ -87,7 +87,7 @@ DATA = (
     Case("a folder without images", "train … --data folder:empty",
          "empty has no images in sub-folders: it needs PATH/CLASS/IMAGE or PATH/train/CLASS/IMAGE"),
     Case("an image that is none", "train … --data folder:photos",
-         "photos/ant/03.png is no readable image: remove or replace it"),
+         "photos/ant/03.png is no readable image: replace it, or leave such ones out by skip_unreadable=true"),
     Case("a data set of torchvision that is not there", "train … --data torchvision:MNIST?root=empty",
          "torchvision:MNIST is not in empty: Dataset not found; give its folder as root, or add download=1"),
     Case("no labels to retrain on", "retrain … --target npz:bare.npz",

@@ -56,7 +56,7 @@ def test_all_mistakes_are_reported_together() -> None:
         ("digits?seed=-1", "at least 0"),
         ("digits?where=label", "COLUMN:VALUE"),
         ("digits?classes=1,,2", "separated by commas"),
-        ("torchvision:MNIST?download=yes", "must be 0 or 1"),
+        ("torchvision:MNIST?download=yes", "must be true or false"),
         ("folder:x?size=0", "PIXELS"),
         ("folder:x?size=100000", "16,777,216 pixels at most"),
         ("digits?limit=" + "9" * 46, "limit=9{39}… is not a whole number of at least 2"),

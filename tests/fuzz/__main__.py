@@ -70,7 +70,7 @@ def _orders(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 def _show(result: dict[str, Any], *, whole: bool) -> None:
     place = f"{result['area']}/{result['index']}"
     print(f"{result['outcome']:<10} {place:<14} {result['kind']}: {result['what']!r:.150}")
-    print(f"           {result['err'].strip()[-700:]!r}", flush=True)
+    print(f"           {(result['err'].strip() or result.get('raised', ''))[-700:]!r}", flush=True)
     if whole:
         print(f"{result['words']!r:.2000}\n{result['out']}\n{result.get('raised', '')}")
 

@@ -20,6 +20,8 @@ class Case:
 
     what: one line for a list. words: the command line without the program's name. env: environment on top.
     encoding: of the standard streams. names: one of them must stand in the message of a refusal.
+    call: what is called in Python instead; `words` then only describe it. kept: the bytes of what the user handed
+    over, which must be the same afterwards.
     """
 
     what: str
@@ -27,6 +29,8 @@ class Case:
     env: dict[str, str] = field(default_factory=dict)
     encoding: str = "utf-8"
     names: tuple[str, ...] = ()
+    call: Callable[[], object] | None = None
+    kept: Callable[[], bytes] | None = None
 
 
 Kind = Callable[[random.Random, Path], Case]

@@ -242,7 +242,6 @@ def csv(draw: random.Random, folder: Path) -> Case:
             "header",
             "quote",
             "wide",
-            "gz",
             "one",
             "label",
             "field",
@@ -271,13 +270,169 @@ def csv(draw: random.Random, folder: Path) -> Case:
         content, what = spoiled(draw, content)
     elif what == "quote":
         content = content[:400] + b'"' + content[400:]
-    elif what == "gz":
-        packer = zlib.compressobj(1, wbits=31)
-        parts = [packer.compress(b"\n" * (1 << 22)) for _ in range(256)]
-        (folder / "d.csv.gz").write_bytes(b"".join([*parts, packer.flush()]))
-        return _case("csv of a gigabyte of blank lines", "d.csv.gz", scheme="csv")
     (folder / "d.csv").write_bytes(content)
     return _case(f"csv {what} {text!r:.20}", "d.csv", scheme="csv", draw=draw)
+
+
+def gzip_bomb(draw: random.Random, folder: Path) -> Case:
+    """A table that unpacks to gigabytes: of blank lines, of one line, of rows."""
+    x, y = samples()
+    rows = b"".join(
+        b",".join([*(b"%f" % v for v in row), b"%d" % k]) + b"\n" for row, k in zip(x, y, strict=True)
+    )
+    kind, unit = draw.choice((("blank lines", b"\n"), ("one line", b"1"), ("one row", b"1,"), ("rows", rows)))
+    packer = zlib.compressobj(1, wbits=31)
+    block = unit * ((1 << 22) // len(unit))
+    parts = [
+        packer.compress(b"a,b,c,d,e,f,label\n"),
+        *(packer.compress(block) for _ in range(500)),
+        packer.flush(),
+    ]
+    (folder / "d.csv.gz").write_bytes(b"".join(parts))
+    return Case(f"gzip bomb of 2 GB of {kind}", train_on("csv:d.csv.gz"), names=("d.csv.gz", "memory"))
+
+
+def parquet_bomb(draw: random.Random, folder: Path) -> Case:
+    """Very many rows, very long texts or very deep lists in a small file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kind = draw.choice(("rows", "texts", "bytes", "lists", "deep", "columns"))
+    y = pa.array(np.arange(1000) % 3)
+    if kind == "rows":
+        table = pa.table(
+            {"f0": pa.array(np.zeros(10**6, np.float32)), "label": pa.array(np.zeros(10**6, np.int64))}
+        )
+        times = 300
+    elif kind in ("texts", "bytes"):
+        one: Any = "x" * 4_000_000 if kind == "texts" else b"x" * 4_000_000
+        column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(1000, np.int32)), pa.array([one]))
+        table, times = pa.table({"f0": column, "label": y}), 1
+    elif kind == "lists":
+        offsets = pa.array(np.arange(1001, dtype=np.int32) * 400_000 // 100)
+        table = pa.table(
+            {"f0": pa.ListArray.from_arrays(offsets, pa.array(np.zeros(4_000_000, np.float32))), "label": y}
+        )
+        times = 100
+    elif kind == "deep":
+        column = pa.array([1.0] * 1000)
+        for _ in range(draw.choice((5, 60, 300))):
+            column = pa.ListArray.from_arrays(pa.array(np.arange(1001, dtype=np.int32)), column)
+        table, times = pa.table({"f0": column, "label": y}), 1
+    else:
+        table, times = (
+            pa.table({**{f"f{i}": pa.array(np.zeros(1000, np.float32)) for i in range(8000)}, "label": y}),
+            1,
+        )
+    with pq.ParquetWriter(folder / "d.parquet", table.schema) as writer:
+        for _ in range(times):
+            writer.write_table(table)
+    words = train_on("parquet:d.parquet") if draw.random() < 0.7 else estimate(target="parquet:d.parquet")
+    return Case(f"parquet bomb of {kind}", words, names=("d.parquet", "parquet:", "memory"))
+
+
+def large_pictures(draw: random.Random, folder: Path) -> Case:
+    """Forty pictures of 81 megapixels, which few bytes hold, in a folder or in a table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    mode, suffix = draw.choice((("L", "png"), ("RGB", "png"), ("1", "tif"), ("L", "jpg"), ("RGBA", "webp")))
+    side = 16_000 if suffix == "tif" else 9_000 if suffix != "webp" else 4_000
+    kept = []
+    for value in (10, 200):
+        buffer = io.BytesIO()
+        fill: Any = {"1": value > 99, "L": value, "RGB": (value,) * 3, "RGBA": (value,) * 4}[mode]
+        picture = Image.new(mode, (min(side, 9400), min(side, 9400)), fill)
+        picture.save(
+            buffer,
+            {"jpg": "JPEG", "tif": "TIFF", "webp": "WEBP", "png": "PNG"}[suffix],
+            **({"compression": "group4"} if mode == "1" else {}),
+        )
+        kept.append(buffer.getvalue())
+    if draw.random() < 0.3:
+        table = pa.table({"image": [kept[i % 2] for i in range(40)], "label": [i % 2 for i in range(40)]})
+        pq.write_table(table, folder / "d.parquet")
+        uri = "parquet:d.parquet"
+    else:
+        for i in range(40):
+            (folder / "d" / f"c{i % 2}").mkdir(parents=True, exist_ok=True)
+            (folder / "d" / f"c{i % 2}" / f"{i:02}.{suffix}").write_bytes(kept[i % 2])
+        uri = "folder:d"
+    words = train_on(f"{uri}?size=32" if draw.random() < 0.5 else uri, arch="foretoll:cnn?width=2")
+    return Case(f"40 large pictures {mode} {suffix} in {uri}", words, names=(uri,))
+
+
+def _tiff(draw: random.Random, good: bytes) -> tuple[bytes, str]:
+    """A TIFF whose tags lie: sizes, offsets, counts, or a directory that names itself as the next."""
+    (start,) = struct.unpack_from("<I", good, 4)
+    (count,) = struct.unpack_from("<H", good, start)
+    content = bytearray(good)
+    if draw.random() < 0.2:
+        struct.pack_into("<I", content, start + 2 + 12 * count, start)
+        return bytes(content), "tiff directory of itself"
+    entry = start + 2 + 12 * draw.randrange(count)
+    place, value = draw.choice((2, 4, 8)), draw.choice((0, 1, 3, 65535, 2**31 - 1, 2**32 - 1))
+    struct.pack_into(
+        "<H" if place == 2 else "<I", content, entry + place, value & (0xFFFF if place == 2 else 2**32 - 1)
+    )
+    tag = struct.unpack_from("<H", good, entry)[0]
+    return bytes(content), f"tiff tag {tag} +{place}={value}"
+
+
+FORMATS = {
+    "TIFF": "tif", "PNG": "png", "JPEG": "jpg", "GIF": "gif", "WEBP": "webp", "BMP": "bmp", "PPM": "ppm", "ICO": "ico",
+    "TGA": "tga",
+}  # fmt: skip
+
+
+def encoded(draw: random.Random, folder: Path) -> Case:
+    """Pictures in a folder or in a table's cells: one whose header lies, or that is spoiled, of each format."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    form, suffix = draw.choice(list(FORMATS.items()))
+    kept = []
+    for value in range(40):
+        buffer = io.BytesIO()
+        Image.new("RGB", (16, 16), (value * 5, 0, 99 * (value % 2))).save(buffer, form)
+        kept.append(buffer.getvalue())
+    if form == "TIFF" and draw.random() < 0.8:
+        kept[6], what = _tiff(draw, kept[6])
+    elif form == "PNG" and draw.random() < 0.5:
+        sides = draw.choice(((2**31 - 1, 1), (0, 5), (9_000, 9_000), (1, 2**31 - 1), (16, 15)))
+        kept[6], what = _png(*sides, bytes(300)), f"png {sides}"
+    else:
+        kept[6], what = spoiled(draw, kept[6])
+    if draw.random() < 0.5:
+        cells: list[Any] = [kept[i] for i in range(40)]
+        if draw.random() < 0.3:
+            cells, what = (
+                [{"bytes": cell, "path": draw.choice(TEXTS[:10])} for cell in cells],
+                f"{what}, structs",
+            )
+        pq.write_table(pa.table({"image": cells, "label": [i % 2 for i in range(40)]}), folder / "d.parquet")
+        uri = "parquet:d.parquet"
+    else:
+        for i, content in enumerate(kept):
+            (folder / "d" / f"c{i % 2}").mkdir(parents=True, exist_ok=True)
+            (folder / "d" / f"c{i % 2}" / f"{i:02}.{suffix}").write_bytes(content)
+        uri = "folder:d"
+    return Case(
+        f"{form} {what} in {uri}",
+        train_on(uri, arch="foretoll:cnn?width=2"),
+        names=("d/c0", "d.parquet", "d.p"),
+    )
+
+
+def known_npz(draw: random.Random, folder: Path) -> Case:
+    """The files that brought faults out before, by name."""
+    from tests.data import hostile
+
+    name = draw.choice(list(hostile.FILES))
+    hostile.FILES[name][0](folder)
+    return _case(f"npz {name}", "d.npz", draw=draw)
 
 
 def _png(width: int, height: int, rows: bytes) -> bytes:
@@ -376,6 +531,9 @@ KINDS = (
     parquet,
     image_folder,
     other_files,
+    encoded,
+    encoded,
+    known_npz,
 )
 KINDS += (csv,) if "csv" in SCHEMES else ()
-HEAVY = (npz_bomb,)
+HEAVY = (npz_bomb, gzip_bomb, parquet_bomb, large_pictures)

@@ -10,7 +10,7 @@ MOST_GROWTH_MB = 1000
 LONGEST_S = 60
 BROKEN = (
     "EXECUTED", "SIGNAL", "MEMORY", "HANG", "TRACEBACK", "UNFORESEEN", "MULTILINE", "CONTROL", "LONG", "UNNAMED",
-    "NOTHING SAID", "CODE",
+    "NOTHING SAID", "CODE", "CHANGED",
 )  # fmt: skip
 PREFIX = "foretoll: "
 
@@ -28,6 +28,8 @@ def outcome_of(done: Mapping[str, Any]) -> str:
         return "TRACEBACK"
     if "this should not have happened" in err:
         return "UNFORESEEN"
+    if done["changed"]:
+        return "CHANGED"
     if done["code"] not in (0, 1, 2, 3):
         return "CODE"
     if any(not (c.isprintable() or c == "\n") for c in done["out"] + err):

@@ -18,8 +18,9 @@ import psutil
 
 from .laws import LONGEST_S, MOST_GROWTH_MB, outcome_of
 
-TESTS = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LOOK_EVERY_S = 0.05
+LOOKS_PER_SEARCH = 20  # a search for children reads all of /proc
 LONGEST_WALL_S = 5 * LONGEST_S  # of a process that does something; one that only waits has LONGEST_S
 IDLE_CPU_S = 2.0
 
@@ -43,23 +44,19 @@ class Worker:
         assert process.stdin is not None
         process.stdin.write(json.dumps(order) + "\n")
         process.stdin.flush()
-        begun = self._wait(process, watched=False)
+        begun = self._next(None)
         if begun is None or "begun" not in begun:
             self._stop()
             raise RuntimeError(f"the case {order} could not be made: {begun}")
-        done = self._wait(process, watched=True)
-        if done is None or "outcome" in done:
-            ended = process.poll()
-            self._stop()
-            done = done or {"outcome": "SIGNAL", "err": f"the process ended with {ended}", "out": ""}
-            return {**order, "what": begun["begun"], "kind": begun["kind"], "words": begun["words"], **done}
-        return {**order, **done, "outcome": outcome_of(done)}
+        about = {**order, "what": begun["begun"], "kind": begun["kind"], "words": begun["words"]}
+        done = self._watch(begun["pid"])
+        return {**about, **done} if "outcome" in done else {**about, **done, "outcome": outcome_of(done)}
 
     def _start(self) -> subprocess.Popen[str]:
-        paths = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
         process = subprocess.Popen(
-            [sys.executable, "-m", "fuzz.worker"],
+            [sys.executable, "-m", "tests.fuzz.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -69,8 +66,8 @@ class Worker:
         )
         self._process, self._lines = process, queue.Queue()
         threading.Thread(target=self._read, args=(process, self._lines), daemon=True).start()
-        if (self._wait(process, watched=False) or {}).get("ready") is None:
-            raise RuntimeError("the fuzzer's worker cannot begin: run python -m fuzz.worker in tests/")
+        if (self._next(None) or {}).get("ready") is None:
+            raise RuntimeError("the fuzzer's worker cannot begin: run python -m tests.fuzz.worker")
         return process
 
     @staticmethod
@@ -80,33 +77,34 @@ class Worker:
             lines.put(line)
         lines.put(None)
 
-    def _wait(self, process: subprocess.Popen[str], *, watched: bool) -> dict[str, Any] | None:
-        """The next answer; None where the process died; an outcome where it had to be killed."""
-        seen = psutil.Process(process.pid)
-        base, cpu, began = _memory_mb(seen), _cpu_s(seen), time.monotonic()
+    def _next(self, timeout: float | None) -> dict[str, Any] | None:
+        """The next answer; None where the process ended. Raises queue.Empty."""
+        line = self._lines.get(timeout=timeout)
+        return json.loads(line) if line is not None else None
+
+    def _watch(self, pid: int) -> dict[str, Any]:
+        """What a case did: all about it, or the law that it broke where it died or had to be killed."""
+        case, done = _Tree(pid), dict[str, Any]()
         while True:
-            with contextlib.suppress(queue.Empty):
-                line = self._lines.get(timeout=LOOK_EVERY_S)
-                return json.loads(line) if line is not None else None
-            if not watched:
+            try:
+                found = self._next(LOOK_EVERY_S)
+            except queue.Empty:
+                broken = None if done else case.breaks()
+                if broken is not None:
+                    case.kill()
+                    done = broken
                 continue
-            grown, used, took = _memory_mb(seen) - base, _cpu_s(seen) - cpu, time.monotonic() - began
-            if grown > MOST_GROWTH_MB:
-                return {"outcome": "MEMORY", "err": f"{grown:.0f} MB more, killed", "out": ""}
-            waits = took > LONGEST_S and used < IDLE_CPU_S
-            if used > LONGEST_S or waits or took > LONGEST_WALL_S:
-                return {
-                    "outcome": "HANG",
-                    "err": f"{used:.0f} s of CPU, {took:.0f} s in all, killed",
-                    "out": "",
-                }
+            if found is None:
+                self._stop()
+                return done or _signal("the fuzzer's own process ended")
+            if "ended" in found:
+                return done or _signal(f"the process ended with {found['ended']}")
+            done = done or found
 
     def _stop(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            with contextlib.suppress(psutil.Error):
-                for child in psutil.Process(process.pid).children(recursive=True):
-                    child.kill()
+            _Tree(process.pid).kill()
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout):
@@ -115,21 +113,58 @@ class Worker:
                         pipe.close()
 
 
-def _memory_mb(process: psutil.Process) -> float:
-    """Of a process and its children."""
-    total = 0
-    with contextlib.suppress(psutil.Error):
-        for one in (process, *process.children(recursive=True)):
+def _signal(what: str) -> dict[str, Any]:
+    return {"outcome": "SIGNAL", "err": what, "out": ""}
+
+
+class _Tree:
+    """A process and its descendants: what they take beyond what they had at first."""
+
+    def __init__(self, pid: int) -> None:
+        self._first, self._more, self._looks = pid, list[psutil.Process](), 0
+        self._base_mb, self._began = self._memory_mb(), time.monotonic()
+
+    def breaks(self) -> dict[str, Any] | None:
+        """The law of memory or of time that is being broken."""
+        if self._looks % LOOKS_PER_SEARCH == 0:
             with contextlib.suppress(psutil.Error):
-                total += one.memory_info().rss
-    return total / 2**20
+                self._more = psutil.Process(self._first).children(recursive=True)
+        self._looks += 1
+        grown, took, used = self._memory_mb() - self._base_mb, time.monotonic() - self._began, self._cpu_s()
+        if grown > MOST_GROWTH_MB:
+            return {"outcome": "MEMORY", "err": f"{grown:.0f} MB more, killed", "out": ""}
+        waits = took > LONGEST_S and used < IDLE_CPU_S
+        if used > LONGEST_S or waits or took > LONGEST_WALL_S:
+            return {"outcome": "HANG", "err": f"{used:.0f} s of CPU, {took:.0f} s in all, killed", "out": ""}
+        return None
 
+    def kill(self) -> None:
+        """End all of them."""
+        with contextlib.suppress(psutil.Error):
+            first = psutil.Process(self._first)
+            for process in (*first.children(recursive=True), first):
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
 
-def _cpu_s(process: psutil.Process) -> float:
-    with contextlib.suppress(psutil.Error):
-        times = process.cpu_times()
-        return times.user + times.system
-    return 0.0
+    def _all(self) -> list[psutil.Process]:
+        with contextlib.suppress(psutil.Error):
+            return [psutil.Process(self._first), *self._more]
+        return []
+
+    def _memory_mb(self) -> float:
+        total = 0
+        for process in self._all():
+            with contextlib.suppress(psutil.Error):
+                total += process.memory_info().rss
+        return total / 2**20
+
+    def _cpu_s(self) -> float:
+        total = 0.0
+        for process in self._all():
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
 
 
 def run_all(orders: Iterable[dict[str, Any]], *, workers: int) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ import itertools
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +45,15 @@ class FolderLayout:
             self.classes.append(name)
             if split:
                 self.splits.append(split)
+
+    def only(self, kept: Sequence[bool]) -> FolderLayout:
+        """The images for which `kept` holds; a class of which none is left is no class."""
+        return FolderLayout(
+            list(itertools.compress(self.files, kept)),
+            list(itertools.compress(self.classes, kept)),
+            list(itertools.compress(self.splits, kept)),
+            self.notes,
+        )
 
 
 def read_layout(root: Path) -> FolderLayout:

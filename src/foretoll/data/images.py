@@ -87,7 +87,9 @@ class EncodedImages:
 
         content = self.items(row) if callable(self.items) else self.items[row]
         if content is None:
-            raise DataError(f"{self.where(row)} is missing: remove that row")
+            raise DataError(
+                f"{self.where(row)} is missing: remove that row, or leave such rows out by skip_unreadable=true"
+            )
         try:
             source = io.BytesIO(content) if isinstance(content, bytes) else content
             return Image.open(source, formats=_formats())
@@ -114,7 +116,9 @@ class EncodedImages:
             return DataError(f"{self.where(row)} takes more memory than there is: make it smaller")
         if isinstance(error, _PixelError):
             return DataError(f"{self.where(row)} {error}")
-        return DataError(f"{self.where(row)} is no readable image: remove or replace it")
+        return DataError(
+            f"{self.where(row)} is no readable image: replace it, or leave such ones out by skip_unreadable=true"
+        )
 
 
 class DecodedImages:

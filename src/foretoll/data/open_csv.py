@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import zlib
@@ -21,20 +22,24 @@ _USUAL = {"\t": "tab", ";": "%3B", "|": "|", ",": ","}
 
 
 def open_csv(uri: DataUri, layout: TableLayout | None = None) -> RawData:
-    """Read a table of text in UTF-8 whose first line names the columns; `sep=` is a comma, of .tsv files a tab."""
+    """Read a table of text whose first line names the columns; `sep=` is a comma, of .tsv files a tab.
+
+    It is in UTF-8, or in UTF-16 where its first bytes say so, or as `encoding=` says.
+    """
     path = uri.file
     try:
         if not path.is_file():
             raise DataError(f"{shown(path)} is no file: give the path of a .csv file")
         with path.open("rb") as file:
-            packed = file.read(2) == GZIP
+            start = file.read(2)
     except (OSError, ValueError) as error:
         raise DataError(
             f"{shown(path)} cannot be read: give the path of a .csv file that you may read"
         ) from error
+    packed, wide = start == GZIP, start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     name = path.name.removesuffix(".gz")
     sep = uri.sep or ("\t" if Path(name).suffix == ".tsv" else ",")
-    table = _table(path, packed, sep)
+    table = _table(path, packed, sep, uri.encoding or ("utf-16" if wide else "utf8"))
     other = next(
         (s for s in _USUAL if table.num_columns == 1 and s in table.column_names[0] and s != sep), None
     )
@@ -46,7 +51,7 @@ def open_csv(uri: DataUri, layout: TableLayout | None = None) -> RawData:
     return source_of_table(table, uri, name=Path(name).stem, where=uri.shown_path, layout=layout)
 
 
-def _table(path: Path, packed: bool, sep: str) -> Any:
+def _table(path: Path, packed: bool, sep: str, encoding: str) -> Any:
     """The whole table; columns whose values fit no type together are texts."""
     import pyarrow as pa
     from pyarrow import csv
@@ -55,19 +60,17 @@ def _table(path: Path, packed: bool, sep: str) -> Any:
     if not packed:
         check_memory(2 * size, shown(path), "give a part of the file")
     parse = csv.ParseOptions(delimiter=sep, newlines_in_values=True)
-    read = csv.ReadOptions(block_size=BLOCK)
+    read = csv.ReadOptions(block_size=BLOCK, encoding=encoding)
     try:
         try:
             with _opened(path, packed) as file:
-                return csv.read_csv(file, read_options=read, parse_options=parse)
+                return _checked(csv.read_csv(file, read_options=read, parse_options=parse), path)
         except pa.ArrowInvalid as error:
             if "conversion error" not in str(error).lower():
                 raise
             # a later block holds what the first did not: numbers, then texts
             with _opened(path, packed) as file:
-                names = csv.open_csv(
-                    file, read_options=csv.ReadOptions(block_size=BLOCK), parse_options=parse
-                ).schema.names
+                names = csv.open_csv(file, read_options=read, parse_options=parse).schema.names
             with _opened(path, packed) as file:
                 texts = csv.ConvertOptions(
                     column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True
@@ -77,10 +80,30 @@ def _table(path: Path, packed: bool, sep: str) -> Any:
     except (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeError) as error:
         if isinstance(error.__cause__ or error.__context__, DataError):
             raise (error.__cause__ or error.__context__) from None  # type: ignore[misc]
+        if isinstance(error, UnicodeError) or "invalid UTF8" in str(error):
+            raise _no_text(path, "", encoding) from error
         raise DataError(
-            f"{shown(path)} cannot be read as CSV ({shown(_first_line(error), 100)}): save it in UTF-8, with as many "
-            "values in each row as the first line has names"
+            f"{shown(path)} cannot be read as CSV ({shown(_first_line(error), 100)}): save it with as many values in "
+            "each row as the first line has names"
         ) from error
+
+
+def _checked(table: Any, path: Path) -> Any:
+    """The table; DataError where a column has bytes that are no text."""
+    import pyarrow as pa
+
+    for field in table.schema:
+        if pa.types.is_binary(field.type):
+            raise _no_text(path, f" in column {shown(field.name, 40)}", "utf8")
+    return table
+
+
+def _no_text(path: Path, place: str, encoding: str) -> DataError:
+    if encoding != "utf8":
+        return DataError(f"{shown(path)} is no text in {encoding}{place}: give another encoding=")
+    return DataError(
+        f"{shown(path)} is no text in UTF-8{place}: say how it is encoded, such as encoding=cp1252, or save it in UTF-8"
+    )
 
 
 def _typed(table: Any) -> Any:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 from foretoll.data.images import Look, to_form
+from foretoll.data.items import array_of, item_of, size_of
 from foretoll.data.raw import RawData, classes_said
 from foretoll.data.splits import ArraySplit, DatasetSplit, item_input, item_label
 from foretoll.data.stored import item_array, natural_kind, span_in, stored_array, told_rgba, told_span
@@ -34,21 +35,20 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> RawData:
         hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
     ):
         raise DataError(f"{name} is no map-style Dataset: it needs __len__ and __getitem__")
-    if len(dataset) == 0:
+    size = size_of(dataset)
+    if size == 0:
         raise DataError(f"{name} is empty: it needs samples")
     kind = None if uri is None else uri.kind
     values = labels_of(dataset)
     labels, classes = (
         (None, ()) if values is None else read_labels(values, name, names=class_names_of(dataset))
     )
-    if labels is not None and len(labels) != len(dataset):
-        raise DataError(
-            f"{name} has {len(dataset)} samples and {len(labels)} labels: they must be equally many"
-        )
-    ids, told = np.arange(len(dataset)), ""
+    if labels is not None and len(labels) != size:
+        raise DataError(f"{name} has {size} samples and {len(labels)} labels: they must be equally many")
+    ids, told = np.arange(size), ""
     rows: ArraySplit | DatasetSplit
     if isinstance(dataset, TensorDataset):
-        values = dataset.tensors[0].detach().cpu().numpy()
+        values = array_of(dataset.tensors[0], f"{name}.tensors[0]")
         inputs, kind = stored_array(values, name, kind)
         told = told_rgba(values.shape) + told_span(span_in([values], name)) if kind == "image" else ""
         rows = ArraySplit(inputs, labels, ids=ids)
@@ -65,7 +65,7 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> RawData:
         shape=shape,
         columns=() if labels is None else ("label",),
         column=lambda _: numbers,
-        reading=f"{len(dataset):,} samples of {name}, {kind}{told}, "
+        reading=f"{size:,} samples of {name}, {kind}{told}, "
         + (classes_said(classes) if labels is not None else "no labels"),
     )
 
@@ -75,13 +75,13 @@ class Peek:
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
-        self.first = item_input(dataset[0])
+        self.first = item_input(item_of(dataset, 0))
 
     def more(self) -> Iterator[Any]:
         """The first item's input and some others'."""
         yield self.first
-        for row in np.unique(np.linspace(0, len(self.dataset) - 1, PEEKED).astype(int))[1:].tolist():
-            yield item_input(self.dataset[row])
+        for row in np.unique(np.linspace(0, size_of(self.dataset) - 1, PEEKED).astype(int))[1:].tolist():
+            yield item_input(item_of(self.dataset, row))
 
 
 def converter(
@@ -146,14 +146,14 @@ def labels_of(dataset: Any) -> npt.NDArray[Any] | None:
         labels = labels_of(dataset.dataset)
         return None if labels is None else labels[np.asarray(dataset.indices)]
     if isinstance(dataset, TensorDataset):
-        return np.asarray(dataset.tensors[1].cpu().numpy()) if len(dataset.tensors) > 1 else None
+        return array_of(dataset.tensors[1], "tensors[1]") if len(dataset.tensors) > 1 else None
     for key in ("targets", "labels"):
         values = getattr(dataset, key, None)
-        if values is not None and not callable(values) and len(values) == len(dataset):
-            return np.asarray(values.cpu().numpy() if isinstance(values, Tensor) else values)
-    if item_label(dataset[0]) is None:
+        if values is not None and not callable(values) and len(values) == size_of(dataset):
+            return array_of(values, f"{type(dataset).__name__}.{key}")
+    if item_label(item_of(dataset, 0)) is None:
         return None
-    return np.asarray([_plain(item_label(dataset[row])) for row in range(len(dataset))])
+    return np.asarray([_plain(item_label(item_of(dataset, row))) for row in range(size_of(dataset))])
 
 
 def _plain(label: Any) -> Any:

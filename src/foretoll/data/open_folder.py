@@ -10,6 +10,7 @@ from foretoll.data.folders import read_layout
 from foretoll.data.images import DecodedImages, EncodedImages, look_at
 from foretoll.data.raw import RawData
 from foretoll.data.splits import DatasetSplit
+from foretoll.data.unreadable import readable
 from foretoll.data.uri import DataUri
 from foretoll.errors import DataError, UsageError
 
@@ -29,6 +30,10 @@ def open_folder(uri: DataUri) -> RawData:
     if uri.kind not in {None, "image"}:
         raise UsageError(f"folder: holds images, and kind={uri.kind} was asked for: leave kind out")
     layout = read_layout(root)
+    notes: tuple[str, ...] = ()
+    if uri.skip_unreadable:
+        kept, notes = readable(EncodedImages(layout.files, len(layout.files), str(root)))
+        layout = layout.only(kept.tolist())
     files = layout.files
     classes = tuple(sorted(set(layout.classes)))
     numbers = {name: number for number, name in enumerate(classes)}
@@ -54,5 +59,5 @@ def open_folder(uri: DataUri) -> RawData:
         columns=("label",),
         column=lambda _: texts,
         reading=", ".join(reading),
-        notes=tuple(layout.notes),
+        notes=(*layout.notes, *notes),
     )

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from foretoll.data.items import array_of
 from foretoll.data.npz_file import NpzFile, few, shape_of
 from foretoll.data.raw import RawData, classes_said
 from foretoll.data.splits import ArraySplit
@@ -87,15 +88,7 @@ def arrays_of(values: tuple[Any, ...]) -> dict[str, npt.NDArray[Any]]:
         raise DataError(
             f"a tuple of {len(values)} arrays was given: give (x, y) or (x_train, y_train, x_test, y_test)"
         )
-    arrays = {
-        key: np.asarray(value.detach().cpu().numpy() if isinstance(value, Tensor) else value)
-        for key, value in zip(keys, values, strict=True)
-        if value is not None
-    }
-    for key, array in arrays.items():
-        if array.dtype.kind == "O":
-            raise DataError(f"{key} is ragged or holds Python objects: give plain arrays of numbers")
-    return arrays
+    return {key: array_of(value, key) for key, value in zip(keys, values, strict=True) if value is not None}
 
 
 def _check_shapes(arrays: Arrays, pairs: list[tuple[str, str]], where: str) -> list[int]:

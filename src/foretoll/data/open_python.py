@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader
 
+from foretoll.data.items import array_of, item_of, reason, size_of
 from foretoll.data.open_dataset import class_names_of, labels_of, open_dataset
 from foretoll.data.open_hf import source_of_parts
 from foretoll.data.open_npz import arrays_of, source_of_arrays
@@ -17,7 +18,7 @@ from foretoll.data.splits import item_label
 from foretoll.data.tabular import source_of_table
 from foretoll.data.tokens import source_of_tokens
 from foretoll.data.uri import DataUri
-from foretoll.errors import DataError, shown
+from foretoll.errors import DataError
 from foretoll.records import TableLayout
 
 _LETTERS = {"train": "train", "validation": "val", "test": "test"}  # as in an .npz file
@@ -52,7 +53,7 @@ def open_python(data: Any, layout: TableLayout | None = None) -> tuple[RawData, 
         parts = dict(data) if isinstance(data, Mapping) else {"": data}
         return source_of_parts(parts, uri, name=name, where=name, layout=layout), uri
     if isinstance(data, Mapping) and ("x" in data or "x_train" in data):
-        arrays = {str(key): _array(value) for key, value in data.items()}
+        arrays = {str(key): array_of(value, str(key)) for key, value in data.items()}
         return source_of_arrays(arrays, uri, name=name, where=name), uri
     if is_table(data) or isinstance(data, Mapping):
         return source_of_table(as_table(data), uri, name=name, where=name, layout=layout), uri
@@ -102,25 +103,37 @@ def as_table(value: Any) -> Any:
             return value.to_arrow()
         named = value.set_axis([str(name) for name in value.columns], axis=1)
         return pa.Table.from_pandas(named, preserve_index=False)
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except Exception as error:  # of three libraries, and of whatever objects the columns hold
         raise DataError(
-            f"the {type(value).__name__} cannot be read as a table ({shown(str(error).splitlines()[0], 100)}): give "
+            f"the {type(value).__name__} cannot be read as a table ({reason(error)}): give "
             "columns of one type each and of one length"
         ) from error
 
 
 def _labelled(table: Any, labels: Any) -> Any:
     """A table of inputs with its labels beside them."""
-    import pyarrow as pa
 
-    whole, column = as_table(table), np.asarray(labels).reshape(-1)
+    whole, column = as_table(table), _column_of(labels)
     if len(column) != whole.num_rows:
         raise DataError(
             f"the table has {whole.num_rows} rows and {len(column)} labels: they must be equally many"
         )
     if "label" in whole.column_names:
         whole = whole.drop_columns(["label"])
-    return whole.append_column("label", pa.array(column.tolist()))
+    return whole.append_column("label", column)
+
+
+def _column_of(labels: Any) -> Any:
+    """Labels beside a table, one a row, as a pyarrow Array."""
+    import pyarrow as pa
+
+    try:
+        plain = np.asarray(labels)
+        return pa.array(plain.reshape(-1).tolist() if plain.ndim else None)
+    except Exception as error:  # of two libraries, and of whatever objects these are
+        raise DataError(
+            f"the labels of the table are a {type(labels).__name__} ({reason(error)}): give one label for each row"
+        ) from error
 
 
 def _splits(data: Any) -> dict[str, Any] | None:
@@ -155,7 +168,7 @@ def _of_splits(parts: Mapping[str, Any], layout: TableLayout | None) -> tuple[Ra
         return source_of_parts(dict(parts), uri, name="splits", where=kinds, layout=layout), uri
     if all(isinstance(value, (tuple, list)) and not is_table(value[0]) for value in values):
         named = {
-            f"{letter}_{_LETTERS[role]}": _array(value)
+            f"{letter}_{_LETTERS[role]}": array_of(value, f"{letter} of {role}")
             for role, pair in parts.items()
             for letter, value in zip("xy", pair, strict=True)
             if value is not None
@@ -206,7 +219,7 @@ def _of_datasets(parts: Mapping[str, Any]) -> RawData:
     values: list[Any] = [
         value.dataset if isinstance(value, DataLoader) else value for value in parts.values()
     ]
-    if any(len(value) == 0 for value in values):
+    if any(size_of(value) == 0 for value in values):
         raise DataError("a split is empty: it needs samples")
     given = np.repeat(list(parts), [len(value) for value in values])
     joined = _Together(values)
@@ -220,11 +233,7 @@ def _has_tokens(data: Any) -> bool:
     """Whether the items of a Dataset are tokenised texts."""
     dataset: Any = data.dataset if isinstance(data, DataLoader) else data
     try:
-        first = dataset[0] if len(dataset) else None
-    except (TypeError, KeyError, IndexError):  # open_dataset says what is wrong
+        first = item_of(dataset, 0) if size_of(dataset) else None
+    except DataError:  # open_dataset says what is wrong
         return False
     return isinstance(first, Mapping) and "input_ids" in first and item_label(dict(first)) is not None
-
-
-def _array(value: Any) -> Any:
-    return np.asarray(value.detach().cpu().numpy() if isinstance(value, Tensor) else value)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foretoll.data.items import item_of
 from foretoll.data.limits import samples_at_once
 from foretoll.data.partition import choose
 from foretoll.errors import DataError, UsageError
@@ -223,7 +224,7 @@ class DatasetSplit(Split):
         return inputs if self.transform is None else self.transform(inputs, self.ids[positions])
 
     def _item(self, row: int) -> Tensor | str:
-        value = item_input(self.dataset[row])
+        value = item_input(item_of(self.dataset, row))
         if self.convert is not None:
             return self.convert(value)
         return value if isinstance(value, str) else torch.as_tensor(np.asarray(value))

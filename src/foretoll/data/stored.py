@@ -33,6 +33,7 @@ import torch
 from torch import Tensor
 
 from foretoll.data.checks import check_finite
+from foretoll.data.items import array_of
 from foretoll.errors import DataError
 
 CHANNELS = (1, 3)
@@ -209,12 +210,12 @@ def item_array(value: Any, where: str) -> npt.NDArray[Any] | str:
     if isinstance(value, str):
         return value
     if isinstance(value, Tensor):
-        return np.asarray(value.detach().cpu().numpy())
+        return array_of(value, where)
     if isinstance(value, np.ndarray):
         return value
     if hasattr(value, "convert") and hasattr(value, "size"):  # a PIL image
         mode = "L" if value.mode in {"1", "L", "LA", "I", "F"} else "RGB"
         return np.asarray(value.convert(mode))
     if isinstance(value, (list, tuple, int, float)):
-        return np.asarray(value)
+        return array_of(value, where)
     raise DataError(f"{where} is a {type(value).__name__}: samples are images, tensors, arrays or texts")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from foretoll.data.oddities import FREE_TEXT, why_left_out
 from foretoll.data.raw import Fault, RawData, classes_said, role_of, splits_said
 from foretoll.data.splits import INPUT_KEYS, ArraySplit, DatasetSplit
 from foretoll.data.tokens import token_ids
+from foretoll.data.unreadable import readable
 from foretoll.data.uri import DataUri, uri_value
 from foretoll.errors import DataError, UsageError, shown, unknown_name
 from foretoll.records import TableColumn, TableLayout
@@ -56,12 +57,17 @@ def source_of_table(
     names = list(table.column_names)
     check_names(names, where)
     label = _label_column(names, uri, where, layout)
+    features = _features(names, label, uri, where)
+    image = next((c for c in (*INPUT_KEYS, *features) if c in features and _is_binary(table, c)), None)
+    skipped: tuple[str, ...] = ()
+    if image is not None and uri.skip_unreadable:
+        kept, skipped = readable(EncodedImages(_content(table.column(image)), table.num_rows, where))
+        table = table.filter(kept)
     labels = _labels(table, label, where, class_names) if label in names else _Labels()
     given = None
     if "split" in names:
         given = np.array([role_of(text) for text in cell_texts(table, "split").tolist()])
-    features = _features(names, label, uri, where)
-    rows = _rows(table, features, uri, where, labels.numbers, layout)
+    rows = _rows(table, features, image, uri, where, labels.numbers, layout)
 
     def column(name: str) -> npt.NDArray[Any]:
         if name == label and labels.numbers is not None:
@@ -80,7 +86,7 @@ def source_of_table(
         columns=tuple(c for c in names if not is_binary(table.column(c).type)),
         column=column,
         eager=rows.kind == "image",
-        notes=rows.notes,
+        notes=(*skipped, *rows.notes),
         faults=(*rows.faults, *labels.faults),
         layout=TableLayout(columns=rows.columns, label=label if labels.classes else None),
     )
@@ -142,12 +148,12 @@ class _Rows:
 def _rows(
     table: Any,
     features: list[str],
+    image: str | None,
     uri: DataUri,
     where: str,
     labels: npt.NDArray[Any] | None,
     layout: TableLayout | None,
 ) -> _Rows:
-    image = next((c for c in (*INPUT_KEYS, *features) if c in features and _is_binary(table, c)), None)
     if image is not None:
         return _images(table, image, features, uri, where, labels)
     if uri.kind == "image":
@@ -192,6 +198,17 @@ def _rows(
     )
 
 
+def _content(column: Any) -> Callable[[int], bytes | None]:
+    """The bytes of one row of a column of encoded images."""
+
+    def content(row: int) -> bytes | None:
+        value = column[row].as_py()
+        found: bytes | None = value["bytes"] if isinstance(value, dict) else value
+        return found
+
+    return content
+
+
 def _images(
     table: Any,
     image: str,
@@ -204,14 +221,7 @@ def _images(
         raise UsageError(
             f"{where} holds images in {shown(image, 40)}, and kind={uri.kind} was asked for: leave kind out"
         )
-    column = table.column(image)
-
-    def content(row: int) -> bytes | None:
-        value = column[row].as_py()
-        found: bytes | None = value["bytes"] if isinstance(value, dict) else value
-        return found
-
-    encoded = EncodedImages(content, table.num_rows, where)
+    encoded = EncodedImages(_content(table.column(image)), table.num_rows, where)
     look = look_at(encoded)
     form = look.form(uri.size)
     split = DatasetSplit(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from foretoll.data.items import item_of, size_of
 from foretoll.data.raw import RawData, classes_said
 from foretoll.data.splits import ArraySplit, item_label
 from foretoll.errors import DataError, shown
@@ -45,7 +46,7 @@ def token_ids(ids: Sequence[Any], masks: Sequence[Any] | None, where: str) -> Te
 def source_of_tokens(data: Any, *, name: str) -> RawData:
     """A source from a Dataset whose items are dicts with input_ids and a label."""
     dataset: Any = data.dataset if isinstance(data, DataLoader) else data
-    items: list[Mapping[str, Any]] = [dataset[row] for row in range(len(dataset))]
+    items: list[Mapping[str, Any]] = [item_of(dataset, row) for row in range(size_of(dataset))]
     masked = all("attention_mask" in item for item in items)
     ids = token_ids(
         [item["input_ids"] for item in items],

@@ -7,6 +7,7 @@ taken. Where none is there as it stands, the path is percent-decoded too (`%3F` 
 
 from __future__ import annotations
 
+import codecs
 import math
 import os
 from collections.abc import Callable
@@ -22,11 +23,11 @@ from foretoll.records import DataCard, Shift
 SCHEMES: dict[str, tuple[str, ...]] = {  # scheme → keys of its own
     "digits": (),
     "npz": (),
-    "parquet": ("columns", "drop", "size"),
-    "csv": ("columns", "drop", "sep"),
-    "folder": ("size",),
+    "parquet": ("columns", "drop", "size", "skip_unreadable"),
+    "csv": ("columns", "drop", "encoding", "sep"),
+    "folder": ("size", "skip_unreadable"),
     "torchvision": ("root", "download", "config", "size"),
-    "hf": ("columns", "config", "drop", "size"),
+    "hf": ("columns", "config", "drop", "size", "skip_unreadable"),
 }
 KINDS: tuple[str, ...] = get_args(DataCard.model_fields["kind"].annotation)
 COMMON_KEYS = (
@@ -73,8 +74,9 @@ class DataUri:
     order. shifts: applied one after the other. part: (i, k), the i-th of k disjoint stratified parts.
     where: conditions, all of which hold. rows: (start, stop) of the file's rows, order kept. kind: override.
     label: the label column. columns, drop: the columns of a table to read, or to leave out. sep: what stands between
-    the values of a text table. seed: of splits, parts, limits and shifts. size: (height, width) of images. time: the
-    column by whose values the rows are put in order; without it `split=time` takes the file's order. every: rows of a
+    the values of a text table; encoding: of its characters. seed: of splits, parts, limits and shifts. size: (height,
+    width) of images. skip_unreadable: whether to leave out images that cannot be read. time: the column by whose
+    values the rows are put in order; without it `split=time` takes the file's order. every: rows of a
     batch, where the data are a stream (`foretoll.data.stream`).
     """
 
@@ -93,11 +95,13 @@ class DataUri:
     columns: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     sep: str | None = None
+    encoding: str | None = None
     seed: int | None = None
     root: str | None = None
     download: bool = False
     config: str | None = None
     size: tuple[int, int] | None = None
+    skip_unreadable: bool = False
     time: str | None = None
     every: int | None = None
 
@@ -243,6 +247,16 @@ def uri_value(name: str) -> str:
     return "".join(f"%{ord(c):02X}" if c in "%&,|?#" else c for c in name)
 
 
+def _encoding(value: str) -> str:
+    try:
+        "".encode(value)
+        return codecs.lookup(value).name
+    except (LookupError, ValueError):
+        raise _BadValueError(
+            f"encoding={shown(value, 40)[1:-1]} is no encoding of texts, such as cp1252, cp932, latin-1 or utf-16"
+        ) from None
+
+
 def _sep(value: str) -> str:
     found = {"tab": "\t", "comma": ",", "semicolon": ";"}.get(value, value)
     if len(found) != 1 or found in '"\r\n' or found.isalnum():
@@ -309,10 +323,13 @@ def _kind(value: str) -> str:
     return value
 
 
-def _flag(value: str) -> bool:
-    if value not in {"0", "1"}:
-        raise _BadValueError(f"download={shown(value, 40)[1:-1]} must be 0 or 1")
-    return value == "1"
+def _flag(key: str) -> Callable[[str], bool]:
+    def read(value: str) -> bool:
+        if value.lower() not in {"0", "1", "false", "true"}:
+            raise _BadValueError(f"{key}={shown(value, 40)[1:-1]} must be true or false")
+        return value.lower() in {"1", "true"}
+
+    return read
 
 
 def _size(value: str) -> tuple[int, int]:
@@ -333,6 +350,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "columns": _names("columns", "names"),
     "drop": _names("drop", "names"),
     "sep": _sep,
+    "encoding": _encoding,
     "shift": _shift,
     "part": _part,
     "where": _where,
@@ -341,9 +359,10 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "label": str,
     "seed": _whole("seed", 0, 2**63 - 1),
     "root": str,
-    "download": _flag,
+    "download": _flag("download"),
     "config": str,
     "size": _size,
+    "skip_unreadable": _flag("skip_unreadable"),
     "time": str,
     "every": _whole("every", 2, MOST_ROWS),
 }

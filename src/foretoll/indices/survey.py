@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from foretoll.data import ArraySplit, stratified_sample
-from foretoll.errors import DataError, shown
+from foretoll.errors import DataError, ForetollError, ModelError, shown
 from foretoll.indices.collect import (
     BATCH,
     DEFAULT_SAMPLES,
@@ -144,9 +144,7 @@ def survey(
         except DataError as error:
             notes.append(_unknown("what is still readable", error))
         start = model.with_new_head(target.classes, seed=settings.seed) if task_shift else model
-        norms = gradient_norms(start, target.train, settings, device=device)
-        signals["initial_gradient_norm"] = float(norms.mean())
-        signals["initial_gradient_norm_std"] = float(norms.std(correction=0))
+        notes += _gradients(signals, start, target.train, settings, device)
         if linearised and settings.until is not None:
             signals |= linearised_signals(
                 start.to(device), there, settings, until=settings.until, device=device
@@ -160,6 +158,19 @@ def survey(
         target_samples=len(there),
         warnings=tuple(notes),
     )
+
+
+def _gradients(
+    signals: Signals, model: Model, split: Split, settings: TrainingSettings, device: torch.device | str
+) -> list[str]:
+    """Add the first gradients' norms; a warning where none reaches the model, which may be kept all the same."""
+    try:
+        norms = gradient_norms(model, split, settings, device=device)
+    except ModelError as error:
+        return [_unknown("the first gradients", error)]
+    signals["initial_gradient_norm"] = float(norms.mean())
+    signals["initial_gradient_norm_std"] = float(norms.std(correction=0))
+    return []
 
 
 def _outputs(model: Model, kept: SideSample, settings: TrainingSettings) -> Signals:
@@ -292,7 +303,7 @@ def _try(indices: dict[str, IndexValue], name: str, compute: Callable[[], IndexV
     return []
 
 
-def _unknown(what: str, error: DataError) -> str:
+def _unknown(what: str, error: ForetollError) -> str:
     return f"{what} could not be known: {error}"
 
 

@@ -97,6 +97,7 @@ def find_anatomy(
             f"the network returns shape {tuple(logits.shape)} for a batch of {batch}, not (batch, classes); "
             "foretoll takes classifiers with one output per class"
         )
+    _check_values(logits)
     classes = logits.shape[1]
     if classes > 1 and bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-5).all()):
         raise ModelError("the network ends in a softmax; give foretoll one that returns logits, without it")
@@ -128,6 +129,17 @@ def find_anatomy(
             "sample (--embedding-layer NAME)"
         )
     return Anatomy(head, embedding_layer, classes, int(pooled.shape[1]), others)
+
+
+def _check_values(logits: Tensor) -> None:
+    """Raise ModelError for outputs that no loss can be taken of."""
+    if logits.is_meta:
+        raise ModelError("the network is on the device meta and has no weights: load them, as with to_empty")
+    if not logits.is_floating_point():
+        raise ModelError(
+            f"the network returns {str(logits.dtype).removeprefix('torch.')} numbers, not logits; let its forward "
+            "return the floats from which it decides"
+        )
 
 
 def _last(calls: list[_Call], name: str) -> _Call | None:
@@ -184,7 +196,7 @@ def _pooled(call: _Call) -> list[Tensor]:
 def _is_sum(parts: list[Tensor], logits: Tensor) -> bool:
     wanted = logits.double().flatten()[:, None]
     matrix = torch.stack([part.double().flatten() for part in parts], dim=1)
-    if len(wanted) <= len(parts):
+    if len(wanted) <= len(parts) or not (matrix.isfinite().all() and wanted.isfinite().all()):
         return False
     weights = torch.linalg.lstsq(matrix, wanted).solution
     return bool((matrix @ weights - wanted).norm() <= 1e-4 * wanted.norm())
@@ -228,7 +240,7 @@ def dry_run(
     except Exception as error:  # whatever a user's network raises becomes one sentence
         line = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"the network fails on a batch of {_describe(example)}: {type(error).__name__}: {line}; "
+            f"the network fails on a batch of {described(example)}: {type(error).__name__}: {line}; "
             "check the input size and channels (options input_size=…)"
         ) from error
     finally:
@@ -324,6 +336,7 @@ def _batch_size(example: Tensor | dict[str, Tensor]) -> int:
     return int((next(iter(example.values())) if isinstance(example, dict) else example).shape[0])
 
 
-def _describe(example: Tensor | dict[str, Tensor]) -> str:
+def described(example: Tensor | dict[str, Tensor]) -> str:
+    """The shape of a batch, for messages."""
     x = next(iter(example.values())) if isinstance(example, dict) else example
     return f"shape {tuple(x.shape)}"

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from foretoll.errors import ModelError, UsageError, shown
+from foretoll.errors import ForetollError, ModelError, UsageError, is_out_of_memory, one_line, shown
 from foretoll.models.anatomy import (
     call_network,
+    described,
     find_anatomy,
     first_tensor,
     pool_any,
@@ -94,7 +95,22 @@ class Model(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Logits (B, C) of a raw batch as stored: images uint8 or float in [0, 1], vectors, series, or texts."""
-        return self.read(call_network(self.network, self.prepare(inputs)))
+        return self.read(self._called(self.prepare(inputs)))
+
+    def _called(self, prepared: Tensor | dict[str, Tensor]) -> Tensor:
+        """The network's outputs; what its own code raises becomes a ModelError, but for memory that ran out."""
+        try:
+            return call_network(self.network, prepared)
+        except ForetollError:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            mode = "training" if self.network.training else "evaluation"
+            raise ModelError(
+                f"the network fails in {mode} on a batch of {described(prepared)} ({type(error).__name__}: "
+                f"{one_line(str(error), 120)}): run it on such a batch by itself to see where"
+            ) from error
 
     def read(self, outputs: Tensor) -> Tensor:
         """What the network gives (B, C) as the task reads it: logits, or values in the unit of the target."""
@@ -138,7 +154,7 @@ class Model(nn.Module):
         else:
             handles = [module.register_forward_hook(lambda _m, _args, output: keep(output))]
         try:
-            logits = call_network(self.network, prepared)
+            logits = self._called(prepared)
         finally:
             for handle in handles:
                 handle.remove()

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foretoll.errors import ModelError, check_refused, listed, one_line, shown
+from foretoll.errors import ModelError, UsageError, check_refused, listed, one_line, shown
 from foretoll.models.archives import check_archive, check_plain
 from foretoll.models.shards import INDEX_SUFFIX, index_in, shard_files
 
@@ -32,6 +32,11 @@ _AVERAGED = ("ema", "swa", "avg", "average", "teacher")  # in the prefix of a se
 
 def local_path(text: str | Path) -> Path:
     """A path with `~` as the home folder. Raises ModelError for a user that is not there, or what can be no path."""
+    if not isinstance(text, (str, Path)):
+        raise UsageError(
+            f"a {type(text).__name__} is no model and no file of weights: give a name, a path, or an nn.Module (of a "
+            "class or a factory what it makes, of a state dict the file that it came from)"
+        )
     try:
         path = Path(text).expanduser()
         path.is_dir()

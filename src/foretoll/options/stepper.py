@@ -18,7 +18,7 @@ from foretoll.options.augment import Augmentation
 from foretoll.options.objective import Objective
 from foretoll.options.optimizer import make_optimizer
 from foretoll.options.schedule import lr_share, planned_steps
-from foretoll.quality import check_batch_of_one
+from foretoll.quality import check_batch_of_one, check_trainable
 
 if TYPE_CHECKING:
     from foretoll.data import Batch
@@ -103,6 +103,7 @@ class Stepper:
             check_batch_of_one(model)
         with self._autocast():
             loss = self.objective.loss(model, model(inputs), labels)
+        check_trainable(loss)
         if share != 1:
             loss = loss * share
         scaled = loss if self._scaler is None else self._scaler.scale(loss)

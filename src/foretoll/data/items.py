@@ -1,0 +1,81 @@
+"""Reading a user's Dataset: whatever its own code raises becomes one sentence that names the item.
+
+A Dataset says how many items it has and gives each; both are somebody else's code, which may fail for one item of
+thousands, lie about its length, or give nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from foretoll.data.limits import check_memory
+from foretoll.errors import DataError, ForetollError, is_out_of_memory, one_line
+
+MOST_ITEMS = 10**11  # more would not even fit as row numbers
+
+
+def size_of(dataset: Any) -> int:
+    """How many items a Dataset says it has; DataError where it cannot say, or says what cannot be."""
+    name = type(dataset).__name__
+    try:
+        size = len(dataset)
+    except Exception as error:
+        raise DataError(
+            f"{name} does not say how many items it has ({reason(error)}): let its __len__ return their number"
+        ) from error
+    if size > MOST_ITEMS:
+        raise DataError(
+            f"{name} says that it has {size:,} items, which nothing can hold: correct its __len__"
+        )
+    return size
+
+
+def item_of(dataset: Any, row: int) -> Any:
+    """One item of a Dataset; DataError where it cannot be read."""
+    try:
+        return dataset[row]
+    except ForetollError:
+        raise
+    except Exception as error:
+        name = type(dataset).__name__
+        if is_out_of_memory(error):
+            raise DataError(
+                f"item {row} of {name} takes more memory than there is: make its items smaller"
+            ) from error
+        raise DataError(
+            f"item {row} of {name} cannot be read ({reason(error)}): correct its __getitem__, or leave that item out"
+        ) from error
+
+
+def reason(error: BaseException) -> str:
+    """What an error of somebody else's code says, in a few words."""
+    text = one_line(str(error), 100)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def array_of(value: Any, name: str) -> npt.NDArray[Any]:
+    """An array or a tensor of any device and precision, or a list, as a numpy array.
+
+    Raises:
+        DataError: it is ragged, holds objects or no values at all, or repeats one value to more than fits in memory.
+
+    """
+    try:
+        if isinstance(value, Tensor):
+            value = value.detach().cpu()
+            value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+        array = np.asarray(value)
+    except Exception as error:
+        raise DataError(
+            f"{name} is ragged or no plain array ({reason(error)}): give plain arrays of numbers"
+        ) from error
+    if array.dtype.kind == "O":
+        raise DataError(f"{name} is ragged or holds Python objects: give plain arrays of numbers")
+    if 0 in array.strides:  # broadcast: what is read of it takes its room for the first time
+        check_memory(array.nbytes, f"{name} of shape {array.shape}", "give fewer samples")
+    return array
