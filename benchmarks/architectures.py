@@ -1,6 +1,7 @@
 """Architectures of torchvision, timm and transformers through look-up, indices and one step of each option.
 
-    python benchmarks/architectures.py            # goes on where it was stopped; under an hour on one core
+    python benchmarks/architectures.py            # goes on where it was stopped; about half an hour on one core
+    python benchmarks/architectures.py --stale    # also those again that were tried on other code than today's
     python benchmarks/architectures.py --again    # from the beginning
     python benchmarks/architectures.py --only swin_t,GPT2
 
@@ -14,6 +15,7 @@ docs/architectures.md is written from them.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 import multiprocessing
@@ -23,6 +25,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +48,7 @@ from zoo import ENTRIES, WORDS, Entry, write_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results" / "architectures.jsonl", ROOT / "docs" / "architectures.md"
-LIMIT_S = 600
+LIMIT_S = 1800
 CLASSES, SAMPLES, VALIDATION = 3, 6, 3
 SETTINGS = TrainingSettings(until=1.0, batch_size=3, max_epochs=0.5, lr=1e-4, evals_per_epoch=1)
 INDICES = ("resque", "arm", "preindex", "inv_ari", "probe_accuracy", "recoverability_gap")
@@ -68,6 +71,17 @@ def images(classes: int = CLASSES) -> TaskData:
     return _divided(
         open_data((pixels.astype(np.uint8), labels)), torch.from_numpy(pixels).to(torch.uint8), labels
     )
+
+
+def sounds(classes: int = CLASSES) -> TaskData:
+    """Tones of 3,200 numbers whose pitch the classes differ in."""
+    random = np.random.default_rng(0)
+    count = SAMPLES + 2 * VALIDATION
+    labels = np.arange(count) % classes
+    pitch = (0.02 + 0.05 * labels + random.uniform(0, 0.01, count))[:, None]
+    waves = 0.5 * np.sin(2 * np.pi * pitch * np.arange(3200)) + 0.05 * random.standard_normal((count, 3200))
+    inputs = waves[:, None].astype(np.float32)
+    return _divided(open_data((inputs, labels)), torch.from_numpy(inputs), labels)
 
 
 def texts(classes: int = CLASSES) -> TaskData:
@@ -109,13 +123,20 @@ class Tried:
     unsuited: dict[str, str] | None = None  # options that do not suit it, with their sentences
     failures: dict[str, str] | None = None
     notes: tuple[str, ...] = ()
+    code: str = ""  # `code_digest` of what it was tried on
+
+
+def code_digest() -> str:
+    """Of all of foretoll's code and of the architectures' settings: the same code, the same digest."""
+    files = [*sorted((ROOT / "src" / "foretoll").rglob("*.py")), Path(__file__).with_name("zoo.py")]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def try_out(entry: Entry) -> dict[str, Any]:
     """All stages of one architecture."""
     warnings.simplefilter("ignore")
     began = time.perf_counter()
-    tried = Tried(entry.library, entry.family, entry.name, unsuited={}, failures={})
+    tried = Tried(entry.library, entry.family, entry.name, unsuited={}, failures={}, code=code_digest())
     with tempfile.TemporaryDirectory() as folder:
         _stages(entry, tried, Path(folder))
     tried.seconds = round(time.perf_counter() - began, 1)
@@ -123,9 +144,10 @@ def try_out(entry: Entry) -> dict[str, Any]:
 
 
 def _stages(entry: Entry, tried: Tried, folder: Path) -> None:
-    make = texts if entry.kind == "text" else images
+    make = {"image": images, "text": texts, "sound": sounds}[entry.kind]
     source, other = make(), make(CLASSES + 2)
-    target = source if entry.kind == "text" else source.shifted(Shift(kind="contrast", level=0.4))
+    shift = Shift(kind={"image": "contrast", "sound": "gaussian_noise"}.get(entry.kind, ""), level=0.4)
+    target = source if entry.kind == "text" else source.shifted(shift)
     failures: dict[str, str] = {}
     unsuited: dict[str, str] = {}
 
@@ -226,11 +248,11 @@ def known() -> dict[tuple[str, str], dict[str, Any]]:
     return {(row["library"], row["name"]): row for row in rows}
 
 
-def run(entries: list[Entry]) -> None:
-    """Try the entries that have no result yet; each result is written at once."""
+def run(entries: list[Entry], *, again: Callable[[dict[str, Any]], bool]) -> None:
+    """Try the entries that have no result yet, or one to be found `again`; each result is written at once."""
     found, worker = known(), None
     for number, entry in enumerate(entries):
-        if (entry.library, entry.name) in found:
+        if (entry.library, entry.name) in found and not again(found[entry.library, entry.name]):
             continue
         worker = worker or Worker()
         row = worker(entry)
@@ -238,7 +260,11 @@ def run(entries: list[Entry]) -> None:
             worker.end()
             worker = None
             failed = Tried(
-                entry.library, entry.family, entry.name, failures={"time": f"more than {LIMIT_S} s"}
+                entry.library,
+                entry.family,
+                entry.name,
+                failures={"time": f"more than {LIMIT_S} s"},
+                code=code_digest(),
             )
             row = vars(failed)
         found[entry.library, entry.name] = row
@@ -256,18 +282,21 @@ def run(entries: list[Entry]) -> None:
 def page(rows: list[dict[str, Any]]) -> str:
     """The page of the docs."""
     works = [row for row in rows if not row["failures"]]
+    minutes = sum(row["seconds"] for row in rows) / 60
     lines = [
         "# Architectures",
         "",
-        "Written by `python benchmarks/architectures.py` (48 minutes on a busy machine); not by hand. For each",
-        "architecture: it is built by its name without weights; head, embedding and layers are found; the indices",
-        "and signals of a shift and of its pairs are computed; every option that suits it is prepared, trained for",
-        "one step and finished; and it gets a head for other classes under `head` and `finetune`. The smallest of a",
-        "family is taken, at a small size, with 12 samples: this says that it works, not how well it learns.",
+        f"Written by `python benchmarks/architectures.py` ({minutes:.0f} minutes in one thread on a busy machine); not",
+        "by hand. For each architecture: it is built by its name without weights; head, embedding and layers are",
+        "found; the indices and signals of a shift and of its pairs are computed; every option that suits it is",
+        "prepared, trained for one step and finished; and it gets a head for other classes under `head` and",
+        "`finetune`. The smallest of a family is taken, at a small size, with 12 samples: this says that it works, not",
+        "how well it learns.",
         "",
         f"**{len(works)} of {len(rows)} work** ({100 * len(works) / len(rows):.0f} %): "
         + ", ".join(f"{n} of {total} of {lib}" for lib, (n, total) in _by_library(rows).items())
-        + ".",
+        + ". "
+        + _on_which_code(rows),
         "",
         "| library | family | architectures | work | options that do not suit | layers left out of ARM and PreIndex |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -310,13 +339,23 @@ def page(rows: list[dict[str, Any]]) -> str:
         named.setdefault(name, []).append(count)
     about = {
         "recalibrate": "there are no batch-norm statistics to estimate again",
-        "reprogram": "there is no input program for texts in the model's own tokens",
+        "reprogram": "there is no input program for texts in the model's own tokens, nor before a speech model",
         "reprogram+head": "the same",
         "lora": "no layer can be adapted",
     }
     for name, counts in sorted(named.items()):
         lines.append(f"- `{name}`: {sum(counts)} architectures ({about.get(name, 'see `suits`')})")
     return "\n".join(lines) + "\n"
+
+
+def _on_which_code(rows: list[dict[str, Any]]) -> str:
+    newest = rows[-1].get("code", "")
+    same = sum(row.get("code", "") == newest for row in rows)
+    return (
+        "All were tried on the same code."
+        if same == len(rows)
+        else (f"{same} were tried on the same code, the last; the others on the code of some days before.")
+    )
 
 
 def _by_library(rows: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:
@@ -335,17 +374,18 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="forget earlier results")
     parser.add_argument("--only", default="", help="names, separated by commas: try these again")
     parser.add_argument("--failed", action="store_true", help="try those again that did not work")
+    parser.add_argument("--stale", action="store_true", help="try those again that were tried on other code")
     arguments = parser.parse_args()
     wanted = set(arguments.only.split(",")) - {""}
-    kept = {
-        key: row
-        for key, row in known().items()
-        if not arguments.again and key[1] not in wanted and not (arguments.failed and row["failures"])
-    }
-    RESULTS.write_text(
-        "".join(f"{json.dumps(r, ensure_ascii=False)}\n" for r in kept.values()), encoding="utf-8"
-    )
-    run([entry for entry in ENTRIES if not wanted or entry.name in wanted])
+    code = code_digest()
+
+    def again(row: dict[str, Any]) -> bool:
+        stale = arguments.stale and row.get("code") != code
+        return (
+            arguments.again or row["name"] in wanted or (arguments.failed and bool(row["failures"])) or stale
+        )
+
+    run([entry for entry in ENTRIES if not wanted or entry.name in wanted], again=again)
     rows = known()
     ordered = [rows[e.library, e.name] for e in ENTRIES if (e.library, e.name) in rows]
     RESULTS.write_text("".join(f"{json.dumps(r, ensure_ascii=False)}\n" for r in ordered), encoding="utf-8")

@@ -38,12 +38,23 @@ def _named(library: str, listed: str) -> list[Entry]:
 
 TORCHVISION = _named(
     "torchvision",
-    """Swin: swin_v2_t swin_t
-    SqueezeNet: squeezenet1_1
-    MobileNet: mobilenet_v3_small
+    """SqueezeNet: squeezenet1_1
+    MobileNet: mobilenet_v2 mobilenet_v3_small
     ResNet: resnet18
+    ResNeXt: resnext50_32x4d
     ShuffleNet: shufflenet_v2_x0_5
-    GoogLeNet: googlenet""",
+    MNASNet: mnasnet0_5
+    RegNet: regnet_x_400mf regnet_y_400mf
+    EfficientNet: efficientnet_b0 efficientnet_v2_s
+    GoogLeNet: googlenet
+    Inception: inception_v3?input_size=80
+    DenseNet: densenet121
+    AlexNet: alexnet?input_size=64
+    ConvNeXt: convnext_tiny
+    ViT: vit_b_16?input_size=32
+    VGG: vgg11
+    Swin: swin_v2_t?input_size=64 swin_t?input_size=64
+    MaxViT: maxvit_t?input_size=224""",
 )
 TIMM = _named(
     "timm",
@@ -55,7 +66,7 @@ TIMM = _named(
     ConViT: convit_tiny?input_size=32&depth=2
     ConvNeXt: convnext_atto
     CPUBone: cpubone_nano
-    CrossViT: crossvit_tiny_240?input_size=48
+    CrossViT: crossvit_tiny_240?input_size=120
     CSPNet: cs3darknet_focus_s cspnext_tiny
     DaViT: davit_tiny
     DeiT: deit_tiny_patch16_224?input_size=32&depth=2 deit_tiny_distilled_patch16_224?input_size=32&depth=2
@@ -153,7 +164,7 @@ _VISION: dict[str, dict[str, Any]] = {
     "MobileNetV2Config": {"image_size": 32, "depth_multiplier": 0.35},
     "LevitConfig": _LEVIT,
     "LevitConfig WithTeacher": _LEVIT,
-    "CvtConfig": {"embed_dim": [16, 24, 32], "num_heads": [1, 1, 2], "depth": [1, 1, 1],
+    "CvtConfig": {"embed_dim": [16, 24, 32], "num_heads": [1, 1, 2], "depth": [1, 2, 3],
                   "cls_token": [False, False, True]},
     "PoolFormerConfig": {**_STAGES},
     "PvtConfig": {**_STAGES, "image_size": 32, "num_attention_heads": [1, 2, 2, 4]},
@@ -198,10 +209,32 @@ _TEXTS: dict[str, dict[str, Any]] = {
                           "post_attention_groups": 1, "intermediate_groups": 1, "output_groups": 1},
     "MobileBertConfig": {**_ENCODER, "embedding_size": 32, "true_hidden_size": 32, "intra_bottleneck_size": 32},
 }  # fmt: skip
+_WAVE = {
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48, "conv_dim": (16, 16),
+    "conv_stride": (5, 4), "conv_kernel": (10, 8), "num_feat_extract_layers": 2, "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2, "classifier_proj_size": 16,
+}  # fmt: skip
+_SOUNDS: dict[str, dict[str, Any]] = {
+    "Wav2Vec2Config": _WAVE,
+    "HubertConfig": _WAVE,
+    "WavLMConfig": _WAVE,
+    "UniSpeechConfig": _WAVE,
+    "UniSpeechSatConfig": _WAVE,
+    "SEWConfig": {**_WAVE, "squeeze_factor": 2},
+    "Data2VecAudioConfig": _WAVE,
+    "Wav2Vec2ConformerConfig": _WAVE,
+    "ASTConfig": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48,
+                  "num_mel_bins": 32, "max_length": 64},
+    "WhisperConfig": {
+        "d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 48, "decoder_layers": 1,
+        "decoder_attention_heads": 2, "decoder_ffn_dim": 48, "num_mel_bins": 32, "max_source_positions": 30,
+        "classifier_proj_size": 16, **_TEXT, "decoder_start_token_id": 2,
+    },
+}  # fmt: skip
 TRANSFORMERS = [
     Entry("transformers", key.partition("Config")[0], key.replace("Config", "").replace(" ", ""), kind,
           config=(key.partition(" ")[0], settings))
-    for kind, listed in (("image", _VISION), ("text", _TEXTS))
+    for kind, listed in (("image", _VISION), ("text", _TEXTS), ("sound", _SOUNDS))
     for key, settings in listed.items()
 ]  # fmt: skip
 ENTRIES = (*TRANSFORMERS, *TIMM, *TORCHVISION)  # the quick ones first
@@ -216,6 +249,8 @@ def write_folder(entry: Entry, folder: Path) -> str:
         return entry.spec
     name, settings = entry.config
     purpose = "ForImageClassification" if entry.kind == "image" else "ForSequenceClassification"
+    if name in ("ASTConfig", "WhisperConfig"):
+        purpose = "ForAudioClassification"
     teacher = "WithTeacher" if entry.name.endswith("WithTeacher") else ""
     config = getattr(transformers, name)(**settings)
     config.architectures = [f"{name.removesuffix('Config')}{purpose}{teacher}"]  # as every saved model has

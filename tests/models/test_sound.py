@@ -104,6 +104,8 @@ def test_a_folder_of_a_model_that_takes_spectrograms(kind: str, tones: TaskData,
     with torch.no_grad():
         assert torch.equal(load_model(tmp_path / "c").eval()(sound), model(sound))
     settings = TrainingSettings(max_epochs=4, batch_size=8, lr=0.01, until=None)
+    why = get_option("reprogram").suits(model, tones, task_shift=False)
+    assert why is not None and "has no input program for sound that a speech model prepares itself" in why
     for name in ("head", "finetune", "scratch"):
         option = get_option(name)
         training = option.start(model, tones, settings, task_shift=False, device=torch.device("cpu"))

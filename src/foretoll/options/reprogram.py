@@ -70,13 +70,19 @@ class Reprogram(Option):
         return None  # the program is new
 
     def suits(self, model: Model, target: TaskData, *, task_shift: bool) -> str | None:
-        """Not for texts: a text model's tokens are its own already, and no program for them would be sparse."""
+        """Not for texts: a text model's tokens are its own already, and no program for them would be sparse.
+
+        Nor for speech models, whose own preparation of the wave would come after the program.
+        """
         why = super().suits(model, target, task_shift=task_shift)
         if why is None and target.kind == "text":
             why = (
                 f"{self.name} has no input program for texts in the model's own tokens; use lora or head (for "
                 "sequences of other tokens there is foretoll.reprogram.TokenMap in Python)"
             )
+        plan = unwrapped(model).card.preprocessing
+        if why is None and (plan.waveform or plan.spectrogram):
+            why = f"{self.name} has no input program for sound that a speech model prepares itself; use lora or head"
         if why is None and model.card.outputs != "logits":
             why = f"{self.name} maps logits, and {model.card.arch} gives {model.card.outputs}; use head or finetune"
         return why
