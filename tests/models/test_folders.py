@@ -289,6 +289,46 @@ def test_a_sentence_encoder_pools_as_its_folder_says(
     assert other.card.arch_options == {"pooling": name}
 
 
+@pytest.mark.parametrize("pooling", [{"pooling_mode_mean_tokens": True}, {"pooling_mode": "cls"}])
+@pytest.mark.parametrize("dense", [False, True])
+def test_a_sentence_encoder_that_normalises(
+    pooling: dict[str, Any], dense: bool, texts: TaskData, tmp_path: Path
+) -> None:
+    _sentence_encoder(tmp_path / "bert", pooling)
+    file = tmp_path / "bert" / "modules.json"
+    more = ["Dense", "Normalize"] if dense else ["Normalize"]
+    parts = [
+        {"path": f"{i}_{kind}", "type": f"sentence_transformers.models.{kind}"}
+        for i, kind in enumerate(more, 2)
+    ]
+    file.write_text(json.dumps([*json.loads(file.read_text()), *parts]), encoding="utf-8")
+    model = load_model(f"hf:{tmp_path / 'bert'}", data=texts).eval()
+    said = ["a good film", "bad", "it was rather very long and a fine film"]
+    plain = "mean" if "pooling_mode_mean_tokens" in pooling else "cls"
+    with torch.no_grad():
+        representation, logits = model.embed_and_classify(said)
+        own = (
+            load_model(f"hf:{tmp_path / 'bert'}?pooling={plain}", data=texts)
+            .eval()
+            .embed_and_classify(said)[0]
+        )
+    torch.testing.assert_close(representation, own / own.norm(dim=1, keepdim=True))
+    assert not torch.allclose(own.norm(dim=1), torch.ones(3))
+    torch.testing.assert_close(model.network.classifier(representation), logits)  # type: ignore[operator]
+    assert f"tokens pooled: {plain}+normalised" in model.card.reading
+    assert ["ends in 'Dense'" in note for note in model.card.notes] == [True] * dense
+    save_checkpoint(model, tmp_path / "m")
+    with torch.no_grad():
+        assert torch.equal(load_model(tmp_path / "m").eval()(said), logits)
+
+
+@pytest.mark.parametrize("wrong", ["normalised", "normalised+mean", "mean+normalised+normalised"])
+def test_what_is_normalised_is_pooled_before(wrong: str, texts: TaskData, tmp_path: Path) -> None:
+    _sentence_encoder(tmp_path / "bert", None)
+    with pytest.raises(UsageError, match="unknown pooling 'normalised'"):
+        load_model(f"hf:{tmp_path / 'bert'}", data=texts, options={"pooling": wrong})
+
+
 def test_left_padding_is_no_text() -> None:
     tokens, mask = torch.arange(8.0).view(1, 4, 2), torch.tensor([[0, 1, 1, 0]])
     assert pooled(tokens, mask, ("cls", "last")).tolist() == [[2, 3, 4, 5]]

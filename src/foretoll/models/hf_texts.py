@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from foretoll.errors import ModelError, UsageError, shown, unknown_name
 from foretoll.models.spec import Convention
@@ -21,6 +22,7 @@ POOLINGS = (
     "weightedmean",
     "last",
 )  # in the order of sentence-transformers
+NORMALISED = "normalised"  # the last part of a pooling: the vector is then brought to length 1
 LIBRARY = "library"  # the classifier of transformers, however that one pools
 _LONGEST = 512  # tokens
 _LARGEST_JSON = 2**20  # bytes
@@ -75,7 +77,7 @@ def _pooling(path: Path, config: Any) -> tuple[str, str, tuple[str, ...]]:
     root = _sentence_root(path)
     modules = small_json(root / "modules.json").get("", [])
     kinds = [(str(m.get("type", "")), str(m.get("path", ""))) for m in modules if isinstance(m, dict)]
-    at = next((place for kind, place in kinds if kind.endswith(".Pooling")), None)
+    number, at = next(((i, p) for i, (kind, p) in enumerate(kinds) if kind.endswith(".Pooling")), (0, None))
     if at is not None:
         if Path(at).name != at:
             raise ModelError(f"modules.json names the pooling {shown(at)}, which is no folder beside it")
@@ -85,9 +87,11 @@ def _pooling(path: Path, config: Any) -> tuple[str, str, tuple[str, ...]]:
         said = said or [
             {"lasttoken": "last", "mean_sqrt_len_tokens": "mean_sqrt_len"}.get(named, named or "mean")
         ]
-        dense = any(kind.endswith(".Dense") for kind, _ in kinds)
-        note = "the folder's sentence encoder ends in a Dense layer, which foretoll leaves out"
-        return "+".join(said), f"{at}/config.json", (note,) if dense else ()
+        behind = [kind.rpartition(".")[2] for kind, _ in kinds[number + 1 :]]
+        other = sorted({kind for kind in behind if kind != "Normalize"})
+        note = f"the folder's sentence encoder ends in {shown(' and '.join(other), 60)}, which foretoll leaves out"
+        said += [NORMALISED] if "Normalize" in behind else []
+        return "+".join(said), f"{at}/config.json", (note,) if other else ()
     if config.is_encoder_decoder or not _is_encoder(config):
         return "", "", ()
     return "mean", "default, since no classifier was saved with the encoder", ()
@@ -126,7 +130,8 @@ class PooledForSequenceClassification(nn.Module):
         self.backbone = backbone
         self.pooling = pooling_parts(pooling)
         self.dropout = nn.Dropout(_share(config, "classifier_dropout", "hidden_dropout_prob"))
-        self.classifier = nn.Linear(config.hidden_size * len(self.pooling), num_labels)
+        width = config.hidden_size * sum(part != NORMALISED for part in self.pooling)
+        self.classifier = nn.Linear(width, num_labels)
         self.classifier.weight.data.normal_(std=getattr(config, "initializer_range", 0.02) or 0.02)
         self.classifier.bias.data.zero_()
         self.num_labels = num_labels
@@ -144,22 +149,27 @@ class PooledForSequenceClassification(nn.Module):
 
 
 def pooling_parts(pooling: str) -> tuple[str, ...]:
-    """The poolings in a text such as "mean" or "cls+mean". Raises UsageError for an unknown one."""
+    """The poolings in a text such as "mean" or "cls+mean", at the end perhaps `NORMALISED`.
+
+    Raises UsageError for an unknown one.
+    """
     parts = tuple(str(pooling).split("+"))
-    for part in parts:
+    for part in parts[:-1] if parts[-1] == NORMALISED and len(parts) > 1 else parts:
         if part not in POOLINGS:
             raise UsageError(unknown_name("pooling", part, (*POOLINGS, LIBRARY)))
     return parts
 
 
 def pooled(tokens: Tensor, mask: Tensor, parts: tuple[str, ...]) -> Tensor:
-    """Tokens (B, L, d) to one vector a text, (B, d · parts), as sentence-transformers does; padding is left out."""
+    """Tokens (B, L, d) to one vector a text, (B, d · poolings), as sentence-transformers does; padding is left out."""
     weight = mask.to(tokens.dtype).unsqueeze(2)
     length = weight.sum(1).clamp(min=1)
     places = torch.arange(mask.shape[1], device=mask.device)
     rows = torch.arange(len(tokens), device=mask.device)
     found = []
     for part in parts:
+        if part == NORMALISED:
+            return F.normalize(torch.cat(found, dim=1), dim=1)
         if part in ("cls", "last"):
             order = places if part == "last" else -places - 1 + mask.shape[1]
             found.append(tokens[rows, (mask.long() * (order + 1)).argmax(1)])
