@@ -80,7 +80,7 @@ class Reprogram(Option):
                 f"{self.name} has no input program for texts in the model's own tokens; use lora or head (for "
                 "sequences of other tokens there is foretoll.reprogram.TokenMap in Python)"
             )
-        plan = unwrapped(model).card.preprocessing
+        plan = model.card.preprocessing
         if why is None and (plan.waveform or plan.spectrogram):
             why = f"{self.name} has no input program for sound that a speech model prepares itself; use lora or head"
         if why is None and model.card.outputs != "logits":
