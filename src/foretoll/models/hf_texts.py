@@ -166,7 +166,7 @@ def pooled(tokens: Tensor, mask: Tensor, parts: tuple[str, ...]) -> Tensor:
     length = weight.sum(1).clamp(min=1)
     places = torch.arange(mask.shape[1], device=mask.device)
     rows = torch.arange(len(tokens), device=mask.device)
-    found = []
+    found: list[Tensor] = []
     for part in parts:
         if part == NORMALISED:
             return F.normalize(torch.cat(found, dim=1), dim=1)
