@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from foretoll.models import Model, load_model, save_checkpoint
     from foretoll.records import Comparison, Estimate, Run, TrainingSettings
     from foretoll.report import write_report
+    from foretoll.tracking import TrackedRun, track, tracked
     from foretoll.workflows import Accounting, compare, estimate, retrain, train
 
 # Names and the modules they come from: nothing heavy is loaded before it is used.
@@ -31,6 +32,7 @@ _HOME = {
     "Model": "foretoll.models",
     "Run": "foretoll.records",
     "TaskData": "foretoll.data",
+    "TrackedRun": "foretoll.tracking",
     "TrainingSettings": "foretoll.records",
     "compare": "foretoll.workflows",
     "estimate": "foretoll.workflows",
@@ -38,6 +40,8 @@ _HOME = {
     "open_data": "foretoll.data",
     "retrain": "foretoll.workflows",
     "save_checkpoint": "foretoll.models",
+    "track": "foretoll.tracking",
+    "tracked": "foretoll.tracking",
     "train": "foretoll.workflows",
     "write_report": "foretoll.report",
 }
@@ -51,6 +55,7 @@ __all__ = [
     "Model",
     "Run",
     "TaskData",
+    "TrackedRun",
     "TrainingSettings",
     "__version__",
     "compare",
@@ -59,6 +64,8 @@ __all__ = [
     "open_data",
     "retrain",
     "save_checkpoint",
+    "track",
+    "tracked",
     "train",
     "write_report",
 ]

@@ -3,6 +3,6 @@
 from foretoll.ledger.files import read_runs, write_runs
 from foretoll.ledger.query import RunSummary
 from foretoll.ledger.reading import Selection, UnreadRecordWarning
-from foretoll.ledger.store import Ledger
+from foretoll.ledger.store import Ledger, rescue
 
-__all__ = ["Ledger", "RunSummary", "Selection", "UnreadRecordWarning", "read_runs", "write_runs"]
+__all__ = ["Ledger", "RunSummary", "Selection", "UnreadRecordWarning", "read_runs", "rescue", "write_runs"]

@@ -125,7 +125,7 @@ class Ledger:
                 f"run {run.id} has an end already in the ledger {self.where}: an end is written once"
             ) from error
         except LedgerError as error:
-            saved = _rescue(run)
+            saved = rescue(run)
             if saved is None:
                 raise
             raise LedgerError(
@@ -406,13 +406,17 @@ def _ancestors(run: Run) -> tuple[str, ...]:
     return tuple(dict.fromkeys(parent for parent in parents if parent and parent != run.id))
 
 
-def _rescue(run: Run) -> Path | None:
-    path = (
-        Path(tempfile.gettempdir())
-        / f"foretoll-run-{''.join(c if c.isalnum() else '-' for c in run.id)}.jsonl"
-    )
-    try:
-        write_runs(path, [run])
-    except LedgerError:
-        return None
-    return path
+def rescue(run: Run) -> Path | None:
+    """Keep a run in a file that `foretoll ledger import` takes in: the first folder that can be written to.
+
+    Those are the folder for temporary files, the current one and home; None where it can be kept in none of them.
+    """
+    name = f"foretoll-run-{''.join(c if c.isalnum() else '-' for c in run.id)}.jsonl"
+    for folder in (tempfile.gettempdir, Path.cwd, Path.home):
+        try:
+            path = Path(folder()) / name
+            write_runs(path, [run])
+        except (LedgerError, OSError, RuntimeError):  # no such folder, no home, a full disk
+            continue
+        return path
+    return None

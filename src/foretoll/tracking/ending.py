@@ -1,0 +1,36 @@
+"""How a tracked run ended, and what was recorded of it."""
+
+from __future__ import annotations
+
+from foretoll.errors import is_out_of_memory, one_line
+from foretoll.interruption import why_stopped
+from foretoll.records import Outcome
+from foretoll.training import Recorder, Recording
+
+
+def finished(recorder: Recorder, steps_per_epoch: int | None, error: BaseException | None) -> Recording:
+    """What was recorded, with how it ended; `error`: what ended the loop from within."""
+    recorder.result.steps_per_epoch = steps_per_epoch
+    goal = recorder.stop.goal
+    if error is not None:
+        recorder.end(*outcome_of(error))
+    elif not recorder.over:
+        if goal is None:
+            recorder.end(Outcome.REACHED)
+        else:
+            recorder.end(Outcome.CENSORED, f"the loop ended before a quality of {goal:g} was reached")
+    recording = recorder.finish()
+    if error is None and recorder.parameters and recording.parameter_change is None:
+        recorder.end(Outcome.FAILED, "the weights became infinite or not a number")
+    return recording
+
+
+def outcome_of(error: BaseException) -> tuple[Outcome, str]:
+    """How a run ended that an exception ended."""
+    if isinstance(error, KeyboardInterrupt):
+        return Outcome.INTERRUPTED, why_stopped(error)
+    if isinstance(error, SystemExit | GeneratorExit):
+        return Outcome.INTERRUPTED, "the process was asked to end"
+    if is_out_of_memory(error):
+        return Outcome.FAILED, "out of memory: try smaller batches"
+    return Outcome.FAILED, one_line(f"{type(error).__name__}: {error}", 300)

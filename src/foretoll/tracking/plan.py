@@ -1,0 +1,30 @@
+"""What is asked of a tracked run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from foretoll.ledger import Ledger
+from foretoll.records import TrainingSettings
+from foretoll.training import StopRule
+from foretoll.workflows.context import Accounting, Data
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of a tracked run, see `foretoll.track`."""
+
+    source: Data = None
+    target: Data = None
+    until: float | None = None
+    stop: StopRule | None = None
+    option: str = "finetune"
+    task: bool | None = None
+    settings: TrainingSettings = field(default_factory=TrainingSettings)
+    steps_per_epoch: int | None = None
+    forecast: bool = True
+    ledger: Ledger | str | None = None
+    accounting: Accounting = field(default_factory=Accounting)
+    tags: tuple[str, ...] = ()
+    quiet: bool = False
+    strict: bool = False

@@ -1,0 +1,133 @@
+"""`foretoll.track` and `foretoll.tracked`: forecast and measure a training loop that is not foretoll's."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from foretoll.arguments import check_until
+from foretoll.errors import UsageError, shown
+from foretoll.ledger import Ledger
+from foretoll.options import get_option
+from foretoll.records import TrainingSettings
+from foretoll.tracking.plan import Plan
+from foretoll.tracking.run import TrackedRun
+from foretoll.training import StopRule
+from foretoll.workflows.context import Accounting, Data
+
+R = TypeVar("R")
+
+
+def track(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    source: Data = None,
+    target: Data = None,
+    until: float | None = None,
+    stop: StopRule | None = None,
+    option: str = "finetune",
+    task: bool | None = None,
+    settings: TrainingSettings | None = None,
+    steps_per_epoch: int | None = None,
+    forecast: bool = True,
+    ledger: Ledger | str | None = None,
+    accounting: Accounting | None = None,
+    tags: tuple[str, ...] = (),
+    quiet: bool = False,
+    strict: bool = False,
+) -> TrackedRun:
+    """Forecast and measure the training in a `with` block, whatever its loop is; one run in the ledger.
+
+    >>> with foretoll.track(model, optimizer, source=old, target=new, until=0.9) as run:  # doctest: +SKIP
+    ...     for batch in loader:
+    ...         ...  # your own code, untouched
+    ...         if evaluated and run.evaluate(accuracy):
+    ...             break
+
+    Args:
+        model: what is trained, as the loop calls it (also compiled, or wrapped for several processes)
+        optimizer: whose steps are counted; that of accelerate is unwrapped
+        source, target: what the model was trained on and what it is trained on now, as in `foretoll.estimate`;
+            best your own data sets or loaders, so that the model sees what it sees in the loop. Without both the run
+            is recorded without a forecast, and no forecast learns from it
+        until: the quality that the training is meant to reach, in (0, 1]; `stop`: another rule beside it
+        option: what kind of update it is, as in `foretoll.retrain`; task: whether the target is a new task
+        settings: what cannot be read off the optimiser and the loop, and what is to be forecast (`max_epochs`);
+            what is named there is taken at its word
+        steps_per_epoch: optimisation steps of an epoch; None: by the loader, or by the target's training samples
+        forecast: whether to look at data and model before the first step
+        quiet: print nothing but faults; strict: let faults of foretoll pass, for tests
+
+    The gradient norm is that of the step as the optimiser receives it: after accumulation, clipping and unscaling. With
+    torch.distributed, every process calls this; the first one writes the run, with the energy of all.
+
+    Raises UsageError or DataError for arguments and data that cannot be used, when the block is entered; inside of it
+    nothing of foretoll is raised: a fault is one line on the standard error.
+    """
+    if until is not None:
+        check_until(until)
+    get_option(option)
+    if steps_per_epoch is not None and steps_per_epoch < 1:
+        raise UsageError(f"steps_per_epoch={steps_per_epoch} is no length of an epoch: give 1 or more")
+    if not isinstance(model, nn.Module):
+        raise UsageError(
+            f"{shown(type(model).__name__)} is no torch.nn.Module: give the network that the loop trains"
+        )
+    inner = _unwrapped(optimizer)
+    if inner is None:
+        raise UsageError(
+            f"{shown(type(optimizer).__name__)} is no optimiser of torch: give the one whose step() the loop calls"
+        )
+    plan = Plan(
+        source=source, target=target, until=until, stop=stop, option=option, task=task,
+        settings=settings or TrainingSettings(), steps_per_epoch=steps_per_epoch, forecast=forecast, ledger=ledger,
+        accounting=accounting or Accounting(), tags=tags, quiet=quiet, strict=strict,
+    )  # fmt: skip
+    return TrackedRun(model, inner, plan)
+
+
+def tracked(**how: Any) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Track every call of a training function; the arguments are those of `track`.
+
+    >>> @foretoll.tracked(source=old, target=new, until=0.9)  # doctest: +SKIP
+    ... def train(model, optimizer, loader, run): ...
+
+    Model and optimiser are found among the call's arguments by their kinds; the run is given as the argument `run`
+    where the function has one. Raises UsageError where a call has no model or no optimiser.
+    """
+
+    def decorate(function: Callable[..., R]) -> Callable[..., R]:
+        signature = inspect.signature(function)
+        wants_run = "run" in signature.parameters
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> R:
+            given = [*args, *kwargs.values()]
+            model = next((value for value in given if isinstance(value, nn.Module)), None)
+            optimizer: Any = next((value for value in given if _unwrapped(value) is not None), None)
+            if model is None or optimizer is None:
+                missing = "a model" if model is None else "an optimiser"
+                raise UsageError(f"{function.__name__} was called without {missing}: pass it as an argument")
+            with track(model, optimizer, **how) as run:
+                extra: dict[str, Any] = {"run": run} if wants_run else {}
+                return function(*args, **(kwargs | extra))
+
+        return call
+
+    return decorate
+
+
+def _unwrapped(value: Any) -> torch.optim.Optimizer | None:
+    """The optimiser of torch within a wrapper such as accelerate's; None where there is none."""
+    for _ in range(8):
+        inner = getattr(value, "optimizer", None) if not isinstance(value, nn.Module) else None
+        if not isinstance(inner, torch.optim.Optimizer):
+            break
+        value = inner
+    return value if isinstance(value, torch.optim.Optimizer) else None

@@ -1,0 +1,195 @@
+"""The record of a tracked run, as the ledger keeps it: begun before the first step, ended after the last."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Literal
+
+import torch
+from torch import nn
+
+from foretoll.measure import describe_hardware
+from foretoll.models import weights_digest
+from foretoll.models.spec import family_label
+from foretoll.quality import Evaluation
+from foretoll.records import (
+    DataCard,
+    GridIntensity,
+    ModelCard,
+    Outcome,
+    Preprocessing,
+    Quality,
+    Run,
+    Toll,
+    TrainingSettings,
+)
+from foretoll.tracking.look import Look
+from foretoll.tracking.observer import Observer
+from foretoll.training import Recording
+from foretoll.units import emissions_kg
+
+UNKNOWN = "unknown"
+TAG = "tracked"
+Kind = Literal["image", "vector", "series", "text"]
+
+
+def begun(
+    run_id: str,
+    look: Look,
+    network: nn.Module,
+    settings: TrainingSettings,
+    option: str,
+    *,
+    target: DataCard | None,
+    digest: str | None,
+    grid: GridIntensity | None,
+    device: torch.device,
+    tags: tuple[str, ...],
+    notes: tuple[str, ...],
+) -> Run:
+    """The start of a run; without data its cards say "unknown"."""
+    opened, estimate = look.update, look.estimate
+    card = opened.model.card if opened else unknown_model(network)
+    update = {
+        "run_id": run_id,
+        "parent_run_id": card.run_id,
+        "weights_digest": None,
+        "parent_weights_digest": digest or card.weights_digest,
+    }
+    return Run(
+        id=run_id,
+        option=option,
+        outcome=Outcome.RUNNING,
+        started_at=datetime.now(UTC),
+        model=card.model_copy(update=update),
+        source=opened.source.card if opened else None,
+        target=opened.target.card if opened else target or unknown_data(),
+        task_shift=opened.task_shift if opened else False,
+        settings=settings,
+        grid=grid,
+        hardware=describe_hardware(device),
+        signals=dict(estimate.signals) if estimate else {},
+        tags=(TAG, *tags),
+        warnings=tuple(dict.fromkeys((*(estimate.warnings if estimate else ()), *notes))),
+    )
+
+
+def ended(
+    run: Run,
+    recording: Recording,
+    *,
+    settings: TrainingSettings,
+    seen: Observer,
+    trained: int,
+    before: Evaluation | None,
+    after: Evaluation | None,
+    digest: str | None,
+    notes: tuple[str, ...],
+) -> Run:
+    """The run with what was recorded of it."""
+    reading, grid = recording.reading, run.grid
+    energy_kwh = reading.energy_kwh if reading else None
+    emitted = None
+    if energy_kwh is not None and grid is not None:
+        emitted = emissions_kg(energy_kwh, grid.intensity_kg_per_kwh, grid.pue)
+    over = recording.outcome in (Outcome.REACHED, Outcome.CENSORED)
+    norm = recording.gradient_norm
+    return run.model_copy(
+        update={
+            "outcome": recording.outcome,
+            "reason": recording.reason,
+            "finished_at": datetime.now(UTC),
+            "settings": planned(settings, recording),
+            "target": run.target if run.target.uri != UNKNOWN else unknown_data(seen.input),
+            "model": run.model.model_copy(update={"weights_digest": digest}),
+            "toll": Toll(
+                epochs=recording.epochs,
+                gradient_norm=norm.mean if norm else None,
+                parameter_change=recording.parameter_change if over else None,
+                energy_kwh=energy_kwh,
+                emissions_kg=emitted,
+                duration_s=reading.duration_s if reading else None,
+            ),
+            "steps": recording.steps,
+            "steps_per_epoch": recording.steps_per_epoch,
+            "evaluations": recording.evaluations,
+            "trainable_parameters": trained,
+            "gradient_norm": norm,
+            "parameter_change_by_tensor": recording.parameter_change_by_tensor if over else {},
+            "preparation": recording.preparation,
+            "training": recording.training,
+            "evaluation": recording.evaluation,
+            "quality": _quality(settings.metric, before, after),
+            "curve": tuple(recording.curve),
+            "energy": reading.basis if reading else None,
+            "warnings": tuple(dict.fromkeys((*run.warnings, *(reading.notes if reading else ()), *notes))),
+        }
+    )
+
+
+def planned(settings: TrainingSettings, recording: Recording) -> TrainingSettings:
+    """The settings with the budget and the evaluations that were really there, where nobody planned them.
+
+    A run that ended short of its target spent the budget that it had; one that reached it had at least that much.
+    """
+    update: dict[str, float | int] = {}
+    epochs = recording.epochs
+    named = settings.model_fields_set
+    if epochs:
+        short = recording.outcome is Outcome.CENSORED
+        if epochs > settings.max_epochs or (short and "max_epochs" not in named):
+            update["max_epochs"] = epochs
+        later = sum(point.step > 0 for point in recording.curve)
+        if "evals_per_epoch" not in named and later:
+            update["evals_per_epoch"] = max(round(later / epochs), 1)
+    return settings.model_copy(update=update)
+
+
+def unknown_model(network: nn.Module) -> ModelCard:
+    """The card of a network of which nothing is known but itself."""
+    kind = type(network)
+    return ModelCard(
+        arch=f"module:{kind.__module__}.{kind.__qualname__}",
+        family=family_label(kind.__name__),
+        num_classes=1,
+        classes=(UNKNOWN,),
+        preprocessing=Preprocessing(kind="vector"),
+        head="",
+        parameters=sum(p.numel() for p in network.parameters()),
+        has_batch_norm=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()),
+    )
+
+
+def unknown_data(seen: tuple[tuple[int, ...], bool] | None = None) -> DataCard:
+    """The card of data that nobody showed; `seen`: shape of a sample in the loop, and whether it holds integers."""
+    shape, integers = seen or ((), False)
+    kind: Kind = "vector"
+    if integers and len(shape) == 1:
+        kind = "text"
+    elif len(shape) in (2, 3):
+        kind = "series" if len(shape) == 2 else "image"
+    return DataCard(
+        uri=UNKNOWN, name=UNKNOWN, kind=kind, shape=shape, classes=(), train=0, validation=0, test=0, labelled=False
+    )  # fmt: skip
+
+
+def digest_of(network: nn.Module) -> str:
+    """What tells these weights from all others."""
+    return weights_digest(network)
+
+
+def _quality(metric: str, before: Evaluation | None, after: Evaluation | None) -> Quality | None:
+    if after is None:
+        return None
+
+    def loss(value: Evaluation | None) -> float | None:
+        return value.loss if value is not None and math.isfinite(value.loss) else None
+
+    return Quality(
+        metric=metric,
+        before=before.quality if before else None,
+        after=after.quality,
+        loss_before=loss(before),
+        loss_after=loss(after),
+    )

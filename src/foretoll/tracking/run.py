@@ -1,0 +1,295 @@
+"""A training loop of the user's own, forecast before and measured after: what `foretoll.track` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from foretoll.ledger import Ledger
+from foretoll.options import OPTIONS
+from foretoll.quality import Evaluation, evaluate
+from foretoll.records import Estimate, Run
+from foretoll.tracking import record
+from foretoll.tracking.ending import finished
+from foretoll.tracking.hooks import Hooks
+from foretoll.tracking.keeping import begin, keep, show_end, show_forecast
+from foretoll.tracking.look import (
+    Look,
+    bare,
+    loader_of,
+    look_before,
+    place_of,
+    random_states_kept,
+)
+from foretoll.tracking.observer import Observer, epoch_length, parameters_of
+from foretoll.tracking.plan import Plan
+from foretoll.tracking.ranks import WAIT_S, Ranks
+from foretoll.tracking.reading import read_loop, read_optimizer
+from foretoll.training import EVALUATION, TRAINING, Recorder, Recording, StopRule, first_of, never, until
+from foretoll.training.guard import Guard, GuardedMeter, say
+from foretoll.workflows.context import new_run_id
+
+if TYPE_CHECKING:
+    from foretoll.records import DataCard
+
+
+class TrackedRun:
+    """One run of a loop that is not foretoll's. Made by `foretoll.track`, used as a context manager.
+
+    estimate: the forecast; None without one
+    record: the run as the ledger has it, after the block; before it as far as it is known; None on ranks but the first
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan) -> None:
+        self.model, self.optimizer, self.plan = model, optimizer, plan
+        self.estimate: Estimate | None = None
+        self.record: Run | None = None
+        self._network = bare(model)
+        self._device = place_of(self._network)
+        self._guard = Guard(strict=plan.strict)
+        self._look = Look()
+        self._notes: list[str] = []
+        self._factor = OPTIONS[plan.option].lr_factor if plan.option in OPTIONS else 1.0
+        self._ledger: Ledger | None = None
+        self._known = False  # whether the ledger has the start of the run
+        self._recorder: Recorder | None = None
+        self._seen: Observer | None = None
+        self._hooks: Hooks | None = None
+        self._goal: StopRule = never()
+        self._stop = False
+
+    # --- the user's side -------------------------------------------------------------------------
+
+    def evaluate(self, quality: float | Tensor, loss: float | Tensor | None = None) -> bool:
+        """The model was evaluated on data that stop the training, with this quality (0 … 1) and mean loss.
+
+        True when the training should stop (`stop`); whether it does is the loop's to decide.
+        """
+        recorder = self._recorder
+        if recorder is None:
+            return False
+
+        def told() -> None:
+            value = float(quality)
+            if not 0 <= value <= 1:
+                say(f"a quality of {value:g} is not recorded: it lies between 0 and 1 (93 % is 0.93)")
+                return
+            recorder.enter(EVALUATION)
+            recorder.result.steps_per_epoch = self._steps_per_epoch()
+            self._stop = recorder.evaluate(value, None if loss is None else float(loss))
+            recorder.enter(TRAINING)
+
+        self._guard.call("recording an evaluation", told, so="the run is recorded without the rest of them")
+        return self.stop
+
+    @property
+    def stop(self) -> bool:
+        """Whether the target is met, or another stop rule says so."""
+        return self._stop
+
+    @property
+    def steps(self) -> int:
+        """Optimisation steps so far."""
+        return self._recorder.result.steps if self._recorder is not None else 0
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """A block that belongs to an evaluation, where the model's own mode does not tell it."""
+        self._enter(EVALUATION)
+        try:
+            yield
+        finally:
+            self._enter(TRAINING)
+
+    def _enter(self, phase: str) -> None:
+        recorder = self._recorder
+        if recorder is not None:
+            self._guard.call("watching the model", lambda: recorder.enter(phase))
+
+    # --- before the first step -------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self._ranks = self._guard.call("finding the other processes", Ranks.here) or Ranks()
+        names = {id(p): name for name, p in self._network.named_parameters()}
+        read = self._guard.call(
+            "reading the optimiser",
+            lambda: read_optimizer(self.optimizer, self.plan.settings, names, lr_factor=self._factor),
+            so="the run is recorded with the settings that were named",
+        )
+        self._settings = read.settings if read else self.plan.settings
+        self._notes += read.notes if read else ()
+        if self._ranks.first:
+            self._prepare()
+        self._watch(names)
+        return self
+
+    def _prepare(self) -> None:
+        """Look, forecast and write the start of the run; on the first rank alone."""
+        plan, guard = self.plan, self._guard
+        self._ledger = guard.call("opening the ledger", self._open_ledger, so="the run is kept in a file")
+        target: DataCard | None = None
+        if plan.forecast and plan.source is not None and plan.target is not None:
+            with random_states_kept():
+                self._look, notes = look_before(
+                    self.model, plan, self._settings, ledger=self._ledger, guard=guard
+                )
+                self._notes += notes
+        self.estimate = self._look.estimate
+        goal = plan.until
+        if goal is None and self.estimate is not None and self._ranks.count == 1:
+            goal = self.estimate.until  # of several processes, the others would not stop at it
+        if goal is not None:
+            self._settings = self._settings.model_copy(update={"until": goal})
+        if self._look.update is None and plan.target is not None:
+            target = guard.call(
+                "reading the target data", self._target_card, so="the run is recorded without them"
+            )
+        digest = guard.call("telling the weights", lambda: record.digest_of(self._network), so=_NO_DIGEST)
+        self.record = guard.call(
+            "describing the run",
+            lambda: record.begun(
+                new_run_id(),
+                self._look,
+                self._network,
+                self._settings,
+                plan.option,
+                target=target,
+                digest=digest,
+                grid=guard.call("finding the grid's intensity", lambda: plan.accounting.grid),
+                device=self._device,
+                tags=plan.tags,
+                notes=tuple(self._notes),
+            ),
+            so="the run is not recorded",
+        )
+        if self.record is not None:
+            self._known = begin(self._ledger, self.record, guard)
+        if self.estimate is not None and not plan.quiet:
+            show_forecast(self.estimate, guard)
+
+    def _target_card(self) -> DataCard:
+        from foretoll.data import open_data
+
+        with random_states_kept():
+            return open_data(self.plan.target).card
+
+    def _open_ledger(self) -> Ledger:
+        given = self.plan.ledger
+        return given if isinstance(given, Ledger) else Ledger.open(given)
+
+    def _watch(self, names: dict[int, str]) -> None:
+        """Begin to measure and to count."""
+        guard, plan = self._guard, self.plan
+        goal = self._settings.until if self._ranks.first else plan.until
+        rules = [rule for rule in (until(goal) if goal is not None else None, plan.stop) if rule is not None]
+        self._goal = first_of(*rules) if rules else never()
+        meter = GuardedMeter(guard, lambda: plan.accounting.meter(self._device), device=self._device)
+        parameters = parameters_of(self.optimizer, names) if self._ranks.first else {}
+
+        def watch() -> None:
+            recorder = guard.call(
+                "copying the weights at the start", lambda: self._new_recorder(parameters, meter)
+            )
+            self._recorder = recorder or self._new_recorder({}, meter)
+            self._seen = Observer(self._recorder, self.optimizer)
+            self._recorder.begin(TRAINING)
+            self._hooks = Hooks(self.model, self.optimizer, self._seen, guard)
+
+        guard.call("watching the loop", watch, so="the run is not recorded")
+
+    def _new_recorder(self, parameters: dict[str, nn.Parameter], meter: Any) -> Recorder:
+        return Recorder(parameters, stop=self._goal, steps_per_epoch=None, meter=meter)
+
+    def _steps_per_epoch(self) -> int | None:
+        seen, run = self._seen, self.record
+        if self.plan.steps_per_epoch is not None or seen is None:
+            return self.plan.steps_per_epoch
+        samples = run.target.train if run else 0
+        return epoch_length(seen, loader_of(self.plan.target), samples, ranks=self._ranks.count)
+
+    # --- after the last step ---------------------------------------------------------------------
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        guard, hooks = self._guard, self._hooks
+        if hooks is not None:
+            guard.call("taking the hooks off", hooks.remove)
+        recorder = self._recorder
+        if recorder is None or self._seen is None:
+            return
+        recording = guard.call(
+            "reading the recorder", lambda: finished(recorder, self._steps_per_epoch(), error), so=_AS_FAR
+        )
+        if recording is None:
+            recording = recorder.result
+        if not self._ranks.first:
+            if recording.reading is not None:
+                reading = recording.reading
+                guard.call("telling the first rank", lambda: self._ranks.leave(reading))
+            return
+        if self._ranks.count > 1:
+            guard.call("adding up the ranks", lambda: self._add_up(recording, wait=error is None))
+        after = None
+        if error is None and self._look.before is not None:
+            with random_states_kept():
+                after = guard.call("the test of the final model", self._test, so=_AS_FAR)
+        if self.record is None:
+            return
+        run = guard.call("describing the run's end", lambda: self._ended(recording, after), so=_AS_FAR)
+        self.record = run or self.record.model_copy(
+            update={"outcome": recording.outcome, "reason": recording.reason}
+        )
+        keep(self._ledger, self.record, guard, known=self._known)
+        if not self.plan.quiet:
+            show_end(self.estimate, self.record, guard)
+
+    def _add_up(self, recording: Recording, *, wait: bool) -> None:
+        if recording.reading is None:
+            return
+        reading, notes = self._ranks.together(recording.reading, wait_s=WAIT_S if wait else 0.0)
+        recording.measured(reading)
+        self._notes += notes
+
+    def _test(self) -> Evaluation | None:
+        opened = self._look.update
+        if opened is None or opened.target.test.labels is None:
+            return None
+        return evaluate(opened.model, opened.target.test, metric=self._settings.metric, device=opened.device)
+
+    def _ended(self, recording: Recording, after: Evaluation | None) -> Run:
+        assert self.record is not None and self._seen is not None  # noqa: S101  # the caller asked
+        read = read_loop(
+            self._settings,
+            self.plan.settings,
+            self._seen,
+            self.model,
+            ranks=self._ranks.count,
+            lr_factor=self._factor,
+        )
+        return record.ended(
+            self.record,
+            recording,
+            settings=read.settings,
+            seen=self._seen,
+            trained=sum(p.numel() for p in parameters_of(self.optimizer, {}).values() if p.requires_grad),
+            before=self._look.before,
+            after=after,
+            digest=self._guard.call(
+                "telling the weights", lambda: record.digest_of(self._network), so=_NO_DIGEST
+            ),
+            notes=(*self._notes, *read.notes, *_faults(self._guard)),
+        )
+
+
+_AS_FAR = "the run is recorded as far as it is known"
+_NO_DIGEST = "the run is not known as one of this model's own"
+
+
+def _faults(guard: Guard) -> list[str]:
+    return [f"{what} failed ({why})" for what, why in guard.failed.items()]
