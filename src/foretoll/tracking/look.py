@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader
 from foretoll.data import TaskData
 from foretoll.errors import ForetollError, MissingExtraError, ModelError, UsageError
 from foretoll.ledger import Ledger
-from foretoll.quality import Evaluation, check_metric, evaluate
+from foretoll.quality import Evaluation, evaluate
 from foretoll.records import Estimate, TrainingSettings
 from foretoll.records.settings import OPTIMIZERS
+from foretoll.tasks import check_metric
 from foretoll.tracking.plan import Plan
 from foretoll.training.guard import Guard
 from foretoll.workflows.context import Accounting, Data, Update, new_run_id, open_update

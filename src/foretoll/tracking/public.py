@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from foretoll.arguments import check_until
 from foretoll.errors import UsageError, shown
 from foretoll.ledger import Ledger
 from foretoll.options import get_option
 from foretoll.records import TrainingSettings
+from foretoll.tasks import check_until, known_metric
 from foretoll.tracking.plan import Plan
 from foretoll.tracking.run import TrackedRun
 from foretoll.training import StopRule
@@ -70,8 +70,9 @@ def track(
     Raises UsageError or DataError for arguments and data that cannot be used, when the block is entered; inside of it
     nothing of foretoll is raised: a fault is one line on the standard error.
     """
-    if until is not None:
-        check_until(until)
+    settings = settings or TrainingSettings()
+    if until is not None and known_metric(settings.metric) is not None:
+        check_until(until, settings.metric)
     get_option(option)
     if steps_per_epoch is not None and steps_per_epoch < 1:
         raise UsageError(f"steps_per_epoch={steps_per_epoch} is no length of an epoch: give 1 or more")
@@ -86,7 +87,7 @@ def track(
         )
     plan = Plan(
         source=source, target=target, until=until, stop=stop, option=option, task=task,
-        settings=settings or TrainingSettings(), steps_per_epoch=steps_per_epoch, forecast=forecast, ledger=ledger,
+        settings=settings, steps_per_epoch=steps_per_epoch, forecast=forecast, ledger=ledger,
         accounting=accounting or Accounting(), tags=tags, quiet=quiet, strict=strict,
     )  # fmt: skip
     return TrackedRun(model, inner, plan)

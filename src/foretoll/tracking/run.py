@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -14,6 +15,7 @@ from foretoll.ledger import Ledger
 from foretoll.options import OPTIONS
 from foretoll.quality import Evaluation, evaluate
 from foretoll.records import Estimate, Run
+from foretoll.tasks import known_metric
 from foretoll.tracking import record
 from foretoll.tracking.ending import finished
 from foretoll.tracking.hooks import Hooks
@@ -66,7 +68,7 @@ class TrackedRun:
     # --- the user's side -------------------------------------------------------------------------
 
     def evaluate(self, quality: float | Tensor, loss: float | Tensor | None = None) -> bool:
-        """The model was evaluated on data that stop the training, with this quality (0 … 1) and mean loss.
+        """The model was evaluated on data that stop the training, with this quality in the metric's unit and mean loss.
 
         True when the training should stop (`stop`); whether it does is the loop's to decide.
         """
@@ -75,9 +77,12 @@ class TrackedRun:
             return False
 
         def told() -> None:
-            value = float(quality)
-            if not 0 <= value <= 1:
-                say(f"a quality of {value:g} is not recorded: it lies between 0 and 1 (93 % is 0.93)")
+            value, metric = float(quality), known_metric(self._settings.metric)
+            low, high = (metric.low, metric.high) if metric else (-math.inf, math.inf)
+            if not (math.isfinite(value) and low <= value <= high):
+                say(
+                    f"a quality of {value:g} is not recorded: it lies between {low:g} and {high:g} (93 % is 0.93)"
+                )
                 return
             recorder.enter(EVALUATION)
             recorder.result.steps_per_epoch = self._steps_per_epoch()
