@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from foretoll.ledger import Ledger
+from foretoll.options.table import DEFAULT
 from foretoll.records import TrainingSettings
 from foretoll.training import StopRule
 from foretoll.workflows.context import Accounting, Data
@@ -18,7 +19,7 @@ class Plan:
     target: Data = None
     until: float | None = None
     stop: StopRule | None = None
-    option: str = "finetune"
+    option: str = DEFAULT
     task: bool | None = None
     settings: TrainingSettings = field(default_factory=TrainingSettings)
     steps_per_epoch: int | None = None

@@ -12,7 +12,7 @@ from torch import nn
 
 from foretoll.errors import UsageError, shown
 from foretoll.ledger import Ledger
-from foretoll.options import get_option
+from foretoll.options.table import DEFAULT, get_option
 from foretoll.records import TrainingSettings
 from foretoll.tasks import check_until, known_metric
 from foretoll.tracking.plan import Plan
@@ -31,7 +31,7 @@ def track(
     target: Data = None,
     until: float | None = None,
     stop: StopRule | None = None,
-    option: str = "finetune",
+    option: str = DEFAULT,
     task: bool | None = None,
     settings: TrainingSettings | None = None,
     steps_per_epoch: int | None = None,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from foretoll.ledger import Ledger
-from foretoll.options import OPTIONS
+from foretoll.options.table import traits_of
 from foretoll.quality import Evaluation, evaluate
 from foretoll.records import Estimate, Run
 from foretoll.tasks import known_metric
@@ -56,7 +56,7 @@ class TrackedRun:
         self._guard = Guard(strict=plan.strict)
         self._look = Look()
         self._notes: list[str] = []
-        self._factor = OPTIONS[plan.option].lr_factor if plan.option in OPTIONS else 1.0
+        self._factor = traits_of(plan.option).lr_factor
         self._ledger: Ledger | None = None
         self._known = False  # whether the ledger has the start of the run
         self._recorder: Recorder | None = None
