@@ -16,7 +16,9 @@ from typing import Any
 
 from foretoll.forecast.reference import reference_runs
 from foretoll.measure import describe_hardware
-from foretoll.report.score_tables import score_markdown
+from foretoll.report.document import Document
+from foretoll.report.markdown import markdown
+from foretoll.report.score_tables import score_blocks
 from foretoll.study.score import score_all
 from pages import RESULTS, ROOT, markdown_table, replace_ledger_block
 
@@ -35,7 +37,7 @@ def main() -> None:
         f"{platform.python_version()}, {date.today()}; {found['runs']} fine-tuning runs, seed 0.\n\n"
     )
     replace_ledger_block(PAGE, "aims", aims(found))
-    replace_ledger_block(PAGE, "scores", heading + score_markdown(found))
+    replace_ledger_block(PAGE, "scores", heading + markdown(Document("", score_blocks(found)), level=2))
     (RESULTS / "forecast_scores.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     shown = ("spearman", "concordance", "median_factor", "coverage_0.9", "auc")
     figures = {

@@ -10,7 +10,7 @@ from foretoll.errors import ForetollError
 from foretoll.ledger import Ledger
 from foretoll.options.table import DEFAULT
 from foretoll.records import Estimate, Outcome, Run, TrainingSettings
-from foretoll.report import write_json, write_report
+from foretoll.report import write_json, write_reports
 from foretoll.workflows import Accounting, Watcher
 from foretoll.workflows.calibrate import Budget
 from foretoll.workflows.context import open_update
@@ -87,7 +87,7 @@ def run_demo(
         watcher=watcher,
     )
     write_json(out / "run.json", done.run)
-    report = write_report(out / "report.html", estimate=estimate, run=done.run)
+    report = write_reports(out, estimate=estimate, run=done.run)
     if done.run.outcome is Outcome.INTERRUPTED:
         raise KeyboardInterrupt
     return DemoResult(estimate, done.run, report)

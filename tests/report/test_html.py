@@ -11,8 +11,8 @@ from types import ModuleType
 import pytest
 
 from foretoll.errors import ForetollError, UsageError
-from foretoll.report.comparison_page import render_comparison
-from foretoll.report.html import render_report, write_report
+from foretoll.report import document_of, write_report
+from foretoll.report.html import page
 
 COMPARED = ("compare-measured", "compare-two", "compare-served")
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -50,12 +50,18 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        return " ".join(" ".join(self.words).replace("\N{NO-BREAK SPACE}", " ").split())
+        return " ".join(
+            " ".join(self.words).replace("\N{NO-BREAK SPACE}", " ").replace("\N{WORD JOINER}", "").split()
+        )
+
+
+def render_report(**told: object) -> str:
+    return page(document_of(**told))  # type: ignore[arg-type]  # records of the examples
 
 
 def rendered(examples: ModuleType, name: str) -> str:
     if name.startswith("compare-"):
-        return render_comparison(examples.comparisons()[name.removeprefix("compare-")])
+        return render_report(comparison=examples.comparisons()[name.removeprefix("compare-")])
     estimate, run = examples.pages()[name]
     return render_report(estimate=estimate, run=run)
 
@@ -106,22 +112,25 @@ def test_the_answer_stands_first_and_the_numbers_below(examples: ModuleType) -> 
     text = Page(rendered(examples, "both")).text
     headline = (
         "Retraining cnn on digits with gaussian noise 0.3 to accuracy 0.92 will take about 2.4 epochs (1.7 … 3.6), "
-        "4.8 s, 21 mWh and 7.0 mg CO2e; it gets there within 20 epochs with probability 97 %."
+        "4.8 s, 21 mWh and 7.0 mg CO2e; the forecast gives it a probability of 97 % to reach accuracy 0.92 within "
+        "20 epochs."
     )
     assert headline in text
     verdict = "It reached accuracy 0.92 and took 2.25 epochs, 4.40 s, 19.0 mWh and 6.30 mg CO2e"
     assert verdict in text
-    assert text.index(headline) < text.index(verdict) < text.index("Instead") < text.index("Nearest runs")
+    assert (
+        text.index(headline) < text.index(verdict) < text.index("Instead") < text.index("Most similar runs")
+    )
     for piece in (
         *("9.0 … 40", "3.0 … 13", "0.0081", "0.0066 … 0.010", "0.00793", "3.9", "2.8 … 5.5", "4.21"),
         *("power model, 0 % by counter", "DE, 331 g/kWh (2022), PUE 1.0", "not recognised", "load × TDP"),
         *(
             "1,412 runs",
-            "the nearest 8 within 0.28",
-            "held 91 % of the time on 412 runs",
+            "the 8 most similar differ from this case by up to 0.28 standard deviations of a signal",
+            "held for 91 % of 412 runs",
             "reuse saves about 60 %",
         ),
-        *("900 ms", "3.1 mWh", "20 % of the retraining's time", "plausible range 0.5 to 2.2 times"),
+        *("900 ms", "3.1 mWh", "20 % of the time of the retraining", "plausible range 0.5 to 2.2 times"),
         *(
             "modelled, not measured",
             "needs paired samples",
@@ -137,7 +146,7 @@ def test_an_unreached_target_is_never_told_as_success(examples: ModuleType) -> N
     text = rendered(examples, "censored")
     words = Page(text).text
     assert "It did not reach accuracy 0.92 within its budget and spent 20.0 epochs" in words
-    assert "no: target not reached" in words and "0.754, not reached" in words
+    assert "no, not reached: 0.754 validation" in words and "0.754, not reached" in words
     assert "no upper end" in words and "probability 8 %" in words
     assert 'class="outcome bad"' in text and 'class="outcome good"' not in text
     # measured points of a run that did not get there are drawn open
@@ -155,7 +164,7 @@ def test_only_a_reached_target_is_green(examples: ModuleType, outcome: str) -> N
 
 def test_a_page_without_any_forecast_says_so_and_why(examples: ModuleType) -> None:
     text = Page(rendered(examples, "nothing")).text
-    assert "to accuracy 0.92 has a cost that cannot be foretold." in text
+    assert "to accuracy 0.92 has a cost that cannot be predicted." in text
     assert "no run of the ledger has this kind of data" in text
     assert "no energy meter was used" in text and "no grid region is known" in text
 

@@ -7,11 +7,12 @@ from types import ModuleType
 import pytest
 
 from foretoll.records import Comparison, DataCard, Estimate, Run
-from foretoll.report import comparison_table
-from foretoll.report.comparison_page import render_comparison
-from foretoll.report.html import render_report
+from foretoll.report import comparison_table, document_of, estimate_table, run_table
+from foretoll.report.document import Document
+from foretoll.report.html import page
 from foretoll.report.jsonfile import json_text
-from foretoll.report.terminal import as_text, estimate_table, run_table
+from foretoll.report.markdown import markdown
+from foretoll.report.terminal import as_text
 from foretoll.report.words import readings
 
 SOURCE = "1,200 images, 3 classes, splits from folders, EXIF applied"
@@ -42,16 +43,16 @@ def terminal(record: Estimate | Run | Comparison) -> str:
     return as_text(estimate_table(record) if isinstance(record, Estimate) else run_table(record), width=200)
 
 
-def page(record: Estimate | Run | Comparison) -> str:
+def told(record: Estimate | Run | Comparison) -> Document:
     if isinstance(record, Comparison):
-        return render_comparison(record)
-    return render_report(estimate=record) if isinstance(record, Estimate) else render_report(run=record)
+        return document_of(comparison=record)
+    return document_of(estimate=record) if isinstance(record, Estimate) else document_of(run=record)
 
 
 @pytest.mark.parametrize("answer", ["estimate", "run", "comparison"])
 def test_every_answer_shows_how_the_data_were_read(examples: ModuleType, answer: str) -> None:
     record = answers(examples)[answer]
-    for text in (terminal(record), page(record)):
+    for text in (terminal(record), page(told(record)), markdown(told(record))):
         plain = text.replace("\N{NO-BREAK SPACE}", " ")
         assert f"ource: {SOURCE}" in plain and f"arget: {TARGET}" in plain
         assert NOTE in plain

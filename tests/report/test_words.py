@@ -53,9 +53,9 @@ def interval(median: float | None, low: float | None, high: float | None) -> Int
     return Interval(median=median, low=low, high=high)
 
 
-def test_the_ends_of_an_interval_share_the_unit_of_the_forecast_unless_that_reads_badly() -> None:
+def test_the_ends_of_an_interval_share_one_unit() -> None:
     assert words.interval_text("energy_kwh", interval(2.1e-5, 9e-6, 4e-5), unit="mWh") == "9.0 … 40"
-    assert words.interval_text("energy_kwh", interval(1e-3, 1e-9, 2e-3), unit="Wh") == "1.0 µWh … 2.0 Wh"
+    assert words.interval_text("energy_kwh", interval(1e-3, 1e-5, 2e-3)) == "0.010 … 2.0 Wh", "by the largest"
     assert words.interval_text("emissions_kg", interval(1e-3, 1e-4, None), unit="g") == "0.10 … no upper end"
     assert words.interval_text("epochs", interval(2, 0.0, 4)) == "0 … 4.0"
     assert words.interval_text("epochs", None) == "–"
@@ -121,13 +121,17 @@ def test_reuse_is_compared_with_training_from_scratch(
 @pytest.mark.parametrize(
     ("epochs", "reach", "said"),
     [
-        ((None, 11.5, None), 0.08, "will probably not succeed within 20 epochs (probability 8 %)."),
-        ((None, 11.5, None), None, "will take more than 12 epochs; how many more cannot be foretold."),
-        (None, 0.97, "gets there within 20 epochs with probability 97 %; its cost cannot be foretold."),
+        ((None, 11.5, None), 0.08, "will probably not succeed within 20 epochs (forecast probability 8 %)."),
+        ((None, 11.5, None), None, "will take more than 12 epochs; how many more cannot be predicted."),
+        (
+            None,
+            0.97,
+            "reaches accuracy 0.92 within 20 epochs with a forecast probability of 97 %; its cost cannot be predicted.",
+        ),
         (
             (3, 2, None),
             0.3,
-            "(probability 30 %); the attempt takes about 3.0 epochs (2.0 … no upper end).",
+            "(forecast probability 30 %); the attempt takes about 3.0 epochs (2.0 … no upper end).",
         ),
         ((3, 2, 4), None, "will take about 3.0 epochs (2.0 … 4.0)."),
     ],
@@ -139,7 +143,7 @@ def test_the_headline_promises_no_more_than_is_known(
     assert story.headline(examples.estimate(forecast=forecast, reach_probability=reach)).endswith(said)
 
 
-def test_a_gap_below_zero_is_told_as_room_to_spare(examples: ModuleType) -> None:
+def test_a_gap_below_zero_is_room_to_spare(examples: ModuleType) -> None:
     estimate = examples.estimate(indices={}, signals={"recoverability_gap": -0.03})
     assert "meets the target with 0.030 to spare" in reasons.why(estimate).sentences[0]
 

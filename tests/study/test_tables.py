@@ -19,9 +19,12 @@ from foretoll.ledger import write_runs
 from foretoll.records import (
     Outcome,
 )
-from foretoll.report.study_page import render_study_page
-from foretoll.report.study_tables import study_markdown, study_text
-from foretoll.report.terminal import as_text
+from foretoll.report.document import Document
+from foretoll.report.html import page as page_of
+from foretoll.report.markdown import markdown
+from foretoll.report.study_document import study_document
+from foretoll.report.study_tables import study_blocks
+from foretoll.report.terminal import Terminal, as_text
 from foretoll.study import correlate
 from foretoll.study.columns import REPEAT, columns
 from foretoll.study.leave_out import rows_of
@@ -186,11 +189,13 @@ def test_main_signals_come_first_and_all_on_demand() -> None:
 def test_text_fits_a_narrow_terminal_and_markdown_has_every_number() -> None:
     tables = study_tables(made())
     for width in (60, 80, 140):
-        text = as_text(study_text(tables, ["epochs", "energy_kwh"], by_kind=True), width=width)
+        text = as_text(
+            Terminal(lambda: study_blocks(tables, ["epochs", "energy_kwh"], by_kind=True)), width=width
+        )
         assert max(map(len, text.splitlines())) <= width
         assert "120 runs" in " ".join(text.split())
         assert "repeat (another seed)" in " ".join(text.split())
-    page = study_markdown(tables, ["epochs"], by_kind=True)
+    page = markdown(Document("", study_blocks(tables, ["epochs"], by_kind=True)))
     lines = [line for line in page.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in lines[:4]}) == 1
     assert "gaussian noise" in page
@@ -224,7 +229,7 @@ def test_the_page_is_self_contained_and_escapes(tmp_path: Path) -> None:
     runs = made(24)
     evil = "<script>alert(1)</script>"
     runs[0] = runs[0].model_copy(update={"tags": (f"study:{evil}", *runs[0].tags)})
-    page = render_study_page(runs)
+    page = page_of(study_document(runs))
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     for away in ("http://", "https://", "src=", "@import", "url("):
@@ -235,5 +240,5 @@ def test_the_page_is_self_contained_and_escapes(tmp_path: Path) -> None:
 
 
 def test_an_empty_study_says_so() -> None:
-    assert "nothing to relate yet" in as_text(study_text(study_tables([]), ["epochs"]))
-    assert "too few to relate" in render_study_page(made(1))
+    assert "nothing to relate yet" in as_text(Terminal(lambda: study_blocks(study_tables([]), ["epochs"])))
+    assert "too few to relate" in page_of(study_document(made(1)))

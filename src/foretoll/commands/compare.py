@@ -163,14 +163,14 @@ def compare(
 
 def _hand_over(out: Path, found: Comparison, *, as_json: bool, anonymous: bool) -> None:
     """Write and show what was found; what cannot be written is shown all the same."""
-    from foretoll.report import comparison_table, write_json, write_report
+    from foretoll.report import comparison_table, write_json, write_reports
     from foretoll.workflows import was_stopped
 
     found = (nameless(found) if anonymous else None) or found
     problem, report = None, None
     try:
         write_json(out / "comparison.json", found)
-        report = write_report(out / "report.html", comparison=found)
+        report = write_reports(out, comparison=found)
     except ForetollError as error:
         problem = error
     if as_json:

@@ -119,7 +119,7 @@ def hand_over(
 
     What cannot be written is shown all the same: nothing that was paid for is lost.
     """
-    from foretoll.report import write_json, write_report
+    from foretoll.report import write_json, write_reports
 
     if anonymous:
         estimate, run = nameless(estimate), nameless(run)
@@ -129,7 +129,7 @@ def hand_over(
             write_json(out / "run.json", run)
         elif estimate is not None:
             write_json(out / "estimate.json", estimate)
-        report = write_report(out / "report.html", estimate=estimate, run=run)
+        report = write_reports(out, estimate=estimate, run=run)
     except ForetollError as error:
         problem = error
     found = run if run is not None else estimate

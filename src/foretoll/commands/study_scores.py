@@ -11,7 +11,10 @@ from foretoll.commands.output import warn
 from foretoll.errors import UsageError
 from foretoll.forecast.reference import pack, reference_runs
 from foretoll.records import Run
-from foretoll.report.score_tables import score_markdown, score_table
+from foretoll.report.document import Document
+from foretoll.report.markdown import markdown as as_markdown
+from foretoll.report.score_tables import score_blocks
+from foretoll.report.terminal import Terminal
 from foretoll.study.reading import study_runs
 from foretoll.study.score import FEWEST_ROWS, score_all
 
@@ -29,7 +32,8 @@ def scored(where: str, *, option: str, jobs: int) -> dict[str, Any]:
 
 def score_text(found: dict[str, Any], *, markdown: bool = False) -> RenderableType:
     """The table for a terminal, or as Markdown."""
-    return score_markdown(found) if markdown else score_table(found)
+    blocks = score_blocks(found)
+    return as_markdown(Document("", blocks), level=2) if markdown else Terminal(lambda: blocks)
 
 
 def packed(where: str, into: Path | None) -> tuple[int, int]:

@@ -9,7 +9,10 @@ from rich.console import RenderableType
 
 from foretoll.commands.output import warn
 from foretoll.errors import UsageError, unknown_name
-from foretoll.report.study_tables import study_markdown, study_text
+from foretoll.report.document import Document
+from foretoll.report.markdown import markdown as as_markdown
+from foretoll.report.study_tables import study_blocks
+from foretoll.report.terminal import Terminal
 from foretoll.sharing import anonymous as nameless
 from foretoll.study.columns import COSTS
 from foretoll.study.findings import StudyTables
@@ -32,14 +35,13 @@ def tables_text(
     tables: StudyTables, cost: str, *, by_kind: bool = False, markdown: bool = False
 ) -> RenderableType:
     """The tables for a terminal, or as Markdown."""
-    if markdown:
-        return study_markdown(tables, _costs(cost), by_kind=by_kind)
-    return study_text(tables, _costs(cost), by_kind=by_kind)
+    blocks = study_blocks(tables, _costs(cost), by_kind=by_kind)
+    return as_markdown(Document("", blocks)) if markdown else Terminal(lambda: blocks)
 
 
 def write_page(where: str, out: Path, *, option: str, anonymous: bool = False) -> Path:
     """Write the page of pictures; UsageError where no run can be drawn."""
-    from foretoll.report.study_page import write_study_page  # Jinja2 is loaded only for a page
+    from foretoll.report.study_document import write_study_page  # Jinja2 is loaded only for a page
 
     found = study_runs(where)
     warn(found.notes)

@@ -1,22 +1,86 @@
 """Records turned into words, tables and pictures. Nothing is estimated or measured here.
 
-`terminal` prints tables, `html` writes one self-contained page, `jsonfile` writes the JSON twin,
-`words` holds the sentences and formatted numbers that all of them share.
+A record is told once, as blocks (`document`), by the stories `update_document`, `comparison_document` and
+`study_document`; `terminal`, `html` and `markdown` render blocks, one medium each. `jsonfile` writes the JSON twin,
+`words` holds the formatted numbers that all of them share.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from foretoll.errors import UsageError
 from foretoll.records import Comparison, Estimate, Run
-from foretoll.report.comparison_table import comparison_table
 from foretoll.report.jsonfile import read_comparison, read_estimate, write_json
-from foretoll.report.terminal import estimate_table, indices_table, ledger_table, run_table
 
-Estimate.present_with(estimate_table)
-Run.present_with(run_table)
-Comparison.present_with(comparison_table)
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from foretoll.report.document import Document
+
+MARKDOWN = (".md", ".markdown")
+
+
+def estimate_table(estimate: Estimate, run: Run | None = None) -> RenderableType:
+    """The forecast costs, beside the measured ones where there is a run, and what they mean and rest on."""
+    from foretoll.report.terminal import Terminal
+    from foretoll.report.update_document import update_answer
+
+    return Terminal(lambda: update_answer(estimate, run))
+
+
+def run_table(run: Run) -> RenderableType:
+    """A run that was measured: its costs with their basis, its quality before and after."""
+    from foretoll.report.terminal import Terminal
+    from foretoll.report.update_document import update_answer
+
+    return Terminal(lambda: update_answer(None, run))
+
+
+def comparison_table(comparison: Comparison) -> RenderableType:
+    """All candidates side by side, the recommended one marked, and what follows from them."""
+    from foretoll.report.comparison_document import comparison_answer
+    from foretoll.report.terminal import Terminal
+
+    return Terminal(lambda: comparison_answer(comparison))
+
+
+def ledger_table(runs: Sequence[Run]) -> RenderableType:
+    """One row for each run, in the order given; nothing of it is cut, however narrow the terminal."""
+    from foretoll.report.ledger_list import ledger_blocks
+    from foretoll.report.terminal import Terminal
+
+    return Terminal(lambda: ledger_blocks(runs))
+
+
+def indices_table(rows: Iterable[object]) -> RenderableType:
+    """A table of mappings, dataclasses or named tuples, one column per key, truth values as yes and no."""
+    from foretoll.report.ledger_list import table_of
+    from foretoll.report.terminal import Terminal
+
+    found = table_of(rows)
+    return Terminal(lambda: [found])
+
+
+def document_of(
+    *,
+    estimate: Estimate | None = None,
+    run: Run | None = None,
+    comparison: Comparison | None = None,
+    title: str | None = None,
+) -> Document:
+    """The story of an estimate, a run or both, or of a comparison. UsageError where none or too much is given."""
+    if comparison is not None:
+        if estimate is not None or run is not None:
+            raise UsageError("a page is of a comparison, or of an estimate and a run: write two pages")
+        from foretoll.report.comparison_document import comparison_document
+
+        return comparison_document(comparison, title=title)
+    from foretoll.report.update_document import update_document
+
+    return update_document(estimate, run, title=title)
 
 
 def write_report(
@@ -27,23 +91,44 @@ def write_report(
     comparison: Comparison | None = None,
     title: str | None = None,
 ) -> Path:
-    """Write one self-contained page: of an estimate, a run or both, or of a comparison; atomically. Returns the path.
+    """Write one self-contained page, or Markdown where `path` ends in .md: of an estimate, a run or both, or of a
+    comparison; atomically. Returns the path.
 
     Raises UsageError where none or too much is given, ForetollError where the file cannot be written.
     """
-    if comparison is not None:
-        if estimate is not None or run is not None:
-            raise UsageError("a page is of a comparison, or of an estimate and a run: write two pages")
-        from foretoll.report import comparison_page
+    document = document_of(estimate=estimate, run=run, comparison=comparison, title=title)
+    if Path(path).suffix.lower() in MARKDOWN:
+        from foretoll.report.markdown import write_markdown
 
-        return comparison_page.write_comparison(path, comparison, title=title)
-    from foretoll.report import html  # Jinja2 is loaded only for a page
+        return write_markdown(path, document)
+    from foretoll.report.html import write_page  # Jinja2 is loaded only for a page
 
-    return html.write_report(path, estimate=estimate, run=run, title=title)
+    return write_page(path, document)
 
+
+def write_reports(
+    folder: Path,
+    *,
+    estimate: Estimate | None = None,
+    run: Run | None = None,
+    comparison: Comparison | None = None,
+) -> Path:
+    """Write report.html, and report.md beside it for pull requests and model cards. Returns the path of the page."""
+    from foretoll.report.html import write_page
+    from foretoll.report.markdown import write_markdown
+
+    document = document_of(estimate=estimate, run=run, comparison=comparison)
+    write_markdown(folder / "report.md", document)
+    return write_page(folder / "report.html", document)
+
+
+Estimate.present_with(estimate_table)
+Run.present_with(run_table)
+Comparison.present_with(comparison_table)
 
 __all__ = [
     "comparison_table",
+    "document_of",
     "estimate_table",
     "indices_table",
     "ledger_table",
@@ -52,4 +137,5 @@ __all__ = [
     "run_table",
     "write_json",
     "write_report",
+    "write_reports",
 ]

@@ -1,4 +1,4 @@
-"""What a comparison says, as sentences and as cells; the terminal and the page are laid out from these."""
+"""What a comparison says, as sentences and as the cells of its candidates."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ from dataclasses import dataclass
 
 from foretoll.decide import kind_of_price
 from foretoll.records import Candidate, Comparison, Interval, Toll
-from foretoll.report.reasons import Line
-from foretoll.report.story import human_level, quality_text
+from foretoll.report.document import Column, Line
+from foretoll.report.story import validation_quality
 from foretoll.report.words import (
     MISSING,
     OUTCOME_WORDS,
+    Limit,
+    cost_number,
     cost_text,
     count,
     data_name,
     energy_basis_text,
+    expected_quality,
+    goal_text,
     grid_text,
     interval_text,
+    median_text,
     model_with_size,
     percent,
     plain,
+    quality_text,
     readings,
     two_digits,
     unit_of,
@@ -39,16 +45,13 @@ def task_text(comparison: Comparison) -> str:
         place = (
             f"for {data_name(target)} ({len(target.classes)} classes, from {data_name(comparison.source)})"
         )
-    goal = f"{plain(comparison.settings.metric)} {human_level(comparison.until)}"
+    goal = goal_text(comparison.settings.metric, comparison.until)
     return f"Reusing {subject} {place}, to {goal} within {comparison.settings.max_epochs:g} epochs"
 
 
 def headline(comparison: Comparison) -> str:
-    """The answer in one sentence."""
-    advice = comparison.recommendation
-    if advice.candidate is None:
-        return f"No candidate of {len(comparison.candidates)} is recommended: {advice.reason}."
-    return f"Recommended: {advice.reason}."
+    """The answer in one sentence, to be titled by whether there is a recommendation."""
+    return f"{comparison.recommendation.reason}."
 
 
 def sentences(comparison: Comparison) -> list[Line]:
@@ -56,9 +59,8 @@ def sentences(comparison: Comparison) -> list[Line]:
     advice = comparison.recommendation
     chosen = comparison.candidates[advice.candidate] if advice.candidate is not None else None
     groups = [
-        Line("Recommended" if chosen else "No recommendation", (advice.reason, *_notes(chosen))),
+        Line("Note", chosen.warnings if chosen is not None else ()),
         Line("Otherwise", advice.would_change),
-        Line("Measured", tuple(_measured(comparison))),
         Line("Read", readings(comparison.source, comparison.target)),
         Line("Rests on", tuple(_rests_on(comparison))),
         Line("Self-cost", (_self_cost(comparison),)),
@@ -73,9 +75,9 @@ def title(comparison: Comparison, candidate: Candidate) -> str:
 
 
 def unusable(comparison: Comparison) -> list[tuple[str, str]]:
-    """Candidates that cannot be used, or were not carried out, each with its sentence."""
+    """Candidates that cannot be used, or could not be run, each with its sentence."""
     return [
-        (title(comparison, candidate), candidate.why_not or f"carrying it out failed: {candidate.failure}")
+        (title(comparison, candidate), candidate.why_not or f"running it failed: {candidate.failure}")
         for candidate in comparison.candidates
         if candidate.why_not or candidate.failure
     ]
@@ -87,23 +89,20 @@ def usable(comparison: Comparison) -> list[tuple[int, Candidate]]:
 
 
 def was_measured(comparison: Comparison) -> bool:
-    """Whether any candidate was carried out."""
+    """Whether any candidate was run."""
     return any(candidate.run is not None for candidate in comparison.candidates)
 
 
-def _notes(chosen: Candidate | None) -> list[str]:
-    return list(chosen.warnings) if chosen is not None else []
-
-
-def _measured(comparison: Comparison) -> list[str]:
+def measured(comparison: Comparison) -> str:
+    """What the runs say of the recommendation; empty where nothing was run."""
     if not was_measured(comparison):
-        return []
-    goal = f"{plain(comparison.settings.metric)} {human_level(comparison.until)}"
+        return ""
+    goal = goal_text(comparison.settings.metric, comparison.until)
     best, advised = comparison.measured_best, comparison.recommendation.candidate
     within = " within the budget" if comparison.budget else ""
     if best is None:
-        return [f"no candidate reached {goal}{within}"]
-    found = [f"the cheapest that reached {goal}{within} is {title(comparison, comparison.candidates[best])}"]
+        return f"No candidate reached {goal}{within}."
+    found = [f"The cheapest that reached {goal}{within} is {title(comparison, comparison.candidates[best])}"]
     if advised is None:
         found.append("none was recommended")
     elif best == advised:
@@ -112,10 +111,9 @@ def _measured(comparison: Comparison) -> list[str]:
         mine = title(comparison, comparison.candidates[advised])
         found.append(f"the recommended {mine} took {two_digits(comparison.regret)} times as much (regret)")
     else:
-        found.append(
-            f"the recommended {title(comparison, comparison.candidates[advised])} did not reach it{within}"
-        )
-    return found
+        mine = title(comparison, comparison.candidates[advised])
+        found.append(f"the recommended {mine} did not reach it{within}")
+    return f"{'; '.join(found)}."
 
 
 def rates_text(comparison: Comparison) -> str:
@@ -132,7 +130,21 @@ def rates_text(comparison: Comparison) -> str:
 def _rests_on(comparison: Comparison) -> list[str]:
     basis = energy_basis_text(comparison.energy)
     levels = {c.quality.level for c in comparison.candidates if c.quality is not None}
-    said = [f"in brackets: {percent(min(levels))} intervals"] if levels else []
+    goal = goal_text(comparison.settings.metric, comparison.until)
+    said = [
+        f"chance: the probability, by foretoll's forecast, to reach {goal} "
+        f"on validation data within {comparison.settings.max_epochs:g} epochs"
+    ]
+    said += (
+        [f"in brackets: {percent(min(levels))} intervals; ≥: at the budget of epochs, or beyond"]
+        if levels
+        else []
+    )
+    said += (
+        ["under chance: what the runs suggest is worse than guessing, and no forecast"]
+        if _any_under_chance(comparison)
+        else []
+    )
     said.append(f"energy: {basis or 'no energy meter was used'}")
     said += [f"learning rate: {rates}"] if (rates := rates_text(comparison)) else []
     if comparison.grid is not None:
@@ -155,86 +167,158 @@ def _self_cost(comparison: Comparison) -> str:
     text = f"comparing took {cost_text('duration_s', own.duration_s)}"
     if own.energy_kwh is not None:
         text += f" and {cost_text('energy_kwh', own.energy_kwh)}"
-    return f"{text}, carrying out apart" if was_measured(comparison) else text
+    return f"{text}, not counting the runs that were measured" if was_measured(comparison) else text
+
+
+def _any_under_chance(comparison: Comparison) -> bool:
+    return any(quality_of(comparison, c) == UNDER_CHANCE for c in comparison.candidates)
 
 
 # --- the cells of a candidate --------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class ComparisonColumn:
-    """One column: its head, what it says of a candidate, and the order in which columns get room."""
+class Fact:
+    """One column: its head (a line end may stand in it), and what it says of a candidate."""
 
     head: str
     cell: Callable[[Candidate], str]
-    rank: int
-    right: bool = True
+    number: bool = True
+
+    @property
+    def column(self) -> Column:
+        """The column of a table."""
+        return Column(self.head, number=self.number)
 
 
-def _measured_quality(candidate: Candidate) -> str:
-    quality = candidate.run.quality if candidate.run is not None else None
-    return quality_text(quality.after if quality is not None else None)
-
-
-def columns(comparison: Comparison) -> list[ComparisonColumn]:
-    """All columns behind the option in the order of the page; those of low rank stay where there is little room."""
-    budget = (comparison.budget or "").lower().rstrip()
-    emissions = 2 if budget.endswith("g") else 11
-    unit = common_unit("energy_kwh", [c.forecast.energy_kwh for c in comparison.candidates])
+def main_facts(comparison: Comparison) -> list[Fact]:
+    """What a choice rests on, forecast beside measurement where something was measured."""
+    name, run = plain(comparison.settings.metric), was_measured(comparison)
+    after = "\nforecast" if run else ""
     found = [
-        ComparisonColumn("chance", lambda c: percent(c.reach_probability), 0),
-        ComparisonColumn("quality", lambda c: with_ends("", c.quality), 1),
-        ComparisonColumn("epochs", lambda c: with_ends("epochs", c.forecast.epochs, ends=False), 4),
-        ComparisonColumn("energy", lambda c: with_ends("energy_kwh", c.forecast.energy_kwh, unit=unit), 0),
-        ComparisonColumn("duration", lambda c: with_ends("duration_s", c.forecast.duration_s, ends=False), 3),
-        ComparisonColumn(
-            "CO2e", lambda c: with_ends("emissions_kg", c.forecast.emissions_kg, ends=False), emissions
-        ),
+        Fact("chance", lambda c: percent(c.reach_probability)),
+        *([Fact("outcome", _outcome, number=False)] if run else []),
+        Fact(f"{name}{after}", lambda c: quality_of(comparison, c)),
+        *([Fact(f"{name}\nmeasured", lambda c: _after(comparison, c))] if run else []),
+        *([] if run else [_expected("epochs", comparison)]),
+        *_both("energy_kwh", comparison, ends=True),
+        *_both("duration_s", comparison),
+        *([] if run else [_expected("emissions_kg", comparison)]),
     ]
     if comparison.requests:
-        life: Callable[[Candidate], str] = lambda c: with_ends("energy_kwh", c.life_energy_kwh, ends=False)  # noqa: E731
-        found.append(ComparisonColumn("life energy", life, 2))
-    if was_measured(comparison):
-        found += [
-            ComparisonColumn("measured", _outcome, 2, right=False),
-            ComparisonColumn("quality", _measured_quality, 2),
-            ComparisonColumn("energy", lambda c: cost_text("energy_kwh", _toll(c).energy_kwh, unit=unit), 2),
-            ComparisonColumn("duration", lambda c: cost_text("duration_s", _toll(c).duration_s), 6),
-        ]
+        unit = common_unit("energy_kwh", [c.life_energy_kwh for c in comparison.candidates])
+        found.append(
+            Fact("life energy", lambda c: with_ends("energy_kwh", c.life_energy_kwh, ends=False, unit=unit))
+        )
+    return found
+
+
+def measured_facts(comparison: Comparison) -> list[Fact]:
+    """What else was measured, beside its forecast; nothing where nothing was."""
+    if not was_measured(comparison):
+        return []
     return [
-        *found,
-        ComparisonColumn("trains", lambda c: size(c.trainable_parameters), 7),
-        ComparisonColumn("memory", lambda c: memory_text(c.training_state_bytes), 8),
-        ComparisonColumn("weights", lambda c: weights_text(c.changes_weights), 9, right=False),
-        ComparisonColumn("serves 1,000", served_text, 10),
+        Fact("validation\nmeasured", lambda c: _validation(comparison, c)),
+        *_both("epochs", comparison, ends=True),
+        *_both("emissions_kg", comparison),
     ]
+
+
+def other_facts() -> list[Fact]:
+    """What else each candidate takes."""
+    return [
+        Fact("Pareto", lambda c: "optimal" if c.on_front else MISSING, number=False),
+        Fact("trains", lambda c: size(c.trainable_parameters)),
+        Fact("memory", lambda c: memory_text(c.training_state_bytes)),
+        Fact("weights", lambda c: weights_text(c.changes_weights), number=False),
+        Fact(
+            "time per\n1,000",
+            lambda c: cost_text("duration_s", c.inference.seconds_per_1000 if c.inference else None),
+        ),
+        Fact(
+            "energy per\n1,000",
+            lambda c: cost_text("energy_kwh", c.inference.energy_kwh_per_1000 if c.inference else None),
+        ),
+    ]
+
+
+_NAMES = {
+    "epochs": "epochs",
+    "duration_s": "duration",
+    "energy_kwh": "energy",
+    "emissions_kg": "emissions (CO2e)",
+}
+
+
+def _both(cost: str, comparison: Comparison, *, ends: bool = False) -> list[Fact]:
+    """The forecast of a cost and, where something was measured, the measurement, in one unit."""
+    found = [_expected(cost, comparison, ends=ends)]
+    if was_measured(comparison):
+        unit = _unit(cost, comparison)
+        text: Callable[[Candidate], str] = lambda c: cost_text(  # noqa: E731
+            cost, getattr(_toll(c), cost), unit=unit
+        ).removesuffix(" CO2e")
+        found.append(Fact(f"{_NAMES[cost]}\nmeasured", text))
+    return found
+
+
+def _expected(cost: str, comparison: Comparison, *, ends: bool = False) -> Fact:
+    unit = _unit(cost, comparison)
+
+    def cell(candidate: Candidate) -> str:
+        limit = Limit.of(candidate.forecast.epochs, comparison.settings.max_epochs)
+        interval: Interval | None = getattr(candidate.forecast, cost)
+        return with_ends(cost, interval, ends=ends, unit=unit, limit=limit)
+
+    name = f"{_NAMES[cost]}\nforecast" if was_measured(comparison) else _NAMES[cost].replace(" ", "\n")
+    return Fact(name, cell)
+
+
+def _unit(cost: str, comparison: Comparison) -> str:
+    return common_unit(cost, [getattr(c.forecast, cost) for c in comparison.candidates])
 
 
 def common_unit(cost: str, intervals: Sequence[Interval | None]) -> str:
-    """The unit in which most of these are easy to read, so that a column can be compared by eye."""
+    """One unit for all, so that they can be compared by eye: that in which most are easy to read."""
     medians = sorted(i.median for i in intervals if i is not None and i.median)
-    return unit_of(cost, medians[len(medians) // 2]) if medians else ""
+    if not medians:
+        return ""
+    unit = unit_of(cost, medians[len(medians) // 2])
+    too_long = unit and len(cost_number(cost, medians[-1], unit)) > len("10,000")
+    return unit_of(cost, medians[-1]) if too_long else unit
 
 
-def with_ends(cost: str, interval: Interval | None, *, ends: bool = True, unit: str = "") -> str:
+def with_ends(
+    cost: str, interval: Interval | None, *, ends: bool = True, unit: str = "", limit: Limit | None = None
+) -> str:
     """Median and ends in one unit: 2.1 mWh (1.3…6.8)."""
     if interval is None or interval.median is None:
         return MISSING
+    limit = limit or Limit()
     unit = unit or unit_of(cost, interval.median)
-    if cost:
-        text, low_high = (
-            cost_text(cost, interval.median, unit=unit),
-            interval_text(cost, interval, unit=unit, between="…"),
-        )
-    else:
-        text, low_high = f"{interval.median:.2f}", _levels(interval)
-    text = text.removesuffix(" CO2e")
-    return f"{text} ({low_high})" if ends and interval.low != interval.high else text
+    text = median_text(cost, interval, unit=unit, limit=limit).removesuffix(" CO2e")
+    if not ends or interval.low == interval.high:
+        return text
+    return f"{text} ({interval_text(cost, interval, unit=unit, between='…', limit=limit, words='')})"
 
 
-def _levels(interval: Interval) -> str:
-    low, high = (MISSING if end is None else f"{end:.2f}" for end in (interval.low, interval.high))
-    return f"{low}…{high}"
+UNDER_CHANCE = "under chance"
+
+
+def quality_of(comparison: Comparison, candidate: Candidate) -> str:
+    """The forecast quality with its ends."""
+    classes = len(comparison.target.classes)
+    return expected_quality(comparison.settings.metric, candidate.quality, classes)
+
+
+def _after(comparison: Comparison, candidate: Candidate) -> str:
+    run = candidate.run
+    return quality_text(comparison.settings.metric, run.quality.after if run and run.quality else None)
+
+
+def _validation(comparison: Comparison, candidate: Candidate) -> str:
+    run = candidate.run
+    return quality_text(comparison.settings.metric, validation_quality(run) if run else None)
 
 
 def _toll(candidate: Candidate) -> Toll:
@@ -244,13 +328,6 @@ def _toll(candidate: Candidate) -> Toll:
 def _outcome(candidate: Candidate) -> str:
     if candidate.run is None:
         return "failed" if candidate.failure else MISSING
-    return OUTCOME_WORDS[candidate.run.outcome]
-
-
-def outcome_text(candidate: Candidate) -> str:
-    """What came of carrying it out, for the page: yes, or why not."""
-    if candidate.run is None:
-        return f"not measured: {candidate.failure}" if candidate.failure else MISSING
     return OUTCOME_WORDS[candidate.run.outcome]
 
 
@@ -272,13 +349,3 @@ def memory_text(size_bytes: int | None) -> str:
 def weights_text(changes: bool | None) -> str:
     """Whether the source's own weights are served."""
     return MISSING if changes is None else "changed" if changes else "kept"
-
-
-def served_text(candidate: Candidate) -> str:
-    """Energy of serving 1,000 samples, or seconds where there is no meter."""
-    cost = candidate.inference
-    if cost is None:
-        return MISSING
-    if cost.energy_kwh_per_1000 is not None:
-        return cost_text("energy_kwh", cost.energy_kwh_per_1000)
-    return cost_text("duration_s", cost.seconds_per_1000)

@@ -9,10 +9,10 @@ from markupsafe import Markup
 from foretoll.decide import forecast_point, kind_of_price, measured_point
 from foretoll.records import Candidate, Comparison, Interval, Outcome
 from foretoll.report import comparison as said
+from foretoll.report.document import Figure
 from foretoll.report.figures import Point, Scale, Svg, axis_bottom, axis_left, fitted, shortened
-from foretoll.report.plots import WIDTH, Figure
-from foretoll.report.story import human_level
-from foretoll.report.words import percent, plain, unit_of
+from foretoll.report.plots import WIDTH
+from foretoll.report.words import goal_text, level_text, percent, quality_text, unit_of
 
 LETTER = 7.2  # width of a letter of the labels, in units
 LINE = 14.0
@@ -25,8 +25,8 @@ FACTORS = {"kWh": 1.0, "Wh": 1e-3, "mWh": 1e-6, "µWh": 1e-9, "s": 1.0}
 def tradeoff_figure(comparison: Comparison) -> Figure | None:
     """Quality against cost (logarithmic): whiskers, the front, the target, the recommendation, what was measured."""
     kind = kind_of_price(comparison.candidates)
-    told = {i: forecast_point(candidate, kind) for i, candidate in said.usable(comparison)}
-    points = {i: point for i, point in told.items() if point is not None and point[0] > 0}
+    expected = {i: forecast_point(candidate, kind) for i, candidate in said.usable(comparison)}
+    points = {i: point for i, point in expected.items() if point is not None and point[0] > 0}
     seen = {
         i: point
         for i, candidate in said.usable(comparison)
@@ -41,14 +41,14 @@ class _Tradeoff:
     """The picture, drawn from back to front."""
 
     def __init__(
-        self, comparison: Comparison, kind: str, told: dict[int, Point], seen: dict[int, Point]
+        self, comparison: Comparison, kind: str, expected: dict[int, Point], seen: dict[int, Point]
     ) -> None:
-        self.comparison, self.kind, self.told, self.seen = comparison, kind, told, seen
+        self.comparison, self.kind, self.expected, self.seen = comparison, kind, expected, seen
         self.height, self.left, self.right = 350.0, 42.0, WIDTH - 12
         self.bottom, self.top = self.height - 44, 12.0
-        costs = [cost for cost, _ in (*told.values(), *seen.values())]
-        levels = [level for _, level in (*told.values(), *seen.values())] + [comparison.until]
-        for i in told:
+        costs = [cost for cost, _ in (*expected.values(), *seen.values())]
+        levels = [level for _, level in (*expected.values(), *seen.values())] + [comparison.until]
+        for i in expected:
             costs += [end for end in _ends(self.cost_interval(i)) if end]
             levels += [end for end in _ends(comparison.candidates[i].quality) if end is not None]
         self.x = fitted(costs, self.left, self.right, log=True, margin=0.06)
@@ -67,21 +67,20 @@ class _Tradeoff:
     def figure(self) -> Figure:
         self.axes()
         self.front()
-        for i in self.told:
+        for i in self.expected:
             self.whiskers(i)
-        for i, point in self.told.items():
+        for i, point in self.expected.items():
             self.forecast(i, point)
         for i, point in self.seen.items():
             self.measured(i, point)
         self.labels()
-        metric = plain(self.comparison.settings.metric)
+        goal = goal_text(self.comparison.settings.metric, self.comparison.until)
         caption = (
             f"Up and to the left is better. Points: medians of the forecasts, with their intervals as whiskers; "
-            f"dashed: the target, {metric} {human_level(self.comparison.until)}; dotted: the front, which no other "
-            f"candidate beats in both"
+            f"dashed: the target, {goal}; dotted: the Pareto front, whose candidates no other beats in both"
         )
         caption += ", as measured" if self.seen else ""
-        if self.comparison.recommendation.candidate in self.told:
+        if self.comparison.recommendation.candidate in self.expected:
             caption += "; ringed: the recommended one"
         caption += (
             ". Diamonds: what was measured, open where the target was not reached." if self.seen else "."
@@ -102,27 +101,27 @@ class _Tradeoff:
         )
         y = self.y(self.comparison.until)
         self.svg.line(self.left, y, self.right, y, "goal")
-        text = f"target {human_level(self.comparison.until)}"
+        text = f"target {level_text(self.comparison.settings.metric, self.comparison.until)}"
         wide = LETTER * len(text)
         boxes = [(self.right - wide, y - 16, self.right, y), (self.left, y - 16, self.left + wide, y)]
-        near = [(x, y) for x, y in map(self.place, (*self.told.values(), *self.seen.values()))]
+        near = [(x, y) for x, y in map(self.place, (*self.expected.values(), *self.seen.values()))]
         box = min(boxes, key=lambda box: sum(_overlap(box, (x - 6, y - 6, x + 6, y + 6)) for x, y in near))
         self.svg.text(box[0] + 3, y - 5, text, css="name")
         self.take(*box)
         self.take(self.left, y - 2, self.right, y + 2)
 
     def front(self) -> None:
-        points = self.seen or self.told
+        points = self.seen or self.expected
         on = sorted(points[i] for i in points if self.comparison.candidates[i].on_front)
         if len(on) > 1:
             self.svg.polyline([self.place(point) for point in on], "line reference")
 
     def whiskers(self, i: int) -> None:
-        (x, y), colour = self.place(self.told[i]), self.css(i)
+        (x, y), colour = self.place(self.expected[i]), self.css(i)
         level = self.comparison.candidates[i].quality
-        low, high = (self.y.clipped(end, self.told[i][1]) for end in _ends(level))
+        low, high = (self.y.clipped(end, self.expected[i][1]) for end in _ends(level))
         self.svg.line(x, low, x, high, f"{colour} faint")
-        low, high = (self.x.clipped(end, self.told[i][0]) for end in _ends(self.cost_interval(i)))
+        low, high = (self.x.clipped(end, self.expected[i][0]) for end in _ends(self.cost_interval(i)))
         self.svg.line(low, y, high, y, f"{colour} faint")
 
     def forecast(self, i: int, point: Point) -> None:
@@ -130,17 +129,18 @@ class _Tradeoff:
         if i == self.comparison.recommendation.candidate:
             self.svg.add("circle", cx=place[0], cy=place[1], r=9, class_="ring")
         self.svg.marks(
-            [place], shape=self.shape(candidate), size=4.5, css=self.css(i), title=self.told_text(i)
+            [place], shape=self.shape(candidate), size=4.5, css=self.css(i), title=self.expected_text(i)
         )
         self.take(place[0] - 6, place[1] - 6, place[0] + 6, place[1] + 6)
 
     def measured(self, i: int, point: Point) -> None:
         candidate, place = self.comparison.candidates[i], self.place(point)
-        if i in self.told:
-            self.svg.line(*self.place(self.told[i]), *place, f"{self.css(i)} faint")
+        if i in self.expected:
+            self.svg.line(*self.place(self.expected[i]), *place, f"{self.css(i)} faint")
         reached = candidate.run is not None and candidate.run.outcome is Outcome.REACHED
         css = f"{self.css(i)} measured" if reached else "spent"
-        text = f"{said.title(self.comparison, candidate)}, measured: {point[1]:.3f}"
+        quality = quality_text(self.comparison.settings.metric, point[1])
+        text = f"{said.title(self.comparison, candidate)}, measured: {quality}"
         self.svg.marks([place], shape="diamond", size=5, css=css, title=text)
         self.take(place[0] - 7, place[1] - 7, place[0] + 7, place[1] + 7)
 
@@ -148,13 +148,13 @@ class _Tradeoff:
         """The names of the recommended one and of the front, then of all others that find a free place."""
         chosen = self.comparison.recommendation.candidate
         order = sorted(
-            self.told or self.seen,
+            self.expected or self.seen,
             key=lambda i: (i != chosen, not self.comparison.candidates[i].on_front, i),
         )
         for i in order:
-            x, y = self.place(self.told.get(i) or self.seen[i])
+            x, y = self.place(self.expected.get(i) or self.seen[i])
             text = shortened(said.title(self.comparison, self.comparison.candidates[i]), 24)
-            level = (self.told.get(i) or self.seen[i])[1]
+            level = (self.expected.get(i) or self.seen[i])[1]
             text += f" {level:.2f} ↓" if level < self.floor else ""
             wide = LETTER * len(text)
             away = 13.0 if i == chosen else 9.0
@@ -174,7 +174,7 @@ class _Tradeoff:
 
     def legend(self) -> tuple[tuple[Markup, str], ...]:
         comparison = self.comparison
-        options = {comparison.candidates[i].option: self.css(i) for i in (*self.told, *self.seen)}
+        options = {comparison.candidates[i].option: self.css(i) for i in (*self.expected, *self.seen)}
         keys = [(_key(css, "circle"), name) for name, css in options.items()]
         if len(comparison.models) > 1:
             keys += [
@@ -182,12 +182,12 @@ class _Tradeoff:
             ]
         return tuple(keys)
 
-    def told_text(self, i: int) -> str:
+    def expected_text(self, i: int) -> str:
         candidate = self.comparison.candidates[i]
         cost = said.with_ends(
             "duration_s" if self.kind == "duration_s" else "energy_kwh", self.cost_interval(i)
         )
-        quality = said.with_ends("", candidate.quality)
+        quality = said.quality_of(self.comparison, candidate)
         return f"{said.title(self.comparison, candidate)}: {cost}, quality {quality}"
 
     def place(self, point: Point) -> Point:
@@ -220,7 +220,7 @@ def reach_figure(comparison: Comparison) -> Figure | None:
     step, top = (34.0 if len(known) <= 10 else 30.0), 6.0
     bottom = top + step * len(known) + 2
     svg = Svg(WIDTH, bottom + 24, "Probability of reaching the target, by candidate")
-    scale = Scale(0.0, 1.0, 12, WIDTH - 16)
+    scale = Scale(0.0, 1.0, 16, WIDTH - 22)
     ticks = [(share, percent(share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
     axis_bottom(svg, scale, bottom, ticks=ticks, top=top)
     for row, (i, candidate, reach) in enumerate(known):

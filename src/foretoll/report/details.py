@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from foretoll.indices.table import INDICES
 from foretoll.records import EnergyBasis, Estimate, Hardware, IndexValue, Run, TrainingSettings
-from foretoll.report import story
+from foretoll.report.document import Table, facts, table
+from foretoll.report.story import median
 from foretoll.report.words import (
     MISSING,
     OUTCOME_WORDS,
+    Limit,
     cost_text,
     count,
     data_name,
     energy_basis_text,
+    goal_text,
     grid_text,
     index_name,
+    median_text,
     model_name,
     option_name,
     percent,
     plain,
+    quality_text,
     two_digits,
+    unit_of,
 )
 from foretoll.units import human_number
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A plain table: a title, column heads, rows of text."""
-
-    title: str
-    heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    note: str = ""
-    numbers: Sequence[int] = ()
-    folded: bool = False
 
 
 def angles(estimate: Estimate) -> IndexValue | None:
@@ -44,9 +35,9 @@ def angles(estimate: Estimate) -> IndexValue | None:
     return next((estimate.indices[name] for name in names if name in estimate.indices), None)
 
 
-def grids(estimate: Estimate | None, run: Run | None) -> list[Grid]:
-    """All tables that have something to say."""
-    found: list[Grid | None] = []
+def detail_tables(estimate: Estimate | None, run: Run | None) -> list[Table | None]:
+    """All tables that an answer rests on."""
+    found: list[Table | None] = []
     energy = (run.energy if run else None) or (estimate.basis.energy if estimate else None)
     hardware = (run.hardware if run else None) or (estimate.basis.hardware if estimate else None)
     if estimate is not None:
@@ -54,22 +45,15 @@ def grids(estimate: Estimate | None, run: Run | None) -> list[Grid]:
     if run is not None:
         found.append(_run_facts(run))
     found += [
-        energy_grid(energy),
+        energy_table(energy),
         _basis(estimate, run, energy),
         _case(estimate, run),
-        hardware_grid(hardware),
+        hardware_table(hardware),
     ]
-    if estimate is not None and (index := angles(estimate)) is not None and index.detail:
-        by_class = [(name, human_number(value)) for name, value in index.detail.items()]
-        found.append(
-            Grid(
-                f"{index_name(index.name)}, by class", ("class", "value"), by_class, numbers=(1,), folded=True
-            )
-        )
-    return [grid for grid in found if grid is not None and grid.rows]
+    return found
 
 
-def _indices(estimate: Estimate) -> Grid:
+def _indices(estimate: Estimate) -> Table:
     rows = []
     for name, index in estimate.indices.items():
         low_high = (
@@ -94,26 +78,34 @@ def _indices(estimate: Estimate) -> Grid:
             )
         )
     heads = ("index", "value", "90 % interval", "no shift", "samples", "what it sees")
-    return Grid("Indices", heads, rows, numbers=(1, 2, 3, 4))
+    return table("Indices", heads, rows, numbers=(1, 2, 3, 4))
 
 
-def _alternatives(estimate: Estimate) -> Grid | None:
+def _alternatives(estimate: Estimate) -> Table | None:
     if not estimate.alternatives:
         return None
     everything = {estimate.option: (estimate.forecast, estimate.reach_probability)}
     everything |= {n: (f, estimate.alternatives_reach.get(n)) for n, f in estimate.alternatives.items()}
+    costs = ("epochs", "duration_s", "energy_kwh", "emissions_kg")
+    units = {
+        cost: unit_of(
+            cost, max((median(f, cost) or 0.0 for f, _ in everything.values()), default=0.0) or None
+        )
+        for cost in costs
+    }
     rows = []
     for name, (forecast, reach) in everything.items():
-        cells = [option_name(name), percent(reach)]
-        for cost in ("epochs", "duration_s", "energy_kwh", "emissions_kg"):
-            interval = getattr(forecast, cost)
-            cells.append(cost_text(cost, interval.median).removesuffix(" CO2e") if interval else MISSING)
-        rows.append(cells)
-    heads = ("option", "reached", "epochs", "duration", "energy", "CO2e")
-    return Grid("Options", heads, rows, note="Medians of the forecasts.", numbers=(1, 2, 3, 4, 5))
+        limit = Limit.of(forecast.epochs, estimate.settings.max_epochs)
+        texts = [median_text(cost, getattr(forecast, cost), unit=units[cost], limit=limit) for cost in costs]
+        rows.append([option_name(name), percent(reach), *(text.removesuffix(" CO2e") for text in texts)])
+    heads = ("option", "probability of the target", "epochs", "duration", "energy", "CO2e")
+    note = (
+        f"Medians of the forecasts; ≥: at the budget of {estimate.settings.max_epochs:g} epochs, or beyond."
+    )
+    return table("Options", heads, rows, note=note, numbers=(1, 2, 3, 4, 5))
 
 
-def _nearest(estimate: Estimate) -> Grid:
+def _nearest(estimate: Estimate) -> Table:
     rows = [
         (
             near.what,
@@ -126,20 +118,23 @@ def _nearest(estimate: Estimate) -> Grid:
         for near in estimate.basis.nearest
     ]
     heads = ("run", "option", "distance", "outcome", "epochs", "id")
-    return Grid("Nearest runs", heads, rows, numbers=(2, 4))
+    note = "Distance: root mean square difference of the signals, in standard deviations of each."
+    return table("Most similar runs", heads, rows, note=note, numbers=(2, 4))
 
 
-def _signals(estimate: Estimate) -> Grid:
+def _signals(estimate: Estimate) -> Table:
     rows = [(plain(name), human_number(value)) for name, value in estimate.signals.items()]
-    return Grid("Signals", ("signal", "value"), rows, numbers=(1,), folded=True)
+    return table("Signals", ("signal", "value"), rows, numbers=(1,), folded=True)
 
 
-def _run_facts(run: Run) -> Grid:
+def _run_facts(run: Run) -> Table:
     rows = [("outcome", OUTCOME_WORDS[run.outcome] + (f": {run.reason}" if run.reason else ""))]
     if run.quality is not None:
-        name = plain(run.quality.metric)
-        rows.append((f"{name} before, on test data", story.quality_text(run.quality.before)))
-        rows.append((f"{name} after, on test data", story.quality_text(run.quality.after)))
+        metric, name = run.quality.metric, plain(run.quality.metric)
+        rows.append((f"{name} before, on test data", quality_text(metric, run.quality.before)))
+        rows.append((f"{name} after, on test data", quality_text(metric, run.quality.after)))
+        if run.curve:
+            rows.append((f"{name} after, on validation data", quality_text(metric, run.curve[-1].quality)))
         rows.append(
             (
                 "loss before and after",
@@ -164,10 +159,10 @@ def _run_facts(run: Run) -> Grid:
         )
     if run.checkpoint:
         rows.append(("saved model", run.checkpoint))
-    return Grid("The run", ("", ""), rows)
+    return facts("The run", rows)
 
 
-def energy_grid(energy: EnergyBasis | None) -> Grid | None:
+def energy_table(energy: EnergyBasis | None) -> Table | None:
     """What an energy figure rests on, part by part."""
     if energy is None:
         return None
@@ -188,7 +183,7 @@ def energy_grid(energy: EnergyBasis | None) -> Grid | None:
     if energy.counter_share == 0:
         note += ". The energy is modelled, not measured: rank options by steps and seconds"
     heads = ("part", "method", "energy", "assumed power", "detail")
-    return Grid(
+    return table(
         "Energy",
         heads,
         rows or [(MISSING, energy.method, MISSING, MISSING, "")],
@@ -197,7 +192,7 @@ def energy_grid(energy: EnergyBasis | None) -> Grid | None:
     )
 
 
-def _basis(estimate: Estimate | None, run: Run | None, energy: EnergyBasis | None) -> Grid:
+def _basis(estimate: Estimate | None, run: Run | None, energy: EnergyBasis | None) -> Table:
     rows = []
     grid = (run.grid if run else None) or (estimate.basis.grid if estimate else None)
     if energy is not None:
@@ -212,13 +207,12 @@ def _basis(estimate: Estimate | None, run: Run | None, energy: EnergyBasis | Non
         rows.append(
             ("runs", f"{basis.runs:,}, {basis.own_runs:,} own, {basis.calibration_runs:,} for calibration")
         )
-        held = percent(coverage.empirical) if coverage.empirical is not None else "not measured"
-        rows.append(
-            (
-                "coverage",
-                f"{held} of {coverage.runs:,} runs ({coverage.method}; nominal {percent(coverage.level)})",
-            )
+        held = (
+            f"{percent(coverage.empirical)} of {coverage.runs:,} runs"
+            if coverage.empirical is not None
+            else "not measured"
         )
+        rows.append(("coverage", f"{held} ({coverage.method}; nominal {percent(coverage.level)})"))
         probe = basis.probe
         if probe is not None:
             low, high = (
@@ -232,13 +226,13 @@ def _basis(estimate: Estimate | None, run: Run | None, energy: EnergyBasis | Non
                     f"{probe.steps} steps, {probe.repeats} times",
                 )
             )
-    return Grid("What it rests on", ("", ""), rows)
+    return facts("What it rests on", rows)
 
 
-def _case(estimate: Estimate | None, run: Run | None) -> Grid:
+def _case(estimate: Estimate | None, run: Run | None) -> Table:
     record = estimate if estimate is not None else run
     if record is None:
-        return Grid("", (), ())
+        return facts("", ())
     model, settings = record.model, record.settings
     rows = [
         ("model", f"{model_name(model)}, {count(model.parameters)} parameters, {model.num_classes} classes")
@@ -252,14 +246,14 @@ def _case(estimate: Estimate | None, run: Run | None) -> Grid:
                 (name, f"{data_name(card)}: {card.kind} {shape}, {len(card.classes)} classes; {sizes}")
             )
     rows.append(("settings", recipe(settings)))
-    return Grid("Case and settings", ("", ""), rows)
+    return facts("Case and settings", rows)
 
 
 def recipe(settings: TrainingSettings, *, rates: str = "") -> str:
     """The training settings in one line; `rates` where there are several learning rates."""
     rates = rates or f"{settings.lr:g}"
     goal = (
-        f"until {plain(settings.metric)} {settings.until:g}" if settings.until is not None else "to the end"
+        f"until {goal_text(settings.metric, settings.until)}" if settings.until is not None else "to the end"
     )
     return (
         f"{goal}, at most {settings.max_epochs:g} epochs, {settings.evals_per_epoch} evaluations per epoch; "
@@ -268,7 +262,7 @@ def recipe(settings: TrainingSettings, *, rates: str = "") -> str:
     )
 
 
-def hardware_grid(hardware: Hardware | None) -> Grid | None:
+def hardware_table(hardware: Hardware | None) -> Table | None:
     """The machine."""
     if hardware is None:
         return None
@@ -278,4 +272,4 @@ def hardware_grid(hardware: Hardware | None) -> Grid | None:
         ("memory", f"{hardware.memory_gb:g} GB"),
         ("software", f"torch {hardware.torch}, {hardware.platform}"),
     ]
-    return Grid("Hardware", ("", ""), rows)
+    return facts("Hardware", rows)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from foretoll.options.table import fresh_first
 from foretoll.records import Estimate, IndexValue, Interval, Outcome, Run
+from foretoll.report.costs import CostRow
+from foretoll.report.document import Figure, table
 from foretoll.report.figures import (
     Scale,
     Svg,
@@ -18,8 +19,17 @@ from foretoll.report.figures import (
     range_bar,
     shortened,
 )
-from foretoll.report.story import CostRow, human_level
-from foretoll.report.words import index_name, interval_text, percent, plain, two_digits
+from foretoll.report.words import (
+    Limit,
+    index_name,
+    interval_text,
+    level_text,
+    median_text,
+    percent,
+    plain,
+    quality_text,
+    two_digits,
+)
 from foretoll.units import human_number
 
 WIDTH = 400.0
@@ -27,16 +37,6 @@ WIDTH = 400.0
 
 MAX_BARS = 24
 """Bars in one picture; the page's tables hold the rest."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture with its caption and, for classes, the entries of its legend (colour, mark, name)."""
-
-    title: str
-    svg: Markup
-    caption: str
-    legend: tuple[tuple[Markup, str], ...] = ()
 
 
 def ratio_scale(rows: Sequence[CostRow], start: float, end: float) -> Scale:
@@ -88,7 +88,7 @@ def _ratio_bar(svg: Svg, scale: Scale, y: float, row: CostRow) -> None:
         return
     # a low of 0 lies infinitely far to the left on a logarithmic scale: drawn open
     low = expected.low / expected.median if expected.low else None
-    high = expected.high / expected.median if expected.high is not None else None
+    high = expected.high / expected.median if expected.high is not None and not row.at_limit else None
     measured = scale.clipped(row.value / expected.median, 1.0) if row.value else None
     range_bar(svg, scale, y, low=low, median=1.0, high=high, title=f"{row.label} {row.interval}")
     if measured is not None:
@@ -145,9 +145,14 @@ def options_figure(estimate: Estimate, run: Run | None) -> Figure | None:
         reach = (
             estimate.reach_probability if name == estimate.option else estimate.alternatives_reach.get(name)
         )
-        interval = interval_text("epochs", epochs)
-        text = f": {interval}" if epochs.median is None else f" {two_digits(epochs.median)} ({interval})"
-        chance = f", reached with {percent(reach)}" if reach is not None else ""
+        limit = Limit.of(epochs, estimate.settings.max_epochs)
+        interval = interval_text("epochs", epochs, limit=limit, words="")
+        text = (
+            f": {interval}"
+            if epochs.median is None
+            else f" {median_text('epochs', epochs, limit=limit)} ({interval})"
+        )
+        chance = f", target with probability {percent(reach)}" if reach is not None else ""
         svg.text(scale.start, y, f"{shortened(name, 24)}{text}{chance}", css="over")
         range_bar(
             svg,
@@ -155,11 +160,14 @@ def options_figure(estimate: Estimate, run: Run | None) -> Figure | None:
             y + 13,
             low=epochs.low,
             median=epochs.median,
-            high=epochs.high,
+            high=None if limit.high else epochs.high,
             measured=value if name == estimate.option and reached else None,
             title=f"{name}: {interval_text('epochs', epochs)} epochs",
         )
-    caption = "Forecast epochs to the quality target, by option; an arrow has no upper end."
+    caption = (
+        "Forecast epochs to the quality target, by option. Bar: the interval; an arrow: it goes on beyond the budget "
+        f"of {estimate.settings.max_epochs:g} epochs."
+    )
     return Figure("Reuse against the alternatives", svg.render(), caption)
 
 
@@ -191,23 +199,35 @@ def curve_figure(run: Run, expected: Interval | None = None) -> Figure | None:
     axis_bottom(svg, x, bottom, label="epochs")
     if until is not None:
         svg.line(left, y(until), right, y(until), "goal")
-        svg.text(left + 4, y(until) - 6, f"target {human_level(until)}", css="name")
+        svg.text(left + 4, y(until) - 6, f"target {level_text(run.settings.metric, until)}", css="name")
     points = [(x(at), y(point.quality)) for at, point in zip(epochs, run.curve, strict=True)]
     svg.polyline(points)
     if len(points) <= 60:
         for point, place in zip(run.curve, points, strict=True):
-            svg.marks([place], size=2.6, css="measured", title=f"epoch {point.epochs:g}: {point.quality:.3f}")
+            svg.marks(
+                [place],
+                size=2.6,
+                css="measured",
+                title=f"epoch {point.epochs:g}: {quality_text(run.settings.metric, point.quality)}",
+            )
     end_x, end_y = points[-1]
     svg.marks([(end_x, end_y)], shape="diamond", size=4.5, css="measured")
-    label = (
-        f"{run.curve[-1].quality:.3f}"
-        if run.outcome is Outcome.REACHED
-        else f"{run.curve[-1].quality:.3f}, not reached"
-    )
-    label = label if until is not None else f"{run.curve[-1].quality:.3f}"
+    label = quality_text(run.settings.metric, run.curve[-1].quality)
+    label += ", not reached" if until is not None and run.outcome is not Outcome.REACHED else ""
     svg.text(end_x, end_y + 20, label, anchor="end", css="name")
     band = " Band: the forecast interval." if expected is not None and expected.low is not None else ""
-    return Figure("Learning curve", svg.render(), f"Validation {metric} at every evaluation.{band}")
+    dashed = " Dashed: the target." if until is not None else ""
+    numbers = table(
+        "",
+        ("epochs", f"validation {metric}", "loss"),
+        [
+            (human_number(p.epochs), quality_text(run.settings.metric, p.quality), human_number(p.loss))
+            for p in run.curve
+        ],
+        numbers=(0, 1, 2),
+    )
+    caption = f"Validation {metric} at every evaluation.{dashed}{band}"
+    return Figure("Learning curve", svg.render(), caption, numbers=numbers)
 
 
 def angles_figure(index: IndexValue | None) -> Figure | None:
@@ -228,7 +248,7 @@ def tensors_figure(run: Run) -> Figure | None:
     if len(run.parameter_change_by_tensor) < 2:
         return None
     caption = "Root mean square change of each tensor's parameters, largest first."
-    return _bars("Parameter change by tensor", run.parameter_change_by_tensor, caption)
+    return _bars("Parameter change by tensor", run.parameter_change_by_tensor, caption, what="tensor")
 
 
 def _bars(
@@ -236,6 +256,7 @@ def _bars(
     values: Mapping[str, float],
     caption: str,
     *,
+    what: str = "class",
     mean: float | None = None,
     floor: float | None = None,
 ) -> Figure:
@@ -260,4 +281,6 @@ def _bars(
         svg.line(scale(mean), top, scale(mean), bottom, "reference")
     axis_bottom(svg, scale, bottom, ticks=[(tick, f"{tick:g}") for tick in scale.ticks(4)])
     rest = f" {len(ranked) - len(shown)} smaller ones are not drawn." if len(ranked) > len(shown) else ""
-    return Figure(title[:1].upper() + title[1:], svg.render(), caption + rest)
+    rows = [(name, human_number(value)) for name, value in ranked]
+    numbers = table("", (what, "value"), rows, numbers=(1,))
+    return Figure(title[:1].upper() + title[1:], svg.render(), caption + rest, numbers=numbers)

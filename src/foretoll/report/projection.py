@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from foretoll.records import Estimate
+from foretoll.report.document import Figure
 from foretoll.report.figures import Point, Scale, Svg, class_mark, fitted, shortened
-from foretoll.report.plots import WIDTH, Figure
+from foretoll.report.plots import WIDTH
 
 MAX_POINTS = 700
 """Points drawn per side of the projection; more would only cover each other."""

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from foretoll.options.table import fresh_first, traits_of
 from foretoll.records import Estimate, Forecast, IndexValue, Interval, Outcome, Run
-from foretoll.report.story import human_level, median
-from foretoll.report.words import cost_text, interval_text, percent, plain, readings, two_digits
+from foretoll.report.document import Line
+from foretoll.report.story import median
+from foretoll.report.words import (
+    Limit,
+    chance_of,
+    cost_text,
+    interval_text,
+    median_text,
+    percent,
+    plain,
+    quality_text,
+    readings,
+    two_digits,
+)
 
 _GAP = ("recoverability_gap",)
 _RESQUE = ("resque", "inv_ari")  # of a distribution shift, of a task shift
 _LOSS = ("initial_loss",)
 _SOURCE_LOSS = ("source_loss",)
 _ACCURACY = ("initial_quality",)
-
-
-@dataclass(frozen=True)
-class Line:
-    """A titled group of sentences: Why, Instead, Rests on, Finding out."""
-
-    title: str
-    sentences: tuple[str, ...]
 
 
 def why(estimate: Estimate) -> Line:
@@ -34,53 +36,56 @@ def why(estimate: Estimate) -> Line:
             if gap > 0
             else f"meets the target with {two_digits(-gap)} to spare"
         )
-        sentences.append(f"what is still readable {what} (recoverability gap)")
+        sentences.append(f"a linear probe on the frozen features {what} (recoverability gap)")
     resque = _index(estimate, _RESQUE)
     if resque is not None and resque.value is not None:
         floor = f"; {two_digits(resque.floor)} without any shift" if resque.floor is not None else ""
-        what = (
-            "its clusters miss the new classes" if estimate.shift == "task" else "the representation turned"
+        value = two_digits(resque.value)
+        sentences.append(
+            f"the representation's clusters differ from the new classes: 1 − adjusted Rand index {value} "
+            f"(RESQUE{floor}; 0 where they agree)"
+            if estimate.shift == "task"
+            else f"the representation turned by {value} (RESQUE{floor})"
         )
-        sentences.append(f"{what} by {two_digits(resque.value)} (RESQUE{floor})")
     loss, before = _known(estimate, _LOSS), _known(estimate, _SOURCE_LOSS)
     if loss is not None:
         source = f", against {two_digits(before)} on the source" if before is not None else ""
         sentences.append(f"the loss on the target starts at {two_digits(loss)}{source}")
     accuracy = _known(estimate, _ACCURACY)
     if accuracy is not None:
-        sentences.append(
-            f"{plain(estimate.settings.metric)} on the target before any update: {human_level(round(accuracy, 3))}"
-        )
+        metric = estimate.settings.metric
+        sentences.append(f"{plain(metric)} on the target before any update: {quality_text(metric, accuracy)}")
     return Line("Why", tuple(sentences) or ("no index could be computed: see the warnings",))
 
 
 def instead(estimate: Estimate) -> Line:
     """What the other options would cost, training from scratch first."""
     sentences = []
-    names = fresh_first(estimate.alternatives)
-    for name in names:
+    for name in fresh_first(estimate.alternatives):
         other = estimate.alternatives[name]
         fresh = not traits_of(name).reuses_weights
-        text = f"{traits_of(name).label or f'{name}:'} {_epochs(other.epochs)}"
+        text = f"{traits_of(name).label or f'{name}:'} {_epochs(other.epochs, estimate.settings.max_epochs)}"
         reach = estimate.alternatives_reach.get(name)
+        if reach is not None and (not fresh or reach < 0.9):
+            text += f", reaches the target with probability {percent(reach)}"
         if fresh and (saving := _saving(estimate.forecast, other)):
             text += f": {saving}"
-        if reach is not None and (not fresh or reach < 0.9):
-            text += f", gets there with probability {percent(reach)}"
         sentences.append(text)
-    for name, why in estimate.alternatives_why_not.items():
-        sentences.append(f"{traits_of(name).label or name}: cannot ({why})")
+    for name, why_not in estimate.alternatives_why_not.items():
+        sentences.append(f"{traits_of(name).label or name}: cannot ({why_not})")
     return Line("Instead", tuple(sentences))
 
 
-def _epochs(interval: Interval | None) -> str:
+def _epochs(interval: Interval | None, max_epochs: float) -> str:
     if interval is None or (interval.median is None and interval.low is None):
         return "without a forecast"
     if interval.median is None:
         return f"more than {two_digits(interval.low)} epochs"
     if interval.median == interval.high == 0:
         return "no epochs of training"
-    return f"{two_digits(interval.median)} epochs ({interval_text('epochs', interval)})"
+    limit = Limit.of(interval, max_epochs)
+    ends = interval_text("epochs", interval, limit=limit, words=", the limit")
+    return f"{median_text('epochs', interval, limit=limit)} epochs ({ends})"
 
 
 def _saving(reuse: Forecast, scratch: Forecast) -> str:
@@ -110,7 +115,7 @@ def rests_on(estimate: Estimate) -> Line:
     """The runs behind the forecast and how often intervals like these held."""
     basis, coverage = estimate.basis, estimate.coverage
     if basis.runs == 0:
-        first = "no run at all"
+        first = "no run"
     else:
         own = [
             f"{basis.own_runs:,} of them your own" if basis.own_runs else "",
@@ -120,14 +125,15 @@ def rests_on(estimate: Estimate) -> Line:
         first = f"{basis.runs:,} runs{f' ({own_text})' if own_text else ''}"
         if basis.nearest:
             furthest = max(near.distance for near in basis.nearest)
-            first += f", the nearest {len(basis.nearest)} within {two_digits(furthest)}"
+            first += (
+                f"; the {len(basis.nearest)} most similar differ from this case by up to {two_digits(furthest)} "
+                "standard deviations of a signal"
+            )
     if coverage.empirical is None:
-        second = (
-            f"too few runs ({coverage.runs:,}) to check how often {percent(coverage.level)} intervals hold"
-        )
+        second = f"too few runs ({coverage.runs:,}) to check how often such {percent(coverage.level)} intervals hold"
     else:
         second = (
-            f"such {percent(coverage.level)} intervals held {percent(coverage.empirical)} of the time on "
+            f"such {percent(coverage.level)} intervals held for {percent(coverage.empirical)} of "
             f"{coverage.runs:,} runs that the forecast had not seen"
         )
     return Line("Rests on", (first, second))
@@ -142,7 +148,7 @@ def finding_out(estimate: Estimate, run: Run | None = None) -> Line:
     reference = run.toll.duration_s if run and run.outcome is Outcome.REACHED else None
     reference = reference or median(estimate.forecast, "duration_s")
     if reference:
-        text += f", {percent(own.duration_s / reference)} of the retraining's time"
+        text += f", {_times(own.duration_s / reference)} the time of the retraining"
     sentences = [text]
     if own.calibration_duration_s:
         extra = f"calibration took {cost_text('duration_s', own.calibration_duration_s)} more"
@@ -152,18 +158,29 @@ def finding_out(estimate: Estimate, run: Run | None = None) -> Line:
     return Line("Self-cost", tuple(sentences))
 
 
-def serves(estimate: Estimate) -> Line:
+def _times(ratio: float) -> str:
+    return f"{percent(ratio)} of" if ratio < 2 else f"{two_digits(ratio)} times"
+
+
+def expects(estimate: Estimate) -> Line:
     """The quality that is expected on the test data, which neither stops nor selects."""
     expected = estimate.expected_quality
     if expected is None or expected.median is None or expected.low is None or expected.high is None:
-        return Line("Serves", ())
-    metric = plain(estimate.settings.metric)
-    return Line(
-        "Serves",
-        (
-            f"{metric} {expected.median:.2f} on test data is expected ({expected.low:.2f} … {expected.high:.2f})",
-        ),
+        return Line("Expected", ())
+    metric, name = estimate.settings.metric, plain(estimate.settings.metric)
+    chance = chance_of(metric, len(estimate.target.classes))
+    if chance is not None and expected.median < chance:
+        return Line(
+            "Expected",
+            (
+                f"no forecast of the {name} on test data: what the runs suggest lies below chance "
+                f"({quality_text(metric, chance, digits=2)})",
+            ),
+        )
+    median, low, high = (
+        quality_text(metric, v, digits=2) for v in (expected.median, expected.low, expected.high)
     )
+    return Line("Expected", (f"{name} {median} on test data ({low} … {high})",))
 
 
 def trains(estimate: Estimate) -> Line:
@@ -200,7 +217,7 @@ def lines(estimate: Estimate, run: Run | None = None) -> list[Line]:
     """All titled groups below the table that have something to say."""
     groups = [
         why(estimate),
-        serves(estimate),
+        expects(estimate),
         trains(estimate),
         instead(estimate),
         read(estimate),
@@ -212,14 +229,14 @@ def lines(estimate: Estimate, run: Run | None = None) -> list[Line]:
 
 def warnings(estimate: Estimate | None, run: Run | None = None) -> list[str]:
     """The estimate's and the run's warnings, and what a reader must know of the grid before trusting a figure."""
-    told_of = (*(estimate.warnings if estimate else ()), *(run.warnings if run else ()))
-    found = list(dict.fromkeys(told_of))
+    given = (*(estimate.warnings if estimate else ()), *(run.warnings if run else ()))
+    found = list(dict.fromkeys(given))
     grid = (run.grid if run else None) or (estimate.basis.grid if estimate else None)
-    told = (estimate is not None and estimate.forecast.emissions_kg is not None) or (
+    shown = (estimate is not None and estimate.forecast.emissions_kg is not None) or (
         run is not None and run.toll.emissions_kg is not None
     )
     named = any("region" in warning for warning in found)
-    if told and grid is not None and grid.is_default and not named:
+    if shown and grid is not None and grid.is_default and not named:
         found.append(
             f"nobody named a grid region: emissions use {grid.region}; name yours to make them right"
         )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from foretoll.report.document import Block, Column, Note, Row, Section, Table
 
 COLUMNS = {
     "spearman": "Spearman",
@@ -27,29 +25,14 @@ COLUMNS = {
 REPEAT = "repeat: another seed of the setting"
 
 
-def score_table(found: dict[str, Any]) -> RenderableType:
-    """For a terminal."""
-    parts: list[RenderableType] = []
+def score_blocks(found: dict[str, Any]) -> list[Block]:
+    """For every way to leave runs out its table, and how far ahead the forecast is."""
+    heads = [Column(""), *(Column(title, number=True) for title in COLUMNS.values())]
+    blocks: list[Block] = []
     for name, block in found["splits"].items():
-        table = Table(title=_title(name, block), title_justify="left", box=None, pad_edge=False)
-        table.add_column("")
-        for title in COLUMNS.values():
-            table.add_column(title, justify="right")
-        for row in _rows(block):
-            table.add_row(*row)
-        parts += [table, Text(_ahead(block)), Text("")]
-    return Group(*parts)
-
-
-def score_markdown(found: dict[str, Any]) -> str:
-    """For a document."""
-    lines = []
-    for name, block in found["splits"].items():
-        lines += [f"### {_title(name, block)}", "", "| | " + " | ".join(COLUMNS.values()) + " |"]
-        lines.append("|---|" + "---:|" * len(COLUMNS))
-        lines += ["| " + " | ".join(row) + " |" for row in _rows(block)]
-        lines += ["", _ahead(block), ""]
-    return "\n".join(lines) + "\n"
+        rows = [Row(cells) for cells in _rows(block)]
+        blocks += [Section(_title(name, block)), Table(heads, rows, wide=True), Note(_ahead(block))]
+    return blocks
 
 
 def _title(name: str, block: dict[str, Any]) -> str:

@@ -10,34 +10,14 @@ from markupsafe import Markup
 
 from foretoll.data import SHIFTS
 from foretoll.forecast.case import EPOCH_OFFSET
-from foretoll.report.figures import COLOURS, Point, Scale, Svg, axis_bottom, class_mark, fitted, shortened
-from foretoll.report.plots import WIDTH, Figure
+from foretoll.report.document import Figure
+from foretoll.report.figures import Point, Scale, Svg, axis_bottom, class_mark, fitted, shortened
+from foretoll.report.plots import WIDTH
 from foretoll.report.words import plain
 from foretoll.study.columns import StudyColumn
 from foretoll.study.leave_out import Row
 
 EPOCH_TICKS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
-_HOLLOW = "".join(f".open.c{i} {{ stroke: var(--c{i}); }} " for i in range(COLOURS))
-CSS = (
-    f"""
-.open.shapes {{ fill: var(--paper); stroke-width: 1.3; }} {_HOLLOW}
-"""
-    + """
-.mean { fill: none; stroke-width: 1.5; opacity: 0.8; }
-polyline.mean { fill: none; }
-.heat { overflow-x: auto; margin-top: 10px; }
-.heat table { width: auto; font-size: 13.5px; }
-.heat th, .heat td { padding: 4px 7px; border: 0; text-align: right; white-space: nowrap; }
-.heat tbody tr + tr > * { border: 0; }
-.heat tbody th { text-align: left; position: sticky; left: 0; background: var(--paper); padding-left: 0; }
-.heat thead th { border: 0; vertical-align: bottom; white-space: normal; min-width: 4.4em; overflow-wrap: normal; }
-.heat td { background: color-mix(in srgb, var(--accent) var(--v, 0%), var(--paper)); }
-.heat td.against { background: color-mix(in srgb, var(--alert) var(--v, 0%), var(--paper)); }
-.heat tr.repeat > * { border-top: 1px solid var(--line); color: var(--soft); }
-.wide { grid-column: 1 / -1; }
-"""
-)
-"""Beside the page's own style."""
 
 
 def epoch_scale(rows: Iterable[Row], start: float, end: float) -> Scale:

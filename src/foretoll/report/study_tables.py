@@ -1,17 +1,14 @@
-"""A study's tables as text: for the terminal (folding where it is narrow), for Markdown, and for the page."""
+"""A study's tables as blocks, for the terminal, for Markdown and for the page alike."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.table import Table
-from rich.text import Text
-
-from foretoll.report.details import Grid
+from foretoll.report.document import Block, Column, Note, Row, Section, Table
 from foretoll.report.words import MISSING, percent, plain, two_digits
 from foretoll.study.columns import COSTS, PAPERS, REPEAT, title_of
-from foretoll.study.findings import Association, KindAssociation, Section, StudyTables
+from foretoll.study.findings import Association, KindAssociation, StudyTables
+from foretoll.study.findings import Section as ShiftSection
 from foretoll.study.tables import POOLED
 
 SHIFTS = {
@@ -19,7 +16,6 @@ SHIFTS = {
     "natural": "natural shifts",
     "task": "task shifts",
 }
-WIDE = 108  # columns of a terminal that hold a whole table
 OF_KIND = ("recoverability_gap", *PAPERS)
 NOTE = (
     "Spearman correlation of a single run's cost with the signal; all signals are turned so that more should mean "
@@ -30,7 +26,7 @@ NOTE = (
 )
 
 
-def section_title(tables: StudyTables, section: Section) -> str:
+def section_title(tables: StudyTables, section: ShiftSection) -> str:
     """What the section is of, with its numbers."""
     return (
         f"{tables.option} under {SHIFTS[section.shift]}: {section.runs} runs of {section.settings} settings, "
@@ -38,7 +34,7 @@ def section_title(tables: StudyTables, section: Section) -> str:
     )
 
 
-def correlation_grid(section: Section, cost: str) -> Grid | None:
+def correlation_table(section: ShiftSection, cost: str) -> Table | None:
     """Signals against one cost, in every scope; None where no signal could be related to it."""
     signals = [
         (name, title)
@@ -62,10 +58,10 @@ def correlation_grid(section: Section, cost: str) -> Grid | None:
         cells += [_short(pooled.pearson if pooled else None), _short(pooled.concordance if pooled else None)]
         rows.append(cells)
     heads = ["", *(_head(scope, most[scope]) for scope in scopes), "Pearson, pooled", "C, pooled"]
-    return Grid(f"{_capital(COSTS[cost])}: what orders it", heads, rows, numbers=range(1, len(heads)))
+    return _table(f"{_capital(COSTS[cost])}: what orders it", heads, rows)
 
 
-def kinds_grid(section: Section, signal: str) -> Grid | None:
+def kinds_table(section: ShiftSection, signal: str) -> Table | None:
     """One index in the papers' form: kinds of shift against costs, Pearson and Spearman."""
     entries = [k for k in section.kinds if k.signal == signal]
     costs = [c for c in COSTS if any(k.cost == c for k in entries)]
@@ -91,10 +87,10 @@ def kinds_grid(section: Section, signal: str) -> Grid | None:
         "Spearman / Pearson over all runs of the kind; then, where models have three settings of it or more, the mean "
         "Spearman within a model and the number of models."
     )
-    return Grid(f"{title_of(signal)}, by kind of shift", heads, rows, note=note, numbers=range(1, len(heads)))
+    return _table(f"{title_of(signal)}, by kind of shift", heads, rows, note)
 
 
-def spread_grid(tables: StudyTables) -> Grid:
+def spread_table(tables: StudyTables) -> Table:
     """How far seeds lie apart, by sort of shift."""
     costs = [c for c in COSTS if any(s.spread.factor.get(c) is not None for s in tables.sections)]
     rows = []
@@ -110,87 +106,27 @@ def spread_grid(tables: StudyTables) -> Grid:
         *(COSTS[c] for c in costs),
     ]
     note = "Median factor between the dearest and the cheapest seed of a setting, where all of them reached."
-    return Grid("Spread of the seeds", heads, rows, note=note, numbers=range(1, len(heads)))
+    return _table("Spread of the seeds", heads, rows, note)
 
 
-def grids(
-    tables: StudyTables, costs: Sequence[str], *, by_kind: bool = False
-) -> list[tuple[str, list[Grid]]]:
-    """All tables, by section: its title and its grids."""
-    found = []
+def study_blocks(tables: StudyTables, costs: Sequence[str], *, by_kind: bool = False) -> list[Block]:
+    """All tables, by sort of shift; a sentence where there is nothing to relate."""
+    found: list[Block] = []
     for section in tables.sections:
-        of = [correlation_grid(section, cost) for cost in costs]
+        of = [correlation_table(section, cost) for cost in costs]
         if by_kind:
-            of += [kinds_grid(section, signal) for signal in OF_KIND]
-        found.append((section_title(tables, section), [grid for grid in of if grid is not None]))
-    if tables.sections:
-        found.append(("", [spread_grid(tables)]))
-    return found
+            of += [kinds_table(section, signal) for signal in OF_KIND]
+        found += [Section(section_title(tables, section)), *(table for table in of if table is not None)]
+    if not found:
+        return [Note(f"no {tables.option} run with a quality target and signals: nothing to relate yet")]
+    return [*found, spread_table(tables), Note(NOTE)]
 
 
-def study_text(tables: StudyTables, costs: Sequence[str], *, by_kind: bool = False) -> RenderableType:
-    """The tables for a terminal."""
-    parts: list[RenderableType] = []
-    for title, of in grids(tables, costs, by_kind=by_kind):
-        if title:
-            parts.append(Text(title, style="bold"))
-        parts += [part for grid in of for part in (Text(grid.title), _Folding(grid), Text(""))]
-    if not parts:
-        return Text(f"no {tables.option} run with a quality target and signals: nothing to relate yet")
-    return Group(*parts, Text(NOTE, style="dim"))
-
-
-def study_markdown(
-    tables: StudyTables, costs: Sequence[str], *, by_kind: bool = False, level: int = 2
-) -> str:
-    """The tables as Markdown; `level` is that of the sections' headings."""
-    parts = []
-    for title, of in grids(tables, costs, by_kind=by_kind):
-        if title:
-            parts.append(f"{'#' * level} {_capital(title)}")
-        for grid in of:
-            parts.append(f"**{grid.title}**")
-            marks = ["---:" if i in grid.numbers else "---" for i in range(len(grid.heads))]
-            rows = [
-                [cell.replace("\n", " ").replace("|", "\\|") for cell in row]
-                for row in (grid.heads, *grid.rows)
-            ]
-            lines = [rows[0], marks, *rows[1:]]
-            parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
-            if grid.note:
-                parts.append(grid.note)
-    return "\n\n".join([*parts, NOTE]) + "\n"
-
-
-class _Folding:
-    """A grid as one table where it fits, as two below each other where the terminal is narrow."""
-
-    def __init__(self, grid: Grid) -> None:
-        self.grid = grid
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        places = range(1, len(self.grid.heads))
-        at_once = len(places) if options.max_width >= WIDE else max((options.max_width - 28) // 22, 1)
-        for start in range(0, len(places), at_once):
-            if start:
-                yield Text("")
-            yield _rich(self.grid, places[start : start + at_once])
-        if self.grid.note:
-            yield Text(self.grid.note, style="dim")
-
-
-def _rich(grid: Grid, places: Sequence[int]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(
-        Text(grid.heads[0], style="dim"), overflow="fold", min_width=26 if grid.numbers else None
-    )
-    for place in places:
-        head = Text(grid.heads[place], style="dim")
-        table.add_column(head, justify="right", overflow="fold", max_width=20)
-    for row in grid.rows:
-        style = "dim" if row[0].startswith(title_of(REPEAT)) else ""
-        table.add_row(Text(row[0]), *(Text(row[place]) for place in places), style=style)
-    return table
+def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> Table:
+    """Names of signals, then numbers; another seed, which no forecast can beat, is set apart."""
+    columns = [Column(heads[0]), *(Column(head, number=True) for head in heads[1:])]
+    cells = [Row(tuple(row), tone="aside" if row[0].startswith(title_of(REPEAT)) else "") for row in rows]
+    return Table(columns, cells, title, note, wide=True)
 
 
 def _head(scope: str, most: Association) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from foretoll.errors import printable
 from foretoll.indices.table import INDICES
@@ -46,6 +47,8 @@ OUTCOME_WORDS: dict[Outcome, str] = {
     Outcome.INTERRUPTED: "interrupted",
     Outcome.RUNNING: "still running",
 }
+
+CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
 
 _UNITS: dict[str, tuple[Callable[[float | None], str], dict[str, float]]] = {
     "energy_kwh": (human_energy, {"kWh": 1.0, "Wh": 1e-3, "mWh": 1e-6, "µWh": 1e-9}),
@@ -90,8 +93,6 @@ def cost_text(cost: str, value: float | None, *, unit: str = "", digits: int = 2
     """The number with its unit; emissions say CO2e. `unit` fixes the unit, else the easiest is taken."""
     if value is None:
         return MISSING
-    if unit and not 0.01 <= abs(value) / _UNITS[cost][1][unit] < 10_000 and value:
-        unit = ""
     unit = unit or unit_of(cost, value)
     number = cost_number(cost, value, unit, digits=digits)
     if not unit:
@@ -99,19 +100,101 @@ def cost_text(cost: str, value: float | None, *, unit: str = "", digits: int = 2
     return f"{number} {unit}{' CO2e' if cost == 'emissions_kg' else ''}"
 
 
-def interval_text(cost: str, interval: Interval | None, *, unit: str = "", between: str = " … ") -> str:
-    """Both ends, in the unit of the forecast beside it, or each with its own where that reads badly."""
+@dataclass(frozen=True)
+class Limit:
+    """Which of an interval's three figures lie at the budget of epochs: more was never looked at."""
+
+    low: bool = False
+    median: bool = False
+    high: bool = False
+
+    @classmethod
+    def of(cls, epochs: Interval | None, max_epochs: float) -> Limit:
+        """Of a forecast of epochs, which is cut at the budget; time, energy and emissions follow from it."""
+        if epochs is None:
+            return cls()
+        ends = (epochs.low, epochs.median, epochs.high)
+        return cls(*(end is not None and end >= max_epochs * (1 - 1e-9) for end in ends))
+
+
+NO_LIMIT = Limit()
+
+
+def largest(interval: Interval | None, *values: float | None) -> float | None:
+    """The largest of an interval's figures and of other values: the one that chooses a row's unit."""
+    ends = (interval.low, interval.median, interval.high) if interval is not None else ()
+    return max((value for value in (*ends, *values) if value is not None), default=None)
+
+
+def median_text(cost: str, interval: Interval | None, *, unit: str = "", limit: Limit = NO_LIMIT) -> str:
+    """The median with its unit; at the budget no more than a lower bound."""
+    if interval is None:
+        return MISSING
+    if interval.median is None and interval.low is not None:
+        return f"> {cost_text(cost, interval.low, unit=unit)}"
+    text = cost_text(cost, interval.median, unit=unit)
+    return f"≥ {text}" if limit.median else text
+
+
+def interval_text(
+    cost: str,
+    interval: Interval | None,
+    *,
+    unit: str = "",
+    between: str = " … ",
+    limit: Limit = NO_LIMIT,
+    words: str = " (the limit)",
+) -> str:
+    """Both ends with two digits, in one unit: the given one, or, written beside them, the largest figure's.
+
+    An end at the budget of epochs is no upper end but a lower bound, and `words` say so: ≥ 20 (the limit).
+    """
     if interval is None or (interval.low is None and interval.high is None):
         return MISSING
-    ends = [interval.low, interval.high]
-    known = [end for end in ends if end]
-    if unit and all(0.01 <= abs(end) / _UNITS[cost][1][unit] < 10_000 for end in known):
-        low, high = (cost_number(cost, end, unit) for end in ends)
-    else:
-        low, high = (cost_text(cost, end).removesuffix(" CO2e") for end in ends)
+    own = "" if unit else unit_of(cost, largest(interval))
+    low, high = (cost_number(cost, end, unit or own) for end in (interval.low, interval.high))
+    after = f" {own}" if own else ""
     if interval.high is None:
-        return f"{low}{between}no upper end"
-    return f"{low}{between}{high}"
+        return f"{low}{after}{between}no upper end"
+    if limit.low:
+        return f"≥ {low}{after}{words}"
+    if limit.high:
+        return f"{low}{between}≥ {high}{after}{words}"
+    return f"{low}{between}{high}{after}"
+
+
+def quality_text(metric: str, value: float | None, *, digits: int = 3) -> str:
+    """A quality as it is written beside the name of its metric, or the mark for a missing value."""
+    return MISSING if value is None else f"{value:.{digits}f}"
+
+
+def level_text(metric: str, value: float) -> str:
+    """A quality that is to be reached: as many digits as it has, two at least."""
+    short = f"{value:.2f}"
+    return short if abs(float(short) - value) < 1e-9 else f"{value:.3f}"
+
+
+def goal_text(metric: str, until: float) -> str:
+    """The quality target with its metric: accuracy 0.92."""
+    return f"{plain(metric)} {level_text(metric, until)}"
+
+
+def expected_quality(metric: str, interval: Interval | None, classes: int) -> str:
+    """A forecast quality with its ends; what lies under chance is no forecast, and says so."""
+    if interval is None or interval.median is None:
+        return MISSING
+    if (chance := chance_of(metric, classes)) is not None and interval.median < chance:
+        return "under chance"
+    text = quality_text(metric, interval.median, digits=2)
+    if interval.low is None or interval.high is None or interval.low == interval.high:
+        return text
+    ends = (quality_text(metric, end, digits=2) for end in (interval.low, interval.high))
+    return f"{text} ({'…'.join(ends)})"
+
+
+def chance_of(metric: str, classes: int) -> float | None:
+    """What guessing among so many classes reaches by this metric; None where that is not known."""
+    return 1 / classes if metric in CLASS_METRICS and classes > 1 else None
 
 
 def model_name(card: ModelCard) -> str:
@@ -152,7 +235,7 @@ def readings(source: DataCard | None, target: DataCard) -> tuple[str, ...]:
 
 _GLUE = re.compile(
     r"(?<=\d) (?=(?:%|[kMG] |[mkµ]?g\b|[mkµ]?Wh\b|m?s\b|min\b|h\b|epochs\b|runs\b|CO2e|…))"
-    r"|(?<=…) (?=\d)|(?<=g) (?=CO2e)"
+    r"|(?<=…) (?=[\d≥])|(?<=g) (?=CO2e)|(?<=[≥>]) (?=\d)"
 )
 
 

@@ -1,0 +1,147 @@
+"""One story, three media: whatever a block says stands in the page, in Markdown and on the terminal."""
+
+from __future__ import annotations
+
+import html
+import re
+from types import ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foretoll.report import document_of, write_report
+from foretoll.report.document import (
+    Column,
+    Document,
+    Figure,
+    Headline,
+    Line,
+    Lines,
+    Note,
+    Outcome,
+    Row,
+    Section,
+    Table,
+    Warnings,
+    texts,
+)
+from foretoll.report.html import page
+from foretoll.report.markdown import escaped, markdown
+from foretoll.report.terminal import Terminal, as_text
+
+
+def squeezed(text: str) -> str:
+    """Without spaces, which each medium sets as it needs, and in one case, as sentences begin with a capital."""
+    return re.sub(r"[\s\N{NO-BREAK SPACE}\N{WORD JOINER}▸→]", "", text).casefold()
+
+
+def of_page(text: str) -> str:
+    return squeezed(html.unescape(re.sub(r"<[^>]*>", " ", text.split("</style>")[1])))
+
+
+def of_markdown(text: str) -> str:
+    plain = re.sub(r"</?(?:details|summary)>|<!-- -->", "", text)
+    return squeezed(re.sub(r"\\(?=[\\`*_{}\[\]#!|~$])", "", html.unescape(plain)).replace("**", ""))
+
+
+def made_document(examples: ModuleType, name: str) -> Document:
+    if name.startswith("compare-"):
+        return document_of(comparison=examples.comparisons()[name.removeprefix("compare-")])
+    estimate, run = examples.pages()[name]
+    return document_of(estimate=estimate, run=run)
+
+
+def test_every_text_stands_in_every_medium(examples: ModuleType, page_name: str) -> None:
+    document = made_document(examples, page_name)
+    shown = {
+        "page": of_page(page(document)),
+        "markdown": of_markdown(markdown(document)),
+        "terminal": squeezed(as_text(Terminal(lambda: document.blocks), width=2_000)),
+    }
+    for block in document.blocks:
+        for text in texts(block):
+            for medium, whole in shown.items():
+                if isinstance(block, Headline) and not block.label and medium == "terminal":
+                    continue  # the first table says the same
+                if isinstance(block, Figure) and medium == "markdown" and block.numbers is None:
+                    continue  # a picture alone, of what the tables hold
+                if isinstance(block, Figure) and medium == "markdown" and text in dict(block.legend).values():
+                    continue
+                assert squeezed(text) in whole, (medium, text)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_of_any_width_holds_every_word_and_number(
+    examples: ModuleType, page_name: str, width: int
+) -> None:
+    document = made_document(examples, page_name)
+    shown = as_text(Terminal(lambda: document.answer), width=width)
+    wide = as_text(Terminal(lambda: document.answer), width=2_000)
+    assert max(map(len, shown.splitlines())) <= width
+    if page_name in ("malicious", "compare-nothing", "compare-two", "long"):
+        return  # words longer than the terminal are broken within
+    assert set(wide.split()) <= set(shown.split()), "nothing is cut"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_two_columns_of_a_comparison_have_one_name(examples: ModuleType, width: int) -> None:
+    for found in examples.comparisons().values():
+        for block in document_of(comparison=found).answer:
+            if isinstance(block, Table):
+                names = [column.name for column in block.columns]
+                assert len(set(names)) == len(names)
+    text = " ".join(
+        as_text(
+            Terminal(lambda: document_of(comparison=examples.measured_comparison()).answer), width=width
+        ).split()
+    )
+    for fact in ("0.94 (0.89…0.98)", "0.928", "9.0 mWh (3.0…27)", "11 mWh", "1.8 s", "2.3 s", "84 %"):
+        assert fact in text, fact
+
+
+@given(st.text(max_size=60))
+def test_markdown_has_no_markup_of_a_text(text: str) -> None:
+    shown = escaped(text)
+    assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]|]", shown), shown
+    assert "<" not in shown.replace("<!-- -->", "") and "\n" not in shown
+    assert of_markdown(shown) == squeezed(
+        re.sub(r"</?(?:details|summary)>|<!-- -->", "", text).replace("**", "")
+    )
+
+
+def test_a_table_in_markdown_keeps_its_columns_whatever_stands_in_it() -> None:
+    evil = "a | b\n| --- |\n@team #12 https://example.org ![x](y) <img src=x> `z`"
+    block = Table((Column(evil), Column("n", number=True)), [Row((evil, "1"), note=evil)], evil)
+    text = markdown(Document("", [Headline(evil, evil), block, Warnings([evil]), Section(evil), Note(evil)]))
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 3 and {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {4}
+    assert "<img" not in text and "https://" not in text and "@team" not in text and "![" not in text
+
+
+def test_markdown_beside_the_page(examples: ModuleType, tmp_path: object) -> None:
+    path = write_report(f"{tmp_path}/report.md", estimate=examples.estimate(), run=examples.run())
+    text = path.read_text("utf-8")
+    assert text.startswith("# Retraining cnn (94 k parameters) on digits with gaussian noise 0.3")
+    assert "| energy | 21 mWh | 9.0 … 40 | 19.0 mWh | power model, 0 % by counter |" in text
+    assert "**Measured** It reached accuracy 0.92" in text
+    assert text.count("<details>") == text.count("</details>") > 3
+
+
+@pytest.mark.parametrize("width", range(20, 140, 7))
+def test_a_table_fits_any_width_and_loses_no_cell(width: int) -> None:
+    heads = [Column("name"), Column("one\nfact", number=True), Column("where", below=True), Column("why")]
+    rows = [
+        Row((f"row {i}", f"{i}.5 mWh", f"place number {i}", "for a reason of some length"), note=f"note {i}")
+        for i in range(5)
+    ]
+    text = as_text(
+        Terminal(lambda: [Table(heads, rows), Lines([Line("Why", ("so",))]), Outcome("done")]), width=width
+    )
+    assert max(map(len, text.splitlines())) <= width
+    flat = squeezed(text)
+    for row in rows:
+        for cell in (row.cells[0], row.cells[1], row.note):
+            assert squeezed(cell) in flat
+    for word in ("place", "reason", "length", "Why", "done"):
+        assert word in text
