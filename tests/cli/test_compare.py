@@ -166,6 +166,33 @@ def test_two_models_and_folders_of_their_own(call: Call, models: Path) -> None:
     assert found.measured_best is not None
 
 
+def test_what_a_model_has_to_say_is_listed_once_with_its_name(models: Path) -> None:
+    """Several models have notes of their own; the data's notes have no model."""
+    loaded = [load_model(models / name) for name in ("src", "other")]
+    for number, model in enumerate(loaded):
+        model.card = model.card.model_copy(update={"notes": (f"note {number}", "note of both")})
+    done = compare(
+        loaded,
+        "digits?limit=300",
+        "digits?limit=300&shift=contrast:0.5",
+        options=["keep"],
+        until=0.3,
+        samples=60,
+        accounting=Accounting(energy="none", region="DE"),
+        device="cpu",
+    )
+    noted = [warning for warning in done.warnings if "note " in warning]
+    names = list(done.models)
+    assert noted == [
+        f"{name}: {note}" for number, name in enumerate(names) for note in (f"note {number}", "note of both")
+    ]
+    alone = compare(
+        loaded[0], "digits?limit=300", "digits?limit=300&shift=contrast:0.5", options=["keep"], until=0.3, samples=60,
+        accounting=Accounting(energy="none", region="DE"), device="cpu",
+    )  # fmt: skip
+    assert [w for w in alone.warnings if "note " in w] == ["note 0", "note of both"]
+
+
 def test_a_new_task_that_keep_and_recalibrate_cannot_serve(call: Call, models: Path) -> None:
     command = f"compare --model {models}/four {TASK} --until 0.6 --json {QUIET}"
     done = call(f"{command} -o keep -o recalibrate")

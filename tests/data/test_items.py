@@ -91,7 +91,12 @@ def test_tensors_of_any_precision_are_read(x: torch.Tensor) -> None:
         ((torch.from_numpy(X).to("meta"), Y), "x is ragged or no plain array"),
         ((torch.from_numpy(X).to_sparse(), Y), "x is ragged or no plain array"),
         (((X, Y), (X, Y)), "is ragged or no plain array"),
-        ((np.broadcast_to(np.float32(0), (10**9, 1000)), np.broadcast_to(0, 10**9)), "4,000 GB in memory"),
+        (
+            (np.broadcast_to(np.float32(0), (10**9, 1000)), np.broadcast_to(0, 10**9)),
+            "repeats 4 bytes to 4,000,000,000,000, which",
+        ),
+        (Rows(lambda i: (np.broadcast_to(np.float32(0), 10**9), 0)), "repeats 4 bytes to 4,000,000,000"),
+        ((torch.zeros(1, 1).expand(10**6, 10**6), Y), "repeats 4 bytes to 4,000,000,000,000"),
         (dict, "does not say how many items"),
     ],
 )

@@ -14,7 +14,7 @@ from foretoll.engine import Engine, check_engine, open_engine
 from foretoll.errors import ForetollError, UsageError, shown
 from foretoll.models import Trust
 from foretoll.printing import PlainConsole, error_console
-from foretoll.streams import LONGEST, complain
+from foretoll.streams import LONGEST, PREFIX, complain
 from foretoll.study.cell import Place
 from foretoll.study.check import StudyMistakesError
 from foretoll.study.costing import PlanCost
@@ -97,7 +97,7 @@ def _asked_for(
             device=str(chosen),
             trust_code=trust_code,
         )
-    if len(refused) == 1 and len(str(refused[0])) <= LONGEST:
+    if len(refused) == 1 and len(f"{PREFIX}{refused[0]}") <= LONGEST:
         raise refused[0]
     for error in refused:  # more than a sentence holds: a line each
         mistakes = error.mistakes if isinstance(error, StudyMistakesError) else [str(error)]

@@ -6,6 +6,7 @@ thousands, lie about its length, or give nothing.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from foretoll.data.limits import check_memory
+from foretoll.data.limits import BOMB_BYTES, BOMB_RATIO
 from foretoll.errors import DataError, ForetollError, is_out_of_memory, one_line
 
 MOST_ITEMS = 10**11  # more would not even fit as row numbers
@@ -62,7 +63,7 @@ def array_of(value: Any, name: str) -> npt.NDArray[Any]:
     """An array or a tensor of any device and precision, or a list, as a numpy array.
 
     Raises:
-        DataError: it is ragged, holds objects or no values at all, or repeats one value to more than fits in memory.
+        DataError: it is ragged, holds objects or no values at all, or repeats a few of them very often.
 
     """
     try:
@@ -76,6 +77,16 @@ def array_of(value: Any, name: str) -> npt.NDArray[Any]:
         ) from error
     if array.dtype.kind == "O":
         raise DataError(f"{name} is ragged or holds Python objects: give plain arrays of numbers")
-    if 0 in array.strides:  # broadcast: what is read of it takes its room for the first time
-        check_memory(array.nbytes, f"{name} of shape {array.shape}", "give fewer samples")
+    check_repeated(array, name)
     return array
+
+
+def check_repeated(array: npt.NDArray[Any], name: str) -> None:
+    """Refuse an array that repeats a few values (`np.broadcast_to`, `expand`) to far more than data are."""
+    pairs = zip(array.shape, array.strides, strict=True)
+    held = math.prod(size for size, stride in pairs if stride) * array.itemsize
+    if array.nbytes > BOMB_BYTES and array.nbytes > BOMB_RATIO * held:
+        raise DataError(
+            f"{name} of shape {array.shape} repeats {held:,} bytes to {array.nbytes:,}, which no data do: give a copy "
+            "of it if it is meant"
+        )

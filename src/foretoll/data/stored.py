@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from foretoll.data.checks import check_finite
-from foretoll.data.items import array_of
+from foretoll.data.items import array_of, check_repeated
 from foretoll.errors import DataError
 
 CHANNELS = (1, 3)
@@ -212,6 +212,7 @@ def item_array(value: Any, where: str) -> npt.NDArray[Any] | str:
     if isinstance(value, Tensor):
         return array_of(value, where)
     if isinstance(value, np.ndarray):
+        check_repeated(value, where)
         return value
     if hasattr(value, "convert") and hasattr(value, "size"):  # a PIL image
         mode = "L" if value.mode in {"1", "L", "LA", "I", "F"} else "RGB"

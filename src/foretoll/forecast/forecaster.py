@@ -150,7 +150,7 @@ class Forecaster:
             Forecast(epochs=self._exactly(0.0)),
             test_quality(*seen, case.test_samples, self.level),
             reach_by_looking(case),
-            "seen in one pass over the data; the interval is that of the sample",
+            "one pass over the data; the interval is that of the sample",
         )
 
     def _already_met(self, case: Case) -> Prediction:

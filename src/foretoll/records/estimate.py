@@ -77,7 +77,11 @@ class StepProbe(Record):
 
 
 class Coverage(Record):
-    """How often intervals like these held, out of sample. None: too few runs to measure it."""
+    """How often intervals like these held, out of sample; None where it could not be measured.
+
+    runs, method: the runs that it was measured on, and how; 0 runs where nothing had to be
+    learned from runs, because it was seen.
+    """
 
     level: Share
     empirical: Share | None

@@ -114,6 +114,8 @@ def _saving(reuse: Forecast, scratch: Forecast) -> str:
 def rests_on(estimate: Estimate) -> Line:
     """The runs behind the forecast and how often intervals like these held."""
     basis, coverage = estimate.basis, estimate.coverage
+    if coverage.runs == 0 < basis.runs:  # nothing had to be learned from runs, it was seen
+        return Line("Rests on", (f"what was seen here, not on past runs: {coverage.method}",))
     if basis.runs == 0:
         first = "no run"
     else:

@@ -216,14 +216,12 @@ def _warnings(
 ) -> tuple[str, ...]:
     """What concerns the whole comparison; what concerns one candidate stands in it."""
     first = looked[0].update
-    said = [*(note for model in looked for note in model.update.model.card.notes)]
+    of = {model.name: f"{model.name}: " if len(looked) > 1 else "" for model in looked}
+    said = [of[model.name] + note for model in looked for note in model.update.model.card.notes]
     said += [*first.source.card.notes, *first.target.card.notes]
     for model in looked:
-        prefix = f"{model.name}: " if len(looked) > 1 else ""
         chance = chance_warnings(model.update, model.settings, model.seen.signals, model.seen.source_samples)
-        said += [
-            prefix + warning for warning in (*chance, *model.update.model.card.notes, *model.seen.warnings)
-        ]
+        said += [of[model.name] + warning for warning in (*chance, *model.seen.warnings)]
     if accounting.grid.is_default:
         said.append(default_region_warning(accounting))
     if first.same_data:
