@@ -36,30 +36,41 @@ class Registry(Mapping[str, PartT], Generic[PartT]):
         self._built_in = dict(built_in)
         self._made = made
         self._parts: dict[str, PartT] = {}
+        self._given: dict[str, PartT] = {}  # handed in as objects, in this process
 
     def __iter__(self) -> Iterator[str]:
         yield from self._built_in
-        yield from sorted(name for name in installed(self.group) if name not in self._built_in)
+        yield from sorted({*installed(self.group), *self._given} - set(self._built_in))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._built_in or name in installed(self.group)
+        return name in self._built_in or name in self._given or name in installed(self.group)
 
     def __getitem__(self, name: str) -> PartT:
         """The part of that name, imported; KeyError where there is none, UsageError where it cannot be imported."""
+        if name in self._given:
+            return self._given[name]
         if name not in self._parts:
             self._parts[name] = self._loaded(name)
         return self._parts[name]
 
     def part(self, part: str | PartT) -> PartT:
-        """The part of a name, or the object that was handed in; UsageError with the nearest names otherwise."""
+        """The part of a name, or the object that was handed in; UsageError with the nearest names otherwise.
+
+        An object's own name stands for it from here on in this process, so that records that name it are understood;
+        it never stands in the place of a part that foretoll brings.
+        """
         if not isinstance(part, str):
             try:
-                return self._made(part)
+                made = self._made(part)
             except TypeError as error:
                 raise UsageError(f"{shown(part)} is no {self.kind}: {error}") from error
+            name = getattr(made, "name", None)
+            if isinstance(name, str) and name not in self._built_in:
+                self._given[name] = made
+            return made
         if part not in self:
             raise UsageError(unknown_name(self.kind, part, self))
         return self[part]
@@ -74,12 +85,12 @@ class Registry(Mapping[str, PartT], Generic[PartT]):
         return name in self._built_in
 
     def from_others(self) -> dict[str, str]:
-        """The names that installed distributions add, with the distributions; nothing is imported."""
-        return {
+        """The names that others add, with their distributions; "" where an object was handed in."""
+        found = dict.fromkeys(self._given, "") | {
             name: ", ".join(sorted({_owner(point) for point in points}))
-            for name, points in sorted(installed(self.group).items())
-            if name not in self._built_in
+            for name, points in installed(self.group).items()
         }
+        return {name: found[name] for name in sorted(found) if name not in self._built_in}
 
     def _loaded(self, name: str) -> PartT:
         if name in self._built_in:  # an entry point never takes the place of what foretoll brings

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foretoll.data import open_data, parse_uri
-from foretoll.data.uri import Where
+from foretoll.data.address import Where
 from foretoll.errors import DataError, UsageError
 from foretoll.records import Shift
 

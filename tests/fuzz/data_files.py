@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from foretoll.data.uri import SCHEMES
+from foretoll.data.schemes import SCHEMES
 
 from .case import TEXTS, Case, estimate, file_name, spoiled, train_on
 

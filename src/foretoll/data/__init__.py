@@ -9,18 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from foretoll.data.address import DataUri
     from foretoll.data.opening import open_data
     from foretoll.data.shifts import SHIFTS, Reference, ShiftSpec, apply_shift, shifts_for
     from foretoll.data.spelling import match_names
     from foretoll.data.splits import ArraySplit, Batch, DatasetSplit, Split, stratified_sample
     from foretoll.data.taskdata import TaskData
-    from foretoll.data.uri import DataUri, parse_uri
+    from foretoll.data.uri import parse_uri
 
 _HOME = {
     "SHIFTS": "shifts",
     "ArraySplit": "splits",
     "Batch": "splits",
-    "DataUri": "uri",
+    "DataUri": "address",
     "DatasetSplit": "splits",
     "Reference": "shifts",
     "ShiftSpec": "shifts",

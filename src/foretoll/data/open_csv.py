@@ -9,10 +9,10 @@ import zlib
 from pathlib import Path
 from typing import IO, Any
 
+from foretoll.data.address import DataUri
 from foretoll.data.limits import check_memory, check_unpacked
 from foretoll.data.raw import RawData
 from foretoll.data.tabular import source_of_table
-from foretoll.data.uri import DataUri
 from foretoll.errors import DataError, shown
 from foretoll.records import TableLayout
 

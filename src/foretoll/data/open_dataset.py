@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
+from foretoll.data.address import DataUri
 from foretoll.data.images import Look, to_form
 from foretoll.data.items import array_of, item_of, size_of
 from foretoll.data.raw import RawData, classes_said
 from foretoll.data.splits import ArraySplit, DatasetSplit, item_input, item_label
 from foretoll.data.stored import item_array, natural_kind, span_in, stored_array, told_rgba, told_span
-from foretoll.data.uri import DataUri
 from foretoll.errors import DataError
 from foretoll.tasks.classification import read_labels
 

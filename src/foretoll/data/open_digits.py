@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from foretoll.data.address import DataUri
 from foretoll.data.raw import RawData
 from foretoll.data.splits import ArraySplit
-from foretoll.data.uri import DataUri
 
 
 def open_digits(uri: DataUri) -> RawData:

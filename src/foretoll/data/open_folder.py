@@ -6,12 +6,12 @@ import os
 
 import numpy as np
 
+from foretoll.data.address import DataUri
 from foretoll.data.folders import read_layout
 from foretoll.data.images import DecodedImages, EncodedImages, look_at
 from foretoll.data.raw import RawData
 from foretoll.data.splits import DatasetSplit
 from foretoll.data.unreadable import readable
-from foretoll.data.uri import DataUri
 from foretoll.errors import DataError, UsageError
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from foretoll.data.address import DataUri
 from foretoll.data.raw import RawData, role_of
 from foretoll.data.tabular import source_of_table
-from foretoll.data.uri import DataUri
 from foretoll.errors import DataError, MissingExtraError
 from foretoll.records import TableLayout
 

@@ -11,12 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from foretoll.data.address import DataUri
 from foretoll.data.items import array_of
 from foretoll.data.npz_file import NpzFile, few, shape_of
 from foretoll.data.raw import RawData, classes_said
 from foretoll.data.splits import ArraySplit
 from foretoll.data.stored import natural_kind, span_in, stored_array, told_rgba, told_span
-from foretoll.data.uri import DataUri
 from foretoll.errors import DataError
 from foretoll.tasks.classification import MAX_CLASSES, read_labels
 

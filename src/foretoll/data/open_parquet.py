@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from foretoll.data.address import DataUri
 from foretoll.data.limits import BOMB_BYTES, check_memory, check_unpacked, samples_at_once
 from foretoll.data.raw import RawData
 from foretoll.data.tabular import check_names, source_of_table
-from foretoll.data.uri import DataUri
 from foretoll.errors import DataError, check_refused, is_out_of_memory
 from foretoll.records import TableLayout
 

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader
 
+from foretoll.data.address import DataUri
 from foretoll.data.items import array_of, item_of, reason, size_of
 from foretoll.data.open_dataset import class_names_of, labels_of, open_dataset
 from foretoll.data.open_hf import source_of_parts
@@ -17,7 +18,6 @@ from foretoll.data.raw import ROLES, RawData, role_of
 from foretoll.data.splits import item_label
 from foretoll.data.tabular import source_of_table
 from foretoll.data.tokens import source_of_tokens
-from foretoll.data.uri import DataUri
 from foretoll.errors import DataError
 from foretoll.records import TableLayout
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from foretoll.data.address import DataUri
 from foretoll.data.open_dataset import Peek, converter, labels_of
 from foretoll.data.raw import RawData
 from foretoll.data.splits import ArraySplit, DatasetSplit
 from foretoll.data.stored import stored_array
-from foretoll.data.uri import DataUri
 from foretoll.errors import DataError, UsageError, unknown_name
 from foretoll.tasks.classification import read_labels
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from foretoll.data.address import DataUri
 from foretoll.data.arranged import arranged
 from foretoll.data.raw import RawData, assemble
+from foretoll.data.schemes import SCHEMES, DataScheme
 from foretoll.data.taskdata import TaskData
-from foretoll.data.uri import SCHEMES, DataUri, parse_uri, with_scheme
-from foretoll.errors import UsageError, shown
+from foretoll.data.uri import parse_uri, with_scheme
+from foretoll.errors import DataError, ForetollError, UsageError, one_line, shown
 from foretoll.records import TableLayout
-
-_TABLES = ("parquet", "csv", "hf")  # whose columns have names
 
 
 def open_data(source: Any, *, seed: int = 0, layout: TableLayout | None = None) -> TaskData:
@@ -42,16 +40,27 @@ def _opened(source: Any, layout: TableLayout | None) -> tuple[RawData, DataUri]:
     """The rows of anything that `open_data` takes, and what was said of them."""
     if isinstance(source, (str, Path)):
         uri = parse_uri(with_scheme(str(source)))
-        opener = _opener(uri.scheme)
-        return (opener(uri, layout) if uri.scheme in _TABLES else opener(uri)), uri
+        return _of_scheme(SCHEMES[uri.scheme], uri, layout), uri
     from foretoll.data.open_python import open_python
 
     return open_python(source, layout)
 
 
-def _opener(scheme: str) -> Callable[..., RawData]:
-    # one module per scheme, imported when it is used: scikit-learn, pyarrow and datasets are heavy
-    if scheme not in SCHEMES:
-        raise UsageError(f"scheme {scheme!r} has no opener")
-    opener: Callable[..., RawData] = getattr(import_module(f"foretoll.data.open_{scheme}"), f"open_{scheme}")
-    return opener
+def _of_scheme(scheme: DataScheme, uri: DataUri, layout: TableLayout | None) -> RawData:
+    if SCHEMES.brings(scheme.name):
+        rows: RawData = scheme.open(uri, layout)
+        return rows
+    from foretoll.data.open_python import open_python
+
+    try:
+        found = scheme.open(uri, layout)
+    except ForetollError:
+        raise
+    except Exception as error:  # another's code
+        raise DataError(
+            f"{shown(uri.text)} cannot be opened by the scheme {scheme.name} ({type(error).__name__}: "
+            f"{one_line(str(error), 100)}); check what it names, or ask who made the scheme"
+        ) from error
+    opened = found if isinstance(found, RawData) else open_python(found, layout)[0]
+    opened.name = opened.name if isinstance(found, RawData) else uri.text.partition("?")[0]
+    return opened

@@ -17,13 +17,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from foretoll.data.address import TIME, DataUri, Where
 from foretoll.data.checks import few, tell_labels, tell_unseen
 from foretoll.data.moments import moments
 from foretoll.data.partition import VALIDATION_SHARE, IntArray, choose_within, in_order, part_of, three_way
 from foretoll.data.shifts import check_kind
 from foretoll.data.splits import ArraySplit, DatasetSplit
 from foretoll.data.taskdata import TaskData, reference_of
-from foretoll.data.uri import TIME, DataUri, Where
 from foretoll.errors import DataError, UsageError, shown, unknown_name
 from foretoll.records import DataCard, TableLayout
 

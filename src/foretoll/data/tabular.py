@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from foretoll.data.address import DataUri
 from foretoll.data.cells import (
     MISSING,
     cell_texts,
@@ -27,7 +28,7 @@ from foretoll.data.raw import Fault, RawData, classes_said, role_of, splits_said
 from foretoll.data.splits import INPUT_KEYS, ArraySplit, DatasetSplit
 from foretoll.data.tokens import token_ids
 from foretoll.data.unreadable import readable
-from foretoll.data.uri import DataUri, uri_value
+from foretoll.data.uri import uri_value
 from foretoll.errors import DataError, UsageError, shown, unknown_name
 from foretoll.records import TableColumn, TableLayout
 from foretoll.tasks.classification import read_labels

@@ -11,24 +11,16 @@ import codecs
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import unquote
 
+from foretoll.data.address import DataUri, Where, expanded
+from foretoll.data.schemes import OWN_KEYS, SCHEMES
 from foretoll.data.shifts.registry import SHIFTS, check_level
 from foretoll.errors import UsageError, shown, unknown_name
 from foretoll.records import DataCard, Shift
 
-SCHEMES: dict[str, tuple[str, ...]] = {  # scheme → keys of its own
-    "digits": (),
-    "npz": (),
-    "parquet": ("columns", "drop", "size", "skip_unreadable"),
-    "csv": ("columns", "drop", "encoding", "sep"),
-    "folder": ("size", "skip_unreadable"),
-    "torchvision": ("root", "download", "config", "size"),
-    "hf": ("columns", "config", "drop", "size", "skip_unreadable"),
-}
 KINDS: tuple[str, ...] = get_args(DataCard.model_fields["kind"].annotation)
 COMMON_KEYS = (
     "split",
@@ -45,7 +37,6 @@ COMMON_KEYS = (
     "every",
 )
 REPEATABLE = ("shift", "where")
-TIME = "time"  # split=time: validation and test are the last rows
 COLUMN_KEYS = ("columns", "drop")  # names that may hold a comma of their own, as %2C
 _NO_PATH = ("digits", "torchvision")  # what follows the colon is nothing, or a name
 _MOST_MARKS = 20  # question marks that may be part of a path
@@ -56,87 +47,21 @@ MOST_ROWS, MOST_PARTS, MOST_SIDE, MOST_PIXELS = 10**12, 10_000, 8192, 4096**2
 _SUFFIXES = {".npz": "npz", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
 
 
-@dataclass(frozen=True)
-class Where:
-    """A condition on a column: its value is one of `values`, or, negated, none of them."""
-
-    column: str
-    values: tuple[str, ...]
-    negated: bool = False
-
-
-@dataclass(frozen=True)
-class DataUri:
-    """A parsed data URI. Everything that was not said is None or empty.
-
-    split: use only this split of the file, and split it anew. limit: total of train and validation samples;
-    the test split then has at most max(limit // 4, 1). classes: names or numbers, relabelled 0, 1, … in this
-    order. shifts: applied one after the other. part: (i, k), the i-th of k disjoint stratified parts.
-    where: conditions, all of which hold. rows: (start, stop) of the file's rows, order kept. kind: override.
-    label: the label column. columns, drop: the columns of a table to read, or to leave out. sep: what stands between
-    the values of a text table; encoding: of its characters. seed: of splits, parts, limits and shifts. size: (height,
-    width) of images. skip_unreadable: whether to leave out images that cannot be read. time: the column by whose
-    values the rows are put in order; without it `split=time` takes the file's order. every: rows of a
-    batch, where the data are a stream (`foretoll.data.stream`).
-    """
-
-    text: str
-    scheme: str
-    path: str = ""
-    split: str | None = None
-    limit: int | None = None
-    classes: tuple[str, ...] = ()
-    shifts: tuple[Shift, ...] = ()
-    part: tuple[int, int] | None = None
-    where: tuple[Where, ...] = ()
-    rows: tuple[int, int | None] | None = None
-    kind: str | None = None
-    label: str | None = None
-    columns: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
-    sep: str | None = None
-    encoding: str | None = None
-    seed: int | None = None
-    root: str | None = None
-    download: bool = False
-    config: str | None = None
-    size: tuple[int, int] | None = None
-    skip_unreadable: bool = False
-    time: str | None = None
-    every: int | None = None
-
-    @property
-    def in_time_order(self) -> bool:
-        """Whether train, validation and test rows follow each other in time: `split=time`, or a time column."""
-        return self.split == TIME or self.time is not None
-
-    @property
-    def file(self) -> Path:
-        """The path, with ~ as the home of a user that there is."""
-        return Path(_expanded(self.path))
-
-    @property
-    def shown_path(self) -> str:
-        """The path as a message may repeat it."""
-        return self.path if self.path.isprintable() and len(self.path) <= 120 else shown(self.path, 120)
-
-
 def parse_uri(text: str) -> DataUri:
     """Parse and check a data URI; UsageError names everything that is wrong with it at once."""
     head, _, query = text.partition("?")
     scheme, _, path = head.partition(":")
     errors: list[str] = []
-    if scheme not in SCHEMES:
+    known = SCHEMES.get(scheme)
+    if known is None:
         errors.append(unknown_name("scheme", scheme, SCHEMES))
-    elif not path and scheme != "digits":
-        what = "a name" if scheme in {"torchvision", "hf"} else "a path"
-        errors.append(f"{scheme}: needs {what} after the colon")
-    elif path and scheme == "digits":
-        errors.append(f"digits takes no path, and {shown(path)} was given")
+    elif not path and known.follows:
+        errors.append(f"{scheme}: needs {known.follows} after the colon")
+    elif path and not known.follows:
+        errors.append(f"{scheme} takes no path, and {shown(path)} was given")
     elif scheme not in _NO_PATH:
         path, query = _path_and_query(text[len(scheme) + 1 :])
-    own_keys = SCHEMES.get(scheme, tuple(sorted({key for keys in SCHEMES.values() for key in keys})))
-    valid = COMMON_KEYS + own_keys
+    valid = COMMON_KEYS + (OWN_KEYS if known is None else known.keys)
     fields: dict[str, Any] = {}
     for item in query.split("&") if query else ():
         key, equals, value = item.partition("=")
@@ -144,11 +69,12 @@ def parse_uri(text: str) -> DataUri:
             errors.append(unknown_name("key", key, valid))
         elif not equals or not value:
             errors.append(f"{key} has no value: write {key}=…")
-        elif key in fields and key not in REPEATABLE:
+        elif (key in fields or key in fields.get("own", ())) and key not in REPEATABLE:
             errors.append(f"{key} stands twice")
         else:
             try:
-                _store(fields, key, _READERS[key](value if key in COLUMN_KEYS else unquote(value)))
+                plain = value if key in COLUMN_KEYS else unquote(value)
+                _store(fields, key, _READERS[key](plain) if key in _READERS else plain)
             except _BadValueError as error:
                 errors.append(str(error))
     if errors:
@@ -160,14 +86,10 @@ def _path_and_query(rest: str) -> tuple[str, str]:
     """The longest path that exists as it is written, else the percent-decoded text before the first question mark."""
     marks = [at for at, sign in enumerate(rest) if sign == "?"][:_MOST_MARKS]
     for cut in reversed([*marks, len(rest)] if len(marks) < _MOST_MARKS else marks):
-        if rest[:cut] and os.path.exists(_expanded(rest[:cut])):  # noqa: PTH110  (pathlib raises on odd names)
+        if rest[:cut] and os.path.exists(expanded(rest[:cut])):  # noqa: PTH110  (pathlib raises on odd names)
             return rest[:cut], rest[cut + 1 :]
     path, _, query = rest.partition("?")
     return unquote(path, errors="surrogateescape"), query
-
-
-def _expanded(path: str) -> str:
-    return os.path.expanduser(path)  # noqa: PTH111  (pathlib raises on users that are not there)
 
 
 def _without_surrogates(text: str) -> str:
@@ -209,8 +131,10 @@ def _store(fields: dict[str, Any], key: str, value: Any) -> None:
         fields["shifts"] = (*fields.get("shifts", ()), value)
     elif key == "where":
         fields["where"] = (*fields.get("where", ()), value)
-    else:
+    elif key in _READERS:
         fields[key] = value
+    else:
+        fields["own"] = {**fields.get("own", {}), key: value}
 
 
 def _number(value: str) -> int | None:

@@ -20,6 +20,7 @@ from foretoll.indices.logme import logme
 from foretoll.indices.mmd import mmd
 from foretoll.indices.nce import nce
 from foretoll.indices.separability import effective_rank, expected_calibration_error, knn_accuracy
+from foretoll.indices.table import INDICES
 
 BOUND = 1000  # rows for scores whose cost grows with the square of the sample
 
@@ -117,4 +118,12 @@ def scores(source: SideSample, target: SideSample, *, task_shift: bool) -> dict[
         if not task_shift:
             confidence = max_confidence(target.logits, from_logits=True)
             attempt("calibration_error", lambda: expected_calibration_error(confidence, target.correct))
+    for name in INDICES.from_others():
+        entry = INDICES[name]
+        fits = entry.shift in ("both", "task" if task_shift else "distribution")
+        if entry.compute is not None and fits and (labelled or not entry.labels):
+            try:
+                found[name] = float(entry.compute(source, target))
+            except Exception:  # noqa: BLE001  # another's code: its number is missing, and nothing else is lost
+                found[name] = None
     return found

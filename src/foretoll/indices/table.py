@@ -1,12 +1,15 @@
 """All indices and scores in one table: what each is called, sees and needs, and where it comes from.
 
-Loads nothing but this file: the command line and the report read it too. docs/indices.md has a section on each.
+Loads nothing heavy: the command line and the report read it too. docs/indices.md has a section on each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from foretoll.registry import Registry, instance_of
 
 RESQUE = "RESQUE, arXiv 2412.15511 (AAAI 2025)"
 PREINDEX = "PreIndex, arXiv 2408.01446 (AIES 2024)"
@@ -32,6 +35,7 @@ class IndexEntry:
     labels: the target's labels. stand_in: what a survey takes in their place where there are none.
     function: its pure function in `foretoll.indices.functional`; "" where it needs the model itself.
     identical: its value where source and target (or the two of each pair) are the same; None: there is no such.
+    compute: of an index that plugs in: two `foretoll.indices.scores.SideSample`, source and target, to a number.
     made_by: `survey` (every estimate), `linearised` (a survey that is asked for it), `function` (only by hand).
     """
 
@@ -46,6 +50,7 @@ class IndexEntry:
     function: str = ""
     identical: float | None = None
     made_by: Literal["survey", "linearised", "function"] = "survey"
+    compute: Callable[[Any, Any], float] | None = None
 
     def as_row(self) -> dict[str, str]:
         """The entry as text, for lists."""
@@ -339,7 +344,9 @@ _ENTRIES = (
     ),
 )
 
-INDICES: dict[str, IndexEntry] = {entry.name: entry for entry in _ENTRIES}
+INDICES: Registry[IndexEntry] = Registry(
+    "index", "foretoll.indices", {entry.name: entry for entry in _ENTRIES}, made=instance_of(IndexEntry)
+)
 
 COMPANIONS: dict[str, str] = {
     "source_quality": "quality on the source's sample",

@@ -11,7 +11,7 @@ from foretoll.measure.grid import grid_intensity, known_regions
 from foretoll.measure.hardware import describe_hardware
 from foretoll.measure.inference import probe_inference
 from foretoll.measure.meter import EnergyMeter, EnergyReading, synchronise
-from foretoll.measure.opening import METERS, open_meter
+from foretoll.measure.opening import METERS, MeterLike, open_meter
 from foretoll.measure.self_cost import SelfCostMeter
 from foretoll.measure.step_probe import probe_steps
 
@@ -23,6 +23,7 @@ __all__ = [
     "EnergyReading",
     "GreenWindow",
     "IntensitySeries",
+    "MeterLike",
     "NoMeter",
     "ReplayMeter",
     "SelfCostMeter",

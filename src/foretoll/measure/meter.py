@@ -20,6 +20,7 @@ The laws of every meter, whatever stands behind it:
 
 from __future__ import annotations
 
+import copy
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -87,6 +88,16 @@ class EnergyMeter(ABC):
         self._setup_s = 0.0
         self._overhead_s = 0.0
         self._reading: EnergyReading | None = None
+
+    def fresh(self, device: str) -> Self:
+        """A meter of the same settings for one measurement on a device; of one that was not started."""
+        if self._state is not _State.NEW:
+            raise MeasureError(
+                "this energy meter was used already: give one that was not started, or its class"
+            )
+        other = copy.deepcopy(self)
+        other.device = device
+        return other
 
     # --- the public face ---------------------------------------------------------------------
 

@@ -13,8 +13,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from foretoll.data import SHIFTS
+from foretoll.data.schemes import SCHEMES
 from foretoll.data.shifts import check_level
-from foretoll.data.uri import SCHEMES, parse_uri
+from foretoll.data.uri import parse_uri
 from foretoll.errors import UsageError, shown, unknown_name
 from foretoll.models.architectures import ARCHITECTURES
 from foretoll.models.spec import parse_spec

@@ -117,7 +117,7 @@ def compare(
     found: list[Candidate] = []
     looked: dict[str, Prospect] = {}
     energy: EnergyBasis | None = None
-    with SelfCostMeter(accounting.energy, device=first.device) as own:
+    with SelfCostMeter(accounting.meter(first.device)) as own:
         known = store.select()
         forecaster = Forecaster([*reference_runs(), *known.runs], held_out=reference_held_out())
         for model_name, update in jobs.items():

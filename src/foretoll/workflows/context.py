@@ -16,7 +16,7 @@ import torch
 from foretoll.arguments import check_device_name
 from foretoll.data import TaskData, open_data
 from foretoll.errors import UsageError, shown
-from foretoll.measure import EnergyMeter, grid_intensity, open_meter
+from foretoll.measure import EnergyMeter, MeterLike, grid_intensity, open_meter
 from foretoll.models import (
     Model,
     check_fits,
@@ -49,11 +49,11 @@ class Watcher:
 class Accounting:
     """How energy and emissions are accounted for.
 
-    energy: a meter's name, see `foretoll.measure.open_meter`
+    energy: a meter's name, its class, or one that was not started: see `foretoll.measure.open_meter`
     region, pue, intensity_g_per_kwh, year: see `foretoll.measure.grid_intensity`; None: the environment decides
     """
 
-    energy: str = "auto"
+    energy: MeterLike = "auto"
     region: str | None = None
     pue: float | None = None
     intensity_g_per_kwh: float | None = None

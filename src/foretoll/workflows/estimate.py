@@ -164,7 +164,7 @@ def estimate_update(
     grid = accounting.grid  # an unknown region is said before any work
     calibration_runs = 0
     said: list[str] = []
-    with SelfCostMeter(accounting.energy, device=update.device) as own:
+    with SelfCostMeter(accounting.meter(update.device)) as own:
         watcher.stage("look at source and target through the model (indices, signals)")
         seen = take_signals(update, settings, samples=samples, collector=collector)
         start = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from foretoll.decide.policies.base import Policy
 from foretoll.decide.policies.cara import Cara
@@ -12,7 +13,8 @@ from foretoll.decide.policies.drift import Confidence, Ks, Psi
 from foretoll.decide.policies.dummies import Every, Keep, Periodic
 from foretoll.decide.policies.quality import Adwin, Drop, Floor
 from foretoll.decide.policies.rent import Rent
-from foretoll.errors import UsageError, shown, unknown_name
+from foretoll.errors import UsageError, shown
+from foretoll.registry import Registry
 
 DEFAULT_POLICY = "rent"
 
@@ -26,7 +28,15 @@ class Entry:
     most: float = math.inf
 
 
-POLICIES: dict[str, Entry] = {
+def _entry(found: Any) -> Entry:
+    if isinstance(found, Entry):
+        return found
+    if isinstance(found, type) and issubclass(found, Policy):
+        return Entry(found)
+    raise TypeError("it is no class of foretoll.decide.policies.Policy, nor an Entry of one")
+
+
+_OWN = {
     "keep": Entry(Keep),
     "every": Entry(Every),
     "periodic": Entry(Periodic, "a number of batches"),
@@ -39,14 +49,18 @@ POLICIES: dict[str, Entry] = {
     "cara": Entry(Cara, "a multiple of the cost"),
     "rent": Entry(Rent),
 }
+POLICIES: Registry[Entry] = Registry("policy", "foretoll.policies", _OWN, made=_entry)
 
 
-def get_policy(text: str) -> Policy:
-    """The policy of a name such as `rent` or `periodic:4`; UsageError where there is none, or its number is none."""
+def get_policy(text: str | Policy) -> Policy:
+    """The policy of a name such as `rent` or `periodic:4`, or the one that is handed in.
+
+    UsageError where there is none of that name, or its number is none.
+    """
+    if isinstance(text, Policy):
+        return text
     name, _, number = text.strip().partition(":")
-    entry = POLICIES.get(name)
-    if entry is None:
-        raise UsageError(unknown_name("policy", name, tuple(POLICIES)))
+    entry = POLICIES.part(name)
     if not number:
         return entry.make()
     if not entry.parameter:
