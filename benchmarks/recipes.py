@@ -105,10 +105,15 @@ def table(found: dict[str, Any]) -> str:
             of += 1
         reach = median(row["reach"] for row in seeds if row["reach"] is not None)
         rows.append([name, "; ".join(told), f"{100 * reach:.0f} %", "; ".join(measured)])
-    head = ["recipe", "forecast epochs (90 % interval), by seed", "probability to reach", "measured epochs, by seed"]
+    head = [
+        "recipe",
+        "forecast epochs (90 % interval), by seed",
+        "probability to reach",
+        "measured epochs, by seed",
+    ]
     said = (
-        f"The measured epochs lie inside the interval in {inside} of {of} updates (one that ended before it reached the "
-        "target counts as inside where the interval goes up to the budget)."
+        f"The measured epochs lie inside the interval in {inside} of {of} updates (one that ended before it "
+        "reached the target counts as inside where the interval goes up to the budget)."
     )
     return f"{markdown_table(head, rows)}\n\n{said}"
 

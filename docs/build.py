@@ -1,4 +1,4 @@
-"""Builds what of the docs is made by programs and takes seconds: the table of indices in docs/indices.md.
+"""Builds what of the docs is made by programs and takes seconds: the tables of docs/indices.md and docs/settings.md.
 
     python docs/build.py            # write
     python docs/build.py --check    # only say whether it is up to date, exit 1 if not
@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 
 from foretoll.indices.table import INDICES
+from foretoll.records.settings import setting_fields
 
-PAGE = Path(__file__).resolve().parent / "indices.md"
+DOCS = Path(__file__).resolve().parent
 START, END = "<!-- table: written by a script -->", "<!-- end of table -->"
 
 
@@ -27,20 +28,34 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def built(page: str) -> str:
-    """The page with the table of today."""
-    before, rest = page.split(START)
+def settings_table() -> str:
+    """A line for each training setting in Markdown, from the record."""
+    lines = ["| name | default | what it is |", "| --- | --- | --- |"]
+    for name, field in setting_fields().items():
+        value = field.default
+        default = "" if value is None or value in ((), {}) else f"`{str(value).lower().strip('()')}`"
+        lines.append(f"| `{name}` | {default} | {field.description} |")
+    return "\n".join(lines)
+
+
+TABLES = {"indices.md": table, "settings.md": settings_table}
+
+
+def built(name: str) -> tuple[str, str]:
+    """A page as it is, and with the table of today."""
+    old = (DOCS / name).read_text(encoding="utf-8")
+    before, rest = old.split(START)
     _, after = rest.split(END)
-    return f"{before}{START}\n\n{table()}\n\n{END}{after}"
+    return old, f"{before}{START}\n\n{TABLES[name]()}\n\n{END}{after}"
 
 
 def main() -> int:
     """Write or check."""
-    old = PAGE.read_text(encoding="utf-8")
-    new = built(old)
+    stale = {name: new for name in TABLES for old, new in [built(name)] if old != new}
     if "--check" in sys.argv:
-        return int(old != new)
-    PAGE.write_text(new, encoding="utf-8")
+        return int(bool(stale))
+    for name, new in stale.items():
+        (DOCS / name).write_text(new, encoding="utf-8")
     return 0
 
 

@@ -173,6 +173,13 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> str:
     return f"unknown {kind} {shown(name, 40)}: valid are {listed(names)}"
 
 
+def nearest_name(name: str, valid: Iterable[str]) -> str:
+    """An unknown name with the nearest valid one alone: there may be many such sentences."""
+    known = list(valid)
+    near = difflib.get_close_matches(name[: 2 * SHOWN], known, n=1, cutoff=0.5)
+    return f"{shown(name, 40)}: " + (f"did you mean {near[0]!r}?" if near else f"valid are {listed(known)}")
+
+
 def listed(names: Iterable[str], limit: int = MOST_LISTED) -> str:
     """Names from a user or a file as a list for a message: printable, of a long one only the beginning."""
     text, several = "", list(names)

@@ -303,7 +303,8 @@ FLAGS = (
           "unknown metric 'acuracy': did you mean 'accuracy' or 'balanced_accuracy'? (valid: accuracy, "
           "balanced_accuracy, macro_f1)"),
     usage("an unknown optimiser", "train … --optimizer adagrad",
-          "--optimizer 'adagrad': input should be 'adam', 'adamw', 'sgd', 'rmsprop', 'nadam' or 'adafactor'"),
+          "--optimizer: unknown optimizer 'adagrad': did you mean 'adam' or 'nadam' or 'adamw'? "
+          "(valid: adafactor, adam, adamw, nadam, rmsprop, sgd)"),
     usage("a budget without end", "train … --max-epochs 1e9",
           "--max-epochs 1e+09 is more than 1,000,000: give a budget that can be spent"),
     usage("an unknown device", "retrain … --device cud",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from foretoll.arguments import (
     check_device_name,
@@ -12,7 +13,10 @@ from foretoll.arguments import (
 )
 from foretoll.errors import UsageError, shown
 from foretoll.options.table import get_option
-from foretoll.tasks import check_metric, check_until
+from foretoll.tasks import check_metric
+
+if TYPE_CHECKING:
+    from foretoll.records import TrainingSettings
 
 READ_VARIABLES = ("FORETOLL_LEDGER", "FORETOLL_DATA", "FORETOLL_REGION", "FORETOLL_PUE", "XDG_DATA_HOME")
 
@@ -37,7 +41,7 @@ def check_texts(words: Sequence[str]) -> None:
 def check_call(
     *,
     data: Sequence[str],
-    metric: str,
+    settings: TrainingSettings,
     device: str,
     energy: str,
     region: str | None,
@@ -45,7 +49,6 @@ def check_call(
     intensity: float | None,
     year: int | None,
     options: Sequence[str] = (),
-    until: float | None = None,
     engine: str = "local",
     hardware: str | None = None,
     budget: str | None = None,
@@ -61,11 +64,9 @@ def check_call(
 
     for option in options:
         get_option(option)
-    check_metric(metric)
+    check_metric(settings.metric)
     check_device_name(device)
     meter_named(energy)
-    if until is not None:
-        check_until(until, metric)
     if engine != "local":
         from foretoll.engine.opening import check_engine
 

@@ -7,47 +7,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from foretoll.commands.bundles import unfolded
 from foretoll.commands.checks import check_call
 from foretoll.commands.flags import (
-    AnonymousOption,
-    BatchOption,
-    DecayOption,
-    DeviceOption,
-    EnergyOption,
-    EpochsOption,
-    HeadOption,
-    IntensityOption,
-    JsonOption,
-    LayerOption,
-    LedgerOption,
-    MetricOption,
+    DataFlags,
+    LoadingFlags,
+    MeasuringFlags,
     ModelsOption,
-    OptimizerOption,
     OptionsOption,
-    PueOption,
-    QuietOption,
-    RateOption,
-    RegionOption,
-    SeedOption,
-    SourceOption,
-    TargetOption,
-    TaskOption,
-    TrustOption,
-    UntilOption,
-    WeightsOption,
-    YearOption,
+    OutputFlags,
+    SamplesOption,
+    measuring_flag,
+    output_flag,
 )
 from foretoll.commands.output import (
     as_data,
     console_watcher,
-    looked_for,
     nameless,
     open_ledger,
     print_json,
     say,
     show,
-    training_settings,
 )
+from foretoll.commands.settings_flags import SettingsFlags
 from foretoll.errors import ForetollError
 from foretoll.interruption import why_ended
 
@@ -60,54 +42,34 @@ NONE_RECOMMENDED = 3  # exit code, apart from 1: the command failed
 
 
 @compare_command.command()
+@unfolded
 def compare(
     model: ModelsOption,
-    source: SourceOption,
-    target: TargetOption,
-    until: UntilOption = None,
+    data: DataFlags,
+    loading: LoadingFlags,
+    settings: SettingsFlags,
+    measuring: MeasuringFlags,
+    output: OutputFlags,
     option: OptionsOption = None,
     budget: Annotated[
         str | None,
-        typer.Option("--budget", help="what the update may cost at most: 0.1kWh, 20min, 50g (of CO2e)"),
+        measuring_flag("--budget", help_="what the update may cost at most: 0.1kWh, 20min, 50g (of CO2e)"),
     ] = None,
     requests: Annotated[
-        int, typer.Option("--requests", min=0, help="samples to be served afterwards, their energy is added")
+        int,
+        measuring_flag("--requests", min=0, help_="samples to be served afterwards, their energy is added"),
     ] = 0,
     confidence: Annotated[
-        float, typer.Option("--confidence", help="probability of reaching the target to rely on")
+        float, measuring_flag("--confidence", help_="probability of reaching the target to rely on")
     ] = 0.8,
     measure: Annotated[
         bool,
-        typer.Option(
-            "--measure", help="carry all of them out as well, and save each model in a folder of DIR"
+        measuring_flag(
+            "--measure", help_="carry all of them out as well, and save each model in a folder of DIR"
         ),
     ] = False,
-    samples: Annotated[
-        int, typer.Option("--samples", min=2, help="samples of source and target to look at")
-    ] = 2000,
-    task: TaskOption = None,
-    weights: WeightsOption = None,
-    embedding_layer: LayerOption = None,
-    head: HeadOption = None,
-    trust_code: TrustOption = False,
-    metric: MetricOption = "accuracy",
-    max_epochs: EpochsOption = 20.0,
-    seed: SeedOption = 0,
-    lr: RateOption = None,
-    batch_size: BatchOption = 64,
-    optimizer: OptimizerOption = "adam",
-    weight_decay: DecayOption = 0.0,
-    device: DeviceOption = "auto",
-    energy: EnergyOption = "auto",
-    region: RegionOption = None,
-    pue: PueOption = None,
-    intensity: IntensityOption = None,
-    year: YearOption = None,
-    ledger: LedgerOption = None,
-    out: Annotated[Path, typer.Option("--out", help="folder DIR for the results")] = Path("foretoll-compare"),
-    anonymous: AnonymousOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    samples: SamplesOption = 2000,
+    out: Annotated[Path, output_flag("--out", help_="folder DIR for the results")] = Path("foretoll-compare"),
 ) -> None:
     """Compare all ways to reuse one or more models, and say which is the cheapest that reaches the quality.
 
@@ -115,50 +77,37 @@ def compare(
 
     Exit code: 0 where a candidate is recommended, 3 where none is, 1 where the command failed, 2 for wrong use.
     """
-    settings = training_settings(metric, max_epochs, seed, lr, batch_size, optimizer, weight_decay)
+    recipe, lr = settings.read()
     check_call(
-        data=[source, target],
-        metric=metric,
-        device=device,
-        energy=energy,
-        region=region,
-        pue=pue,
-        intensity=intensity,
-        year=year,
-        until=until,
+        data=[data.source, data.target],
+        settings=recipe,
         out=out,
         options=option or (),
         budget=budget,
+        **measuring.values(),
     )
-    from foretoll.workflows import Accounting
     from foretoll.workflows import compare as compare_
 
-    with console_watcher(quiet or as_json) as watcher:
+    with console_watcher(output.silent) as watcher:
         found = compare_(
             model,
-            source,
-            target,
             options=option,
-            until=until,
-            task=task,
-            settings=settings,
-            lr=looked_for(lr),
+            settings=recipe,
+            lr=lr,
             budget=budget,
             requests=requests,
             confidence=confidence,
             measure=measure,
             samples=samples,
-            weights=weights,
-            embedding_layer=embedding_layer,
-            head=head,
-            trust_code=trust_code,
-            device=device,
-            accounting=Accounting(energy, region, pue, intensity, year),
-            ledger=open_ledger(ledger),
+            device=measuring.device,
+            accounting=measuring.accounting(),
+            ledger=open_ledger(output.ledger),
             out=out,
             watcher=watcher,
+            **data.values(),
+            **loading.values(),
         )
-    _hand_over(out, found, as_json=as_json, anonymous=anonymous)
+    _hand_over(out, found, as_json=output.as_json, anonymous=output.anonymous)
 
 
 def _hand_over(out: Path, found: Comparison, *, as_json: bool, anonymous: bool) -> None:

@@ -1,117 +1,160 @@
-"""The flags that commands share, each with its help."""
+"""The flags that commands share, each with its help; those that belong together as one bundle."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from foretoll.commands.bundles import Bundle
 from foretoll.options.table import OPTIONS
 from foretoll.registry import names_for_help
 
+if TYPE_CHECKING:
+    from foretoll.workflows import Accounting
+
+MODEL_AND_DATA, MEASURING, OUTPUT = "Model and data", "Measuring", "Output"
+
+
+def model_flag(*names: str, help_: str, **limits: Any) -> Any:
+    """A flag of the panel of model and data."""
+    return typer.Option(*names, help=help_, rich_help_panel=MODEL_AND_DATA, **limits)
+
+
+def measuring_flag(*names: str, help_: str, **limits: Any) -> Any:
+    """A flag of the panel of forecasting and measuring."""
+    return typer.Option(*names, help=help_, rich_help_panel=MEASURING, **limits)
+
+
+def output_flag(*names: str, help_: str, **limits: Any) -> Any:
+    """A flag of the panel of what is written and shown."""
+    return typer.Option(*names, help=help_, rich_help_panel=OUTPUT, **limits)
+
+
 ModelOption = Annotated[
     str,
-    typer.Option(
+    model_flag(
         "--model",
         "-m",
-        help="checkpoint folder, timm:NAME, torchvision:NAME, hf:PATH, foretoll:NAME or package.module:factory",
+        help_="checkpoint folder, timm:NAME, torchvision:NAME, hf:PATH, foretoll:NAME or package.module:factory",
     ),
 ]
 ModelsOption = Annotated[
     list[str],
-    typer.Option(
-        "--model",
-        "-m",
-        help="as in estimate; once for each model, all trained on the source",
-    ),
-]
-SourceOption = Annotated[str, typer.Option("--source", "-s", help="data URI that the model was trained on")]
-TargetOption = Annotated[str, typer.Option("--target", "-t", help="data URI that it must now serve")]
-UntilOption = Annotated[
-    float | None,
-    typer.Option(
-        "--until",
-        "-u",
-        help="quality to reach; without it 95 % of the quality on the source (same task only)",
-    ),
+    model_flag("--model", "-m", help_="as in estimate; once for each model, all trained on the source"),
 ]
 OptionOption = Annotated[
-    str,
-    typer.Option(
-        "--option",
-        "-o",
-        help=f"way to reuse the model: {names_for_help(OPTIONS)}",
-    ),
+    str, model_flag("--option", "-o", help_=f"way to reuse the model: {names_for_help(OPTIONS)}")
 ]
 OptionsOption = Annotated[
     list[str] | None,
-    typer.Option("--option", "-o", help="once for each way to reuse a model; without it all of them"),
+    model_flag("--option", "-o", help_="once for each way to reuse a model; without it all of them"),
 ]
-TaskOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--task/--same-task", help="the target is a new task; without it decided by the class names"
-    ),
+SamplesOption = Annotated[
+    int, measuring_flag("--samples", min=2, help_="samples of source and target to look at")
 ]
-WeightsOption = Annotated[
-    Path | None, typer.Option("--weights", "-w", help="weights: .safetensors, or .pt holding a state dict")
-]
-LayerOption = Annotated[
-    str | None, typer.Option("--embedding-layer", help="layer that represents a sample, found if not named")
-]
-HeadOption = Annotated[str | None, typer.Option("--head", help="layer that classifies, found if not named")]
-MetricOption = Annotated[str, typer.Option(help="quality: accuracy, balanced_accuracy or macro_f1")]
-EpochsOption = Annotated[float, typer.Option("--max-epochs", help="budget of epochs")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1)]
-RateOption = Annotated[
-    str | None,
-    typer.Option(
-        "--lr",
-        help="learning rate, or auto to have one looked for by a few steps each; without it the option's own, "
-        "which is lower where weights of others are kept",
-    ),
-]
-FirstRateOption = Annotated[float, typer.Option("--lr", help="learning rate")]
-BatchOption = Annotated[int, typer.Option("--batch-size", help="samples in a training step")]
-OptimizerOption = Annotated[str, typer.Option("--optimizer", help="adam, adamw or sgd")]
-DecayOption = Annotated[float, typer.Option("--weight-decay")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, …")]
+DeviceOption = Annotated[str, measuring_flag("--device", help_="auto, cpu, cuda, cuda:1, …")]
 EnergyOption = Annotated[
-    str, typer.Option("--energy", help="energy meter: auto, nvml, rapl, codecarbon, watts:65, none")
+    str, measuring_flag("--energy", help_="energy meter: auto, nvml, rapl, codecarbon, watts:65, none")
 ]
 RegionOption = Annotated[
     str | None,
-    typer.Option("--region", help="country or subregion of the grid: DE, FRA, US-CA (FORETOLL_REGION)"),
-]
-PueOption = Annotated[float | None, typer.Option("--pue", help="power usage effectiveness, at least 1")]
-IntensityOption = Annotated[
-    float | None, typer.Option("--intensity", help="your own grid intensity in gCO2e/kWh")
-]
-YearOption = Annotated[
-    int | None, typer.Option("--year", help="year of the grid intensity; the latest known if not named")
+    measuring_flag("--region", help_="country or subregion of the grid: DE, FRA, US-CA (FORETOLL_REGION)"),
 ]
 EngineOption = Annotated[
     str,
-    typer.Option(
-        "--engine", help="where data are looked at: local, processes:4, ray, ray:4, ray://host:port"
+    measuring_flag(
+        "--engine", help_="where data are looked at: local, processes:4, ray, ray:4, ray://host:port"
     ),
 ]
 LedgerOption = Annotated[
-    str | None, typer.Option("--ledger", help="ledger file or database URL (FORETOLL_LEDGER)")
+    str | None, output_flag("--ledger", help_="ledger file or database URL (FORETOLL_LEDGER)")
 ]
 TrustOption = Annotated[
     bool,
-    typer.Option(
+    model_flag(
         "--trust-code",
-        help="import and run the functions (package.module:function) that a checkpoint or a study file names",
+        help_="import and run the functions (package.module:function) that a checkpoint or a study file names",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
+JsonOption = Annotated[bool, output_flag("--json", help_="print one JSON object and nothing else")]
 AnonymousOption = Annotated[
     bool,
-    typer.Option(
-        "--anonymous", help="tell nothing of user, host, folders and system in what is written and shown"
+    output_flag(
+        "--anonymous", help_="tell nothing of user, host, folders and system in what is written and shown"
     ),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="no progress")]
+QuietOption = Annotated[bool, output_flag("--quiet", "-q", help_="no progress")]
+
+
+@dataclass(frozen=True)
+class DataFlags(Bundle):
+    """What a model was trained on, and what it must now serve."""
+
+    source: Annotated[str, model_flag("--source", "-s", help_="data URI that the model was trained on")]
+    target: Annotated[str, model_flag("--target", "-t", help_="data URI that it must now serve")]
+    task: Annotated[
+        bool | None,
+        model_flag(
+            "--task/--same-task", help_="the target is a new task; without it decided by the class names"
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class LoadingFlags(Bundle):
+    """How a model is loaded."""
+
+    weights: Annotated[
+        Path | None, model_flag("--weights", "-w", help_="weights: .safetensors, or .pt holding a state dict")
+    ] = None
+    embedding_layer: Annotated[
+        str | None,
+        model_flag("--embedding-layer", help_="layer that represents a sample, found if not named"),
+    ] = None
+    head: Annotated[str | None, model_flag("--head", help_="layer that classifies, found if not named")] = (
+        None
+    )
+    trust_code: TrustOption = False
+
+
+@dataclass(frozen=True)
+class MeasuringFlags(Bundle):
+    """Where and how costs are measured."""
+
+    device: DeviceOption = "auto"
+    energy: EnergyOption = "auto"
+    region: RegionOption = None
+    pue: Annotated[float | None, measuring_flag("--pue", help_="power usage effectiveness, at least 1")] = (
+        None
+    )
+    intensity: Annotated[
+        float | None, measuring_flag("--intensity", help_="your own grid intensity in gCO2e/kWh")
+    ] = None
+    year: Annotated[
+        int | None,
+        measuring_flag("--year", help_="year of the grid intensity; the latest known if not named"),
+    ] = None
+
+    def accounting(self) -> Accounting:
+        """How energy and emissions are accounted for."""
+        from foretoll.workflows import Accounting
+
+        return Accounting(self.energy, self.region, self.pue, self.intensity, self.year)
+
+
+@dataclass(frozen=True)
+class OutputFlags(Bundle):
+    """Where results are remembered, and how they are shown."""
+
+    ledger: LedgerOption = None
+    anonymous: AnonymousOption = False
+    as_json: JsonOption = False
+    quiet: QuietOption = False
+
+    @property
+    def silent(self) -> bool:
+        """Whether no progress is shown."""
+        return self.quiet or self.as_json

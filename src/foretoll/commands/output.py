@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from foretoll import streams
-from foretoll.errors import ForetollError, UsageError, shown
+from foretoll.errors import ForetollError, UsageError
 
 if TYPE_CHECKING:
     from foretoll.ledger import Ledger
     from foretoll.progress import ConsoleWatcher
-    from foretoll.records import Estimate, Outcome, Record, Run, TrainingSettings
+    from foretoll.records import Estimate, Outcome, Record, Run
 
 Kind = TypeVar("Kind", bound="Record")
-
-
-MOST_EPOCHS = 1_000_000  # a loop of more never ends
 
 
 def console_watcher(quiet: bool) -> ConsoleWatcher:
@@ -44,67 +40,6 @@ def outcome_named(name: str | None) -> Outcome | None:
     if name is not None and name not in list(Outcome):
         raise UsageError(unknown_name("outcome", name, [str(known) for known in Outcome]))
     return Outcome(name) if name is not None else None
-
-
-AUTO = "auto"
-
-
-def looked_for(lr: str | None) -> Literal["auto"] | None:
-    """Whether `--lr` asks for a range test."""
-    return "auto" if lr == AUTO else None
-
-
-def _is_rate(text: str) -> bool:
-    try:
-        return 0 < float(text) < math.inf
-    except ValueError:
-        return False
-
-
-def training_settings(
-    metric: str,
-    max_epochs: float,
-    seed: int,
-    lr: float | str | None,
-    batch_size: int,
-    optimizer: str,
-    weight_decay: float,
-) -> TrainingSettings:
-    """Training settings from flags; UsageError that names every flag out of range.
-
-    A learning rate that was not named, or is to be looked for (`looked_for`), is left unset: it depends on the option.
-    """
-    from pydantic import ValidationError
-
-    from foretoll.records import TrainingSettings
-
-    if isinstance(lr, str) and lr != AUTO and not _is_rate(lr):
-        raise UsageError(
-            f"--lr {shown(lr)} is no learning rate: give a number above 0 such as 3e-4, or auto to have one looked for"
-        )
-
-    if max_epochs > MOST_EPOCHS:
-        raise UsageError(
-            f"--max-epochs {max_epochs:g} is more than {MOST_EPOCHS:,}: give a budget that can be spent"
-        )
-    try:
-        return TrainingSettings.model_validate(
-            {
-                "metric": metric,
-                "max_epochs": max_epochs,
-                "seed": seed,
-                **({} if lr is None or lr == AUTO else {"lr": lr}),
-                "batch_size": batch_size,
-                "optimizer": optimizer,
-                "weight_decay": weight_decay,
-            }
-        )
-    except ValidationError as error:
-        problems = "; ".join(
-            f"--{str(e['loc'][0]).replace('_', '-')} {e['input']!r}: {e['msg'].lower()}"
-            for e in error.errors()
-        )
-        raise UsageError(problems) from None
 
 
 def hand_over(

@@ -7,50 +7,36 @@ from typing import Annotated
 
 import typer
 
+from foretoll.commands.bundles import unfolded
 from foretoll.commands.checks import check_call
 from foretoll.commands.flags import (
-    AnonymousOption,
-    BatchOption,
-    DecayOption,
-    DeviceOption,
+    DataFlags,
     EnergyOption,
     EngineOption,
-    EpochsOption,
-    FirstRateOption,
-    HeadOption,
-    IntensityOption,
     JsonOption,
-    LayerOption,
-    LedgerOption,
-    MetricOption,
+    LoadingFlags,
+    MeasuringFlags,
     ModelOption,
-    OptimizerOption,
     OptionOption,
-    PueOption,
+    OutputFlags,
     QuietOption,
-    RateOption,
     RegionOption,
-    SeedOption,
-    SourceOption,
-    TargetOption,
-    TaskOption,
-    TrustOption,
-    UntilOption,
-    WeightsOption,
-    YearOption,
+    SamplesOption,
+    measuring_flag,
+    model_flag,
+    output_flag,
 )
 from foretoll.commands.output import (
     as_data,
     console_watcher,
     hand_over,
-    looked_for,
     open_ledger,
     print_json,
     say_how_it_ended,
     show,
     show_page,
-    training_settings,
 )
+from foretoll.commands.settings_flags import SettingsFlags, TrainFlags
 from foretoll.options.table import DEFAULT
 
 commands = typer.Typer()
@@ -58,8 +44,8 @@ commands = typer.Typer()
 
 @commands.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="folder for the results")] = Path("foretoll-demo"),
-    seed: SeedOption = 0,
+    out: Annotated[Path, output_flag("--out", help_="folder for the results")] = Path("foretoll-demo"),
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1)] = 0,
     region: RegionOption = None,
     energy: EnergyOption = "auto",
     as_json: JsonOption = False,
@@ -82,251 +68,152 @@ def demo(
 
 
 @commands.command()
+@unfolded
 def train(
     arch: Annotated[
         str,
-        typer.Option("--arch", "-a", help="foretoll:cnn, foretoll:resnet?width=32, torchvision:resnet18, …"),
+        model_flag("--arch", "-a", help_="foretoll:cnn, foretoll:resnet?width=32, torchvision:resnet18, …"),
     ],
-    data: Annotated[str, typer.Option("--data", "-d", help="data URI")],
-    out: Annotated[Path, typer.Option("--out", help="folder for the checkpoint")] = Path("foretoll-train"),
-    until: Annotated[
-        float | None, typer.Option("--until", "-u", help="stop at this validation quality")
-    ] = None,
-    metric: MetricOption = "accuracy",
-    max_epochs: EpochsOption = 10.0,
-    seed: SeedOption = 0,
-    lr: FirstRateOption = 1e-3,
-    batch_size: BatchOption = 64,
-    optimizer: OptimizerOption = "adam",
-    weight_decay: DecayOption = 0.0,
-    device: DeviceOption = "auto",
-    energy: EnergyOption = "auto",
-    region: RegionOption = None,
-    pue: PueOption = None,
-    intensity: IntensityOption = None,
-    year: YearOption = None,
-    ledger: LedgerOption = None,
-    anonymous: AnonymousOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    data: Annotated[str, model_flag("--data", "-d", help_="data URI")],
+    settings: TrainFlags,
+    measuring: MeasuringFlags,
+    output: OutputFlags,
+    out: Annotated[Path, output_flag("--out", help_="folder for the checkpoint")] = Path("foretoll-train"),
 ) -> None:
     """Train a model from scratch, measured, and save it as a checkpoint folder.
 
     Example: `foretoll train --arch foretoll:cnn --data digits --out source --until 0.95`
     """
-    settings = training_settings(metric, max_epochs, seed, lr, batch_size, optimizer, weight_decay)
-    check_call(
-        data=[data],
-        metric=metric,
-        device=device,
-        energy=energy,
-        region=region,
-        pue=pue,
-        intensity=intensity,
-        year=year,
-        until=until,
-        out=out,
-    )
-    from foretoll.workflows import Accounting
+    recipe, _ = settings.read()
+    check_call(data=[data], settings=recipe, out=out, **measuring.values())
     from foretoll.workflows import train as train_
 
-    with console_watcher(quiet or as_json) as watcher:
+    with console_watcher(output.silent) as watcher:
         run = train_(
             arch,
             data,
             out=out,
-            until=until,
-            settings=settings,
-            device=device,
-            accounting=Accounting(energy, region, pue, intensity, year),
-            ledger=open_ledger(ledger),
+            settings=recipe,
+            device=measuring.device,
+            accounting=measuring.accounting(),
+            ledger=open_ledger(output.ledger),
             watcher=watcher,
         )
-    hand_over(out, run=run, as_json=as_json, anonymous=anonymous)
+    hand_over(out, run=run, as_json=output.as_json, anonymous=output.anonymous)
 
 
 @commands.command()
+@unfolded
 def estimate(
     model: ModelOption,
-    source: SourceOption,
-    target: TargetOption,
+    data: DataFlags,
+    loading: LoadingFlags,
+    settings: SettingsFlags,
+    measuring: MeasuringFlags,
+    output: OutputFlags,
     option: OptionOption = DEFAULT,
     also: Annotated[
         list[str] | None,
-        typer.Option(
+        model_flag(
             "--also",
-            help="another option to forecast beside it, with training steps of its own; once for each",
+            help_="another option to forecast beside it, with training steps of its own; once for each",
         ),
     ] = None,
-    until: UntilOption = None,
     calibrate: Annotated[
         str | None,
-        typer.Option("--calibrate", help="first spend this on short graded retrainings: 6runs, 90s, 5min"),
+        measuring_flag("--calibrate", help_="first spend this on short graded retrainings: 6runs, 90s, 5min"),
     ] = None,
-    samples: Annotated[
-        int, typer.Option("--samples", min=2, help="samples of source and target to look at")
-    ] = 2000,
+    samples: SamplesOption = 2000,
     engine: EngineOption = "local",
     hardware: Annotated[
         str | None,
-        typer.Option(
-            "--hardware", help="forecast time and energy for a device that is not at hand: A100, L4, …"
+        measuring_flag(
+            "--hardware", help_="forecast time and energy for a device that is not at hand: A100, L4, …"
         ),
     ] = None,
-    task: TaskOption = None,
-    weights: WeightsOption = None,
-    embedding_layer: LayerOption = None,
-    head: HeadOption = None,
-    trust_code: TrustOption = False,
-    metric: MetricOption = "accuracy",
-    max_epochs: EpochsOption = 20.0,
-    seed: SeedOption = 0,
-    lr: RateOption = None,
-    batch_size: BatchOption = 64,
-    optimizer: OptimizerOption = "adam",
-    weight_decay: DecayOption = 0.0,
-    device: DeviceOption = "auto",
-    energy: EnergyOption = "auto",
-    region: RegionOption = None,
-    pue: PueOption = None,
-    intensity: IntensityOption = None,
-    year: YearOption = None,
-    ledger: LedgerOption = None,
-    out: Annotated[Path, typer.Option("--out", help="folder for the results")] = Path("foretoll-estimate"),
-    anonymous: AnonymousOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    out: Annotated[Path, output_flag("--out", help_="folder for the results")] = Path("foretoll-estimate"),
 ) -> None:
     """Foretell what an update will cost; nothing is retrained.
 
     Example: `foretoll estimate --model source --source digits --target 'digits?shift=gaussian_noise:0.3'`
     """
-    settings = training_settings(metric, max_epochs, seed, lr, batch_size, optimizer, weight_decay)
+    recipe, lr = settings.read()
     check_call(
-        data=[source, target],
-        metric=metric,
-        device=device,
-        energy=energy,
-        region=region,
-        pue=pue,
-        intensity=intensity,
-        year=year,
-        until=until,
+        data=[data.source, data.target],
+        settings=recipe,
         out=out,
         options=[option, *(also or ())],
         engine=engine,
         hardware=hardware,
+        **measuring.values(),
     )
-    from foretoll.workflows import Accounting
     from foretoll.workflows import estimate as estimate_
 
-    with console_watcher(quiet or as_json) as watcher:
+    with console_watcher(output.silent) as watcher:
         found = estimate_(
             model,
-            source,
-            target,
             option=option,
-            until=until,
-            task=task,
-            settings=settings,
+            settings=recipe,
             also=also or (),
-            lr=looked_for(lr),
+            lr=lr,
             calibrate_for=calibrate,
             samples=samples,
             engine=engine,
             hardware=hardware,
-            weights=weights,
-            embedding_layer=embedding_layer,
-            head=head,
-            trust_code=trust_code,
-            device=device,
-            accounting=Accounting(energy, region, pue, intensity, year),
-            ledger=open_ledger(ledger),
+            device=measuring.device,
+            accounting=measuring.accounting(),
+            ledger=open_ledger(output.ledger),
             watcher=watcher,
+            **data.values(),
+            **loading.values(),
         )
-    hand_over(out, estimate=found, as_json=as_json, anonymous=anonymous)
+    hand_over(out, estimate=found, as_json=output.as_json, anonymous=output.anonymous)
 
 
 @commands.command()
+@unfolded
 def retrain(
     model: ModelOption,
-    source: SourceOption,
-    target: TargetOption,
+    data: DataFlags,
+    loading: LoadingFlags,
+    settings: SettingsFlags,
+    measuring: MeasuringFlags,
+    output: OutputFlags,
     option: OptionOption = DEFAULT,
-    until: UntilOption = None,
-    task: TaskOption = None,
-    weights: WeightsOption = None,
-    embedding_layer: LayerOption = None,
-    head: HeadOption = None,
-    trust_code: TrustOption = False,
-    metric: MetricOption = "accuracy",
-    max_epochs: EpochsOption = 20.0,
-    seed: SeedOption = 0,
-    lr: RateOption = None,
-    batch_size: BatchOption = 64,
-    optimizer: OptimizerOption = "adam",
-    weight_decay: DecayOption = 0.0,
-    device: DeviceOption = "auto",
-    energy: EnergyOption = "auto",
-    region: RegionOption = None,
-    pue: PueOption = None,
-    intensity: IntensityOption = None,
-    year: YearOption = None,
-    ledger: LedgerOption = None,
     beside: Annotated[
-        Path | None, typer.Option("--estimate", help="estimate.json to show beside the measurement")
+        Path | None, output_flag("--estimate", help_="estimate.json to show beside the measurement")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="folder for the updated model")] = Path(
+    out: Annotated[Path, output_flag("--out", help_="folder for the updated model")] = Path(
         "foretoll-retrain"
     ),
-    anonymous: AnonymousOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Carry out one option, measure it, add the run to the ledger and save the updated model.
 
     Example: `foretoll retrain --model source --source digits --target 'digits?shift=gaussian_noise:0.3'`
     """
-    settings = training_settings(metric, max_epochs, seed, lr, batch_size, optimizer, weight_decay)
+    recipe, lr = settings.read()
     check_call(
-        data=[source, target],
-        metric=metric,
-        device=device,
-        energy=energy,
-        region=region,
-        pue=pue,
-        intensity=intensity,
-        year=year,
-        until=until,
-        out=out,
-        options=[option],
+        data=[data.source, data.target], settings=recipe, out=out, options=[option], **measuring.values()
     )
     from foretoll.report import read_estimate
-    from foretoll.workflows import Accounting
     from foretoll.workflows import retrain as retrain_
 
     forecast = read_estimate(beside) if beside else None
-    with console_watcher(quiet or as_json) as watcher:
+    with console_watcher(output.silent) as watcher:
         run = retrain_(
             model,
-            source,
-            target,
             option=option,
-            until=until,
-            task=task,
-            settings=settings,
-            lr=looked_for(lr),
-            weights=weights,
-            embedding_layer=embedding_layer,
-            head=head,
-            trust_code=trust_code,
-            device=device,
-            accounting=Accounting(energy, region, pue, intensity, year),
-            ledger=open_ledger(ledger),
+            settings=recipe,
+            lr=lr,
+            device=measuring.device,
+            accounting=measuring.accounting(),
+            ledger=open_ledger(output.ledger),
             out=out,
             watcher=watcher,
+            **data.values(),
+            **loading.values(),
         )
-    hand_over(out, estimate=forecast, run=run, as_json=as_json, anonymous=anonymous)
+    hand_over(out, estimate=forecast, run=run, as_json=output.as_json, anonymous=output.anonymous)
 
 
 @commands.command()

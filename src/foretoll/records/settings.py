@@ -18,6 +18,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from foretoll.errors import UsageError, unknown_name
 from foretoll.records.base import SHARES, QualityScale, Record
@@ -248,6 +249,11 @@ FIRST = frozenset(
         "weight_decay", "seed",
     }
 )  # fmt: skip
+
+
+def setting_fields() -> dict[str, FieldInfo]:
+    """The fields that a user sets, by name: what flags, files and the documentation are made from."""
+    return {name: field for name, field in TrainingSettings.model_fields.items() if field.json_schema_extra}
 
 
 def _name_of(transform: Any) -> str:
