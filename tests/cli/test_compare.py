@@ -218,7 +218,9 @@ def test_an_option_that_fails_loses_no_other(
     call: Call, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = ModelError("the model cannot be saved: name a folder that has room")
-    monkeypatch.setattr(candidates, "retrain_job", _failing(candidates.retrain_update, "recalibrate", full))
+    monkeypatch.setattr(
+        candidates, "retrain_update", _failing(candidates.retrain_update, "recalibrate", full)
+    )
     broken = ModelError("no step can be taken: use another option")
     monkeypatch.setattr(candidates, "probe_option", _failing(candidates.probe_option, "lora", broken))
     words = "-o keep -o recalibrate -o lora -o finetune --measure"
@@ -234,7 +236,7 @@ def test_an_option_that_fails_loses_no_other(
 
 def test_ctrl_c_keeps_what_was_carried_out(call: Call, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stop = _failing(candidates.retrain_update, "recalibrate", KeyboardInterrupt())
-    monkeypatch.setattr(candidates, "retrain_job", stop)
+    monkeypatch.setattr(candidates, "retrain_update", stop)
     words = "-o keep -o recalibrate -o finetune --measure"
     done = call(f"compare --model {models}/src {SHIFTED} --until 0.3 {words} --out cmp --json {QUIET}")
     assert done.code == 1

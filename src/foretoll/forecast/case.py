@@ -76,11 +76,13 @@ def starts_as_source(option: str, *, task_shift: bool) -> bool:
     return traits_of(option).reuses_weights and not task_shift
 
 
-def case_of_run(run: Run) -> Case | None:
-    """The case of a run that was carried out; None where it had no quality target or kept no signals."""
-    if run.settings.until is None or run.steps_per_epoch is None or not run.signals:
-        return None
-    starts = starts_as_source(run.option, task_shift=run.task_shift)
+def case_of(run: Run, *, start_quality: float | None, looked_at: int = 0) -> Case:
+    """What may be known before a run, of one that is planned or was carried out.
+
+    `start_quality`: of the source model on the data that stop the run. `looked_at`: samples of the target behind the
+    signals.
+    """
+    per_epoch = run.steps_per_epoch or run.settings.steps_per_epoch(run.target.train)
     return Case(
         option=run.option,
         family=run.model.family,
@@ -89,24 +91,32 @@ def case_of_run(run: Run) -> Case | None:
         parameters=run.model.parameters,
         num_classes=len(run.target.classes),
         train_samples=run.target.train,
-        steps_per_epoch=run.steps_per_epoch,
+        steps_per_epoch=per_epoch,
         batch_size=run.settings.samples_per_step,
         lr=run.settings.lr,
         optimizer=run.settings.optimizer,
-        until=run.settings.until,
-        max_epochs=run.settings.epoch_budget(run.steps_per_epoch),
+        until=run.settings.until or 1.0,
+        max_epochs=run.settings.epoch_budget(per_epoch),
         task_shift=run.task_shift,
         signals=run.signals,
+        looked_at=looked_at,
         source_name=run.source.name if run.source else "",
         target_name=run.target.name,
         shift_kind="+".join(shift.kind for shift in run.target.shift),
-        start_quality=run.curve[0].quality if starts and run.curve and run.curve[0].step == 0 else None,
+        start_quality=start_quality if starts_as_source(run.option, task_shift=run.task_shift) else None,
         evals_per_epoch=run.settings.evals_per_epoch,
         validation_samples=run.target.validation,
         test_samples=run.target.test,
         model_id=run.model.parent_run_id or "",
         weights_digest=run.model.parent_weights_digest or "",
     )
+
+
+def case_of_run(run: Run) -> Case | None:
+    """The case of a run that was carried out; None where it had no quality target or kept no signals."""
+    if run.settings.until is None or run.steps_per_epoch is None or not run.signals:
+        return None
+    return case_of(run, start_quality=run.curve[0].quality if run.curve and run.curve[0].step == 0 else None)
 
 
 def decided(case: Case) -> bool:

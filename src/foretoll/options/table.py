@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from foretoll.errors import UsageError
 from foretoll.options.base import Option, OptionTraits, UnknownOption
+from foretoll.options.spelling import configured, spelled
 from foretoll.registry import Registry, instance_of
 
 DEFAULT = "finetune"
@@ -34,13 +36,35 @@ LEARNED_APART = tuple(name for name in _HOMES if name != DEFAULT and OPTIONS[nam
 
 
 def get_option(option: str | Option) -> Option:
-    """The option of that name, or the one that is handed in; UsageError with the nearest names otherwise."""
-    return OPTIONS.part(option)
+    """The option of a name, or of a name with settings of its own (`reprogram?program=pad`), or the one handed in.
+
+    Raises UsageError with the nearest names where there is no such option, or it has no such setting.
+    """
+    if not isinstance(option, str):
+        return OPTIONS.part(option)
+    name, _, query = option.partition("?")
+    plain = OPTIONS.part(name)
+    return plain if not query else configured(plain, query)
+
+
+def named(option: str | Option) -> str:
+    """The name, with its settings, by which `get_option` finds an option that is named or handed in; UsageError."""
+    found = get_option(option)
+    if isinstance(option, str):
+        return option
+    if OPTIONS.brings(found.name) and found is not OPTIONS[found.name]:
+        if type(found) is not type(OPTIONS[found.name]):
+            raise UsageError(
+                f"the name {found.name!r} is taken by an option of foretoll: give yours another one"
+            )
+        return spelled(found)
+    return found.name
 
 
 def traits_of(name: str) -> OptionTraits:
     """What is known of the option that a record names, be it installed here or not."""
-    return OPTIONS[name] if name in OPTIONS else UnknownOption(name)
+    plain = name.partition("?")[0]
+    return OPTIONS[plain] if plain in OPTIONS else UnknownOption(name)
 
 
 def compared() -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from foretoll.models import Model
 from foretoll.options import get_option
 from foretoll.records import Candidate, EnergyBasis, InferenceCost, Outcome, Run, TrainingSettings
 from foretoll.workflows.context import Accounting, Update, Watcher
-from foretoll.workflows.estimate import case_of_job, composed, start_quality
+from foretoll.workflows.estimate import case_of_update, composed, start_quality
 from foretoll.workflows.probe import probe_option
 from foretoll.workflows.rates import Named, rising, settled
 from foretoll.workflows.retrain import retrain_update
@@ -78,7 +78,9 @@ class Prospect:
             accounting=self.accounting,
             budget_s=PROBE_S,
         )
-        told = forecaster.foretell(case_of_job(update, name, settings, self.seen, probed.pilot, self.start))
+        told = forecaster.foretell(
+            case_of_update(update, name, settings, self.seen, probed.pilot, self.start)
+        )
         self.signals[name] = self.seen.signals | probed.pilot
         return Candidate(
             model=self.name,
@@ -177,7 +179,7 @@ def was_stopped(candidates: Sequence[Candidate]) -> bool:
 
 def _recorded(ledger: Ledger, option: str, began: datetime) -> Run | None:
     """The run that the ledger has of a candidate which failed: what was measured before is not lost."""
-    runs = ledger.select(option=option, tag=TAG, limit=1).runs
+    runs = ledger.select(option=get_option(option).name, tag=TAG, limit=1).runs
     return next((run for run in runs if run.started_at >= began), None)
 
 

@@ -24,7 +24,8 @@ from foretoll.quality import Evaluation, evaluate
 from foretoll.records import InferenceCost, ModelCard, Outcome, Quality, Run, Toll, TrainingSettings
 from foretoll.training import Recording
 from foretoll.units import emissions_kg
-from foretoll.workflows.context import Accounting, Watcher, new_run_id, seeded
+from foretoll.workflows.context import Accounting, Watcher, seeded
+from foretoll.workflows.planned import planned_run
 
 INFERENCE_S = 0.3  # to spend on what the finished model costs to serve
 
@@ -68,34 +69,22 @@ def carry_out(
     option.require_suited(model, target, task_shift=task_shift)
     check_out(out)
     grid = accounting.grid
-    run_id = new_run_id()
-    begun = Run(
-        id=run_id,
-        option=option.name,
-        outcome=Outcome.RUNNING,
-        started_at=datetime.now(UTC),
-        model=model.card.model_copy(
-            update={
-                "run_id": run_id,
-                "parent_run_id": model.card.run_id,
-                "weights_digest": None,
-                "parent_weights_digest": model.card.weights_digest,
-            }
-        ),
+    begun = planned_run(
+        option.name,
+        model.card,
+        target.card,
+        settings,
         source=source.card if source else None,
-        target=target.card,
         task_shift=task_shift,
-        settings=settings,
-        grid=grid,
-        hardware=describe_hardware(device),
-        signals=dict(signals or {}),
-        lineage=lineage,
-        tags=tags,
-        warnings=tuple(
-            dict.fromkeys(
-                (*model.card.notes, *(source.card.notes if source else ()), *target.card.notes, *warnings)
-            )
-        ),
+        signals=signals,
+    ).model_copy(
+        update={
+            "grid": grid,
+            "hardware": describe_hardware(device),
+            "lineage": lineage,
+            "tags": tags,
+            "warnings": _notes(model, source, target, warnings),
+        }
     )
     run, updated, problem, known = begun, None, "", False
     try:
@@ -152,6 +141,14 @@ def _why(error: Exception, device: torch.device) -> str:
     if is_out_of_memory(error):
         return f"out of memory on {device}: try a smaller --batch-size, or smaller images"
     return f"{type(error).__name__}: {error}"[:500]
+
+
+def _notes(
+    model: Model, source: TaskData | None, target: TaskData, warnings: tuple[str, ...]
+) -> tuple[str, ...]:
+    """What a reader of the run must know of its model and data, each sentence once."""
+    notes = (*model.card.notes, *(source.card.notes if source else ()), *target.card.notes, *warnings)
+    return tuple(dict.fromkeys(notes))
 
 
 def require_labels(target: TaskData, option: str) -> None:

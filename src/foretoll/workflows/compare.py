@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ from foretoll.forecast.reference import reference_held_out, reference_runs
 from foretoll.indices.collect import DEFAULT_SAMPLES
 from foretoll.ledger import Ledger
 from foretoll.measure import SelfCostMeter, describe_hardware
-from foretoll.options import OPTIONS, get_option
+from foretoll.options import OPTIONS, Option
+from foretoll.options.table import named
 from foretoll.records import Candidate, Comparison, EnergyBasis, TrainingSettings
 from foretoll.tasks import check_metric, check_until
 from foretoll.workflows.candidates import Prospect, carry_out_all, was_stopped
@@ -41,7 +43,7 @@ def compare(
     source: Data,
     target: Data,
     *,
-    options: Sequence[str] | None = None,
+    options: Sequence[str | Option] | None = None,
     until: float | None = None,
     task: bool | None = None,
     settings: TrainingSettings | None = None,
@@ -79,9 +81,7 @@ def compare(
     given = list(models) if isinstance(models, list | tuple) else [models]
     one_model_only = {"--weights": weights, "--embedding-layer": embedding_layer, "--head": head}
     _check_models(given, [flag for flag, value in one_model_only.items() if value is not None])
-    wanted = list(dict.fromkeys(options or OPTIONS))
-    for name in wanted:
-        get_option(name)
+    wanted = list(dict.fromkeys(named(option) for option in options or OPTIONS))
     check_metric(settings.metric)
     if until is not None:
         check_until(until, settings.metric)
@@ -205,7 +205,7 @@ def _folders(found: Sequence[Candidate], out: Path | None) -> list[Path | None]:
         model: f"{i + 1}-{short[model]}" if often[short[model]] > 1 else short[model]
         for i, model in enumerate(models)
     }
-    names = [candidate.option.replace("+", "-") for candidate in found]
+    names = [re.sub(r"[^\w.-]+", "-", candidate.option) for candidate in found]
     if len(models) == 1:
         return [out / name for name in names]
     return [out / f"{several[c.model]}-{name}" for c, name in zip(found, names, strict=True)]

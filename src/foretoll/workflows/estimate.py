@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from foretoll.engine import InProcess, open_engine
 from foretoll.errors import ForetollError, is_out_of_memory
 from foretoll.forecast import Case, Forecaster, Prediction, compose_costs
-from foretoll.forecast.case import starts_as_source
+from foretoll.forecast.case import case_of
 from foretoll.forecast.reference import reference_held_out, reference_runs
 from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
 from foretoll.measure import SelfCostMeter, describe_hardware, find_device
-from foretoll.options import get_option
-from foretoll.options.table import DEFAULT, SCRATCH, compared
+from foretoll.options import Option, get_option
+from foretoll.options.table import DEFAULT, SCRATCH, compared, named
 from foretoll.quality import BATCH_OF_ONE, evaluate
 from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, StepProbe, TrainingSettings
 from foretoll.tasks import check_metric, check_until
@@ -35,6 +35,7 @@ from foretoll.workflows.context import (
     unshifted_uri,
 )
 from foretoll.workflows.pilot import pilot_signals
+from foretoll.workflows.planned import planned_update
 from foretoll.workflows.probe import probe_elsewhere, probe_option
 from foretoll.workflows.rates import Named, rising, settled
 from foretoll.workflows.retrain import take_signals, with_target
@@ -51,8 +52,8 @@ def estimate(
     source: Data,
     target: Data,
     *,
-    option: str = DEFAULT,
-    also: Sequence[str] = (),
+    option: str | Option = DEFAULT,
+    also: Sequence[str | Option] = (),
     until: float | None = None,
     task: bool | None = None,
     settings: TrainingSettings | None = None,
@@ -85,8 +86,7 @@ def estimate(
     """
     settings = settings or TrainingSettings()
     accounting = accounting or Accounting()
-    for name in (option, *also):
-        get_option(name)
+    option, beside = named(option), [named(other) for other in also]
     check_metric(settings.metric)
     if until is not None:
         check_until(until, settings.metric)
@@ -129,7 +129,7 @@ def estimate(
             update,
             option,
             with_target(update, settings, until),
-            also=also,
+            also=beside,
             lr=lr,
             budget=budget,
             samples=samples,
@@ -199,10 +199,10 @@ def estimate_update(
         watcher.stage("forecast")
         known = ledger.select()
         forecaster = Forecaster([*reference_runs(), *known.runs], held_out=reference_held_out())
-        chosen = forecaster.foretell(case_of_job(update, option, settings, seen, asked.signals, start))
+        chosen = forecaster.foretell(case_of_update(update, option, settings, seen, asked.signals, start))
         beside = {
             name: forecaster.foretell(
-                case_of_job(
+                case_of_update(
                     update, name, settings.model_copy(update={"lr": told.lr}), seen, told.signals, start
                 ),
                 time_only=True,
@@ -220,7 +220,7 @@ def estimate_update(
         source=update.source.card,
         target=update.target.card,
         shift=update.shift,
-        option=option,
+        option=get_option(option).name,
         until=settings.until,
         settings=settings,
         rate=rate.how,
@@ -317,7 +317,7 @@ def start_quality(update: Update, settings: TrainingSettings) -> float | None:
     ).quality
 
 
-def case_of_job(
+def case_of_update(
     update: Update,
     option: str,
     settings: TrainingSettings,
@@ -326,34 +326,8 @@ def case_of_job(
     start_quality: float | None,
 ) -> Case:
     """What a forecaster may see of an update; `start_quality` as `start_quality` gives it."""
-    card, per_epoch = update.model.card, settings.steps_per_epoch(len(update.target.train))
-    return Case(
-        option=option,
-        family=card.family,
-        arch=card.arch,
-        has_batch_norm=card.has_batch_norm,
-        parameters=card.parameters,
-        num_classes=max(update.target.num_classes, 2),
-        train_samples=len(update.target.train),
-        steps_per_epoch=per_epoch,
-        batch_size=settings.samples_per_step,
-        lr=settings.lr,
-        optimizer=settings.optimizer,
-        until=settings.until or 1.0,
-        max_epochs=settings.epoch_budget(per_epoch),
-        task_shift=update.task_shift,
-        signals=seen.signals | pilot,
-        looked_at=seen.target_samples,
-        source_name=update.source.name,
-        target_name=update.target.name,
-        shift_kind="+".join(shift.kind for shift in update.target.card.shift),
-        start_quality=start_quality if starts_as_source(option, task_shift=update.task_shift) else None,
-        evals_per_epoch=settings.evals_per_epoch,
-        validation_samples=len(update.target.validation),
-        test_samples=len(update.target.test),
-        model_id=card.run_id or "",
-        weights_digest=card.weights_digest or "",
-    )
+    planned = planned_update(update, option, settings, seen.signals | pilot)
+    return case_of(planned, start_quality=start_quality, looked_at=seen.target_samples)
 
 
 def composed(

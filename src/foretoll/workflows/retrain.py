@@ -9,8 +9,8 @@ from foretoll.arguments import check_out
 from foretoll.errors import LedgerError, UsageError
 from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
-from foretoll.options import get_option
-from foretoll.options.table import DEFAULT
+from foretoll.options import Option, get_option
+from foretoll.options.table import DEFAULT, named
 from foretoll.quality import evaluate
 from foretoll.records import Run, TrainingSettings
 from foretoll.tasks import check_metric, check_until
@@ -39,7 +39,7 @@ def retrain(
     source: Data,
     target: Data,
     *,
-    option: str = DEFAULT,
+    option: str | Option = DEFAULT,
     until: float | None = None,
     task: bool | None = None,
     settings: TrainingSettings | None = None,
@@ -64,7 +64,7 @@ def retrain(
     """
     settings = settings or TrainingSettings()
     accounting = accounting or Accounting()
-    get_option(option)
+    option = named(option)
     check_metric(settings.metric)
     if until is not None:
         check_until(until, settings.metric)
