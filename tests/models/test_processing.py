@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from foretoll.data import TaskData, open_data
+from foretoll.data.fitting import fitted_size
 from foretoll.errors import ModelError, UsageError
 from foretoll.models import Model, build_model, fresh_copy, load_model, save_checkpoint
-from foretoll.models.geometry import brought_to_size, fitted_size
+from foretoll.models.geometry import brought_to_size
 from foretoll.models.hf import hf_convention
 from foretoll.models.libraries import timm_convention, torchvision_convention
 from foretoll.models.plan import plan_preprocessing

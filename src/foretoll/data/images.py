@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
+from foretoll.data.fitting import Fitted, Several, as_tensor
 from foretoll.data.stored import usual_span
 from foretoll.errors import DataError, is_out_of_memory, shown
 
@@ -54,6 +54,7 @@ class ImageForm(NamedTuple):
     """What every stored image of a source is brought to.
 
     low, high: the values of 32-bit integers and floats that become 0 and 255.
+    fitted: how each picture is brought to that size; None: it is resized to it, whatever its shape.
     """
 
     channels: int
@@ -61,6 +62,11 @@ class ImageForm(NamedTuple):
     width: int
     low: float = 0.0
     high: float = 255.0
+    fitted: Fitted | None = None
+
+    def by(self, fitted: Fitted) -> ImageForm:
+        """The same, with each picture brought to another size by itself."""
+        return self._replace(height=fitted.height, width=fitted.width, fitted=fitted)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -121,12 +127,28 @@ class EncodedImages:
         )
 
 
-class DecodedImages:
-    """A map-style Dataset over EncodedImages whose items are uint8 tensors (C, H, W) of one form."""
+class DecodedImages(Several):
+    """A map-style Dataset over EncodedImages whose items are uint8 tensors (C, H, W) of one form.
 
-    def __init__(self, encoded: EncodedImages, form: ImageForm) -> None:
+    several, told, eager: see `Several`
+    """
+
+    def __init__(
+        self,
+        encoded: EncodedImages,
+        form: ImageForm,
+        *,
+        several: bool = False,
+        told: str = "",
+        eager: bool = False,
+    ) -> None:
         self.encoded = encoded
         self.form = form
+        self.several, self.told, self.eager = several, told, eager
+
+    def fitted(self, fitted: Fitted) -> DecodedImages:
+        """The same pictures, each brought to size by itself."""
+        return DecodedImages(self.encoded, self.form.by(fitted))
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -144,10 +166,27 @@ class _PixelError(ValueError):
     """The pixels of a picture cannot be used; the message follows the picture's name."""
 
 
+class ToForm(Several):
+    """`to_form` for pictures that a data set hands out; several, told: see `Several`."""
+
+    def __init__(self, form: ImageForm, *, several: bool = False, told: str = "") -> None:
+        self.form, self.several, self.told = form, several, told
+
+    def __call__(self, picture: Any) -> Tensor:
+        """A PIL image as uint8 (C, H, W)."""
+        return to_form(picture, self.form)
+
+    def fitted(self, fitted: Fitted) -> ToForm:
+        """The same for pictures that are brought to size one by one."""
+        return ToForm(self.form.by(fitted))
+
+
 def to_form(picture: Any, form: ImageForm) -> Tensor:
-    """A PIL image as uint8 (C, H, W); other sizes are resized (bilinear, antialiased)."""
+    """A PIL image as uint8 (C, H, W); other sizes are resized (bilinear, antialiased), or as `form.fitted` says."""
     from PIL import Image
 
+    if form.fitted is not None:
+        return _to_fitted(picture, form, form.fitted)
     width, height = form.width, form.height
     # JPEG is decoded at a half, a quarter or an eighth where that is still twice as large as what is wanted. A picture
     # whose EXIF turns it by 90° has its sides exchanged, and where the tag stands is not always known before decoding
@@ -164,8 +203,28 @@ def to_form(picture: Any, form: ImageForm) -> Tensor:
             picture = picture.resize(size, Image.Resampling.BILINEAR)
     if turn is not None:
         picture = picture.transpose(turn)
-    pixels = np.array(picture, dtype=np.uint8)
-    return torch.from_numpy(pixels[None] if form.channels == 1 else pixels.transpose(2, 0, 1).copy())
+    return as_tensor(picture)
+
+
+def _to_fitted(picture: Any, form: ImageForm, fitted: Fitted) -> Tensor:
+    """A PIL image turned upright at its own size, then resized once."""
+    have = (picture.height, picture.width)
+    draft = getattr(picture, "draft", None)
+    if draft is not None and fitted.fit != "none":  # as below, for both ways that EXIF may turn it
+        rows, columns = fitted.wanted(have)
+        turned_rows, turned_columns = fitted.wanted(have[::-1])
+        draft(None, (2 * max(columns, turned_rows), 2 * max(rows, turned_columns)))
+    drafted = (picture.height, picture.width) != have
+    with _one_at_a_time if picture.width * picture.height > _LARGE else nullcontext():
+        picture.load()
+        if not drafted:
+            have = (picture.height, picture.width)  # Pillow turns a TIFF when it loads it
+        turn = _orientation(picture)
+        picture = _in_mode("L" if form.channels == 1 else "RGB", picture, picture.size, form)
+        if turn is not None:
+            picture = picture.transpose(turn)
+            have = have[::-1] if turn in _SWAPPING else have
+        return as_tensor(fitted.apply(picture, have))
 
 
 def _in_mode(mode: str, picture: Any, size: tuple[int, int], form: ImageForm) -> Any:
@@ -287,15 +346,25 @@ class Look:
             return 1
         return min(8, os.cpu_count() or 1) if height * width >= 96 * 96 else 1
 
+    def several(self, size: tuple[int, int] | None) -> bool:
+        """Whether pictures are brought to another size than theirs without anybody's word."""
+        form = self.form(size)
+        return size is None and (len(self.sizes) > 1 or self.commonest != (form.height, form.width))
+
+    def told_size(self, size: tuple[int, int] | None) -> str:
+        """What is said of another size than the pictures'."""
+        form = self.form(size)
+        if self.commonest == (form.height, form.width) and len(self.sizes) == 1:
+            return ""
+        return f" read at {form.height}×{form.width}" + (
+            " (size=HEIGHTxWIDTH for another)" if size is None else ""
+        )
+
     def told(self, size: tuple[int, int] | None) -> list[str]:
         """What was taken for granted, in words."""
-        (height, width), form = self.commonest, self.form(size)
+        height, width = self.commonest
         sizes = f"{height}×{width} pixels" if len(self.sizes) == 1 else f"{len(self.sizes)} sizes"
-        words = [f"of {sizes}"]
-        if (height, width) != (form.height, form.width) or len(self.sizes) > 1:
-            words[0] += f" read at {form.height}×{form.width}"
-            if size is None:
-                words[0] += " (size=HEIGHTxWIDTH for another)"
+        words = [f"of {sizes}{self.told_size(size)}"]
         if self.turned:
             words.append(f"{self.turned:,} turned as their EXIF says")
         if self.alpha:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 from foretoll.data.address import DataUri
-from foretoll.data.images import Look, to_form
+from foretoll.data.images import Look, ToForm
 from foretoll.data.items import array_of, item_of, size_of
 from foretoll.data.raw import RawData, classes_said
 from foretoll.data.splits import ArraySplit, DatasetSplit, item_input, item_label
@@ -137,7 +137,8 @@ def _of_pictures(
     if wide:
         look.range_of(wide)
     form = look.form(size)
-    return (lambda picture: to_form(picture, form)), "image", form.shape, f", {', '.join(look.told(size))}"
+    convert = ToForm(form, several=look.several(size), told=look.told_size(size))
+    return convert, "image", form.shape, f", {', '.join(look.told(size))}"
 
 
 def labels_of(dataset: Any) -> npt.NDArray[Any] | None:

@@ -19,8 +19,8 @@ def open_folder(uri: DataUri) -> RawData:
     """List the files (`foretoll.data.folders`); images are decoded when a batch asks for them.
 
     Images of another size than the commonest one (or `size=`) are resized; photographs are kept smaller than they
-    are (`MOST_PIXELS`) where `size=` says nothing. A class is a folder; classes of all splits together are sorted by
-    name.
+    are (`MOST_PIXELS`) where `size=` says nothing, until a model says how it wants them (`foretoll.data.fitting`). A
+    class is a folder; classes of all splits together are sorted by name.
     """
     root = uri.file
     if not os.path.isdir(root):  # noqa: PTH112  (pathlib raises on odd names)
@@ -51,7 +51,10 @@ def open_folder(uri: DataUri) -> RawData:
         name=root.resolve().name,
         kind="image",
         rows=DatasetSplit(
-            DecodedImages(encoded, form), labels=labels, ids=np.arange(len(files)), threads=look.threads
+            DecodedImages(encoded, form, several=look.several(uri.size), told=look.told_size(uri.size)),
+            labels=labels,
+            ids=np.arange(len(files)),
+            threads=look.threads,
         ),
         classes=classes,
         shape=form.shape,

@@ -22,6 +22,7 @@ from foretoll.data.cells import (
     plain_column,
 )
 from foretoll.data.columns import MAX_LEVELS, read_columns
+from foretoll.data.fitting import several
 from foretoll.data.images import DecodedImages, EncodedImages, look_at
 from foretoll.data.oddities import FREE_TEXT, why_left_out
 from foretoll.data.raw import Fault, RawData, classes_said, role_of, splits_said
@@ -86,7 +87,7 @@ def source_of_table(
         given=given,
         columns=tuple(c for c in names if not is_binary(table.column(c).type)),
         column=column,
-        eager=rows.kind == "image",
+        eager=rows.kind == "image" and not several(rows.split),  # of those a model decides
         notes=(*skipped, *rows.notes),
         faults=(*rows.faults, *labels.faults),
         layout=TableLayout(columns=rows.columns, label=label if labels.classes else None),
@@ -225,8 +226,9 @@ def _images(
     encoded = EncodedImages(_content(table.column(image)), table.num_rows, where)
     look = look_at(encoded)
     form = look.form(uri.size)
+    told = f", as {' × '.join(map(str, form.shape))}"
     split = DatasetSplit(
-        DecodedImages(encoded, form),
+        DecodedImages(encoded, form, several=look.several(uri.size), told=told, eager=True),
         labels=labels,
         ids=np.arange(table.num_rows),
         threads=look.threads,
@@ -235,7 +237,7 @@ def _images(
         split,
         "image",
         form.shape,
-        f"images of column {shown(image, 40)}, as {' × '.join(map(str, form.shape))}",
+        f"images of column {shown(image, 40)}{told}",
         notes=_beside(table, image, features, uri, where),
     )
 

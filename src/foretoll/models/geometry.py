@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from foretoll.data.fitting import fitted_size
 from foretoll.records import Preprocessing
 
 _SPARE = 8  # source pixels beside what a crop needs, for the support of the interpolation
@@ -23,20 +24,6 @@ def brought_to_size(images: Tensor, plan: Preprocessing) -> Tensor:
         fill = plan.mean if plan.fit == "contain" else ()
         images = _cropped(_bordered(images, size, fill), size, plan.crop_start)
     return images
-
-
-def fitted_size(have: tuple[int, int], target: tuple[int, int], fit: str) -> tuple[int, int]:
-    """The (height, width) that images of size `have` are resized to."""
-    height, width = have
-    if fit == "stretch":
-        return target
-    if fit == "cover" and target[0] == target[1]:  # as torchvision and transformers resize the shorter edge
-        short, long = min(have), max(have)
-        other = int(target[0] * long / short)
-        return (target[0], other) if height <= width else (other, target[0])
-    ratios = (height / target[0], width / target[1])
-    ratio = min(ratios) if fit == "cover" else max(ratios)
-    return max(round(height / ratio), 1), max(round(width / ratio), 1)
 
 
 def _resized(images: Tensor, target: tuple[int, int], plan: Preprocessing) -> Tensor:

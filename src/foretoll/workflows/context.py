@@ -14,7 +14,8 @@ from typing import Any, Literal
 import torch
 
 from foretoll.arguments import check_device_name
-from foretoll.data import TaskData, open_data
+from foretoll.data import Split, TaskData, open_data
+from foretoll.data.fitting import seen_by
 from foretoll.errors import UsageError, shown
 from foretoll.measure import EnergyMeter, MeterLike, grid_intensity, open_meter
 from foretoll.models import (
@@ -139,8 +140,14 @@ def open_update(
     layout = _wanted_layout(loaded.card.layout, source_data.card.layout)
     target_data = open_data(target, seed=seed, layout=layout)
     check_fits(loaded, target_data)
+    plan, done = loaded.card.preprocessing, dict[int, Split]()
+    unshifted = _unshifted(target, seed, layout)
     source_data, target_data, clean, task_shift = settle_classes(
-        loaded, source_data, target_data, _unshifted(target, seed, layout), task
+        loaded,
+        seen_by(plan, source_data, done),
+        seen_by(plan, target_data, done),
+        None if unshifted is None else seen_by(plan, unshifted, done),
+        task,
     )
     recognise_outputs(loaded, source_data.train)
     # recognised by its content: runs of the same weights count as its own whatever door they came through

@@ -16,23 +16,25 @@ import torch
 from torch import Tensor, nn
 
 from foretoll.data import Split, TaskData, open_data
+from foretoll.data.fitting import seen_by
 from foretoll.engine import Engine, merge_tree, shards, worker_cache
 from foretoll.errors import DataError, ForetollError
 from foretoll.indices.collect import BATCH, Part, PartCollection, PartRequest, collect
 from foretoll.models import Model, load_model
 from foretoll.models.outputs import Outputs
-from foretoll.records import TableLayout
+from foretoll.records import Preprocessing, TableLayout
 
 SHARDS_PER_WORKER = 2  # a lost or late shard costs half of what a worker does
 
 
 @dataclass(frozen=True)
 class DataRef:
-    """Data that a worker opens by itself: the training part of a URI."""
+    """Data that a worker opens by itself: the training part of a URI. plan: of the model that will see them."""
 
     uri: str
     seed: int
     layout: TableLayout | None = None
+    plan: Preprocessing | None = None
 
     def rows(self, ids: Tensor, labels: Tensor | None) -> Split:
         """The samples of these ids, with these labels; the data are opened once in a process.
@@ -55,7 +57,8 @@ class DataRef:
         return part
 
     def _opened(self) -> TaskData:
-        return open_data(self.uri, seed=self.seed, layout=self.layout)
+        data = open_data(self.uri, seed=self.seed, layout=self.layout)
+        return data if self.plan is None else seen_by(self.plan, data)
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,8 @@ def sharded_collector(
 ) -> ShardedCollector:
     """The collector of an update: by name what the user named (specs, folders and URIs), by value what is in memory."""
     named: dict[Part, object] = {"source": source, "target": target, "clean": clean}
-    data = {part: DataRef(uri, seed, layout) for part, uri in named.items() if isinstance(uri, str)}
+    plan = base.card.preprocessing
+    data = {part: DataRef(uri, seed, layout, plan) for part, uri in named.items() if isinstance(uri, str)}
     reference = None
     if isinstance(model, str | Path) and isinstance(source, str):
         folder = Path(model).expanduser()

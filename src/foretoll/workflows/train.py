@@ -8,6 +8,7 @@ from typing import Any
 
 from foretoll.arguments import check_out
 from foretoll.data import TaskData, open_data
+from foretoll.data.fitting import seen_by
 from foretoll.errors import DataError
 from foretoll.ledger import Ledger
 from foretoll.models import Trust, build_model, recognise_outputs
@@ -96,6 +97,7 @@ def train_model(
             f"{task.name} has no labels, which training needs: give them, or a file that holds them"
         )
     model = build_model(arch, data=task, seed=settings.seed, options=options or {}, trust=trust).to(place)
+    task = seen_by(model.card.preprocessing, task)
     recognise_outputs(model, task.train)
     watcher.stage(f"train {model.card.arch} on {task.name}")
     return carry_out(
