@@ -18,7 +18,7 @@ from foretoll.interruption import exit_code, guarded, why_ended
 
 app = typer.Typer(
     name="foretoll",
-    help="Foretell what an update of a model will cost, before any retraining; measure it; remember it.",
+    help="Predict what an update of a model will cost, before any retraining; measure it; remember it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

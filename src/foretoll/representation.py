@@ -72,7 +72,7 @@ def sweep(
 
     """
     if len(split) == 0:
-        raise DataError("there is nothing to look at: the split is empty; raise limit= or give more data")
+        raise DataError("there is no sample to use: the split is empty; raise limit= or give more data")
     feed = list(consumers)
     arranged = arrangement(model, split, device)
     size = samples_that_fit(model, split, batch_size)  # before hooks are set that count samples

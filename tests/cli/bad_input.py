@@ -338,7 +338,7 @@ FLAGS = (
           "to 1"),
     usage("an impossible learning rate", "train … --lr 0", "--lr 0.0: input should be greater than 0"),
     usage("a learning rate that is none", "estimate … --lr fast",
-          "--lr 'fast' is no learning rate: give a number above 0 such as 3e-4, or auto to have one looked for"),
+          "--lr 'fast' is no learning rate: give a number above 0 such as 3e-4, or auto to search for one"),
     usage("an impossible seed", "train … --seed -1",
           "invalid value for '--seed': Input should be greater than or equal to 0; see foretoll train --help"),
     usage("a sample that is too small", "estimate … --samples 1",
@@ -478,7 +478,7 @@ FAULTS = (
      "record", "tests/cli/test_interruption.py"),
     ("a record of the ledger that is damaged, or that a newer foretoll wrote", "it is passed over; `warning: 1 record "
      "could not be read: run RUN (REASON); see foretoll ledger doctor`", "tests/ledger/test_unreadable.py"),
-    ("two `study run` on one folder", "`the studies in FOLDER are being carried out by process N on HOST since TIME`, "
+    ("two `study run` on one folder", "`the studies in FOLDER are being run by process N on HOST since TIME`, "
      "exit 1", "tests/study/test_lock.py"),
     ("a dozen mistakes in a study file", "a line for each of them on the standard error, exit 2",
      "tests/study/test_mistakes.py"),

@@ -91,7 +91,7 @@ def test_the_cheapest_that_serves_is_taken_and_why() -> None:
     advice = recommend(found, until=0.9)
     assert advice.candidate == 2
     assert advice.reason == (
-        "lora reaches 0.9 with probability 92 % and is the cheapest of those with at least 80 %: 4.00 mWh"
+        "lora is predicted to reach 0.9 with probability 92 % and is the cheapest of those with at least 80 %: 4.00 mWh"
     )
     assert advice.would_change == (
         "head would cost 1.00 mWh, but reaches the target with probability 60 % only",
@@ -172,4 +172,6 @@ def test_without_a_meter_time_decides_and_models_are_named() -> None:
     ]
     advice = recommend(found, until=0.9)
     assert advice.candidate == 1
-    assert advice.reason.startswith("head of b reaches 0.9") and advice.reason.endswith("1.00 s")
+    assert advice.reason.startswith("head of b is predicted to reach 0.9") and advice.reason.endswith(
+        "1.00 s"
+    )

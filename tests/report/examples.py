@@ -486,7 +486,8 @@ def comparison(**changes: object) -> Comparison:
         ),
         "recommendation": Recommendation(
             candidate=3,
-            reason="lora reaches 0.92 with probability 84 % and is the cheapest of those with at least 80 %: 9.00 mWh",
+            reason="lora is predicted to reach 0.92 with probability 84 % and is the cheapest of those with at least "
+            "80 %: 9.00 mWh",
             would_change=("head would cost 2.00 mWh, but reaches the target with probability 41 % only",),
             confidence=0.8,
         ),

@@ -34,7 +34,7 @@ def test_the_table_has_a_line_a_candidate_and_marks_the_recommended_one(examples
         r"^  keep +0 % +0\.31 \(0\.26…0\.35\) +2\.4 +0\.30 mWh \(0\.10…0\.90\)",
         r"^▸ lora +84 % +0\.94 \(0\.89…0\.98\) +2\.4 +9\.0 mWh \(3\.0…27\) +1\.8 s +3\.0 mg",
         r"^  scratch +99 % .* over budget: 175 mg expected",
-        r"^Recommended +lora reaches 0\.92 with probability 84 %",
+        r"^Recommended +lora is predicted to reach 0\.92 with probability 84 %",
         r"^Otherwise +head would cost 2\.00 mWh",
         r"^recalibrate +cnn has no batch-norm statistics; use head",
     ):
@@ -103,7 +103,7 @@ def test_the_page_says_what_the_table_says(examples: ModuleType, tmp_path: Path)
     path = write_report(tmp_path / "report.html", comparison=found)
     text = path.read_text("utf-8").replace("\N{NO-BREAK SPACE}", " ")
     for piece in (
-        "Recommended: lora reaches 0.92 with probability 84 %",
+        "Recommended: lora is predicted to reach 0.92 with probability 84 %",
         "over budget: 175 mg expected",
         "cnn has no batch-norm statistics",
         "Quality against energy",

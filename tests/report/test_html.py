@@ -175,7 +175,7 @@ def test_missing_energy_and_an_unnamed_region_are_explained(examples: ModuleType
     assert "not measured (--energy none)" in text
     assert "no region was named, this is a default" in text
     told = estimate.model_copy(update={"forecast": examples.estimate().forecast})
-    assert "nobody named a grid region" in Page(render_report(estimate=told)).text
+    assert "no grid region was named" in Page(render_report(estimate=told)).text
 
 
 def test_text_from_files_is_escaped_everywhere(examples: ModuleType) -> None:

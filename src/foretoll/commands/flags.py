@@ -53,7 +53,7 @@ OptionsOption = Annotated[
     model_flag("--option", "-o", help_="once for each way to reuse a model; without it all of them"),
 ]
 SamplesOption = Annotated[
-    int, measuring_flag("--samples", min=2, help_="samples of source and target to look at")
+    int, measuring_flag("--samples", min=2, help_="samples of source and target to use")
 ]
 DeviceOption = Annotated[str, measuring_flag("--device", help_="auto, cpu, cuda, cuda:1, …")]
 EnergyOption = Annotated[
@@ -66,7 +66,7 @@ RegionOption = Annotated[
 EngineOption = Annotated[
     str,
     measuring_flag(
-        "--engine", help_="where data are looked at: local, processes:4, ray, ray:4, ray://host:port"
+        "--engine", help_="where indices are computed: local, processes:4, ray, ray:4, ray://host:port"
     ),
 ]
 LedgerOption = Annotated[
@@ -83,7 +83,7 @@ JsonOption = Annotated[bool, output_flag("--json", help_="print one JSON object 
 AnonymousOption = Annotated[
     bool,
     output_flag(
-        "--anonymous", help_="tell nothing of user, host, folders and system in what is written and shown"
+        "--anonymous", help_="leave user, host, folders and system out of what is written and shown"
     ),
 ]
 QuietOption = Annotated[bool, output_flag("--quiet", "-q", help_="no progress")]

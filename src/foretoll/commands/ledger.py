@@ -28,7 +28,7 @@ from foretoll.commands.output import (
 if TYPE_CHECKING:
     from foretoll.ledger.reading import UnreadRecord
 
-ledger_app = typer.Typer(help="The runs that were carried out.", no_args_is_help=True)
+ledger_app = typer.Typer(help="The runs that were measured.", no_args_is_help=True)
 
 
 @ledger_app.command("list")

@@ -96,7 +96,7 @@ class SettingsFlags(Bundle):
             except ValueError:
                 values["lr"] = math.nan
             if math.isnan(values["lr"]) or (self.may_look_for_rate and not 0 < values["lr"] < math.inf):
-                ways = ", or auto to have one looked for" if self.may_look_for_rate else ""
+                ways = ", or auto to search for one" if self.may_look_for_rate else ""
                 name = self._name("lr")
                 problems.append(
                     f"{name} {shown(lr)} is no learning rate: give a number above 0 such as 3e-4{ways}"

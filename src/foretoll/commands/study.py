@@ -19,7 +19,7 @@ from foretoll.commands.flags import (
 from foretoll.commands.output import count_text, print_json, say, say_lines, show
 from foretoll.options.table import DEFAULT
 
-study_app = typer.Typer(help="Grids of runs from a file: carry out, resume, tabulate.", no_args_is_help=True)
+study_app = typer.Typer(help="Grids of runs from a file: run, resume, tabulate.", no_args_is_help=True)
 
 
 @study_app.command("run")
@@ -29,7 +29,7 @@ def study_run(
     engine: Annotated[
         str, typer.Option("--engine", help="local, processes:4, ray, ray://host:port")
     ] = "local",
-    limit: Annotated[int | None, typer.Option(help="carry out at most so many runs now")] = None,
+    limit: Annotated[int | None, typer.Option(help="do at most so many runs now")] = None,
     device: DeviceOption = "cpu",
     energy: EnergyOption = "auto",
     region: RegionOption = None,
@@ -41,7 +41,7 @@ def study_run(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Carry out a study; start it again to resume where it was stopped.
+    """Run a study; start it again to resume where it was stopped.
 
     Example: `FORETOLL_DATA=data foretoll study run smoke --engine processes:2`
     """

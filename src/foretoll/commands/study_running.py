@@ -105,7 +105,7 @@ def _asked_for(
             complain(mistake)
     count = sum(len(e.mistakes) if isinstance(e, StudyMistakesError) else 1 for e in refused)
     raise UsageError(
-        f"{shown(file, 100)[1:-1]} cannot be carried out: it has the {count} mistakes above, correct them"
+        f"{shown(file, 100)[1:-1]} cannot be run: it has the {count} mistakes above, correct them"
     )
 
 

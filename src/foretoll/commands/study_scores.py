@@ -25,7 +25,7 @@ def scored(where: str, *, option: str, jobs: int) -> dict[str, Any]:
     if not found["splits"]:
         raise UsageError(
             f"{where!r} has {found['runs']} usable {option} runs, a score needs {FEWEST_ROWS} in several groups: "
-            "carry out more of the study first"
+            "run more of the study first"
         )
     return found
 

@@ -133,7 +133,7 @@ def estimate(
     ] = None,
     out: Annotated[Path, output_flag("--out", help_="folder for the results")] = Path("foretoll-estimate"),
 ) -> None:
-    """Foretell what an update will cost; nothing is retrained.
+    """Predict what an update will cost; nothing is retrained.
 
     Example: `foretoll estimate --model source --source digits --target 'digits?shift=gaussian_noise:0.3'`
     """
@@ -187,7 +187,7 @@ def retrain(
         "foretoll-retrain"
     ),
 ) -> None:
-    """Carry out one option, measure it, add the run to the ledger and save the updated model.
+    """Run one option, measure it, add the run to the ledger and save the updated model.
 
     Example: `foretoll retrain --model source --source digits --target 'digits?shift=gaussian_noise:0.3'`
     """

@@ -50,8 +50,9 @@ class _Choice:
         if serving:
             chosen = self.cheapest(serving)
             reason = (
-                f"{self.name(chosen)} reaches {self.until:.3g} with probability {self.chance(chosen)} and "
-                f"is the cheapest of those with at least {human_share(self.confidence)}: {self.cost(chosen)}"
+                f"{self.name(chosen)} is predicted to reach {self.until:.3g} with probability "
+                f"{self.chance(chosen)} and is the cheapest of those with at least "
+                f"{human_share(self.confidence)}: {self.cost(chosen)}"
             )
         elif likeliest is not None and self.reach(likeliest) > LIKELIER_THAN_NOT:
             chosen = likeliest

@@ -78,7 +78,7 @@ class Forecaster:
             return self._nothing(
                 case,
                 f"the ledger holds {len(self.runs)} usable runs, a forecast needs {FEWEST_RUNS}: "
-                "add --calibrate 6runs, or carry out a retraining first",
+                "add --calibrate 6runs, or run a retraining first",
             )
         time = self.learned.model("epochs", case)
         if time is None:
@@ -143,7 +143,7 @@ class Forecaster:
         seen = looked_up_quality(case)
         if seen is None:
             return self._nothing(
-                case, f"what {case.option} would reach could not be seen here: carry it out instead"
+                case, f"what {case.option} would reach could not be predicted here: run it instead"
             )
         return self._known(
             case,

@@ -30,7 +30,7 @@ def mean_log_cost(costs: Iterable[float], *, floor: float | None = None) -> floa
         raise DataError(f"the costs hold {bad[0]}: a cost is a finite number that is not negative")
     if floor is None and min(values) == 0:
         raise DataError(
-            "the costs hold 0, which has no logarithm: pass floor=, the least cost that can be told from 0"
+            "the costs hold 0, which has no logarithm: pass floor=, the least cost that can be distinguished from 0"
         )
     if floor is not None and not 0 < floor < math.inf:
         raise DataError(f"floor is {floor}: pass a cost above 0")

@@ -142,7 +142,7 @@ def survey(
             notes += said
             signals, indices = signals | quality, indices | readable
         except DataError as error:
-            notes.append(_unknown("what is still readable", error))
+            notes.append(_unknown("the linear probe", error))
         start = model.with_new_head(target.classes, seed=settings.seed) if task_shift else model
         notes += _gradients(signals, start, target.train, settings, device)
         if linearised and settings.until is not None:
@@ -277,7 +277,7 @@ def starved(labels: Tensor, probes: Iterable[IndexValue], own_quality: float | N
         return None
     seen = f"; the model itself is right on {own_quality:.2g} of them" if more else ""
     return (
-        f"{len(labels):,} samples are too few for {classes:,} classes to say what is still readable{seen}: "
+        f"{len(labels):,} samples are too few for {classes:,} classes to fit a linear probe{seen}: "
         "recoverability gap and neighbours are left out; "
         f"give --samples {2 * ENOUGH_PER_CLASS * classes} where there are as many"
     )
@@ -304,7 +304,7 @@ def _try(indices: dict[str, IndexValue], name: str, compute: Callable[[], IndexV
 
 
 def _unknown(what: str, error: ForetollError) -> str:
-    return f"{what} could not be known: {error}"
+    return f"{what} could not be computed: {error}"
 
 
 def _missing(index: IndexValue | None) -> list[str]:
@@ -370,7 +370,7 @@ def _layers(model: Model) -> tuple[dict[str, Order], list[str]]:
 def _unlabelled(target: TaskData) -> str:
     return (
         f"{target.name} has no labels: RESQUE takes clusters for its classes; accuracy, loss, "
-        "gradient norm and what is still readable could not be known"
+        "gradient norm and the linear probe could not be computed"
     )
 
 

@@ -69,7 +69,7 @@ _ENTRIES = (
     IndexEntry(
         "recoverability_gap",
         "recoverability gap",
-        "how far what is still linearly readable from the old representation stays below the target",
+        "how far a linear probe on the old representation stays below the target",
         OWN,
         labels=True,
         needs=("quality target",),
@@ -135,7 +135,7 @@ _ENTRIES = (
     IndexEntry(
         "probe_accuracy",
         "linear probe",
-        "what is linearly readable from the frozen representation",
+        "the accuracy of a linear probe on the frozen representation",
         "Alain and Bengio, arXiv 1610.01644",
         labels=True,
         function="linear_probe_accuracy",

@@ -66,8 +66,8 @@ class TrainingSettings(Record):
     evals_per_epoch: int = _setting(4, "evaluations in an epoch", ge=1)
     batch_size: int = _setting(64, "samples in a batch", ge=1)
     lr: float = _setting(
-        1e-3, "learning rate, or auto to have one looked for by a few steps each; without it the option's own, "
-        "which is lower where weights of others are kept", gt=0, le=MOST,
+        1e-3, "learning rate, or auto to search for one in a few steps each; without it the option's own, "
+        "which is lower where pretrained weights are kept", gt=0, le=MOST,
     )  # fmt: skip
     optimizer: str = _setting("adam", f"{', '.join(OPTIMIZERS[:-1])} or {OPTIMIZERS[-1]}")
     momentum: float = _setting(0.9, "momentum of sgd", ge=0, lt=1)

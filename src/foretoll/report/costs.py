@@ -104,7 +104,7 @@ def _note(
             return "no grid region is known" if missing else "grid intensity not recorded"
         return f"{grid_text(grid)}{'; no energy figure to multiply' if missing else ''}"
     if expected is not None and expected.median is None and expected.high is None:
-        return "may never get there" if cost == "epochs" else ""
+        return "may never reach the target" if cost == "epochs" else ""
     if missing and run is not None and run.outcome in (Outcome.FAILED, Outcome.INTERRUPTED):
         return f"the run {'failed' if run.outcome is Outcome.FAILED else 'was interrupted'}"
     if missing:

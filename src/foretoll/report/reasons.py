@@ -239,9 +239,7 @@ def warnings(estimate: Estimate | None, run: Run | None = None) -> list[str]:
     )
     named = any("region" in warning for warning in found)
     if shown and grid is not None and grid.is_default and not named:
-        found.append(
-            f"nobody named a grid region: emissions use {grid.region}; name yours to make them right"
-        )
+        found.append(f"no grid region was named: emissions use {grid.region}; name yours to make them right")
     return found
 
 

@@ -118,6 +118,6 @@ def _held_text(path: Path, holder: dict[str, Any] | None) -> str:
             f"process {holder['pid']} on {shown(holder.get('host'), 40)[1:-1]} since {shown(since)[1:-1]} UTC"
         )
     return (
-        f"the studies in {shown(path.parent, 100)} are being carried out by {who}: wait for it, name another folder "
+        f"the studies in {shown(path.parent, 100)} are being run by {who}: wait for it, name another folder "
         f"with --out, or delete {path.name} there if that process is gone"
     )

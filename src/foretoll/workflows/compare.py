@@ -227,5 +227,5 @@ def _warnings(
     if first.same_data:
         said.append("source and target are the same data: there is no shift to pay for")
     if was_stopped(found):
-        said.append("stopped before all candidates were carried out; what was measured is in the ledger")
+        said.append("stopped before all candidates were run; what was measured is in the ledger")
     return tuple(dict.fromkeys(said))

@@ -149,7 +149,7 @@ class ShardedCollector:
 
         """
         if len(split) == 0:
-            raise DataError("there is nothing to look at: the split is empty; raise limit= or give more data")
+            raise DataError("there is no sample to use: the split is empty; raise limit= or give more data")
         ranges = shards(-(-len(split) // BATCH), SHARDS_PER_WORKER * getattr(self.engine, "workers", 1))
         place = str(device)
         tasks = (self._shard(model, split, wanted, r.start, r.stop, place) for r in ranges)
