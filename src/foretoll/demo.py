@@ -82,6 +82,7 @@ def run_demo(
         accounting=accounting,
         ledger=ledger,
         signals=estimate.signals,
+        forecast=estimate.made_forecast,
         out=out / "updated",
         tags=(TAG,),
         watcher=watcher,

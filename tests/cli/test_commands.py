@@ -57,7 +57,7 @@ def test_the_demo_writes_its_forecast_down_before_it_retrains(tmp_path: Path) ->
     assert (out / "estimate.json").stat().st_mtime < run.started_at.timestamp()
     assert (out / "report.html").stat().st_mtime >= (run.finished_at or run.started_at).timestamp()
     assert run.outcome is Outcome.REACHED and (run.toll.epochs or 0) > 0
-    assert run.signals == estimate.signals
+    assert run.signals == estimate.signals and run.forecast == estimate.made_forecast
     assert load_model(str(out / "updated")).card.run_id == run.id
     kinds = [("demo" in r.tags, "calibration" in r.tags) for r in Ledger.open(out / "ledger.db").runs()]
     assert (
@@ -103,6 +103,7 @@ def test_train_estimate_retrain_and_the_ledger(call: Call, tmp_path: Path) -> No
     assert {"option", "outcome", "toll", "quality", "settings"} <= set(done.data) and set(
         done.data["toll"]
     ) == COSTS
+    assert run.forecast is None, "it was made for other settings"
     assert run.settings.until == found.until, "95 % of the quality on the source, for both"
     assert run.model.parent_run_id == trained.id and run.lineage == (trained.id,)
     assert (run.toll.energy_kwh or 0) == pytest.approx(30 * (run.toll.duration_s or 0) / 3.6e6)

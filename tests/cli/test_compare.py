@@ -120,6 +120,8 @@ def test_measured_as_well(call: Call, models: Path) -> None:
     for candidate in found.candidates:
         run, life, update = candidate.run, candidate.life_energy_kwh, candidate.forecast.energy_kwh
         assert run is not None and run.outcome in (Outcome.REACHED, Outcome.CENSORED)
+        assert run.forecast is not None and run.forecast.forecast == candidate.forecast
+        assert run.forecast.reach_probability == candidate.reach_probability
         assert candidate.failure == "" and {"initial_loss", "probe_accuracy"} <= set(run.signals)
         assert load_model(Path("cmp") / candidate.option).card.run_id == run.id
         served = (candidate.inference and candidate.inference.energy_kwh_per_1000) or 0

@@ -177,3 +177,15 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(
         write_json(path, examples.censored_run())
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir() if entry.suffix != ".db"] == ["run.json"]
+
+
+def test_an_estimate_is_for_one_update_whatever_its_seed(examples: ModuleType) -> None:
+    estimate = examples.estimate()
+    of = (estimate.option, estimate.model.arch, estimate.target.uri)
+    assert estimate.is_for(*of, estimate.settings)
+    assert estimate.is_for(*of, estimate.settings.model_copy(update={"seed": 7}))
+    assert not estimate.is_for("head", *of[1:], estimate.settings)
+    assert not estimate.is_for(*of, estimate.settings.model_copy(update={"max_epochs": 3.0}))
+    made = examples.run(forecast=estimate.made_forecast)
+    assert Run.model_validate_json(made.model_dump_json(by_alias=True)) == made
+    assert made.forecast is not None and made.forecast.estimate_id == estimate.id

@@ -64,45 +64,12 @@ def compare(
     ] = 0.8,
     measure: Annotated[
         bool,
-<<<<<<< HEAD
         measuring_flag(
             "--measure", help_="run and measure all of them as well, and save each model in a folder of DIR"
         ),
     ] = False,
     samples: SamplesOption = 2000,
     out: Annotated[Path, output_flag("--out", help_="folder DIR for the results")] = Path("foretoll-compare"),
-=======
-        typer.Option(
-            "--measure", help="run and measure all of them as well, and save each model in a folder of DIR"
-        ),
-    ] = False,
-    samples: Annotated[
-        int, typer.Option("--samples", min=2, help="samples of source and target to use")
-    ] = 2000,
-    task: TaskOption = None,
-    weights: WeightsOption = None,
-    embedding_layer: LayerOption = None,
-    head: HeadOption = None,
-    trust_code: TrustOption = False,
-    metric: MetricOption = "accuracy",
-    max_epochs: EpochsOption = 20.0,
-    seed: SeedOption = 0,
-    lr: RateOption = None,
-    batch_size: BatchOption = 64,
-    optimizer: OptimizerOption = "adam",
-    weight_decay: DecayOption = 0.0,
-    device: DeviceOption = "auto",
-    energy: EnergyOption = "auto",
-    region: RegionOption = None,
-    pue: PueOption = None,
-    intensity: IntensityOption = None,
-    year: YearOption = None,
-    ledger: LedgerOption = None,
-    out: Annotated[Path, typer.Option("--out", help="folder DIR for the results")] = Path("foretoll-compare"),
-    anonymous: AnonymousOption = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
->>>>>>> 510e031 (Plain words where users read: predict, ran, linear probe; a test that keeps the others away)
 ) -> None:
     """Compare all ways to reuse one or more models, and say which is the cheapest that reaches the quality.
 

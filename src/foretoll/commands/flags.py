@@ -82,9 +82,7 @@ TrustOption = Annotated[
 JsonOption = Annotated[bool, output_flag("--json", help_="print one JSON object and nothing else")]
 AnonymousOption = Annotated[
     bool,
-    output_flag(
-        "--anonymous", help_="leave user, host, folders and system out of what is written and shown"
-    ),
+    output_flag("--anonymous", help_="leave user, host, folders and system out of what is written and shown"),
 ]
 QuietOption = Annotated[bool, output_flag("--quiet", "-q", help_="no progress")]
 

@@ -181,7 +181,11 @@ def retrain(
     output: OutputFlags,
     option: OptionOption = DEFAULT,
     beside: Annotated[
-        Path | None, output_flag("--estimate", help_="estimate.json to show beside the measurement")
+        Path | None,
+        output_flag(
+            "--estimate",
+            help_="estimate.json of this update: shown beside the measurement, kept with the run",
+        ),
     ] = None,
     out: Annotated[Path, output_flag("--out", help_="folder for the updated model")] = Path(
         "foretoll-retrain"
@@ -208,6 +212,7 @@ def retrain(
             device=measuring.device,
             accounting=measuring.accounting(),
             ledger=open_ledger(output.ledger),
+            estimate=forecast,
             out=out,
             watcher=watcher,
             **data.values(),

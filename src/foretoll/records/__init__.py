@@ -10,14 +10,13 @@ from foretoll.records.estimate import (
     Basis,
     Coverage,
     Estimate,
-    Forecast,
     IndexValue,
-    Interval,
     NearRun,
     Projection,
     SelfCost,
     StepProbe,
 )
+from foretoll.records.forecast import Forecast, Interval, MadeForecast
 from foretoll.records.life import Decision, Offer, ServedBatch
 from foretoll.records.measured import (
     TOLL_COSTS,
@@ -56,6 +55,7 @@ __all__ = [
     "IndexValue",
     "InferenceCost",
     "Interval",
+    "MadeForecast",
     "ModelCard",
     "NearRun",
     "NonNegative",

@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field
 
 from foretoll.records.base import NonNegative, PresentedRecord, Record, Share
 from foretoll.records.data import DataCard
-from foretoll.records.estimate import Forecast, Interval, SelfCost
+from foretoll.records.estimate import SelfCost
+from foretoll.records.forecast import Forecast, Interval
 from foretoll.records.measured import EnergyBasis, GridIntensity, Hardware, InferenceCost
 from foretoll.records.model import ModelCard
 from foretoll.records.run import Run

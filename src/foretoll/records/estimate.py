@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from foretoll.records.base import NonNegative, PresentedRecord, Record, Share
 from foretoll.records.data import DataCard
+from foretoll.records.forecast import Forecast, Interval, MadeForecast
 from foretoll.records.measured import EnergyBasis, GridIntensity, Hardware
 from foretoll.records.model import ModelCard
 from foretoll.records.run import Outcome
@@ -27,26 +28,6 @@ class IndexValue(Record):
     detail: dict[str, float | None] = {}  # per class or per layer
     missing_classes: tuple[str, ...] = ()
     note: str = ""
-
-
-class Interval(Record):
-    """A forecast: median and the ends of an interval at `level`. `high` is None where it has no upper end."""
-
-    median: float | None
-    low: float | None
-    high: float | None
-    level: Share = 0.9
-
-
-class Forecast(Record):
-    """The forecast toll. A cost that cannot be forecast is None."""
-
-    epochs: Interval | None = None
-    gradient_norm: Interval | None = None
-    parameter_change: Interval | None = None
-    energy_kwh: Interval | None = None
-    emissions_kg: Interval | None = None
-    duration_s: Interval | None = None
 
 
 class NearRun(Record):
@@ -154,3 +135,19 @@ class Estimate(PresentedRecord):
     warnings: tuple[str, ...] = ()
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    @property
+    def made_forecast(self) -> MadeForecast:
+        """What a run keeps of it."""
+        return MadeForecast(
+            made_at=self.created_at,
+            estimate_id=self.id,
+            forecast=self.forecast,
+            reach_probability=self.reach_probability,
+            quality=self.expected_quality,
+        )
+
+    def is_for(self, option: str, arch: str, target_uri: str, settings: TrainingSettings) -> bool:
+        """Whether it was made for such an update: option, architecture, target data and settings but for the seed."""
+        ours = (self.option, self.model.arch, self.target.uri, self.settings.model_copy(update={"seed": 0}))
+        return ours == (option, arch, target_uri, settings.model_copy(update={"seed": 0}))

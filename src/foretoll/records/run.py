@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from foretoll.records.base import PresentedRecord
 from foretoll.records.data import DataCard
+from foretoll.records.forecast import MadeForecast
 from foretoll.records.measured import (
     EnergyBasis,
     EvalPoint,
@@ -72,6 +73,7 @@ class Run(PresentedRecord):
     grid: GridIntensity | None = None
     hardware: Hardware | None = None
     signals: dict[str, float | None] = {}
+    forecast: MadeForecast | None = None  # the one that was made for this run, where there was one
     checkpoint: str | None = None
     lineage: tuple[str, ...] = ()  # run ids of the updates before this one, oldest first
     tags: tuple[str, ...] = ()  # "calibration", "demo", study names

@@ -70,6 +70,7 @@ def begun(
         grid=grid,
         hardware=describe_hardware(device),
         signals=dict(estimate.signals) if estimate else {},
+        forecast=estimate.made_forecast if estimate else None,
         tags=(TAG, *tags),
         warnings=tuple(dict.fromkeys((*(estimate.warnings if estimate else ()), *notes))),
     )

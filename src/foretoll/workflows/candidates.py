@@ -17,7 +17,15 @@ from foretoll.ledger import Ledger
 from foretoll.measure import probe_inference
 from foretoll.models import Model
 from foretoll.options import get_option
-from foretoll.records import Candidate, EnergyBasis, InferenceCost, Outcome, Run, TrainingSettings
+from foretoll.records import (
+    Candidate,
+    EnergyBasis,
+    InferenceCost,
+    MadeForecast,
+    Outcome,
+    Run,
+    TrainingSettings,
+)
 from foretoll.workflows.context import Accounting, Update, Watcher
 from foretoll.workflows.estimate import case_of_update, composed, start_quality
 from foretoll.workflows.probe import probe_option
@@ -149,6 +157,12 @@ def carry_out_all(
                 accounting=accounting,
                 ledger=ledger,
                 signals=looked[candidate.model].signals[candidate.option],
+                forecast=MadeForecast(
+                    made_at=began,
+                    forecast=candidate.forecast,
+                    reach_probability=candidate.reach_probability,
+                    quality=candidate.quality,
+                ),
                 out=folder,
                 tags=(TAG,),
                 watcher=watcher,

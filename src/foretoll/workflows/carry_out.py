@@ -21,7 +21,16 @@ from foretoll.models import Model, save_checkpoint, weights_digest
 from foretoll.options import Option, Training, train_to_target
 from foretoll.options.memory import training_state_bytes
 from foretoll.quality import Evaluation, evaluate
-from foretoll.records import InferenceCost, ModelCard, Outcome, Quality, Run, Toll, TrainingSettings
+from foretoll.records import (
+    InferenceCost,
+    MadeForecast,
+    ModelCard,
+    Outcome,
+    Quality,
+    Run,
+    Toll,
+    TrainingSettings,
+)
 from foretoll.training import Recording
 from foretoll.units import emissions_kg
 from foretoll.workflows.context import Accounting, Watcher, seeded
@@ -51,6 +60,7 @@ def carry_out(
     accounting: Accounting,
     ledger: Ledger | None,
     signals: Mapping[str, float | None] | None = None,
+    forecast: MadeForecast | None = None,
     out: Path | None = None,
     tags: tuple[str, ...] = (),
     watcher: Watcher | None = None,
@@ -59,7 +69,7 @@ def carry_out(
 ) -> RunResult:
     """Prepare, train to the quality target, measure, save and record.
 
-    `warnings` are recorded with the run, after those of the reading of its data.
+    `warnings` are recorded with the run, after those of the reading of its data; so is the `forecast` made for it.
 
     The ledger has the run from before the first step: a killed process leaves an interrupted run, not none. Ctrl-C,
     SIGTERM and SIGHUP end the run as interrupted, with what was measured; further signals wait for the record.
@@ -82,6 +92,7 @@ def carry_out(
             "grid": grid,
             "hardware": describe_hardware(device),
             "lineage": lineage,
+            "forecast": forecast,
             "tags": tags,
             "warnings": _notes(model, source, target, warnings),
         }

@@ -12,7 +12,7 @@ from foretoll.ledger import Ledger
 from foretoll.options import Option, get_option
 from foretoll.options.table import DEFAULT, named
 from foretoll.quality import evaluate
-from foretoll.records import Run, TrainingSettings
+from foretoll.records import Estimate, MadeForecast, Run, TrainingSettings
 from foretoll.tasks import check_metric, check_until
 from foretoll.workflows.carry_out import RunResult, carry_out, require_labels
 from foretoll.workflows.chance import chance_warnings
@@ -50,6 +50,7 @@ def retrain(
     device: str = "auto",
     accounting: Accounting | None = None,
     ledger: Ledger | None = None,
+    estimate: Estimate | None = None,
     out: str | Path | None = None,
     tags: tuple[str, ...] = (),
     watcher: Watcher | None = None,
@@ -59,8 +60,10 @@ def retrain(
 
     `source` is what the model was trained on; `task` says whether the target is a new task (None: decided by
     the class names). Before training, the signals that a forecast rests on are taken, so that the run
-    teaches the forecaster. `lr` as in `foretoll.estimate`. The run is appended to the ledger; with `out`, the updated
-    model is saved there. `trust_code` lets a checkpoint name the function that builds its network.
+    teaches the forecaster. An `estimate` that was made for this very update is kept with the run, so that the
+    ledger can hold forecast and measurement against each other. `lr` as in `foretoll.estimate`. The run is appended to
+    the ledger; with `out`, the updated model is saved there. `trust_code` lets a checkpoint name the function that
+    builds its network.
     """
     settings = settings or TrainingSettings()
     accounting = accounting or Accounting()
@@ -87,12 +90,21 @@ def retrain(
     require_labels(update.target, option)
     get_option(option).require_suited(update.model, update.target, task_shift=update.task_shift)
     settings, _ = settled(update, option, with_target(update, settings, until), lr, watcher=watcher)
+    made = estimate.made_forecast if estimate is not None else None
+    if estimate is not None and not estimate.is_for(
+        option, update.model.card.arch, update.target.card.uri, settings
+    ):
+        made = None
+        watcher.note(
+            "the estimate is of another update (option, model, data or settings) and not kept with this run"
+        )
     return retrain_update(
         update,
         option,
         settings,
         accounting=accounting,
         ledger=Ledger.open() if ledger is None else ledger,
+        forecast=made,
         out=Path(out) if out else None,
         tags=tags,
         watcher=watcher,
@@ -107,11 +119,15 @@ def retrain_update(
     accounting: Accounting,
     ledger: Ledger | None,
     signals: dict[str, float | None] | None = None,
+    forecast: MadeForecast | None = None,
     out: Path | None = None,
     tags: tuple[str, ...] = (),
     watcher: Watcher | None = None,
 ) -> RunResult:
-    """Carry out an opened update; `signals` are taken from the data unless they are given."""
+    """Carry out an opened update; `signals` are taken from the data unless they are given.
+
+    `forecast` is kept with the run.
+    """
     watcher = watcher or Watcher()
     require_labels(update.target, option)
     get_option(option).require_suited(update.model, update.target, task_shift=update.task_shift)
@@ -135,6 +151,7 @@ def retrain_update(
         accounting=accounting,
         ledger=ledger,
         signals=signals,
+        forecast=forecast,
         out=out,
         tags=tags,
         watcher=watcher,
