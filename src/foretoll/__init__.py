@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from foretoll.report import write_report
     from foretoll.tracking import TrackedRun, track, tracked
     from foretoll.workflows import Accounting, compare, estimate, retrain, train
+    from foretoll.workflows.life import Life
 
 # Names and the modules they come from: nothing heavy is loaded before it is used.
 _HOME = {
@@ -29,6 +30,7 @@ _HOME = {
     "Estimate": "foretoll.records",
     "ForetollError": "foretoll.errors",
     "Ledger": "foretoll.ledger",
+    "Life": "foretoll.workflows.life",
     "Model": "foretoll.models",
     "Run": "foretoll.records",
     "TaskData": "foretoll.data",
@@ -52,6 +54,7 @@ __all__ = [
     "Estimate",
     "ForetollError",
     "Ledger",
+    "Life",
     "Model",
     "Run",
     "TaskData",

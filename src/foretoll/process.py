@@ -17,7 +17,7 @@ from pathlib import Path
 _PROC = Path("/proc")
 
 
-class Life(Enum):
+class Liveness(Enum):
     """What is known of the process that began a run."""
 
     ALIVE = "alive"
@@ -42,18 +42,18 @@ def this_process() -> ProcessStamp:
     return ProcessStamp(socket.gethostname(), _boot_id(), _pid_namespace(), pid, _started(pid))
 
 
-def life_of(stamp: ProcessStamp) -> tuple[Life, str]:
+def life_of(stamp: ProcessStamp) -> tuple[Liveness, str]:
     """Whether the process is alive, and if not, how that is known (part of a sentence)."""
     if stamp.host != socket.gethostname():
-        return Life.UNKNOWN, f"it began on {stamp.host}"
+        return Liveness.UNKNOWN, f"it began on {stamp.host}"
     if stamp.boot_id != _boot_id():
-        return Life.DEAD, f"{stamp.host} was restarted since it began"
+        return Liveness.DEAD, f"{stamp.host} was restarted since it began"
     if stamp.pid_namespace != _pid_namespace():
-        return Life.UNKNOWN, f"it began in another container on {stamp.host}"
+        return Liveness.UNKNOWN, f"it began in another container on {stamp.host}"
     now = _started(stamp.pid)
     if now is None or now != stamp.started:
-        return Life.DEAD, f"process {stamp.pid} on {stamp.host} ended without saying how the run ended"
-    return Life.ALIVE, f"process {stamp.pid} on {stamp.host} is alive"
+        return Liveness.DEAD, f"process {stamp.pid} on {stamp.host} ended without saying how the run ended"
+    return Liveness.ALIVE, f"process {stamp.pid} on {stamp.host} is alive"
 
 
 @cache

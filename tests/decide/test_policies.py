@@ -99,7 +99,7 @@ def test_the_same_batch_twice_changes_nothing(name, past, made, data) -> None:  
 @lives
 @given(batches(1), offers, st.floats(0, 50))
 def test_the_upper_end_of_the_cost_never_exceeds_what_is_left(name, past, made, left) -> None:  # type: ignore[no-untyped-def]
-    spending = Spending(budget=100.0, spent=100.0 - left, batches=20, gone=past[-1].number)
+    spending = Spending(budget=100.0, spent=100.0 - left, gone=(past[-1].number + 1) / 20)
     view = Timeline.delayed(past, 0).view(past[-1].number, made, worth=10.0, floor=None, spending=spending)
     found = get_policy(name).decide(view)
     if found.action == "update":
@@ -114,8 +114,8 @@ def test_worth_costs_and_budget_times_one_number_give_one_decision(name, past, m
         Offer(option=o.option, cost=o.cost * factor, cost_high=o.cost_high * factor, share=o.share)
         for o in made
     ]
-    spending = Spending(budget=100.0, spent=60.0, batches=20, gone=3) if limited else None
-    dearer = Spending(budget=100.0 * factor, spent=60.0 * factor, batches=20, gone=3) if limited else None
+    spending = Spending(budget=100.0, spent=60.0, gone=0.2) if limited else None
+    dearer = Spending(budget=100.0 * factor, spent=60.0 * factor, gone=0.2) if limited else None
     life = Timeline.delayed(past, 0)
     one = get_policy(name).decide(life.view(past[-1].number, made, worth=1.0, spending=spending))
     other = get_policy(name).decide(life.view(past[-1].number, scaled, worth=factor, spending=dearer))
@@ -237,9 +237,9 @@ def test_the_avoidable_loss_counts_batches_whose_labels_are_still_to_come() -> N
 
 
 def test_spending_ahead_of_plan_makes_an_update_dearer() -> None:
-    assert Spending(100, 50, 10, 1).price == pytest.approx(2.5)
-    assert Spending(100, 10, 10, 4).price == 1
-    assert Spending(100, 120, 10, 4).left == 0
+    assert Spending(100, 50, 0.2).price == pytest.approx(2.5)
+    assert Spending(100, 10, 0.5).price == 1
+    assert Spending(100, 120, 0.5).left == 0
 
 
 def test_the_option_with_the_largest_net_benefit_is_taken() -> None:
@@ -251,7 +251,7 @@ def test_the_option_with_the_largest_net_benefit_is_taken() -> None:
     ]
     view = Timeline.delayed(past, 0).view(3, made, worth=1.0)
     assert get_policy("rent").decide(view).option == "finetune"
-    poor = replace(view, spending=Spending(25.0, 0.0, 100, 99))
+    poor = replace(view, spending=Spending(25.0, 0.0, 1.0))
     assert get_policy("rent").decide(poor).option == "head"
 
 

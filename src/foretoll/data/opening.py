@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from foretoll.data.address import DataUri
+from foretoll.data.address import TIME, DataUri
 from foretoll.data.arranged import arranged
 from foretoll.data.raw import RawData, assemble
 from foretoll.data.schemes import SCHEMES, DataScheme
@@ -34,6 +35,16 @@ def open_data(source: Any, *, seed: int = 0, layout: TableLayout | None = None) 
             f"data URI {shown(uri.text)} is a stream (every={uri.every}): foretoll life takes it; leave every= out here"
         )
     return arranged(assemble(opened, uri, seed=seed), layout)
+
+
+def open_rows(source: Any, *, layout: TableLayout | None = None) -> TaskData:
+    """The samples of a source in their own order: the parts follow each other, and may be empty or of one class."""
+    if isinstance(source, TaskData):
+        return arranged(source, layout)
+    opened, uri = _opened(source, layout)
+    if uri.every is None and uri.split is None:
+        uri = replace(uri, split=TIME)
+    return arranged(assemble(opened, uri, seed=0, whole=True), layout)
 
 
 def _opened(source: Any, layout: TableLayout | None) -> tuple[RawData, DataUri]:

@@ -84,8 +84,8 @@ def writable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def assemble(source: RawData, uri: DataUri, *, seed: int) -> TaskData:
-    """Choose and divide the rows of a source as its URI says."""
+def assemble(source: RawData, uri: DataUri, *, seed: int, whole: bool = False) -> TaskData:
+    """Choose and divide the rows of a source as its URI says; `whole`: for all rows, whatever the parts hold."""
     source = replace(
         source, name=writable(source.name), classes=tuple(writable(name) for name in source.classes)
     )
@@ -118,7 +118,8 @@ def assemble(source: RawData, uri: DataUri, *, seed: int) -> TaskData:
     if uri.limit is not None:
         parts = _limited(labels, parts, uri.limit, sample_seed)
     splits = {role: _take(source, relabelled, rows) for role, rows in parts.items()}
-    _check_parts(uri, splits, classes if labels is not None else ())
+    if not whole:
+        _check_parts(uri, splits, classes if labels is not None else ())
     reading = source.reading or _reading(source, uri, classes if labels is not None else ())
     taken = sum(len(split) for split in splits.values())
     card = DataCard(

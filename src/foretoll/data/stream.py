@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foretoll.data.opening import open_data
+from foretoll.data.opening import open_data, open_rows
 from foretoll.data.partition import in_order
 from foretoll.data.splits import Inputs, Split
 from foretoll.data.taskdata import TaskData, reference_of
 from foretoll.errors import DataError, UsageError
-from foretoll.records import TableLayout
+from foretoll.records import DataCard, TableLayout
 
 _DIGEST_ROWS = 64  # of a batch that its name is made of; with the number of rows
 LEAST_ROWS = 10  # of a window: fewer cannot be divided into three parts
@@ -176,6 +176,15 @@ def chain(parts: Sequence[TaskData]) -> Stream:
     splits = [all_rows(part) for part in parts]
     edges = np.cumsum([0, *(len(split) for split in splits)]).tolist()
     return Stream(first, JoinedSplit(splits), tuple(edges))
+
+
+def open_batch(source: Any, *, layout: TableLayout | None = None) -> tuple[DataCard, Split]:
+    """One served batch: its card and all its samples, in their own order, labelled or not.
+
+    source: anything that `open_data` takes. A batch may be of one class alone, and as small as one sample.
+    """
+    data = open_rows(source, layout=layout)
+    return data.card, all_rows(data)
 
 
 def open_stream(

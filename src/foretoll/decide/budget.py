@@ -62,3 +62,22 @@ class Limit:
         """Whether a run took more, or took what was not measured."""
         spent = getattr(run.toll, self.cost)
         return spent is None or spent > self.most
+
+
+def parse_budget(text: str) -> tuple[Limit, float | None, int | None]:
+    """`2kWh/90d` (days) or `50g/52` (batches): the limit, and what it is for. UsageError otherwise."""
+    amount, slash, span = text.partition("/")
+    limit = Limit.parse(amount)
+    days, batches = None, None
+    try:
+        if span.endswith("d"):
+            days = float(span[:-1])
+        else:
+            batches = int(span)
+    except ValueError:
+        pass
+    if not slash or not (days or batches or 0) > 0 or (days is not None and days != days):  # noqa: PLR0124  (NaN)
+        raise UsageError(
+            f"the budget {shown(text, 40)} has no horizon: say for how long, such as 2kWh/90d or 2kWh/52 batches"
+        )
+    return limit, days, batches

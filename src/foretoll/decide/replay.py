@@ -142,7 +142,7 @@ def replay(
         served.append(current.served[now])
         there = {name: each for name, each in life.available(now, delay).items() if each is not current}
         offers = [_offer(option, update, known_costs.get(option, [])) for option, update in there.items()]
-        spending = None if budget is None else Spending(budget, spent, life.batches, now)
+        spending = None if budget is None else Spending(budget, spent, (now + 1) / life.batches)
         view = Timeline.delayed(served, delay).view(
             now,
             offers,

@@ -84,6 +84,20 @@ class Shadow:
         """Names of the batches in the window, oldest first."""
         return tuple(name for name, _ in self._ring)
 
+    @property
+    def known(self) -> frozenset[str]:
+        """Names of all batches that were ever added."""
+        return frozenset(self._known)
+
+    def without(self, name: str) -> Shadow:
+        """The same shadow as if a batch of the window had not been added; UsageError where there is no window."""
+        if self.window is None:
+            raise UsageError("a shadow without a window cannot forget a batch: its sums are one")
+        other = type(self)(window=self.window)
+        other.width, other._known = self.width, self._known - {name}
+        other._ring.extend((batch, sums) for batch, sums in self._ring if batch != name)
+        return other
+
     def add(self, name: str, representations: npt.ArrayLike, labels: npt.ArrayLike, outputs: int) -> None:
         """Add a labelled batch: representations (n, d), class numbers (n,) from 0 to outputs − 1; −1 is no label.
 

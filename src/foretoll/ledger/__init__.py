@@ -1,8 +1,9 @@
 """The ledger: runs that were really carried out, append-only, in SQLite or a shared database."""
 
 from foretoll.ledger.files import read_runs, write_runs
+from foretoll.ledger.lives import LifeBook
 from foretoll.ledger.query import RunSummary
 from foretoll.ledger.reading import Selection, UnreadRecordWarning
 from foretoll.ledger.store import Ledger, rescue
 
-__all__ = ["Ledger", "RunSummary", "Selection", "UnreadRecordWarning", "read_runs", "rescue", "write_runs"]
+__all__ = ["Ledger", "LifeBook", "RunSummary", "Selection", "UnreadRecordWarning", "read_runs", "rescue", "write_runs"]

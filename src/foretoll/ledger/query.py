@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, Select
 from foretoll.errors import shown
 from foretoll.ledger.reading import StoredRun, UnreadableError, UnreadRecord, concluded, read_record
 from foretoll.ledger.schema import run_end, run_start, run_tag
-from foretoll.process import Life, ProcessStamp, life_of
+from foretoll.process import Liveness, ProcessStamp, life_of
 from foretoll.records import Outcome
 
 T = TypeVar("T")
@@ -154,9 +154,9 @@ def outcome_now(row: Row[Any], age_limit: timedelta) -> tuple[Outcome, str]:
     if not isinstance(row.pid, int):
         return Outcome.INTERRUPTED, "no end was recorded"
     life, why = life_of(ProcessStamp(row.host, row.boot_id, row.pid_namespace, row.pid, row.process_started))
-    if life is Life.ALIVE:
+    if life is Liveness.ALIVE:
         return Outcome.RUNNING, ""
-    if life is Life.UNKNOWN:
+    if life is Liveness.UNKNOWN:
         if datetime.now(UTC) - _moment(row.started_at) <= age_limit:
             return Outcome.RUNNING, ""
         why = f"{why} more than {age_limit.total_seconds() / 3600:g} h ago and recorded no end"

@@ -32,6 +32,10 @@ run_end = table(
 
 run_tag = table("run_tag", column("tag"), column("run_id"))
 
+life_start = table("life_start", *map(column, ("name", "recorded_at", "record")))
+
+life_event = table("life_event", *map(column, ("life", "number", "kind", "key", "recorded_at", "record")))
+
 _CHANGES = ("UPDATE", "DELETE")
 LOCK_KEY = 0x666F7265  # "fore": PostgreSQL's advisory lock while migrating
 
@@ -96,6 +100,26 @@ def _tags(connection: Connection) -> None:
     _append_only(connection, "run_tag")
 
 
+def _lives(connection: Connection) -> None:
+    for statement in (
+        """CREATE TABLE life_start (
+            name VARCHAR(128) PRIMARY KEY,
+            recorded_at VARCHAR(27) NOT NULL,
+            record TEXT NOT NULL)""",
+        """CREATE TABLE life_event (
+            life VARCHAR(128) NOT NULL REFERENCES life_start (name),
+            number INTEGER NOT NULL,
+            kind VARCHAR(16) NOT NULL,
+            key VARCHAR(128) NOT NULL,
+            recorded_at VARCHAR(27) NOT NULL,
+            record TEXT NOT NULL,
+            PRIMARY KEY (life, number),
+            UNIQUE (life, kind, key))""",
+    ):
+        connection.exec_driver_sql(statement)
+    _append_only(connection, "life_start", "life_event")
+
+
 def _tags_in(record: str) -> list[str]:
     try:
         return list(dict.fromkeys(json.loads(record)["tags"]))
@@ -127,7 +151,7 @@ def _append_only(connection: Connection, *tables: str) -> None:
             )
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_starts_and_ends, _tags)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_starts_and_ends, _tags, _lives)
 """Migration i (from 1) brings a ledger from version i − 1 to version i."""
 
 LATEST = len(MIGRATIONS)

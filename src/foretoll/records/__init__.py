@@ -17,7 +17,7 @@ from foretoll.records.estimate import (
     StepProbe,
 )
 from foretoll.records.forecast import Forecast, Interval, MadeForecast
-from foretoll.records.life import Decision, Offer, ServedBatch
+from foretoll.records.life import Decision, LifeCard, LifeEvent, Offer, ServedBatch
 from foretoll.records.measured import (
     TOLL_COSTS,
     EnergyBasis,
@@ -56,6 +56,8 @@ __all__ = [
     "InferenceCost",
     "Interval",
     "MadeForecast",
+    "LifeCard",
+    "LifeEvent",
     "ModelCard",
     "NearRun",
     "NonNegative",

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
+from pydantic import ConfigDict, Field
+
 from foretoll.records.base import NonNegative, Record, Share
+from foretoll.records.data import DataCard
+from foretoll.records.measured import Toll
+from foretoll.records.model import ModelCard
+from foretoll.records.settings import TrainingSettings
 
 
 class Decision(Record):
@@ -52,3 +59,53 @@ class Offer(Record):
     cost: NonNegative
     cost_high: NonNegative
     share: Share = 1.0
+
+
+class LifeCard(Record):
+    """What a life is watched by: the model and its source, what an answer is worth, and how updates are made.
+
+    worth: what one more right answer is worth, in the unit of `cost`; or instead `floor`: the least quality that may be
+    served. budget: what all updates may cost within `budget_days`, or within `budget_batches`.
+    """
+
+    schema_: Literal["foretoll.life/1"] = Field("foretoll.life/1", alias="schema")
+    name: str
+    started_at: datetime
+    model: ModelCard
+    source: DataCard
+    cost: Literal["energy_kwh", "emissions_kg", "duration_s"] = "energy_kwh"
+    worth: NonNegative | None = None
+    floor: Share | None = None
+    budget: NonNegative | None = None
+    budget_days: float | None = None
+    budget_batches: int | None = None
+    options: tuple[str, ...]
+    policy: str = "rent"
+    window: int = Field(8, ge=1)
+    settings: TrainingSettings = TrainingSettings()
+    start_quality: float | None = None
+    folder: str  # where sums, outputs that wait for labels, and models are kept
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class LifeEvent(Record):
+    """One thing that happened in a life; nothing is ever changed, and the order of the numbers is that of time.
+
+    served: of a look, without what labels tell; of labels, with it. update: what came out of a decision that was
+    carried out. spent: what this cost, where it cost something.
+    """
+
+    number: int = Field(ge=0)
+    kind: Literal["look", "labels", "offers", "decision", "claim", "update"]
+    key: str  # what it is about: a batch, or a decision
+    at: datetime
+    model: str = ""  # which of the life's models served: "start", or the decision that made it
+    served: ServedBatch | None = None
+    uri: str | None = None  # of the batch, where it can be opened again
+    offers: tuple[Offer, ...] = ()
+    decision: Decision | None = None
+    promoted: bool | None = None
+    run_id: str | None = None
+    note: str = ""
+    spent: Toll | None = None

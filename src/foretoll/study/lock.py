@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from foretoll.errors import ForetollError, shown
-from foretoll.process import Life, ProcessStamp, life_of, this_process
+from foretoll.process import Liveness, ProcessStamp, life_of, this_process
 
 if sys.platform != "win32":  # there the stamp in the file decides alone
     import fcntl
@@ -107,7 +107,9 @@ def _may_live(holder: dict[str, Any], *, locks: bool) -> bool:
     stamp = ProcessStamp(**{name: holder.get(name) for name in fields})  # type: ignore[arg-type]
     life, _ = life_of(stamp)
     # a lock of the system settles it on one machine; a share may keep the locks of each host apart
-    return (life is Life.ALIVE and not locks) or (life is Life.UNKNOWN and stamp.host != this_process().host)
+    return (life is Liveness.ALIVE and not locks) or (
+        life is Liveness.UNKNOWN and stamp.host != this_process().host
+    )
 
 
 def _held_text(path: Path, holder: dict[str, Any] | None) -> str:

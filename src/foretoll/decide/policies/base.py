@@ -24,12 +24,11 @@ WINDOW = 8  # batches within which an update must pay back
 
 @dataclass(frozen=True)
 class Spending:
-    """A budget for updates over a number of batches: what it was, what is spent, and how far the life has come."""
+    """A budget for updates over a time: what it was, what is spent, and which share of the time is gone."""
 
     budget: float
     spent: float
-    batches: int  # that the budget is for
-    gone: int  # of them
+    gone: float  # above 0; more than 1 where the time is over
 
     @property
     def left(self) -> float:
@@ -39,7 +38,7 @@ class Spending:
     @property
     def price(self) -> float:
         """How dear a unit is now, 1 or more: it rises when spending runs ahead of the plan."""
-        planned = self.budget * (self.gone + 1) / max(self.batches, 1)
+        planned = self.budget * min(self.gone, 1.0)
         return max(1.0, self.spent / planned) if planned > 0 else 1.0
 
 
@@ -125,7 +124,10 @@ class Policy(ABC):
                 return self._keep(view, "the last update was not promoted, and no newer labels say more")
         choice = choose_offer(view, positive=self.weighs)
         if choice is None:
-            return self._keep(view, why_no_offer(view, positive=self.weighs))
+            lead = recent_lead(view.measured[-view.window :]) if view.measured else None
+            cheapest = min((offer.cost for offer in view.offers), default=None)
+            reason = why_no_offer(view, positive=self.weighs)
+            return self._keep(view, reason, figures={"lead": lead, "cost": cheapest})
         found = self._due(view, choice)
         figures = {**choice.figures, **found.figures}
         if not found.due:
@@ -174,10 +176,14 @@ def affordable(view: View) -> tuple[Offer, ...]:
 
 
 def recent_lead(batches: Sequence[ServedBatch]) -> float:
-    """Mean lead of these batches, weighted by their labelled samples; 0 where none was measured."""
+    """Mean lead of these batches by their labelled samples, each batch counting half of the next newer one.
+
+    So a lead that grows is not taken for what it was at first, nor a single batch for all. 0 where none was measured.
+    """
     known = [(batch.lead, batch.labelled) for batch in batches if batch.lead is not None and batch.labelled]
-    samples = sum(n for _, n in known)
-    return sum(value * n for value, n in known) / samples if samples else 0.0
+    weights = [n * 0.5**age for age, (_, n) in enumerate(reversed(known))][::-1]
+    total = sum(weights)
+    return sum(value * w for (value, _), w in zip(known, weights, strict=True)) / total if total else 0.0
 
 
 def choose_offer(view: View, *, positive: bool) -> Choice | None:

@@ -1,0 +1,265 @@
+"""`foretoll life`: watch a deployed model, take labels as they come, and say whether to update it now."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foretoll.commands.flags import (
+    BatchOption,
+    DeviceOption,
+    EnergyOption,
+    EpochsOption,
+    JsonOption,
+    LedgerOption,
+    ModelOption,
+    OptionsOption,
+    QuietOption,
+    RateOption,
+    RegionOption,
+    SeedOption,
+    SourceOption,
+    TrustOption,
+    WeightsOption,
+)
+from foretoll.commands.output import as_data, console_watcher, print_json, say, show, training_settings
+from foretoll.errors import UsageError, shown
+from foretoll.options.table import DEFAULT
+
+if TYPE_CHECKING:
+    from foretoll.records import Decision
+    from foretoll.workflows.life import Life
+
+life_app = typer.Typer(
+    help="The life of a deployed model: watch what it serves, and update it when that is worth its cost.",
+    no_args_is_help=True,
+)
+UPDATE_DUE = 3  # exit code of `life watch --exit-code` where an update is due
+NameArgument = Annotated[str, typer.Argument(help="name of the life")]
+PolicyOption = Annotated[
+    str,
+    typer.Option(
+        "--policy",
+        help="rent, cara, keep, every, periodic:4, floor:0.85, drop:0.05, ks:0.2, psi:0.2, adwin, confidence:0.05",
+    ),
+]
+WindowOption = Annotated[
+    int,
+    typer.Option(
+        "--window", min=1, help="labelled batches that an update is trained on, and must pay back within"
+    ),
+]
+
+
+@life_app.command("start")
+def life_start(
+    name: NameArgument,
+    model: ModelOption,
+    source: SourceOption,
+    worth: Annotated[
+        str | None, typer.Option("--worth", help="what one more right answer is worth: 0.2J, 5s, 1mg")
+    ] = None,
+    floor: Annotated[
+        float | None, typer.Option("--floor", help="instead of a worth: the least quality that may be served")
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", help="what updates may cost, and for how long: 2kWh/90d, 50g/52 (batches)"),
+    ] = None,
+    option: OptionsOption = None,
+    policy: PolicyOption = "rent",
+    window: WindowOption = 8,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="folder of the life; without it foretoll-life-NAME")
+    ] = None,
+    max_epochs: EpochsOption = 20.0,
+    seed: SeedOption = 0,
+    lr: RateOption = None,
+    batch_size: BatchOption = 64,
+    weights: WeightsOption = None,
+    trust_code: TrustOption = False,
+    device: DeviceOption = "auto",
+    energy: EnergyOption = "auto",
+    region: RegionOption = None,
+    ledger: LedgerOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Begin the life of a deployed model.
+
+    Example: `foretoll life start shop --model source --source npz:old.npz --worth 0.2J --budget 2kWh/90d`
+    """
+    from foretoll.decide.policies import get_policy
+
+    get_policy(policy)
+    settings = training_settings("accuracy", max_epochs, seed, lr, batch_size, "adam", 0.0)
+    from foretoll.workflows import Accounting
+    from foretoll.workflows.life import Life
+
+    with console_watcher(quiet or as_json) as watcher:
+        life = Life.start(
+            name,
+            model,
+            source,
+            worth=worth,
+            floor=floor,
+            budget=budget,
+            options=tuple(option or (DEFAULT,)),
+            policy=policy,
+            window=window,
+            settings=settings,
+            folder=folder,
+            weights=weights,
+            trust_code=trust_code,
+            ledger=ledger,
+            accounting=Accounting(energy=energy, region=region),
+            device=device,
+            watcher=watcher,
+        )
+    if as_json:
+        print_json(as_data(life.card))
+    else:
+        say(
+            f"life     {shown(name, 60)}, begun with a quality of {life.card.start_quality:.3g} on its source"
+        )
+        say(f"served   {life.folder.served}")
+        say(f"next     foretoll life watch {name} --batch URI")
+
+
+@life_app.command("watch")
+def life_watch(
+    name: NameArgument,
+    batch: Annotated[str, typer.Option("--batch", "-b", help="data URI of what was served, labelled or not")],
+    at: Annotated[datetime | None, typer.Option("--at", help="when it was served; without it now")] = None,
+    carry_out: Annotated[
+        bool, typer.Option("--carry-out", help="make the update where one is due: train, compare, switch")
+    ] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="exit with 3 where an update is due, 0 where not")
+    ] = False,
+    textfile: Annotated[
+        Path | None, typer.Option("--textfile", help="also write figures for Prometheus' textfile collector")
+    ] = None,
+    device: DeviceOption = "auto",
+    energy: EnergyOption = "auto",
+    region: RegionOption = None,
+    ledger: LedgerOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Look at a batch that was served, and decide whether an update is due.
+
+    Example: `foretoll life watch shop --batch npz:week41.npz --exit-code`
+
+    Exit code: with --exit-code 3 where an update is due (and was not made), else 0; 1 failed, 2 wrong use.
+    """
+    with console_watcher(quiet or as_json) as watcher:
+        life = _opened(name, ledger, device, energy, region, watcher)
+        life.recover()
+        decision = life.watch(batch, at=at)
+        run = life.carry_out(decision) if carry_out and decision.action == "update" else None
+    if textfile is not None:
+        from foretoll.report.jsonfile import write_text
+        from foretoll.report.life import prometheus
+
+        write_text(textfile, prometheus(life.card, life.events()))
+    if as_json:
+        print_json({"decision": as_data(decision), "run": None if run is None else as_data(run)})
+    else:
+        _say_decision(life, decision)
+        if run is not None:
+            update = [event for event in life.events() if event.kind == "update"][-1]
+            say(f"update   {'served now' if update.promoted else 'not served'}: {update.note} (run {run.id})")
+    if exit_code and decision.action == "update" and run is None:
+        raise typer.Exit(UPDATE_DUE)
+
+
+@life_app.command("label")
+def life_label(
+    name: NameArgument,
+    labels: Annotated[
+        str, typer.Option("--labels", help="data URI of a batch seen earlier: the same samples, with labels")
+    ],
+    ledger: LedgerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take the labels of a batch that was seen earlier.
+
+    Example: `foretoll life label shop --labels npz:week37.npz`
+    """
+    found = _opened(name, ledger).label(labels)
+    if as_json:
+        print_json(as_data(found))
+    else:
+        lead = "not known yet" if found.lead is None else f"{found.lead:+.3f} ± {found.lead_error or 0:.3f}"
+        say(
+            f"batch {found.number}: served with {found.quality:.3g} ({found.labelled} labels); an update's lead {lead}"
+        )
+
+
+@life_app.command("show")
+def life_show(
+    name: Annotated[str | None, typer.Argument(help="name of the life; without it all of them")] = None,
+    ledger: LedgerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a model served, what was decided, and the bill.
+
+    Example: `foretoll life show shop`
+    """
+    from foretoll.ledger import LifeBook
+
+    book = LifeBook(ledger)
+    if name is None:
+        names = book.names()
+        if as_json:
+            print_json(names)
+        else:
+            say(
+                "\n".join(shown(each, 60)[1:-1] for each in names)
+                or "no life was begun yet: foretoll life start"
+            )
+        return
+    card, events = book.card(name), book.events(name)
+    if as_json:
+        print_json({"life": as_data(card), "events": [as_data(event) for event in events]})
+    else:
+        from foretoll.report.life import life_table
+
+        show(life_table(card, events))
+
+
+def _opened(
+    name: str,
+    ledger: str | None,
+    device: str = "auto",
+    energy: str = "auto",
+    region: str | None = None,
+    watcher: object = None,
+) -> Life:
+    from foretoll.ledger import LifeBook
+
+    LifeBook(ledger).card(name)  # an unknown name is said before anything heavy is loaded
+    from foretoll.workflows import Accounting
+    from foretoll.workflows.context import Watcher
+    from foretoll.workflows.life import Life
+
+    if watcher is not None and not isinstance(watcher, Watcher):
+        raise UsageError("a watcher of progress was expected")
+    return Life.open(
+        name,
+        ledger=ledger,
+        device=device,
+        accounting=Accounting(energy=energy, region=region),
+        watcher=watcher,
+    )
+
+
+def _say_decision(life: Life, decision: Decision) -> None:
+    from foretoll.report.life import decision_lines
+
+    for line in decision_lines(life.card, decision):
+        say(line)

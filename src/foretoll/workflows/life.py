@@ -1,0 +1,81 @@
+"""The life of a model: whether an update is due, and making it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy.typing as npt
+
+from foretoll.decide.policies import get_policy
+from foretoll.records import Decision, LifeEvent, Offer
+from foretoll.workflows.context import Data
+from foretoll.workflows.life_update import carry_out_update, estimate_offers, measured_offers, recover
+from foretoll.workflows.life_watch import WatchedModel, aware
+
+if TYPE_CHECKING:
+    from foretoll.records import Run
+
+
+class Life(WatchedModel):
+    """The life of a deployed model: `watch` what it serves, `label` it as labels come, `carry_out` what is decided.
+
+    Made by `Life.start` and `Life.open`. All that a decision needs is read from the ledger's database and the life's
+    folder each time: a process that was killed loses nothing, and two of them see the same.
+    """
+
+    def watch(
+        self,
+        batch: Data,
+        *,
+        at: datetime | None = None,
+        representations: npt.ArrayLike | None = None,
+        outputs: npt.ArrayLike | None = None,
+    ) -> Decision:
+        """Look at a batch that was served (`look`), and decide."""
+        self.look(batch, at=at, representations=representations, outputs=outputs)
+        return self.decide(at=at)
+
+    def decide(self, *, at: datetime | None = None) -> Decision:
+        """The policy's decision on all that is known now; recorded.
+
+        An estimate is made only where an update would be worth making if it were free, and only for options that no
+        update of this life was made by yet: six estimates cost as much as fifty updates of a small model.
+        """
+        events = self.events()
+        policy = get_policy(self.card.policy)
+        free = tuple(Offer(option=option, cost=0.0, cost_high=0.0) for option in self.card.options)
+        decision = policy.decide(self.view(events, free))
+        if decision.action == "update":
+            decision = policy.decide(self.view(events, self._offers(events)))
+        self.append("decision", f"{decision.after}-{secrets.token_hex(3)}", at=aware(at), decision=decision)
+        return decision
+
+    def _offers(self, events: Sequence[LifeEvent]) -> tuple[Offer, ...]:
+        """What updates would cost: what earlier ones of this life took, and else one estimate of all options."""
+        measured = measured_offers(self.card, events)
+        if {offer.option for offer in measured} >= set(self.card.options):
+            return measured
+        known = [e for e in events if e.kind == "offers"]
+        if known:
+            estimated = known[-1].offers
+        else:
+            estimated, spent, note = estimate_offers(self, events)
+            self.append(
+                "offers", secrets.token_hex(6), at=datetime.now(UTC), offers=estimated, spent=spent, note=note
+            )
+        taken = {offer.option for offer in measured}
+        return (*measured, *(offer for offer in estimated if offer.option not in taken))
+
+    def carry_out(self, decision: Decision, *, data: Sequence[Data] = ()) -> Run:
+        """Carry out a decision to update: train, compare with the served model, and serve the new one if it is better.
+
+        See `foretoll.workflows.life_update.carry_out_update`.
+        """
+        return carry_out_update(self, decision, data)
+
+    def recover(self) -> None:
+        """Bring an update to its end whose process was killed after its model was judged."""
+        recover(self)

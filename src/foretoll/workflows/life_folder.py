@@ -1,0 +1,132 @@
+"""The folder of a life: sums of its shadows, outputs that wait for labels, its models, and which of them is served.
+
+    shadow-MODEL.npz      sums over the labelled batches, as MODEL represents them
+    reference-MODEL.npz   outputs of MODEL on data like those that it was made on
+    waiting-MODEL-BATCH.npz   representations and outputs of a batch whose labels have not come; gone when they have
+    models/MODEL/         a checkpoint folder for each model that was made
+    served                a link to the one that is served: switched in one step, a reader never sees half a model
+
+No inputs are kept. All files are plain arrays, written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from foretoll.atomic import replacing
+from foretoll.errors import ForetollError, shown
+from foretoll.indices.shadow import Shadow
+from foretoll.workflows.look import KEPT, Look
+
+START = "start"  # the model that the life began with
+
+
+class LifeFolder:
+    """The files of one life. Raises ForetollError, in one sentence, where one cannot be written or read."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def served(self) -> Path:
+        """The link that a serving process reads."""
+        return self.path / "served"
+
+    def model(self, name: str) -> Path:
+        """The checkpoint folder of a model of this life."""
+        return self.path / "models" / name
+
+    @property
+    def served_name(self) -> str | None:
+        """Which model the link names; None where there is none yet."""
+        try:
+            return self.served.readlink().name
+        except OSError:
+            return None
+
+    def serve(self, name: str) -> None:
+        """Switch the link in one step; `name` is a model of this life."""
+        beside = self.path / f".served-{os.getpid()}"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            beside.unlink(missing_ok=True)
+            beside.symlink_to(Path("models") / name, target_is_directory=True)
+            beside.replace(self.served)
+        except OSError as error:
+            raise ForetollError(
+                f"the model {name} cannot be served from {shown(str(self.served), 120)} ({error.strerror}): make that "
+                "folder writable and try again"
+            ) from error
+
+    def shadow(self, model: str, window: int) -> Shadow:
+        """The shadow of a model; a new one where it has none yet."""
+        found = self._read(self.path / f"shadow-{model}.npz")
+        return Shadow(window=window) if found is None else Shadow.from_state(found)
+
+    def keep_shadow(self, model: str, shadow: Shadow) -> None:
+        """Write the sums of a model's shadow."""
+        self._write(self.path / f"shadow-{model}.npz", shadow.state())
+
+    def reference(self, model: str) -> Look | None:
+        """The outputs that drift is measured against."""
+        return self._look(self.path / f"reference-{model}.npz")
+
+    def keep_reference(self, model: str, look: Look) -> None:
+        """Write the outputs that drift is measured against, at most KEPT samples of them."""
+        some = (
+            slice(None)
+            if len(look.predicted) <= KEPT
+            else np.linspace(0, len(look.predicted) - 1, KEPT).astype(int)
+        )
+        self._keep(
+            self.path / f"reference-{model}.npz", Look(look.representations[some], look.probabilities[some])
+        )
+
+    def waiting(self, model: str, batch: str) -> Look | None:
+        """What a model made of a batch whose labels have not come."""
+        return self._look(self.path / f"waiting-{model}-{batch}.npz")
+
+    def keep_waiting(self, model: str, batch: str, look: Look) -> None:
+        """Write what a model made of a batch until its labels come."""
+        self._keep(self.path / f"waiting-{model}-{batch}.npz", look)
+
+    def forget_waiting(self, model: str, batch: str) -> None:
+        """The labels are there."""
+        (self.path / f"waiting-{model}-{batch}.npz").unlink(missing_ok=True)
+
+    def _keep(self, path: Path, look: Look) -> None:
+        self._write(path, {"representations": look.representations, "probabilities": look.probabilities})
+
+    def _look(self, path: Path) -> Look | None:
+        found = self._read(path)
+        return None if found is None else Look(found["representations"], found["probabilities"])
+
+    def _write(self, path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path, ".part") as part:
+                np.savez_compressed(part, **arrays)  # type: ignore[arg-type]  # arrays by name
+        except OSError as error:
+            raise ForetollError(
+                f"{shown(str(path), 120)} cannot be written ({error.strerror}): make room, or the folder "
+                "writable, and try again"
+            ) from error
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, npt.NDArray[Any]] | None:
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ForetollError(
+                f"{shown(str(path), 120)} is damaged: remove it, and look at the labelled batches again"
+            ) from error

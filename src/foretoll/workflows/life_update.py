@@ -1,0 +1,353 @@
+"""An update in the life of a model: what it would cost, carrying it out, the gate, and the switch.
+
+An update is claimed in the ledger before it begins: of two watchers one makes it. Its result is written beside the
+model before the link is switched, and the event last, so that a process that is killed at any moment leaves either the
+old model or the new one, and the next call (`recover`) brings to an end what was judged already.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from foretoll.atomic import replacing
+from foretoll.data.partition import in_order
+from foretoll.data.stream import LEAST_ROWS, JoinedSplit, digest_of, open_batch
+from foretoll.data.taskdata import TaskData
+from foretoll.decide.policies.base import recent_lead
+from foretoll.errors import DataError, ForetollError, LedgerError, UsageError, shown
+from foretoll.measure import SelfCostMeter
+from foretoll.models import save_checkpoint
+from foretoll.options import get_option
+from foretoll.process import Liveness, ProcessStamp, life_of, this_process
+from foretoll.records import Decision, Estimate, LifeCard, LifeEvent, Offer, Outcome, Run, Toll
+from foretoll.workflows.carry_out import carry_out
+from foretoll.workflows.context import Data, choose_device
+from foretoll.workflows.estimate import estimate
+from foretoll.workflows.life_watch import WatchedModel
+from foretoll.workflows.look import look_at
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from foretoll.models import Model
+
+UNKNOWN_END = 1e300  # of a forecast without an upper end: no budget bears it
+MOST_TARGET = 0.999
+
+
+def estimate_offers(life: WatchedModel, events: Sequence[LifeEvent]) -> tuple[tuple[Offer, ...], Toll, str]:
+    """What each option would cost now, what finding out cost, and the reason where an option has no offer."""
+    window = labelled_window(life, events)
+    options = life.card.options
+    place = choose_device(life.device)
+    with SelfCostMeter(life.accounting.energy, device=place) as meter:
+        found = estimate(
+            life.model(),
+            life.card.source.uri if not life.card.source.uri.startswith("python:") else window,
+            window,
+            option=options[0],
+            also=options[1:],
+            until=wanted_quality(life, events),
+            task=False,
+            settings=life.card.settings,
+            device=life.device,
+            accounting=life.accounting,
+            ledger=life.ledger,
+            watcher=life.watcher,
+        )
+    offers, without = [], []
+    for option in options:
+        offer = _offer(found, option, life.card.cost)
+        if offer is None:
+            without.append(option)
+        else:
+            offers.append(offer)
+    note = f"no cost is known for {', '.join(without)}" if without else ""
+    return tuple(offers), life.toll(meter.record()), note
+
+
+def measured_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, ...]:
+    """What the updates of this life took so far, by option; the upper end is a quarter above the dearest."""
+    options = {
+        event.key: event.decision.option for event in events if event.kind == "claim" and event.decision
+    }
+    costs: dict[str, list[float]] = {}
+    promoted: dict[str, list[bool]] = {}
+    for event in events:
+        option = options.get(event.key) if event.kind == "update" else None
+        cost = getattr(event.spent, card.cost) if event.spent is not None else None
+        if option is not None and cost is not None:
+            costs.setdefault(option, []).append(cost)
+            promoted.setdefault(option, []).append(bool(event.promoted))
+    return tuple(
+        Offer(
+            option=option,
+            cost=sum(each) / len(each),
+            cost_high=1.25 * max(each),
+            share=(sum(promoted[option]) + 1) / (len(each) + 1),  # rejected ones win nothing
+        )
+        for option, each in costs.items()
+    )
+
+
+def _offer(found: Estimate, option: str, cost: str) -> Offer | None:
+    forecast = found.forecast if option == found.option else found.alternatives.get(option)
+    interval = getattr(forecast, cost) if forecast is not None else None
+    if interval is None or interval.median is None:
+        return None
+    reach = found.reach_probability if option == found.option else found.alternatives_reach.get(option)
+    high = UNKNOWN_END if interval.high is None else max(interval.high, interval.median)
+    return Offer(option=option, cost=interval.median, cost_high=high, share=1.0 if reach is None else reach)
+
+
+def wanted_quality(life: WatchedModel, events: Sequence[LifeEvent]) -> float:
+    """The quality that an update is to reach: the floor, or what the shadow has on the newest labelled batches."""
+    if life.card.floor is not None:
+        return life.card.floor
+    view = life.view(events, ())
+    recent = view.labelled[-life.card.window :]
+    if not recent:
+        raise DataError("no labels have arrived: an update cannot be planned without them")
+    samples = sum(batch.labelled for batch in recent)
+    served = sum((batch.quality or 0.0) * batch.labelled for batch in recent) / samples
+    return round(
+        min(max(served + max(recent_lead(recent), 0.0), 1 / len(life.card.model.classes)), MOST_TARGET), 3
+    )
+
+
+def labelled_window(life: WatchedModel, events: Sequence[LifeEvent], data: Sequence[Data] = ()) -> TaskData:
+    """The last labelled batches as data for an update: the last of their samples are its validation and test data.
+
+    Batches are opened again by their URI; those that were handed in as arrays come in `data`, in any order. Raises
+    DataError where there are too few, or one cannot be opened again.
+    """
+    handed = {}
+    for each in data:
+        _, rows = open_batch(each, layout=life.card.model.layout)
+        handed[digest_of(rows)] = each
+    looks = {event.key: event for event in events if event.kind == "look"}
+    labelled = [event for event in events if event.kind == "labels" and event.key in looks]
+    labelled.sort(key=lambda event: looks[event.key].number)
+    parts = []
+    for event in labelled[-life.card.window :]:
+        look = looks[event.key]
+        source = handed.get(event.key, event.uri or look.uri)
+        number = look.served.number if look.served is not None else "?"
+        if source is None:
+            raise DataError(
+                f"batch {number} was handed in as arrays and no data are kept: give it again, with its labels, as data="
+            )
+        _, rows, labels = life.opened(source)
+        if digest_of(rows) != event.key:
+            raise DataError(f"{shown(str(source), 80)} is not what batch {number} was: give the data of then")
+        if labels is None:
+            raise DataError(
+                f"batch {number} was watched as {shown(str(source), 80)}, which has no labels: give its labelled data"
+            )
+        rows.labels = torch.from_numpy(labels)
+        parts.append(rows.take(torch.from_numpy(np.flatnonzero(labels >= 0))))
+    if sum(len(part) for part in parts) < LEAST_ROWS:
+        raise DataError(f"an update needs at least {LEAST_ROWS} labelled samples: wait for more labels")
+    whole = JoinedSplit(parts)
+    train, validation, test = (whole.take(torch.from_numpy(rows)) for rows in in_order(np.arange(len(whole))))
+    card = life.card.source.model_copy(
+        update={
+            "uri": f"life:{life.card.name}",
+            "name": life.card.name,
+            "classes": life.card.model.classes,
+            "train": len(train),
+            "validation": len(validation),
+            "test": len(test),
+            "shift": (),
+            "labelled": True,
+            "reading": f"the last {len(parts)} labelled batches, splits in time order",
+            "notes": (),
+        }
+    )
+    return TaskData(card, train, validation, test)
+
+
+def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data] = ()) -> Run:
+    """Train by the option of a decision on the labelled window, and serve the new model if it is no worse.
+
+    The gate: on the window's last samples, which training never saw, the new model must be right at least as often as
+    the served one. A model that is not promoted is paid for all the same. Raises UsageError where the decision is to
+    keep, or another process makes an update of this life.
+    """
+    if decision.action != "update" or decision.option is None:
+        raise UsageError("the decision is to keep the served model: there is nothing to carry out")
+    recover(life)
+    events = life.events()
+    window = labelled_window(life, events, data)
+    key = _claimed(life, events, decision)
+    served = life.model()
+    place = choose_device(life.device)
+    settings = life.card.settings.model_copy(update={"until": wanted_quality(life, events)})
+    folder = life.folder.model(key)
+    try:
+        result = carry_out(
+            get_option(decision.option),
+            served,
+            window,
+            settings,
+            source=None,
+            task_shift=False,
+            device=place,
+            accounting=life.accounting,
+            ledger=life.ledger,
+            tags=("life", f"life:{life.card.name}"),
+            watcher=life.watcher,
+        )
+    except ForetollError as error:
+        _ended(life, key, promoted=False, note=str(error)[:300])
+        raise
+    run = result.run
+    if result.model is None or run.outcome not in (Outcome.REACHED, Outcome.CENSORED):
+        _ended(life, key, promoted=False, run=run, note=run.reason or f"the training {run.outcome}")
+        return run
+    with SelfCostMeter(life.accounting.energy, device=place) as meter:
+        promoted, note = _gate(served, result.model, window, place)
+        if promoted:
+            save_checkpoint(result.model, folder)
+            _look_back(life, key, result.model, window, events, data, place)
+    judged = life.toll(meter.record())
+    spent = Toll(
+        **{
+            name: _sum(getattr(run.toll, name), getattr(judged, name))
+            for name in ("energy_kwh", "emissions_kg", "duration_s")
+        }
+    )
+    _write_result(
+        life, key, {"promoted": promoted, "note": note, "run_id": run.id, "spent": spent.model_dump()}
+    )
+    recover(life)
+    return run
+
+
+def recover(life: WatchedModel) -> None:
+    """Bring to an end what a process left that was killed: an update that was judged, or one that never will be."""
+    events = life.events()
+    ended = {event.key for event in events if event.kind == "update"}
+    for event in events:
+        if event.kind != "claim" or event.key in ended:
+            continue
+        path = _result_path(life, event.key)
+        if path.exists():
+            found = json.loads(path.read_text())
+            if found["promoted"]:
+                life.folder.serve(event.key)
+            life.append(
+                "update",
+                event.key,
+                at=datetime.now(UTC),
+                promoted=found["promoted"],
+                note=found["note"],
+                run_id=found["run_id"],
+                spent=Toll.model_validate(found["spent"]),
+            )
+            path.unlink(missing_ok=True)
+        elif _state_of(event) is Liveness.DEAD:
+            _ended(life, event.key, promoted=False, note="the process that made this update was killed")
+
+
+def _claimed(life: WatchedModel, events: Sequence[LifeEvent], decision: Decision) -> str:
+    """The name of this update, which no other process has: one update is made at a time."""
+    ended = {event.key for event in events if event.kind == "update"}
+    for event in events:
+        if event.kind == "claim" and event.key not in ended:
+            raise UsageError(
+                f"another process makes an update of the life {shown(life.card.name, 40)}: wait for it"
+            )
+    stamp = this_process()
+    attempt = sum(event.kind == "claim" for event in events) + 1
+    key = f"update-{attempt:04d}"
+    note = json.dumps(
+        {
+            "host": stamp.host,
+            "boot_id": stamp.boot_id,
+            "pid_namespace": stamp.pid_namespace,
+            "pid": stamp.pid,
+            "started": stamp.started,
+        }
+    )
+    if life.append("claim", key, at=datetime.now(UTC), decision=decision, note=note) is None:
+        raise UsageError(
+            f"another process makes an update of the life {shown(life.card.name, 40)}: wait for it"
+        )
+    return key
+
+
+def _state_of(event: LifeEvent) -> Liveness:
+    try:
+        return life_of(ProcessStamp(**json.loads(event.note)))[0]
+    except (ValueError, TypeError):
+        return Liveness.UNKNOWN
+
+
+def _gate(served: Model, updated: Model, window: TaskData, place: torch.device) -> tuple[bool, str]:
+    labels = window.test.labels
+    if labels is None:
+        raise LedgerError("the window of an update has no labels")
+    truth = labels.numpy()
+    old, new = (
+        int((look_at(model, window.test, device=place).predicted == truth).sum())
+        for model in (served, updated)
+    )
+    counts = f"{new} of {len(truth)} answers right, the served model {old}"
+    return new >= old, counts if new >= old else f"rejected: {counts}"
+
+
+def _look_back(
+    life: WatchedModel,
+    key: str,
+    model: Model,
+    window: TaskData,
+    events: Sequence[LifeEvent],
+    data: Sequence[Data],
+    place: torch.device,
+) -> None:
+    """The new model's own sums over the window, and the outputs that its drift is measured against."""
+    shadow = life.folder.shadow(key, life.card.window)
+    whole = labelled_window(life, events, data)
+    for role in ("train", "validation", "test"):
+        rows = getattr(whole, role)
+        look = look_at(model, rows, device=place)
+        shadow.add(f"{key}-{role}", look.representations, rows.labels.numpy(), look.probabilities.shape[1])
+        if role == "test":
+            life.folder.keep_reference(key, look)
+    life.folder.keep_shadow(key, shadow)
+
+
+def _ended(life: WatchedModel, key: str, *, promoted: bool, run: Run | None = None, note: str = "") -> None:
+    life.append(
+        "update",
+        key,
+        at=datetime.now(UTC),
+        promoted=promoted,
+        run_id=None if run is None else run.id,
+        note=note,
+        spent=None
+        if run is None
+        else Toll(
+            energy_kwh=run.toll.energy_kwh, emissions_kg=run.toll.emissions_kg, duration_s=run.toll.duration_s
+        ),
+    )
+
+
+def _result_path(life: WatchedModel, key: str) -> Path:
+    return life.folder.path / f"result-{key}.json"
+
+
+def _write_result(life: WatchedModel, key: str, result: dict[str, object]) -> None:
+    with replacing(_result_path(life, key), ".part") as part:
+        part.write(json.dumps(result).encode())
+
+
+def _sum(a: float | None, b: float | None) -> float | None:
+    return None if a is None else a + (b or 0.0)

@@ -1,0 +1,410 @@
+"""What a deployed model serves: looks at batches, labels as they arrive, and all that follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from foretoll.data.spelling import match_names
+from foretoll.data.stream import digest_of, open_batch
+from foretoll.decide.budget import Limit, parse_budget
+from foretoll.decide.policies import Spending, View, get_policy
+from foretoll.errors import DataError, LedgerError, UsageError, shown
+from foretoll.ledger import Ledger, LifeBook
+from foretoll.measure import SelfCostMeter
+from foretoll.models import load_model, save_checkpoint
+from foretoll.options import get_option
+from foretoll.options.table import DEFAULT
+from foretoll.quality import evaluate
+from foretoll.records import (
+    LifeCard,
+    LifeEvent,
+    Offer,
+    SelfCost,
+    ServedBatch,
+    Toll,
+    TrainingSettings,
+)
+from foretoll.units import emissions_kg
+from foretoll.workflows.context import Accounting, Data, ModelLike, Watcher, choose_device, open_update
+from foretoll.workflows.life_folder import START, LifeFolder
+from foretoll.workflows.look import Look, look_at, served_batch
+
+if TYPE_CHECKING:
+    from foretoll.data import Split
+    from foretoll.models import Model
+    from foretoll.records import DataCard
+
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass
+class WatchedModel:
+    """A deployed model that is watched: what it served, and what is known of that. See `foretoll.Life`.
+
+    All that a decision needs is read from the ledger's database and the life's folder each time: a process that was
+    killed loses nothing, and two of them see the same.
+    """
+
+    card: LifeCard
+    book: LifeBook
+    accounting: Accounting = field(default_factory=Accounting)
+    device: str = "auto"
+    ledger: Ledger | None = None
+    watcher: Watcher = field(default_factory=Watcher)
+
+    @classmethod
+    def start(
+        cls,
+        name: str,
+        model: ModelLike,
+        source: Data,
+        *,
+        worth: str | None = None,
+        floor: float | None = None,
+        budget: str | None = None,
+        options: Sequence[str] = (DEFAULT,),
+        policy: str = "rent",
+        window: int = 8,
+        settings: TrainingSettings | None = None,
+        folder: str | Path | None = None,
+        weights: str | Path | None = None,
+        ledger: str | None = None,
+        accounting: Accounting | None = None,
+        device: str = "auto",
+        watcher: Watcher | None = None,
+        trust_code: bool = False,
+    ) -> Self:
+        """Begin a life: the model is saved into the life's folder and looked at on its source.
+
+        worth: what one more right answer is worth, as energy, time or emissions (`0.2J`, `5s`, `1mg`); or `floor`, the
+        least quality that may be served. budget: what updates may cost, within days or batches (`2kWh/90d`, `50g/52`).
+        Raises UsageError where both or neither of worth and floor are given, or they cannot be read.
+        """
+        if (worth is None) == (floor is None):
+            raise UsageError(
+                "a life needs either a worth of a right answer (--worth 0.2J) or the least quality that may be served "
+                "(--floor 0.85): give one of them"
+            )
+        if floor is not None and not 0 < floor <= 1:
+            raise UsageError(f"--floor {floor:g} is no quality: it lies above 0 and at most at 1")
+        for option in options:
+            get_option(option)
+        get_policy(policy)
+        value = None if worth is None else Limit.parse(worth)
+        limit, days, batches = (None, None, None) if budget is None else parse_budget(budget)
+        if value is not None and limit is not None and value.cost != limit.cost:
+            raise UsageError(
+                f"the worth {worth} and the budget {budget} are of different kinds: give both as one, such as J and kWh"
+            )
+        settings = settings or TrainingSettings()
+        book = LifeBook(ledger)
+        if name in book.names():
+            raise UsageError(
+                f"there is a life {shown(name, 40)} in the ledger {book.where}: give the new one another name"
+            )
+        place = Path(folder) if folder is not None else Path(f"foretoll-life-{name}")
+        if not place.parts or any(sign in name for sign in "/\\\0"):
+            raise UsageError(f"{shown(name, 40)} is no name for a life: leave slashes out")
+        opened = open_update(
+            model, source, source, weights=weights, device=device, seed=settings.seed, trust_code=trust_code
+        )
+        quality = evaluate(
+            opened.model, opened.source.validation, metric=settings.metric, device=opened.device
+        ).quality
+        files = LifeFolder(place.resolve())
+        files.path.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(opened.model, files.model(START))
+        files.keep_reference(START, look_at(opened.model, opened.source.validation, device=opened.device))
+        files.serve(START)
+        card = LifeCard(
+            name=name,
+            started_at=datetime.now(UTC),
+            model=opened.model.card,
+            source=opened.source.card,
+            cost=(value or limit or Limit("energy_kwh", 0.0)).cost,  # type: ignore[arg-type]  # one of the three
+            worth=None if value is None else value.most,
+            floor=floor,
+            budget=None if limit is None else limit.most,
+            budget_days=days,
+            budget_batches=batches,
+            options=tuple(options),
+            policy=policy,
+            window=window,
+            settings=settings,
+            start_quality=quality,
+            folder=str(files.path),
+        )
+        book.start(card)
+        return cls._of(card, book, accounting, device, watcher, ledger)
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        *,
+        ledger: str | None = None,
+        accounting: Accounting | None = None,
+        device: str = "auto",
+        watcher: Watcher | None = None,
+    ) -> Self:
+        """The life of this name; LedgerError where there is none."""
+        book = LifeBook(ledger)
+        return cls._of(book.card(name), book, accounting, device, watcher, ledger)
+
+    @classmethod
+    def _of(
+        cls,
+        card: LifeCard,
+        book: LifeBook,
+        accounting: Accounting | None,
+        device: str,
+        watcher: Watcher | None,
+        ledger: str | None,
+    ) -> Self:
+        return cls(card, book, accounting or Accounting(), device, Ledger.open(ledger), watcher or Watcher())
+
+    # --- looking -----------------------------------------------------------------------------------
+
+    def look(
+        self,
+        batch: Data,
+        *,
+        at: datetime | None = None,
+        representations: npt.ArrayLike | None = None,
+        outputs: npt.ArrayLike | None = None,
+    ) -> str:
+        """Look at a batch that was served, and take its labels where it has any. Returns the batch's name.
+
+        A batch that was seen before is not counted again. With `representations` (n, d) and `outputs` (n, C), which a
+        serving process kept, the look costs no forward pass. Raises DataError for a batch that the model cannot take or
+        that has a class without an output, UsageError for a batch that is older than the last one.
+        """
+        now = aware(at)
+        card, rows, labels = self.opened(batch)
+        name = digest_of(rows)
+        events = self.events()
+        if not any(event.kind == "look" and event.key == name for event in events):
+            last = max((event.at for event in events if event.kind == "look"), default=None)
+            if last is not None and now < last:
+                raise UsageError(
+                    f"the batch is of {now:%Y-%m-%d %H:%M} and the last one of {last:%Y-%m-%d %H:%M}: give "
+                    "batches in the "
+                    "order in which they were served"
+                )
+            self._pass(card, rows, name, now, events, representations, outputs)
+        if labels is not None and (labels >= 0).any():
+            self._take_labels(name, labels, card)
+        return name
+
+    def label(self, batch: Data) -> ServedBatch:
+        """Take the labels of a batch that was seen earlier: the same samples in the same order, now with labels.
+
+        Raises DataError where the batch was never seen, or has no labels.
+        """
+        card, rows, labels = self.opened(batch)
+        if labels is None or not (labels >= 0).any():
+            raise DataError(
+                "the batch has no labels: give the data with them, and for a table their column with label="
+            )
+        return self._take_labels(digest_of(rows), labels, card)
+
+    def events(self) -> list[LifeEvent]:
+        """What happened, oldest first."""
+        return self.book.events(self.card.name)
+
+    @cached_property
+    def folder(self) -> LifeFolder:
+        """Where sums, outputs that wait for labels, and models are kept."""
+        return LifeFolder(self.card.folder)
+
+    @property
+    def serving(self) -> str:
+        """Which of the life's models is served: "start", or the decision that made it."""
+        name = self.folder.served_name
+        if name is None or not (self.folder.model(name) / "model.json").exists():
+            raise LedgerError(
+                f"the model that the life {shown(self.card.name, 40)} serves is gone from "
+                f"{shown(self.card.folder, 120)}: "
+                "bring the folder back, or begin a new life"
+            )
+        return name
+
+    def model(self) -> Model:
+        """The model that is served, on its device."""
+        return load_model(str(self.folder.model(self.serving))).to(choose_device(self.device))
+
+    def _pass(
+        self,
+        card: DataCard,
+        rows: Split,
+        name: str,
+        at: datetime,
+        events: Sequence[LifeEvent],
+        representations: npt.ArrayLike | None,
+        outputs: npt.ArrayLike | None,
+    ) -> None:
+        serving = self.serving
+        place = choose_device(self.device)
+        with SelfCostMeter(self.accounting.energy, device=place) as meter:
+            if representations is not None and outputs is not None:
+                look = Look.of_outputs(representations, outputs)
+                if len(look.predicted) != len(rows):
+                    raise DataError(
+                        f"the batch has {len(rows)} samples and {len(look.predicted)} outputs: give those of this batch"
+                    )
+            else:
+                look = look_at(self.model(), rows, device=place, batch_size=self.card.settings.batch_size)
+            number = sum(event.kind == "look" for event in events)
+            found = served_batch(name, number, look, reference=self.folder.reference(serving))
+            self.folder.keep_waiting(serving, name, look)
+        self.append(
+            "look",
+            name,
+            at=at,
+            model=serving,
+            served=found,
+            uri=_uri(card),
+            spent=self.toll(meter.record()),
+        )
+
+    def _take_labels(self, name: str, labels: Labels, card: DataCard) -> ServedBatch:
+        events = self.events()
+        done = next((e.served for e in events if e.kind == "labels" and e.key == name), None)
+        if done is not None:
+            return done
+        seen = next((e for e in events if e.kind == "look" and e.key == name), None)
+        if seen is None or seen.served is None:
+            raise DataError(
+                f"the life {shown(self.card.name, 40)} has never seen this batch: give it to foretoll life "
+                "watch first, the "
+                "same samples in the same order"
+            )
+        look = self.folder.waiting(seen.model, name)
+        if look is None or len(look.predicted) != len(labels):
+            raise DataError(
+                f"what the model made of batch {seen.served.number} is gone from {shown(self.card.folder, 120)}: "
+                "nothing can be learned from its labels any more"
+            )
+        shadow = self.folder.shadow(seen.model, self.card.window)
+        if (
+            name in shadow.known
+        ):  # a process was killed between the sums and the event: without this batch, once more
+            shadow = shadow.without(name)
+        found = served_batch(
+            name,
+            seen.served.number,
+            look,
+            reference=self.folder.reference(seen.model),
+            labels=labels,
+            shadow=shadow,
+        )
+        shadow.add(name, look.representations, labels, look.probabilities.shape[1])
+        self.folder.keep_shadow(seen.model, shadow)
+        self.append("labels", name, at=datetime.now(UTC), model=seen.model, served=found, uri=_uri(card))
+        self.folder.forget_waiting(seen.model, name)
+        return found
+
+    def opened(self, batch: Data) -> tuple[DataCard, Split, Labels | None]:
+        """A batch with its labels in the model's numbers; None where it has none."""
+        card, rows = open_batch(batch, layout=self.card.model.layout)
+        if not len(rows):
+            raise DataError("the batch is empty: give what was served")
+        plan = self.card.source
+        if (card.kind, card.shape) != (plan.kind, plan.shape) and card.kind != "image":
+            raise DataError(
+                f"the batch holds {card.kind} samples of shape {card.shape}, and the life's model takes "
+                f"{plan.kind} samples "
+                f"of shape {plan.shape}"
+            )
+        if rows.labels is None:
+            return card, rows, None
+        return card, rows, self._renumbered(card, rows.labels.numpy())
+
+    def _renumbered(self, card: DataCard, labels: Labels) -> Labels:
+        classes = self.card.model.classes
+        known = match_names(card.classes, classes)
+        missing = [name for name in card.classes if name not in known]
+        if (
+            missing
+            and all(n.isdecimal() for n in card.classes)
+            and max(map(int, card.classes)) < len(classes)
+        ):
+            known = {name: classes[int(name)] for name in card.classes}
+        elif missing:
+            raise DataError(
+                f"the batch has the class {shown(missing[0], 40)}, which the life's model has no output for: "
+                "choose the "
+                "others with classes=, or update the model for the new task and begin a new life"
+            )
+        numbers = np.array([classes.index(known[name]) for name in card.classes], dtype=np.int64)
+        return np.where(labels >= 0, numbers[labels], -1)
+
+    def toll(self, spent: SelfCost) -> Toll:
+        """What was measured, with its emissions."""
+        kwh = spent.energy_kwh
+        grid = self.accounting.grid
+        emitted = None if kwh is None else emissions_kg(kwh, grid.intensity_kg_per_kwh, grid.pue)
+        return Toll(energy_kwh=kwh, emissions_kg=emitted, duration_s=spent.duration_s)
+
+    def view(self, events: Sequence[LifeEvent], offers: Sequence[Offer]) -> View:
+        """What may be known now, from the events."""
+        labelled = {e.key: e.served for e in events if e.kind == "labels" and e.served is not None}
+        looks = [e for e in events if e.kind == "look" and e.served is not None]
+        batches = tuple(labelled.get(e.key, e.served) for e in looks)
+        updates = [e for e in events if e.kind == "update"]
+
+        def after(event: LifeEvent) -> int:
+            return sum(look.number < event.number for look in looks) - 1
+
+        return View(
+            batches=tuple(batch for batch in batches if batch is not None),
+            offers=tuple(offers),
+            worth=self.card.worth,
+            floor=self.card.floor,
+            updated=tuple(after(e) for e in updates if e.promoted),
+            tried=tuple(after(e) for e in updates),
+            start=self.card.start_quality,
+            spending=self._spending(events, len(looks)),
+            window=self.card.window,
+        )
+
+    def spent(self, events: Sequence[LifeEvent]) -> float:
+        """What all of it cost so far: looks, estimates and updates, in the unit of the worth and the budget."""
+        return sum(getattr(event.spent, self.card.cost) or 0.0 for event in events if event.spent is not None)
+
+    def _spending(self, events: Sequence[LifeEvent], looks: int) -> Spending | None:
+        card = self.card
+        if card.budget is None:
+            return None
+        if card.budget_batches is not None:
+            gone = (looks or 1) / card.budget_batches
+        else:
+            newest = max((event.at for event in events), default=card.started_at)
+            days = (newest - card.started_at).total_seconds() / 86400
+            gone = max(days, 1e-6) / (card.budget_days or 1.0)
+        return Spending(card.budget, self.spent(events), gone)
+
+    def append(self, kind: str, key: str, *, at: datetime, **known: object) -> LifeEvent | None:
+        """Write an event of this life; None where one of its kind and key is there already."""
+        event = LifeEvent.model_validate({"number": 0, "kind": kind, "key": key, "at": at, **known})
+        return self.book.append(self.card.name, event)
+
+
+def _uri(card: DataCard) -> str | None:
+    """Where a batch can be opened again; None where it was handed in."""
+    return None if card.uri.startswith("python:") else card.uri
+
+
+def aware(moment: datetime | None) -> datetime:
+    """The moment with its zone, UTC where it names none; None is now."""
+    if moment is None:
+        return datetime.now(UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,341 @@
+"""The life of a model: looks, labels as they come, decisions, updates that are judged, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foretoll import cli
+from foretoll.decide.budget import parse_budget
+from foretoll.errors import DataError, ForetollError, LedgerError, UsageError
+from foretoll.ledger import Ledger, LifeBook
+from foretoll.models import load_model
+from foretoll.records import Decision, LifeEvent, Offer, Toll
+from foretoll.workflows import life as life_module
+from foretoll.workflows import life_update
+from foretoll.workflows.life import Life
+
+from .worlds import ACCOUNTING, build, samples, start
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    build(folder)
+    return folder
+
+
+@pytest.fixture
+def here(world: Path, tmp_path: Path) -> Path:
+    for path in world.iterdir():
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / path.name)  # type: ignore[operator]
+    return tmp_path
+
+
+@pytest.fixture
+def cheap(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Updates are taken to cost one joule, without an estimate; how often one was asked for."""
+    asked: list[int] = []
+
+    def offers(life: Life, events: list[LifeEvent]) -> tuple[tuple[Offer, ...], Toll, str]:
+        asked.append(len(events))
+        cost = 1 / 3.6e6
+        return tuple(Offer(option=o, cost=cost, cost_high=2 * cost) for o in life.card.options), Toll(), ""
+
+    monkeypatch.setattr(life_module, "estimate_offers", offers)
+    return asked
+
+
+def test_a_model_is_watched_updated_when_it_pays_and_served(here: Path, cheap: list[int]) -> None:
+    life = start(here)
+    assert life.serving == "start" and (life.card.start_quality or 0) > 0.9
+    first = life.watch(f"npz:{here}/w0.npz")
+    assert first.action == "keep" and not cheap, "nothing is estimated while nothing can be won"
+    decisions = [life.watch(f"npz:{here}/w{i}.npz") for i in range(1, 5)]
+    assert decisions[-1].action == "update" and decisions[-1].option == "finetune" and len(cheap) == 1
+    assert decisions[-1].figures["lead"] is not None and decisions[-1].figures["lead"] > 0.1
+    run = life.carry_out(decisions[-1])
+    assert life.serving == "update-0001" and run.target.uri == "life:shop"
+    assert run.id in {r.id for r in Ledger.open(here / "ledger.db").runs()}
+    served = load_model(str(life.folder.served))
+    assert served.card.run_id == run.id, "a serving process reads the new model through the link"
+
+    update = next(e for e in life.events() if e.kind == "update")
+    assert update.promoted and update.run_id == run.id and update.spent is not None
+    assert (update.spent.energy_kwh or 0) >= (run.toll.energy_kwh or 0) > 0
+    later = life.watch(f"npz:{here}/w5.npz")
+    assert later.after == 5 and life.events()[-3].model == "update-0001"
+    seen = [e.served for e in life.events() if e.kind == "labels" and e.served is not None]
+    assert (seen[5].quality or 0) > (seen[4].quality or 0), "the update followed the drift"
+    assert len(cheap) == 1, "what the update really cost is known now"
+    assert not list(life.folder.path.glob("waiting-*")) and not list(life.folder.path.glob("result-*"))
+
+
+def test_labels_that_come_late_say_the_same_as_labels_at_once(here: Path, cheap: list[int]) -> None:
+    at_once, late = start(here, "once"), start(here, "late")
+    for i in range(4):
+        at_once.watch(f"npz:{here}/w{i}.npz")
+        assert late.watch(f"npz:{here}/u{i}.npz").action == "keep"
+    assert len(list(late.folder.path.glob("waiting-*"))) == 4
+    assert all(e.served is None or e.served.quality is None for e in late.events() if e.kind == "look")
+    for i in range(4):
+        late.label(f"npz:{here}/w{i}.npz")
+    assert [e.served for e in late.events() if e.kind == "labels"] == [
+        e.served for e in at_once.events() if e.kind == "labels"
+    ]
+    assert late.decide().action == at_once.decide().action
+    assert late.label(f"npz:{here}/w2.npz").number == 2, "labels that are known already change nothing"
+    assert sum(e.kind == "labels" for e in late.events()) == 4
+
+
+def test_the_same_batch_twice_changes_nothing(here: Path, cheap: list[int]) -> None:
+    life = start(here)
+    for i in (0, 1, 1, 0, 1):
+        life.watch(f"npz:{here}/w{i}.npz")
+    assert [e.kind for e in life.events()].count("look") == 2
+    assert [e.kind for e in life.events()].count("labels") == 2
+
+
+def test_a_batch_that_is_handed_in_with_outputs_costs_no_forward_pass(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = start(here)
+    x, y = samples(100, 0.1, 50)
+    model = life.model()
+    import torch
+
+    from foretoll.data.splits import ArraySplit
+    from foretoll.workflows.look import look_at
+
+    look = look_at(model, ArraySplit(torch.from_numpy(x)))
+    monkeypatch.setattr(Life, "model", lambda self: pytest.fail("the model was loaded"))
+    life.watch((x, y), representations=look.representations, outputs=look.probabilities)
+    found = next(e.served for e in life.events() if e.kind == "labels")
+    assert found is not None and found.quality == (look.predicted == y).mean()
+    began = time.process_time()
+    for _ in range(3):
+        life.view(life.events(), ())
+    assert time.process_time() - began < 5  # it is far below; nothing is trained in a view
+    with pytest.raises(DataError, match="100 samples and 99 outputs"):
+        life.watch((x + 1, y), representations=look.representations[1:], outputs=look.probabilities[1:])
+
+
+def test_arrays_are_not_kept_and_are_asked_for_when_an_update_is_due(here: Path, cheap: list[int]) -> None:
+    life = start(here)
+    given = [samples(100, 0.25 * i, i + 1) for i in range(6)]
+    decision = None
+    for batch in given:
+        decision = life.watch(batch)
+    assert decision is not None and decision.action == "update"
+    with pytest.raises(DataError, match="handed in as arrays and no data are kept"):
+        life.carry_out(decision)
+    assert not any(e.kind == "claim" for e in life.events())
+    life.carry_out(decision, data=given)
+    assert life.serving == "update-0001"
+
+
+def test_a_worse_model_is_paid_for_and_not_served(
+    here: Path, cheap: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = start(here, policy="every")
+    for i in range(2):
+        life.watch(f"npz:{here}/w{i}.npz")
+    monkeypatch.setattr(life_update, "_gate", lambda *_: (False, "rejected: 1 of 20 answers right"))
+    run = life.carry_out(life.decide())
+    update = life.events()[-1]
+    assert life.serving == "start" and update.promoted is False and update.run_id == run.id
+    assert (update.spent.energy_kwh if update.spent else 0) and "rejected" in update.note
+    assert life.watch(f"npz:{here}/w2.npz").after == 2
+
+
+def test_the_gate_compares_on_samples_that_training_never_saw(here: Path, cheap: list[int]) -> None:
+    life = start(here)
+    for i in range(3):
+        life.watch(f"npz:{here}/w{i}.npz")
+    window = life_update.labelled_window(life, life.events())
+    assert (len(window.train), len(window.validation), len(window.test)) == (192, 48, 60)
+    last = np.load(here / "w2.npz")["x"][-60:]
+    np.testing.assert_array_equal(window.test.all().inputs.numpy(), last)
+
+
+def test_the_budget_is_kept_and_said(here: Path, cheap: list[int]) -> None:
+    life = start(here, policy="every", budget="0.5J/10")
+    life.watch(f"npz:{here}/w0.npz")
+    found = life.watch(f"npz:{here}/w1.npz")
+    assert found.action == "keep" and "budget" in found.reason
+
+
+def test_a_floor_in_place_of_a_worth(here: Path, cheap: list[int]) -> None:
+    life = start(here, worth=None, floor=0.8)
+    decisions = [life.watch(f"npz:{here}/w{i}.npz") for i in range(6)]
+    assert decisions[-1].action == "update" and "under the floor of 0.8" in decisions[-1].reason
+    assert life_update.wanted_quality(life, life.events()) == 0.8
+
+
+@pytest.mark.slow
+def test_the_first_update_is_estimated_and_the_estimate_is_on_the_bill(here: Path) -> None:
+    life = start(here, worth="500J")
+    for i in range(5):
+        life.watch(f"npz:{here}/w{i}.npz")
+    made = [e for e in life.events() if e.kind == "offers"]
+    assert len(made) == 1 and made[0].offers[0].option == "finetune"
+    assert 0 < made[0].offers[0].cost <= made[0].offers[0].cost_high and 0 < made[0].offers[0].share <= 1
+    assert made[0].spent is not None and (made[0].spent.energy_kwh or 0) > 0
+    assert life.spent(life.events()) > (made[0].spent.energy_kwh or 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ({"worth": None}, "give one of them"),
+        ({"floor": 0.8}, "give one of them"),
+        ({"worth": None, "floor": 1.5}, "no quality"),
+        ({"worth": "much"}, "is no budget"),
+        ({"budget": "2kWh"}, "no horizon"),
+        ({"budget": "2kWh/soon"}, "no horizon"),
+        ({"budget": "50g/90d"}, "different kinds"),
+        ({"policy": "rentt"}, "rent"),
+        ({"options": ("finetun",)}, "finetune"),
+    ],
+)
+def test_bad_starts_are_refused_before_any_work(here: Path, said: dict[str, object], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        start(here, **said)
+    assert not (here / "life-shop").exists()
+
+
+def test_bad_batches_are_refused_and_change_nothing(here: Path, cheap: list[int]) -> None:
+    life = start(here)
+    now = datetime(2026, 10, 12, tzinfo=UTC)
+    life.watch(f"npz:{here}/w0.npz", at=now)
+    before = life.events()
+    x, y = samples(20, 0.0, 77)
+    bad = {
+        "order in which they were served": lambda: life.watch(
+            f"npz:{here}/w1.npz", at=now - timedelta(days=1)
+        ),
+        "never seen this batch": lambda: life.label(f"npz:{here}/w3.npz"),
+        "has no labels": lambda: life.label(f"npz:{here}/u0.npz"),
+        "no output for": lambda: life.watch((x, np.where(y == 0, 7, y))),
+        "samples of shape": lambda: life.watch((x[:, :1], y)),
+        "NaN": lambda: life.watch((np.full_like(x, np.nan), y)),
+    }
+    for says, call in bad.items():
+        with pytest.raises(ForetollError, match=says):
+            call()
+    assert life.events() == before
+    with pytest.raises(UsageError, match="nothing to carry out"):
+        life.carry_out(Decision(policy="keep", action="keep", reason="", after=0))
+
+
+def test_a_name_is_taken_once_and_an_unknown_one_is_said(here: Path) -> None:
+    start(here)
+    with pytest.raises(UsageError, match="another name"):
+        start(here)
+    with pytest.raises(LedgerError, match=r"no life 'shopp' .*there are 'shop'"):
+        Life.open("shopp", ledger=str(here / "ledger.db"))
+
+
+def test_a_model_folder_that_is_gone_is_said(here: Path) -> None:
+    life = start(here)
+    shutil.rmtree(life.folder.model("start"))
+    with pytest.raises(LedgerError, match="is gone from"):
+        life.watch(f"npz:{here}/w0.npz")
+
+
+def test_sums_that_are_damaged_are_said(here: Path, cheap: list[int]) -> None:
+    life = start(here)
+    life.watch(f"npz:{here}/w0.npz")
+    path = life.folder.path / "shadow-start.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ForetollError, match="damaged"):
+        life.watch(f"npz:{here}/w1.npz")
+
+
+def test_a_budget_has_a_horizon() -> None:
+    limit, days, batches = parse_budget("2kWh/90d")
+    assert (limit.cost, limit.most, days, batches) == ("energy_kwh", 2.0, 90.0, None)
+    assert parse_budget("50g/52")[1:] == (None, 52)
+    for text in ("2kWh/", "2kWh/-3", "2kWh/0d", "2kWh/nand", "/5"):
+        with pytest.raises(UsageError):
+            parse_budget(text)
+
+
+def test_an_event_of_a_newer_foretoll_is_left_out_and_the_others_count(here: Path, cheap: list[int]) -> None:
+    import sqlite3
+    from contextlib import closing
+
+    life = start(here)
+    life.watch(f"npz:{here}/w0.npz")
+    count = len(life.events())
+    with closing(sqlite3.connect(here / "ledger.db")) as connection, connection:
+        connection.execute(
+            "INSERT INTO life_event VALUES ('shop', 99, 'dream', 'x', '2030', ?)",
+            (json.dumps({"kind": "dream"}),),
+        )
+    assert len(life.events()) == count
+    assert life.watch(f"npz:{here}/w1.npz").after == 1
+
+
+def test_the_life_of_another_time_is_read_with_equal_decisions(here: Path, cheap: list[int]) -> None:
+    life = start(here)
+    for i in range(4):
+        life.watch(f"npz:{here}/w{i}.npz")
+    again = Life.open("shop", ledger=str(here / "ledger.db"), accounting=ACCOUNTING)
+    one, other = life.decide(), again.decide()
+    assert one == other and LifeBook(str(here / "ledger.db")).names() == ["shop"]
+
+
+def test_the_commands(here: Path, cheap: list[int], monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("FORETOLL_LEDGER", str(here / "ledger.db"))
+
+    def call(command: str) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["foretoll", *command.split()])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        shown = capsys.readouterr()
+        return int(ended.value.code or 0), shown.out + shown.err
+
+    begun = (
+        "life start shop --model m --source npz:src.npz --worth 5J --energy watts:10 --region DE --lr 0.02"
+    )
+    code, shown = call(f"{begun} --max-epochs 10 --batch-size 16 --quiet")
+    assert code == 0 and "life watch shop" in shown
+    codes = []
+    for i in range(5):
+        code, shown = call(
+            f"life watch shop --batch npz:u{i}.npz --energy watts:10 --region DE --exit-code --quiet"
+        )
+        assert "decision " in shown and code in (0, 3)
+        code, shown = call(f"life label shop --labels npz:w{i}.npz")
+        assert f"batch {i}: served with" in shown and code == 0
+        code, shown = call(
+            f"life watch shop --batch npz:w{i}.npz --energy watts:10 --region DE --exit-code --quiet"
+        )
+        codes.append(code)
+    assert codes[0] == 0 and codes[-1] == 3 and "decision update by finetune" in shown
+    flags = "--energy watts:10 --region DE --quiet --textfile life.prom"
+    code, shown = call(f"life watch shop --batch npz:w5.npz --carry-out --exit-code {flags}")
+    assert code == 0 and "update   served now" in shown
+    text = (here / "life.prom").read_text()
+    assert 'foretoll_life_update_due{life="shop"} 1' in text and "# TYPE foretoll_life_quality gauge" in text
+    code, shown = call("life show shop")
+    assert code == 0 and "update by finetune" in shown and "bill" in shown and "updates" in shown
+    code, shown = call("life show shop --json")
+    data = json.loads(shown)
+    assert data["life"]["name"] == "shop" and {e["kind"] for e in data["events"]} >= {
+        "look",
+        "labels",
+        "claim",
+        "update",
+    }
+    assert call("life show")[1].strip() == "shop"
+    code, shown = call("life watch shopp --batch npz:w0.npz")
+    assert code == 1 and "there are 'shop'" in shown
