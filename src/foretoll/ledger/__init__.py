@@ -6,4 +6,13 @@ from foretoll.ledger.query import RunSummary
 from foretoll.ledger.reading import Selection, UnreadRecordWarning
 from foretoll.ledger.store import Ledger, rescue
 
-__all__ = ["Ledger", "LifeBook", "RunSummary", "Selection", "UnreadRecordWarning", "read_runs", "rescue", "write_runs"]
+__all__ = [
+    "Ledger",
+    "LifeBook",
+    "RunSummary",
+    "Selection",
+    "UnreadRecordWarning",
+    "read_runs",
+    "rescue",
+    "write_runs",
+]
