@@ -4,34 +4,27 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from foretoll.commands.bundles import unfolded
+from foretoll.commands.checks import check_call
 from foretoll.commands.flags import (
-    BatchOption,
-    DeviceOption,
-    EnergyOption,
-    EpochsOption,
     JsonOption,
     LedgerOption,
+    LoadingFlags,
+    MeasuringFlags,
     ModelOption,
     OptionsOption,
-    QuietOption,
-    RateOption,
-    RegionOption,
-    SeedOption,
-    SourceOption,
-    TrustOption,
-    WeightsOption,
+    OutputFlags,
+    model_flag,
+    output_flag,
 )
-from foretoll.commands.output import as_data, console_watcher, print_json, say, show, training_settings
-from foretoll.errors import UsageError, shown
+from foretoll.commands.output import as_data, console_watcher, print_json, say, show
+from foretoll.commands.settings_flags import SettingsFlags
+from foretoll.errors import shown
 from foretoll.options.table import DEFAULT
-
-if TYPE_CHECKING:
-    from foretoll.records import Decision
-    from foretoll.workflows.life import Life
 
 life_app = typer.Typer(
     help="The life of a deployed model: watch what it serves, and update it when that is worth its cost.",
@@ -55,10 +48,15 @@ WindowOption = Annotated[
 
 
 @life_app.command("start")
+@unfolded
 def life_start(
     name: NameArgument,
     model: ModelOption,
-    source: SourceOption,
+    source: Annotated[str, model_flag("--source", "-s", help_="data URI that the model was trained on")],
+    loading: LoadingFlags,
+    settings: SettingsFlags,
+    measuring: MeasuringFlags,
+    output: OutputFlags,
     worth: Annotated[
         str | None, typer.Option("--worth", help="what one more right answer is worth: 0.2J, 5s, 1mg")
     ] = None,
@@ -73,20 +71,8 @@ def life_start(
     policy: PolicyOption = "rent",
     window: WindowOption = 8,
     folder: Annotated[
-        Path | None, typer.Option("--folder", help="folder of the life; without it foretoll-life-NAME")
+        Path | None, output_flag("--folder", help_="folder of the life; without it foretoll-life-NAME")
     ] = None,
-    max_epochs: EpochsOption = 20.0,
-    seed: SeedOption = 0,
-    lr: RateOption = None,
-    batch_size: BatchOption = 64,
-    weights: WeightsOption = None,
-    trust_code: TrustOption = False,
-    device: DeviceOption = "auto",
-    energy: EnergyOption = "auto",
-    region: RegionOption = None,
-    ledger: LedgerOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Begin the life of a deployed model.
 
@@ -94,12 +80,12 @@ def life_start(
     """
     from foretoll.decide.policies import get_policy
 
+    recipe, _ = settings.read()
     get_policy(policy)
-    settings = training_settings("accuracy", max_epochs, seed, lr, batch_size, "adam", 0.0)
-    from foretoll.workflows import Accounting
+    check_call(data=[source], settings=recipe, options=option or (), **measuring.values())
     from foretoll.workflows.life import Life
 
-    with console_watcher(quiet or as_json) as watcher:
+    with console_watcher(output.silent) as watcher:
         life = Life.start(
             name,
             model,
@@ -110,16 +96,18 @@ def life_start(
             options=tuple(option or (DEFAULT,)),
             policy=policy,
             window=window,
-            settings=settings,
+            settings=recipe,
             folder=folder,
-            weights=weights,
-            trust_code=trust_code,
-            ledger=ledger,
-            accounting=Accounting(energy=energy, region=region),
-            device=device,
+            weights=loading.weights,
+            embedding_layer=loading.embedding_layer,
+            head=loading.head,
+            trust_code=loading.trust_code,
+            ledger=output.ledger,
+            accounting=measuring.accounting(),
+            device=measuring.device,
             watcher=watcher,
         )
-    if as_json:
+    if output.as_json:
         print_json(as_data(life.card))
     else:
         say(
@@ -130,9 +118,12 @@ def life_start(
 
 
 @life_app.command("watch")
+@unfolded
 def life_watch(
     name: NameArgument,
     batch: Annotated[str, typer.Option("--batch", "-b", help="data URI of what was served, labelled or not")],
+    measuring: MeasuringFlags,
+    output: OutputFlags,
     at: Annotated[datetime | None, typer.Option("--at", help="when it was served; without it now")] = None,
     carry_out: Annotated[
         bool, typer.Option("--carry-out", help="make the update where one is due: train, compare, switch")
@@ -141,14 +132,8 @@ def life_watch(
         bool, typer.Option("--exit-code", help="exit with 3 where an update is due, 0 where not")
     ] = False,
     textfile: Annotated[
-        Path | None, typer.Option("--textfile", help="also write figures for Prometheus' textfile collector")
+        Path | None, output_flag("--textfile", help_="also write figures for Prometheus' textfile collector")
     ] = None,
-    device: DeviceOption = "auto",
-    energy: EnergyOption = "auto",
-    region: RegionOption = None,
-    ledger: LedgerOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
 ) -> None:
     """Look at a batch that was served, and decide whether an update is due.
 
@@ -156,8 +141,20 @@ def life_watch(
 
     Exit code: with --exit-code 3 where an update is due (and was not made), else 0; 1 failed, 2 wrong use.
     """
-    with console_watcher(quiet or as_json) as watcher:
-        life = _opened(name, ledger, device, energy, region, watcher)
+    from foretoll.ledger import LifeBook
+
+    card = LifeBook(output.ledger).card(name)  # an unknown name is said before anything heavy is loaded
+    check_call(data=[batch], settings=card.settings, **measuring.values())
+    from foretoll.workflows.life import Life
+
+    with console_watcher(output.silent) as watcher:
+        life = Life.open(
+            name,
+            ledger=output.ledger,
+            device=measuring.device,
+            accounting=measuring.accounting(),
+            watcher=watcher,
+        )
         life.recover()
         decision = life.watch(batch, at=at)
         run = life.carry_out(decision) if carry_out and decision.action == "update" else None
@@ -166,10 +163,13 @@ def life_watch(
         from foretoll.report.life import prometheus
 
         write_text(textfile, prometheus(life.card, life.events()))
-    if as_json:
+    if output.as_json:
         print_json({"decision": as_data(decision), "run": None if run is None else as_data(run)})
     else:
-        _say_decision(life, decision)
+        from foretoll.report.life import decision_lines
+
+        for line in decision_lines(life.card, decision):
+            say(line)
         if run is not None:
             update = [event for event in life.events() if event.kind == "update"][-1]
             say(f"update   {'served now' if update.promoted else 'not served'}: {update.note} (run {run.id})")
@@ -190,7 +190,12 @@ def life_label(
 
     Example: `foretoll life label shop --labels npz:week37.npz`
     """
-    found = _opened(name, ledger).label(labels)
+    from foretoll.ledger import LifeBook
+
+    LifeBook(ledger).card(name)
+    from foretoll.workflows.life import Life
+
+    found = Life.open(name, ledger=ledger).label(labels)
     if as_json:
         print_json(as_data(found))
     else:
@@ -227,39 +232,6 @@ def life_show(
     if as_json:
         print_json({"life": as_data(card), "events": [as_data(event) for event in events]})
     else:
-        from foretoll.report.life import life_table
+        from foretoll.report import life_table
 
         show(life_table(card, events))
-
-
-def _opened(
-    name: str,
-    ledger: str | None,
-    device: str = "auto",
-    energy: str = "auto",
-    region: str | None = None,
-    watcher: object = None,
-) -> Life:
-    from foretoll.ledger import LifeBook
-
-    LifeBook(ledger).card(name)  # an unknown name is said before anything heavy is loaded
-    from foretoll.workflows import Accounting
-    from foretoll.workflows.context import Watcher
-    from foretoll.workflows.life import Life
-
-    if watcher is not None and not isinstance(watcher, Watcher):
-        raise UsageError("a watcher of progress was expected")
-    return Life.open(
-        name,
-        ledger=ledger,
-        device=device,
-        accounting=Accounting(energy=energy, region=region),
-        watcher=watcher,
-    )
-
-
-def _say_decision(life: Life, decision: Decision) -> None:
-    from foretoll.report.life import decision_lines
-
-    for line in decision_lines(life.card, decision):
-        say(line)

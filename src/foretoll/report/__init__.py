@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretoll.errors import UsageError
-from foretoll.records import Comparison, Estimate, Run
+from foretoll.records import Comparison, Estimate, LifeCard, LifeEvent, Run
 from foretoll.report.jsonfile import read_comparison, read_estimate, write_json
 
 if TYPE_CHECKING:
@@ -53,6 +53,14 @@ def ledger_table(runs: Sequence[Run]) -> RenderableType:
     from foretoll.report.terminal import Terminal
 
     return Terminal(lambda: ledger_blocks(runs))
+
+
+def life_table(card: LifeCard, events: Sequence[LifeEvent]) -> RenderableType:
+    """What a deployed model served, batch by batch, what was decided, and the bill."""
+    from foretoll.report.life import life_blocks
+    from foretoll.report.terminal import Terminal
+
+    return Terminal(lambda: life_blocks(card, events))
 
 
 def indices_table(rows: Iterable[object]) -> RenderableType:
@@ -132,6 +140,7 @@ __all__ = [
     "estimate_table",
     "indices_table",
     "ledger_table",
+    "life_table",
     "read_comparison",
     "read_estimate",
     "run_table",

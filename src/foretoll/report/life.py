@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.text import Text
-
 from foretoll.decide.budget import HUMAN
 from foretoll.records import Decision, LifeCard, LifeEvent
-from foretoll.report.terminal import plain_table
+from foretoll.report.document import Block, Column, Note, Row, Table, known, table
 from foretoll.report.words import plain
 from foretoll.units import human_energy
 
 LINES = 30  # batches of a table, the newest
+COLUMNS = (
+    Column("batch", number=True),
+    Column("served at", below=True),
+    Column("model", below=True),
+    Column("samples", number=True, below=True),
+    Column("labels", number=True, below=True),
+    Column("quality", number=True),
+    Column("lead, points", number=True),
+    Column("KS", number=True),
+    Column("decision"),
+)
 
 
 def decision_lines(card: LifeCard, decision: Decision) -> list[str]:
@@ -37,41 +45,16 @@ def decision_lines(card: LifeCard, decision: Decision) -> list[str]:
     return lines
 
 
-def life_table(card: LifeCard, events: Sequence[LifeEvent]) -> RenderableType:
+def life_blocks(card: LifeCard, events: Sequence[LifeEvent]) -> list[Block]:
     """What was served, batch by batch, with the decisions; below it the bill."""
-    return _LifeTable(card, tuple(events))
+    looks = [e for e in events if e.kind == "look" and e.served is not None]
+    note = f"the newest {LINES} of {len(looks):,} batches" if len(looks) > LINES else ""
+    title = f"Life of {plain(card.name)}, policy {plain(card.policy)}"
+    served = Table(COLUMNS, list(_rows(looks[-LINES:], events)), title, note, main=True)
+    return known([served, _bill(card, events), *_budget(card, events)])
 
 
-class _LifeTable:
-    """The table for the width at hand: a narrow terminal gets fewer columns, and no cut ones."""
-
-    def __init__(self, card: LifeCard, events: Sequence[LifeEvent]) -> None:
-        self.card, self.events = card, events
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        card, events = self.card, self.events
-        looks = [e for e in events if e.kind == "look" and e.served is not None]
-        yield Text(plain(f"life of {card.name}, policy {card.policy}"), style="bold")
-        if len(looks) > LINES:
-            yield Text(f"the newest {LINES} of {len(looks):,} batches")
-        rows = list(_rows(looks[-LINES:], events))
-        wide = options.max_width >= WIDE
-        titles = [title for title in _TITLES if wide or title not in _WIDE_ONLY]
-        table = plain_table(padding=(0, 2, 0, 0))
-        for title in titles:
-            table.add_column(Text(title, style="bold"), no_wrap=True)
-        for row in rows:
-            table.add_row(*(Text(plain(row[title])) for title in titles))
-        yield table
-        yield _bill(card, events)
-
-
-_TITLES = ("batch", "served at", "model", "samples", "labels", "quality", "lead, points", "KS", "decision")
-_WIDE_ONLY = ("samples", "labels")
-WIDE = 100
-
-
-def _rows(looks: Sequence[LifeEvent], events: Sequence[LifeEvent]) -> Iterator[dict[str, str]]:
+def _rows(looks: Sequence[LifeEvent], events: Sequence[LifeEvent]) -> Iterator[Row]:
     labelled = {e.key: e.served for e in events if e.kind == "labels"}
     decided = {e.decision.after: e.decision for e in events if e.kind == "decision" and e.decision}
     for event in looks:
@@ -81,51 +64,47 @@ def _rows(looks: Sequence[LifeEvent], events: Sequence[LifeEvent]) -> Iterator[d
         decision = decided.get(batch.number)
         lead = "" if batch.lead is None else f"{100 * batch.lead:+.1f} ± {100 * (batch.lead_error or 0):.1f}"
         update = decision is not None and decision.action == "update"
-        yield {
-            "batch": str(batch.number),
-            "served at": f"{event.at:%m-%d %H:%M}",
-            "model": event.model.removeprefix("update-").lstrip("0"),
-            "samples": f"{batch.samples:,}",
-            "labels": f"{batch.labelled:,}",
-            "quality": "" if batch.quality is None else f"{batch.quality:.3f}",
-            "lead, points": lead,
-            "KS": "" if batch.ks is None else f"{batch.ks:.2f}",
-            "decision": "" if decision is None else f"update by {decision.option}" if update else "keep",
-        }
-
-
-def _bill(card: LifeCard, events: Sequence[LifeEvent]) -> RenderableType:
-    """What looks, estimates and updates cost, and how much of the budget is left."""
-    human = HUMAN[card.cost]
-    titles = {"look": "looks", "offers": "estimates", "update": "updates"}
-    table = plain_table(padding=(0, 2, 0, 0))
-    for title in (
-        "bill",
-        "number",
-        "energy",
-        card.cost.partition("_")[0] if card.cost != "energy_kwh" else "",
-    ):
-        if title:
-            table.add_column(Text(title, style="bold"))
-    total = 0.0
-    for kind, title in titles.items():
-        spent = [event.spent for event in events if event.kind == kind and event.spent is not None]
-        energy = sum(each.energy_kwh or 0.0 for each in spent)
-        cost = sum(getattr(each, card.cost) or 0.0 for each in spent)
-        total += cost
-        name = title
-        if kind == "update":
-            rejected = sum(event.promoted is False for event in events if event.kind == "update")
-            name += f" ({rejected} not served)" if rejected else ""
-        cells = [name, str(len(spent)), human_energy(energy)]
-        table.add_row(
-            *(Text(cell) for cell in (cells if card.cost == "energy_kwh" else [*cells, human(cost)]))
+        cells = (
+            str(batch.number),
+            f"{event.at:%Y-%m-%d %H:%M}",
+            plain(event.model),
+            f"{batch.samples:,}",
+            f"{batch.labelled:,}",
+            "" if batch.quality is None else f"{batch.quality:.3f}",
+            lead,
+            "" if batch.ks is None else f"{batch.ks:.2f}",
+            "" if decision is None else f"update by {plain(decision.option or '')}" if update else "keep",
         )
+        yield Row(cells, chosen=update)
+
+
+def _bill(card: LifeCard, events: Sequence[LifeEvent]) -> Table:
+    """What looks, estimates and updates cost."""
+    human = HUMAN[card.cost]
+    rows = []
+    for kind, title in (("look", "looks"), ("offers", "estimates"), ("update", "updates")):
+        spent = [event.spent for event in events if event.kind == kind and event.spent is not None]
+        rejected = sum(event.promoted is False for event in events if event.kind == kind)
+        name = title + (f" ({rejected} not served)" if rejected else "")
+        cells = [name, str(len(spent)), human_energy(sum(each.energy_kwh or 0.0 for each in spent))]
+        if card.cost != "energy_kwh":
+            cells.append(human(sum(getattr(each, card.cost) or 0.0 for each in spent)))
+        rows.append(cells)
+    heads = ["", "number", "energy", *([card.cost.partition("_")[0]] if card.cost != "energy_kwh" else [])]
+    return table("Bill", heads, rows, numbers=range(1, len(heads)))
+
+
+def _budget(card: LifeCard, events: Sequence[LifeEvent]) -> list[Block]:
     if card.budget is None:
-        return table
+        return []
+    human = HUMAN[card.cost]
+    spent = sum(getattr(event.spent, card.cost) or 0.0 for event in events if event.spent is not None)
     span = f"{card.budget_days:g} days" if card.budget_days else f"{card.budget_batches} batches"
-    left = max(card.budget - total, 0.0)
-    return Group(table, Text(f"budget   {human(card.budget)} for {span}, {human(left)} left"))
+    return [
+        Note(
+            f"Of the budget of {human(card.budget)} for {span}, {human(max(card.budget - spent, 0.0))} is left."
+        )
+    ]
 
 
 def prometheus(card: LifeCard, events: Sequence[LifeEvent]) -> str:

@@ -46,7 +46,7 @@ def estimate_offers(life: WatchedModel, events: Sequence[LifeEvent]) -> tuple[tu
     window = labelled_window(life, events)
     options = life.card.options
     place = choose_device(life.device)
-    with SelfCostMeter(life.accounting.energy, device=place) as meter:
+    with SelfCostMeter(life.accounting.meter(place)) as meter:
         found = estimate(
             life.model(),
             life.card.source.uri if not life.card.source.uri.startswith("python:") else window,
@@ -211,7 +211,7 @@ def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data
     if result.model is None or run.outcome not in (Outcome.REACHED, Outcome.CENSORED):
         _ended(life, key, promoted=False, run=run, note=run.reason or f"the training {run.outcome}")
         return run
-    with SelfCostMeter(life.accounting.energy, device=place) as meter:
+    with SelfCostMeter(life.accounting.meter(place)) as meter:
         promoted, note = _gate(served, result.model, window, place)
         if promoted:
             save_checkpoint(result.model, folder)

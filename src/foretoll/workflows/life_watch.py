@@ -36,6 +36,7 @@ from foretoll.units import emissions_kg
 from foretoll.workflows.context import Accounting, Data, ModelLike, Watcher, choose_device, open_update
 from foretoll.workflows.life_folder import START, LifeFolder
 from foretoll.workflows.look import Look, look_at, served_batch
+from foretoll.workflows.rates import default_rate
 
 if TYPE_CHECKING:
     from foretoll.data import Split
@@ -76,6 +77,8 @@ class WatchedModel:
         settings: TrainingSettings | None = None,
         folder: str | Path | None = None,
         weights: str | Path | None = None,
+        embedding_layer: str | None = None,
+        head: str | None = None,
         ledger: str | None = None,
         accounting: Accounting | None = None,
         device: str = "auto",
@@ -95,6 +98,8 @@ class WatchedModel:
             )
         if floor is not None and not 0 < floor <= 1:
             raise UsageError(f"--floor {floor:g} is no quality: it lies above 0 and at most at 1")
+        if not options:
+            raise UsageError("no option was named by which the model may be updated: name one at least")
         for option in options:
             get_option(option)
         get_policy(policy)
@@ -114,11 +119,22 @@ class WatchedModel:
         if not place.parts or any(sign in name for sign in "/\\\0"):
             raise UsageError(f"{shown(name, 40)} is no name for a life: leave slashes out")
         opened = open_update(
-            model, source, source, weights=weights, device=device, seed=settings.seed, trust_code=trust_code
+            model,
+            source,
+            source,
+            weights=weights,
+            embedding_layer=embedding_layer,
+            head=head,
+            device=device,
+            seed=settings.seed,
+            trust_code=trust_code,
         )
         quality = evaluate(
             opened.model, opened.source.validation, metric=settings.metric, device=opened.device
         ).quality
+        if "lr" not in settings.model_fields_set:  # the first option's own, where none was named
+            rate = default_rate(options[0], opened.model.card, settings.optimizer)
+            settings = settings.model_copy(update={"lr": rate.lr})
         files = LifeFolder(place.resolve())
         files.path.mkdir(parents=True, exist_ok=True)
         save_checkpoint(opened.model, files.model(START))
@@ -253,7 +269,7 @@ class WatchedModel:
     ) -> None:
         serving = self.serving
         place = choose_device(self.device)
-        with SelfCostMeter(self.accounting.energy, device=place) as meter:
+        with SelfCostMeter(self.accounting.meter(place)) as meter:
             if representations is not None and outputs is not None:
                 look = Look.of_outputs(representations, outputs)
                 if len(look.predicted) != len(rows):
