@@ -327,7 +327,7 @@ def test_the_commands(here: Path, cheap: list[int], monkeypatch, capsys) -> None
     text = (here / "life.prom").read_text()
     assert 'foretoll_life_update_due{life="shop"} 1' in text and "# TYPE foretoll_life_quality gauge" in text
     code, shown = call("life show shop")
-    assert code == 0 and "update by finetune" in shown and "bill" in shown and "updates" in shown
+    assert code == 0 and "update by finetune" in shown and "Bill" in shown and "updates" in shown
     code, shown = call("life show shop --json")
     data = json.loads(shown)
     assert data["life"]["name"] == "shop" and {e["kind"] for e in data["events"]} >= {
