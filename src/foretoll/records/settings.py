@@ -41,12 +41,21 @@ OWN = "python:"  # before the name of what only the user's own code can make, wh
 
 
 def _setting(
-    default: Any, help_: str, *, short: str = "", flag: dict[str, int] | None = None, **limits: Any
+    default: Any,
+    help_: str,
+    *,
+    short: str = "",
+    flag: dict[str, int] | None = None,
+    shapes: bool = True,
+    **limits: Any,
 ) -> Any:
-    """A field with its help; `short`: a short flag beside the long one; `flag`: limits that the flag has alone."""
-    return Field(
-        default, description=help_, json_schema_extra={"short": short, "flag": dict(flag or {})}, **limits
-    )
+    """A field with its help. `short`: a short flag beside the long one; `flag`: limits that the flag has alone.
+
+    `shapes`: whether it shapes how the loss falls in a way that a forecast sees by the pilot's steps alone; of what a
+    forecast has as a number of its own, and of what changes the time of a step alone, it is false.
+    """
+    extra: dict[str, Any] = {"short": short, "flag": dict(flag or {}), "shapes": shapes}
+    return Field(default, description=help_, json_schema_extra=extra, **limits)
 
 
 class TrainingSettings(Record):
@@ -59,25 +68,30 @@ class TrainingSettings(Record):
     until: float | None = _setting(
         None, "quality to reach on the validation split, in the metric's unit; without it 95 % of that on the "
         "source (same task only)",
-        short="-u",
+        short="-u", shapes=False,
     )  # fmt: skip
-    metric: str = _setting("accuracy", f"quality: {', '.join(metric_names())}")
-    max_epochs: float = _setting(20.0, "budget of epochs; schedules are planned for it", gt=0)
-    evals_per_epoch: int = _setting(4, "evaluations in an epoch", ge=1)
-    batch_size: int = _setting(64, "samples in a batch", ge=1)
+    metric: str = _setting("accuracy", f"quality: {', '.join(metric_names())}", shapes=False)
+    max_epochs: float = _setting(20.0, "budget of epochs; schedules are planned for it", gt=0, shapes=False)
+    evals_per_epoch: int = _setting(4, "evaluations in an epoch", ge=1, shapes=False)
+    batch_size: int = _setting(64, "samples in a batch", ge=1, shapes=False)
     lr: float = _setting(
         1e-3, "learning rate, or auto to search for one in a few steps each; without it the option's own, "
-        "which is lower where pretrained weights are kept", gt=0, le=MOST,
+        "which is lower where pretrained weights are kept", gt=0, le=MOST, shapes=False,
     )  # fmt: skip
     optimizer: str = _setting("adam", f"{', '.join(OPTIMIZERS[:-1])} or {OPTIMIZERS[-1]}")
-    momentum: float = _setting(0.9, "momentum of sgd", ge=0, lt=1)
+    momentum: float = _setting(0.9, "momentum of sgd", ge=0, lt=1, shapes=False)
     weight_decay: float = _setting(
         0.0, "weight decay: of adamw apart from the gradient, else added to it", ge=0, le=MOST
     )
     seed: int = _setting(
-        0, "seed of the order of samples and of all fresh weights", flag={"min": 0, "max": 2**32 - 1}
+        0,
+        "seed of the order of samples and of all fresh weights",
+        flag={"min": 0, "max": 2**32 - 1},
+        shapes=False,
     )
-    max_steps: int | None = _setting(None, "budget of optimisation steps, within that of epochs", ge=1)
+    max_steps: int | None = _setting(
+        None, "budget of optimisation steps, within that of epochs", ge=1, shapes=False
+    )
     patience: int | None = _setting(
         None, "stop after so many evaluations in a row without a better one", ge=1
     )
@@ -110,8 +124,8 @@ class TrainingSettings(Record):
         (),
         "changes made to each training sample: flip, vflip, crop:4, rotate:15, jitter:0.2, erase, trivial, auto",
     )
-    workers: int = _setting(0, "threads that read batches ahead", ge=0, le=256)
-    compile: bool = _setting(False, "compile the network (torch.compile)")
+    workers: int = _setting(0, "threads that read batches ahead", ge=0, le=256, shapes=False)
+    compile: bool = _setting(False, "compile the network (torch.compile)", shapes=False)
     # of the metric on the target; set where the data are known, and no flag
     scale: QualityScale | None = None
 

@@ -258,8 +258,21 @@ def recipe(settings: TrainingSettings, *, rates: str = "") -> str:
     return (
         f"{goal}, at most {settings.max_epochs:g} epochs, {settings.evals_per_epoch} evaluations per epoch; "
         f"{settings.optimizer}, learning rate {rates}, weight decay {settings.weight_decay:g}, "
-        f"batches of {settings.batch_size}, seed {settings.seed}"
+        f"batches of {settings.batch_size}, seed {settings.seed}{beyond(settings)}"
     )
+
+
+def beyond(settings: TrainingSettings) -> str:
+    """What was set beyond the usual, as the end of a line; empty where it is nothing."""
+    return "".join(f", {name.replace('_', ' ')} {_in_words(v)}" for name, v in settings.changed().items())
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, dict):
+        return " and ".join(f"{name} × {number:g}" for name, number in value.items())
+    if isinstance(value, list):
+        return " and ".join(f"{part}" for part in value)
+    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 
 def hardware_table(hardware: Hardware | None) -> Table | None:

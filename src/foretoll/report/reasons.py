@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from foretoll.options.table import fresh_first, traits_of
 from foretoll.records import Estimate, Forecast, IndexValue, Interval, Outcome, Run
+from foretoll.report.details import beyond
 from foretoll.report.document import Line
 from foretoll.report.story import median
 from foretoll.report.words import (
@@ -191,7 +192,10 @@ def trains(estimate: Estimate) -> Line:
     how = f" ({estimate.rate})" if estimate.rate else ""
     return Line(
         "Trains",
-        (f"{settings.optimizer} at learning rate {settings.lr:g}{how}, batches of {settings.batch_size}",),
+        (
+            f"{settings.optimizer} at learning rate {settings.lr:g}{how}, batches of {settings.batch_size}"
+            f"{beyond(settings)}",
+        ),
     )
 
 

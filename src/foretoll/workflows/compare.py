@@ -13,13 +13,14 @@ from foretoll.decide import CONFIDENCE, Limit, life_energy, mark_front, measured
 from foretoll.errors import UsageError
 from foretoll.forecast import Forecaster
 from foretoll.forecast.reference import reference_held_out, reference_runs
+from foretoll.forecast.unseen import unseen_settings
 from foretoll.indices.collect import DEFAULT_SAMPLES
 from foretoll.ledger import Ledger
 from foretoll.measure import SelfCostMeter, describe_hardware
 from foretoll.options import OPTIONS, Option
 from foretoll.options.table import named
 from foretoll.records import Candidate, Comparison, EnergyBasis, TrainingSettings
-from foretoll.tasks import check_metric, check_until
+from foretoll.tasks import check_until
 from foretoll.workflows.candidates import Prospect, carry_out_all, was_stopped
 from foretoll.workflows.carry_out import require_labels
 from foretoll.workflows.chance import chance_warnings
@@ -29,6 +30,7 @@ from foretoll.workflows.context import (
     ModelLike,
     Update,
     Watcher,
+    check_settings,
     choose_device,
     new_run_id,
     open_update,
@@ -82,7 +84,6 @@ def compare(
     one_model_only = {"--weights": weights, "--embedding-layer": embedding_layer, "--head": head}
     _check_models(given, [flag for flag, value in one_model_only.items() if value is not None])
     wanted = list(dict.fromkeys(named(option) for option in options or OPTIONS))
-    check_metric(settings.metric)
     if until is not None:
         check_until(until, settings.metric)
     if requests < 0:
@@ -91,7 +92,9 @@ def compare(
         raise UsageError(f"--confidence {confidence:g} is no probability to rely on: it lies between 0 and 1")
     limit = Limit.parse(budget) if budget is not None else None
     check_out(out)
-    accounting.check(choose_device(device))
+    place = choose_device(device)
+    accounting.check(place)
+    check_settings(settings, place)
     watcher = watcher or Watcher()
     store = Ledger.open() if ledger is None else ledger
     watcher.stage("open data and models" if len(given) > 1 else "open data and model")
@@ -119,7 +122,8 @@ def compare(
     energy: EnergyBasis | None = None
     with SelfCostMeter(accounting.meter(first.device)) as own:
         known = store.select()
-        forecaster = Forecaster([*reference_runs(), *known.runs], held_out=reference_held_out())
+        rests_on = [*reference_runs(), *known.runs]
+        forecaster = Forecaster(rests_on, held_out=reference_held_out())
         for model_name, update in jobs.items():
             watcher.stage(f"look at source and target through {model_name}")
             seen = take_signals(update, settings, samples=samples)
@@ -152,7 +156,11 @@ def compare(
         grid=accounting.grid,
         hardware=describe_hardware(first.device),
         self_cost=own.record(),
-        warnings=(*_warnings(list(looked.values()), found, accounting), *filter(None, [known.warning])),
+        warnings=(
+            *_warnings(list(looked.values()), found, accounting),
+            *unseen_settings(settings, rests_on),
+            *filter(None, [known.warning]),
+        ),
     )
 
 

@@ -26,7 +26,10 @@ from foretoll.models import (
     recognise_outputs,
     weights_digest,
 )
+from foretoll.options.optimizer import optimizer_named
+from foretoll.options.stepper import check_precision
 from foretoll.records import EvalPoint, GridIntensity, TableLayout, TrainingSettings
+from foretoll.tasks import check_metric
 from foretoll.workflows.classes import settle_classes
 
 Data = Any  # what foretoll.data.open_data takes: a URI, TaskData, a torch Dataset or DataLoader, arrays
@@ -193,6 +196,13 @@ def choose_device(name: str) -> torch.device:
             f"device {shown(name)} cannot be used on this machine: try --device cpu, or auto to have one chosen"
         ) from error
     return device
+
+
+def check_settings(settings: TrainingSettings, device: torch.device) -> None:
+    """Refuse, before anything is opened, settings that no training here could be made with (UsageError)."""
+    check_metric(settings.metric)
+    optimizer_named(settings.optimizer)
+    check_precision(settings.precision, device)
 
 
 def new_run_id() -> str:

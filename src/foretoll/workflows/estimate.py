@@ -13,6 +13,7 @@ from foretoll.errors import ForetollError, is_out_of_memory
 from foretoll.forecast import Case, Forecaster, Prediction, compose_costs
 from foretoll.forecast.case import case_of
 from foretoll.forecast.reference import reference_held_out, reference_runs
+from foretoll.forecast.unseen import unseen_settings
 from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
 from foretoll.measure import SelfCostMeter, describe_hardware, find_device
@@ -20,7 +21,7 @@ from foretoll.options import Option, get_option
 from foretoll.options.table import DEFAULT, SCRATCH, compared, named
 from foretoll.quality import BATCH_OF_ONE, evaluate
 from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, StepProbe, TrainingSettings
-from foretoll.tasks import check_metric, check_until
+from foretoll.tasks import check_until
 from foretoll.workflows.calibrate import Budget, calibrate
 from foretoll.workflows.chance import chance_warnings
 from foretoll.workflows.context import (
@@ -29,6 +30,7 @@ from foretoll.workflows.context import (
     ModelLike,
     Update,
     Watcher,
+    check_settings,
     choose_device,
     new_run_id,
     open_update,
@@ -87,10 +89,11 @@ def estimate(
     settings = settings or TrainingSettings()
     accounting = accounting or Accounting()
     option, beside = named(option), [named(other) for other in also]
-    check_metric(settings.metric)
     if until is not None:
         check_until(until, settings.metric)
-    accounting.check(choose_device(device))
+    place = choose_device(device)
+    accounting.check(place)
+    check_settings(settings, place)
     if hardware is not None:
         find_device(hardware)
     budget = Budget.parse(calibrate_for) if isinstance(calibrate_for, str) else calibrate_for
@@ -198,7 +201,9 @@ def estimate_update(
             own.switch("forecast")
         watcher.stage("forecast")
         known = ledger.select()
-        forecaster = Forecaster([*reference_runs(), *known.runs], held_out=reference_held_out())
+        rests_on = [*reference_runs(), *known.runs]
+        said += unseen_settings(settings, rests_on)
+        forecaster = Forecaster(rests_on, held_out=reference_held_out())
         chosen = forecaster.foretell(case_of_update(update, option, settings, seen, asked.signals, start))
         beside = {
             name: forecaster.foretell(

@@ -13,7 +13,7 @@ from foretoll.options import Option, get_option
 from foretoll.options.table import DEFAULT, named
 from foretoll.quality import evaluate
 from foretoll.records import Estimate, MadeForecast, Run, TrainingSettings
-from foretoll.tasks import check_metric, check_until
+from foretoll.tasks import check_until
 from foretoll.workflows.carry_out import RunResult, carry_out, require_labels
 from foretoll.workflows.chance import chance_warnings
 from foretoll.workflows.context import (
@@ -22,6 +22,7 @@ from foretoll.workflows.context import (
     ModelLike,
     Update,
     Watcher,
+    check_settings,
     choose_device,
     open_update,
 )
@@ -68,11 +69,12 @@ def retrain(
     settings = settings or TrainingSettings()
     accounting = accounting or Accounting()
     option = named(option)
-    check_metric(settings.metric)
     if until is not None:
         check_until(until, settings.metric)
     check_out(out)
-    accounting.check(choose_device(device))
+    place = choose_device(device)
+    accounting.check(place)
+    check_settings(settings, place)
     watcher = watcher or Watcher()
     watcher.stage("open data and model")
     update = open_update(

@@ -15,10 +15,10 @@ from foretoll.models import Trust, build_model, recognise_outputs
 from foretoll.options import Option
 from foretoll.options.table import SCRATCH
 from foretoll.records import Run, TrainingSettings
-from foretoll.tasks import check_metric, check_until
+from foretoll.tasks import check_until
 from foretoll.workflows.carry_out import RunResult, carry_out
 from foretoll.workflows.chance import target_warnings
-from foretoll.workflows.context import Accounting, Data, Watcher, choose_device
+from foretoll.workflows.context import Accounting, Data, Watcher, check_settings, choose_device
 
 
 class InitialTraining(Option):
@@ -86,11 +86,11 @@ def train_model(
     if until is not None:
         settings = settings.model_copy(update={"until": check_until(until, settings.metric)})
     accounting = accounting or Accounting()
-    check_metric(settings.metric)
     check_out(out)
     watcher = watcher or Watcher()
     place = choose_device(device)
     accounting.check(place)
+    check_settings(settings, place)
     task = open_data(data, seed=settings.seed)
     if task.train.labels is None:
         raise DataError(
