@@ -19,8 +19,8 @@ PACKAGE = Path(foretoll.__file__).parent
 ROOMS = (
     "errors", "registry", "streams", "printing", "arguments", "interruption", "process", "atomic", "units", "tasks",
     "records", "sharing", "owned", "reprogram", "data", "models", "quality", "representation", "indices", "measure",
-    "training", "options", "ledger", "forecast", "decide", "engine", "workflows", "study", "report", "progress",
-    "tracking", "integrations", "demo", "commands", "cli",
+    "training", "options", "testing", "ledger", "forecast", "decide", "engine", "workflows", "study", "report",
+    "progress", "tracking", "integrations", "demo", "commands", "cli",
 )  # fmt: skip
 
 

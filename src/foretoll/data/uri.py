@@ -59,7 +59,7 @@ def parse_uri(text: str) -> DataUri:
         errors.append(f"{scheme}: needs {known.follows} after the colon")
     elif path and not known.follows:
         errors.append(f"{scheme} takes no path, and {shown(path)} was given")
-    elif scheme not in _NO_PATH:
+    elif known.follows and scheme not in _NO_PATH:
         path, query = _path_and_query(text[len(scheme) + 1 :])
     valid = COMMON_KEYS + (OWN_KEYS if known is None else known.keys)
     fields: dict[str, Any] = {}

@@ -56,7 +56,7 @@ class SideSample:
 
 
 # Of both sides, whatever the shift; no labels of the target.
-_BETWEEN: dict[str, Callable[[SideSample, SideSample], float]] = {
+BETWEEN: dict[str, Callable[[SideSample, SideSample], float]] = {
     "frechet": lambda s, t: frechet(s.not_too_wide(), t.not_too_wide()),
     "mmd": lambda s, t: mmd(s.few(), t.few()),
     "sliced_wasserstein": lambda s, t: sliced_wasserstein(s.representations, t.representations),
@@ -105,7 +105,7 @@ def scores(source: SideSample, target: SideSample, *, task_shift: bool) -> dict[
             found[name] = None
 
     labelled = bool((target.labels >= 0).all())
-    for name, between in _BETWEEN.items():
+    for name, between in BETWEEN.items():
         attempt(name, lambda f=between: f(source, target))  # type: ignore[misc]  # bound at once
     for name, alone in _UNLABELLED.items():
         attempt(name, lambda f=alone: f(target))  # type: ignore[misc]
