@@ -105,7 +105,7 @@ def _column(draw: random.Random) -> tuple[str, Any]:
         "functions": lambda: [print] * ROWS,
         "infinite": lambda: [float("inf")] * ROWS,
         "half": lambda: X[:, 0].astype(np.float16),
-        "surrogates": lambda: ["\udcff"] * ROWS,
+        "surrogates": lambda: pd.Series(["\udcff"] * ROWS, dtype=object),
     }
     name = draw.choice(list(columns))
     return name, columns[name]()
