@@ -106,8 +106,8 @@ URIS = (
           "data URI 'npy:new.npz': unknown scheme 'npy': did you mean 'npz'? (valid: csv, digits, folder, hf, npz, "
           "parquet, torchvision)"),
     usage("an unknown key", "estimate … --target npz:new.npz?limt=100",
-          "data URI 'npz:new.npz?limt=100': unknown key 'limt': did you mean 'limit' or 'split'? (valid: classes, "
-          "kind, label, limit, part, rows, seed, shift, split, where)"),
+          "data URI 'npz:new.npz?limt=100': unknown key 'limt': did you mean 'limit' or 'split' or 'time'? (valid: "
+          "classes, every, kind, label, limit, part, rows, seed, shift, split, time, where)"),
     usage("a limit without end", "estimate … --target npz:new.npz?limit=9999999999999",
           "data URI 'npz:new.npz?limit=9999999999999': limit=9999999999999 is not a whole number of at least 2 and at "
           "most 1,000,000,000,000"),
@@ -391,7 +391,8 @@ LEDGER = (
     Case("the same when it is read", "ledger list --ledger notes.db",
          "FOLDER/notes.db is no SQLite database: name another file for the ledger or move this one away"),
     Case("a truncated ledger", "ledger list --ledger cut.db",
-         "the ledger FOLDER/cut.db is truncated (10000 bytes): restore it from a copy or an export, or move it away"),
+         "the ledger FOLDER/cut.db is truncated (10000 bytes): restore it from a copy or an export, or copy what "
+         "can be read by foretoll ledger doctor --repair"),
     Case("a database of another program", "ledger list --ledger bookmarks.db",
          "FOLDER/bookmarks.db is an SQLite database of another program (tables bookmarks): name another file for the "
          "ledger"),
@@ -496,6 +497,13 @@ FAULTS = (
     ("an unlabelled target", "`estimate` works and says what it could not know", "tests/cli/test_commands.py"),
     ("a damaged ledger", "`foretoll ledger doctor` prints a sentence for each finding, exit 1",
      "tests/cli/test_commands.py"),
+    ("a ledger with damaged pages, or cut short", "`foretoll ledger doctor --repair` copies the runs that can be read "
+     "into a new ledger, and counts the rows that are lost", "tests/ledger/test_salvage.py"),
+    ("pictures that cannot be read", "the first one's name and their count; with `skip_unreadable=true` in the URI "
+     "they are left out, and a warning says how many", "tests/data/test_unreadable.py"),
+    ("a text table that is no UTF-8", "the message names the column and `encoding=`", "tests/data/test_encodings.py"),
+    ("a network or a data set in Python whose own code fails", "the message names the item or the shape of the batch; "
+     "the error itself is its cause", "tests/data/test_items.py"),
 )  # fmt: skip
 
 HEAD = """# Bad input and faults

@@ -76,10 +76,9 @@ def flags(draw: random.Random, _: Path) -> Case:
         at = words.index(alias)
         del words[at : at + 2]
     words.append(f"{chosen}={value}" if chosen.startswith("--") else f"{chosen}{value}")
-    text = value.strip()[:4]
-    return Case(
-        f"{words[0]} {chosen}={value!r:.50}", words, names=(chosen, chosen.strip("-").split("-")[0], text)
-    )
+    where = ("data URI",) if chosen in ("--source", "--target") else ()
+    names = (chosen, chosen.strip("-").split("-")[0], value.strip()[:4], *where)
+    return Case(f"{words[0]} {chosen}={value!r:.50}", words, names=names)
 
 
 def words(draw: random.Random, _: Path) -> Case:
@@ -133,7 +132,7 @@ VARIABLES = (
     "FORETOLL_LEDGER", "FORETOLL_REGION", "FORETOLL_PUE", "FORETOLL_DATA", "XDG_DATA_HOME", "HOME", "COLUMNS", "LANG",
     "CODECARBON_FORCE_CPU_POWER", "CODECARBON_FORCE_RAM_POWER", "CODECARBON_TRACKING_MODE", "CODECARBON_GPU_IDS",
     "CODECARBON_OUTPUT_DIR", "CODECARBON_LOG_LEVEL", "CODECARBON_RAPL_INCLUDE_DRAM", "CODECARBON_PUE", "TMPDIR",
-    "CUDA_VISIBLE_DEVICES", "TERM", "NO_COLOR", "FORCE_COLOR", "TZ", "CODECARBON_MEASURE_POWER_SECS",
+    "CUDA_VISIBLE_DEVICES", "TERM", "NO_COLOR", "TZ", "CODECARBON_MEASURE_POWER_SECS",
 )  # fmt: skip
 
 

@@ -260,6 +260,9 @@ def pickle_bomb(draw: random.Random, folder: Path) -> Case:
     return Case("pickle bomb of 2 GiB", [*words, "--weights", "w.pt"], names=("w.pt",))
 
 
+OPTIONS = ("mean", "std", "width", "depth")  # what a message names of a spec that has them
+
+
 def specs(draw: random.Random, folder: Path) -> Case:
     """Names of models that are none, and of functions that are no factories."""
     _evil(folder)
@@ -273,7 +276,11 @@ def specs(draw: random.Random, folder: Path) -> Case:
             *TEXTS,
         )
     )  # fmt: skip
-    return Case(f"-m {spec!r:.60}", either(draw, model=spec.replace("\0", "")), names=(spec.strip()[:4],))
+    return Case(
+        f"-m {spec!r:.60}",
+        either(draw, model=spec.replace("\0", "")),
+        names=(spec.strip()[:4], *OPTIONS),
+    )
 
 
 def hf_folder(draw: random.Random, folder: Path) -> Case:

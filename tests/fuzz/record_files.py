@@ -215,7 +215,9 @@ def studies(draw: random.Random, folder: Path) -> Case:
     (folder / "s.toml").write_bytes(content)
     rest = ["--plan"] if draw.random() < 0.8 else ["--limit", "1"]
     flags = ["--energy", "none", "--region", "DE", "-q", "--out", "so", *rest]
-    return Case(f"study {what}", ["study", "run", "s.toml", *flags], names=("s.toml", "study", "failed"))
+    return Case(
+        f"study {what}", ["study", "run", "s.toml", *flags], names=("s.toml", "study", "failed", "width")
+    )
 
 
 def study_places(draw: random.Random, folder: Path) -> Case:

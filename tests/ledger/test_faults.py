@@ -56,9 +56,22 @@ def test_a_file_that_is_no_ledger_is_left_alone(tmp_path: Path, content: bytes, 
         with pytest.raises(LedgerError, match=message):
             use(Ledger(path))
         assert untouched(path, content)
-    (finding,) = Ledger(path).doctor(repair=True)
+    (finding,) = Ledger(path).doctor()
     assert "ledger.db is " in finding
     assert untouched(path, content)
+    Ledger(path).doctor(repair=True)
+    assert path.read_bytes() == content
+
+
+def test_a_pipe_and_a_device_are_named_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.db")
+    (tmp_path / "zero.db").symlink_to("/dev/zero")
+    for name in ("pipe.db", "zero.db"):
+        for use in (Ledger.runs, lambda ledger: ledger.begin(make_run("a")), lambda ledger: ledger.get("a")):
+            with pytest.raises(LedgerError, match="is a pipe or a device"):
+                use(Ledger(tmp_path / name))
+        (finding,) = Ledger(tmp_path / name).doctor(repair=True)
+        assert f"{name} is a pipe or a device: name a file for the ledger" in finding
 
 
 def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:

@@ -204,6 +204,13 @@ class Database:
         connection.execute("PRAGMA foreign_keys=ON")
         return connection
 
+    def is_broken(self, error: LedgerError) -> bool:
+        """Whether the file is an SQLite database that is damaged or cut short, and not one that cannot be reached."""
+        cause = error.__cause__
+        if isinstance(cause, (DBAPIError, sqlite3.Error)):
+            return _sqlite_code(getattr(cause, "orig", cause)) == sqlite3.SQLITE_CORRUPT
+        return self.path is not None and isinstance(error, TruncatedLedgerError)
+
     def _explain(self, error: DBAPIError | sqlite3.Error) -> LedgerError:
         orig = getattr(error, "orig", error)
         first_line = (str(orig).strip().splitlines() or [type(orig).__name__])[0]
@@ -219,10 +226,15 @@ class Database:
             sqlite3.SQLITE_CANTOPEN: f"cannot be opened or made (no permission?): {_ELSEWHERE}",
             sqlite3.SQLITE_FULL: f"cannot grow, the disk is full: free some space or {_ELSEWHERE}",
             sqlite3.SQLITE_IOERR: f"cannot be read or written ({first_line}): check the disk or {_ELSEWHERE}",
-            sqlite3.SQLITE_CORRUPT: "is damaged: restore it from a copy or an export, or move it away",
+            sqlite3.SQLITE_CORRUPT: "is damaged: restore it from a copy or an export, or copy "
+            "what can be read by foretoll ledger doctor --repair",
             sqlite3.SQLITE_NOTADB: "is no SQLite database: name another file or move this one away",
         }.get(_sqlite_code(orig), f"cannot be used ({first_line}): run `foretoll ledger doctor`")
         return LedgerError(f"the ledger {self.where} {why}")
+
+
+class TruncatedLedgerError(LedgerError):
+    """The file is shorter than its header says."""
 
 
 def check_file(path: Path) -> None:
@@ -233,6 +245,8 @@ def check_file(path: Path) -> None:
     try:
         if path.is_dir():
             raise LedgerError(f"{path} is a folder: name a file in it for the ledger")
+        if path.exists() and not path.is_file():  # a pipe would be waited for, a device never ends
+            raise LedgerError(f"{path} is a pipe or a device: name a file for the ledger")
         for _ in range(3):
             with path.open("rb") as file:
                 header = file.read(100)
@@ -248,8 +262,9 @@ def check_file(path: Path) -> None:
             time.sleep(0.05)  # another process may be in the middle of folding its log into the file
     except OSError as error:
         raise LedgerError(f"the ledger {path} cannot be read ({error.strerror}): {_ELSEWHERE}") from error
-    raise LedgerError(
-        f"the ledger {path} is truncated ({size} bytes): restore it from a copy or an export, or move it away"
+    raise TruncatedLedgerError(
+        f"the ledger {path} is truncated ({size} bytes): restore it from a copy or an export, or copy what "
+        "can be read by foretoll ledger doctor --repair"
     )
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from foretoll.errors import one_line
 from foretoll.ledger.aside import DamagedRun, damaged_runs
 from foretoll.ledger.query import outcome_now, run_name, select_runs
 from foretoll.ledger.reading import UnreadableError, read_record
@@ -18,11 +19,19 @@ from foretoll.records import Outcome
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong; `dead_run` can be given a presumed end, `damaged` can be moved aside."""
+    """One thing that is wrong.
+
+    A `dead_run` can be given a presumed end, a `damaged` one be moved aside; of a `broken_file` what can be read can
+    be copied.
+    """
 
     text: str
     dead_run: str | None = None
     damaged: DamagedRun | None = None
+    broken_file: bool = False
+
+
+RESTORE = "restore it from a copy or an export, or copy what can be read by foretoll ledger doctor --repair"
 
 
 def examine(connection: Connection, where: str, age_limit: timedelta) -> list[Finding]:
@@ -52,7 +61,7 @@ def _database(connection: Connection, where: str) -> Iterator[Finding]:
         if line != "ok" and not str(line).startswith(("NULL value in", "non-unique entry")):
             # the first line of a report is a heading of its own
             yield Finding(
-                f"the file {where} is damaged ({' '.join(str(line).split())}): restore it from a copy"
+                f"the file {where} is damaged ({one_line(str(line), 60)}): {RESTORE}", broken_file=True
             )
 
 

@@ -39,6 +39,7 @@ from foretoll.ledger.reading import (
     UnreadRecordWarning,
     unread_text,
 )
+from foretoll.ledger.salvage import salvage
 from foretoll.process import this_process
 from foretoll.records import Outcome, Run
 
@@ -308,17 +309,21 @@ class Ledger:
         Args:
             repair: append an `interrupted` end to every run whose process is gone (or, on other hosts, whose
                 age is past the limit); if such a run ends after all, its own end counts. Move records that cannot
-                be read into the table `run_aside`, and write them, as they are, to a file.
+                be read into the table `run_aside`, and write them, as they are, to a file. Of a file with damaged
+                pages, which is left as it is, copy every run that can be read into a new ledger beside it.
             aside: that file; None: one beside the ledger, or in the current folder for a ledger on a server.
         """
         try:
             findings = self._list(lambda c: examine(c, self.where, self._age_limit))
         except LedgerError as error:
-            return [str(error)]
+            broken = self._database.is_broken(error)
+            return [self._salvaged(str(error)) if broken and repair else str(error)]
         if self._database.newer:
             return [self._database.newer, *(finding.text for finding in findings)]
         if not repair:
             return [finding.text for finding in findings]
+        if any(finding.broken_file for finding in findings):
+            return [self._salvaged(findings[0].text)]
         file = self._move_aside(aside) if any(finding.damaged for finding in findings) else None
         return [self._repaired(finding, file) for finding in findings]
 
@@ -329,6 +334,21 @@ class Ledger:
         if finding.dead_run is not None and self._presume_end(finding):
             return f"{finding.text}; repaired: an interrupted end was appended"
         return finding.text
+
+    def _salvaged(self, what: str) -> str:
+        """The runs of a damaged file in a new one, and how many were lost."""
+        place = self._database.path
+        if place is None:
+            return what
+        said = what.rsplit(": ", 1)[0]
+        try:
+            found = salvage(place)
+            new = place.with_name(f"{place.stem}-salvaged-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.db")
+            Database(new).write(found.write)
+        except LedgerError:
+            return what
+        lost = f"{found.lost:,} rows are lost" if found.lost else "nothing was found missing"
+        return f"{said}; repaired: {found.runs:,} runs are in the new ledger {new.name} beside it, {lost}: use that one"
 
     def _move_aside(self, aside: str | Path | None) -> Path:
         """Everything that cannot be read now; the file that it is in."""
