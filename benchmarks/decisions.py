@@ -23,9 +23,9 @@ from foretoll.decide import recommend
 from foretoll.forecast.case import decided
 from foretoll.forecast.reference import reference_runs
 from foretoll.records import Candidate, Forecast, Interval
-from foretoll.study.leave_out import Row, rows_of, splits_of
-from foretoll.study.peers import FORETOLL
-from foretoll.study.score import forecast_left_out
+from foretoll.research.leave_out import Row, rows_of, splits_of
+from foretoll.research.peers import FORETOLL
+from foretoll.research.score import forecast_left_out
 from pages import RESULTS, ROOT, markdown_table, replace_ledger_block
 
 SPLITS = ("data sets", "kinds of shift")

@@ -19,7 +19,7 @@ from foretoll.measure import describe_hardware
 from foretoll.report.document import Document
 from foretoll.report.markdown import markdown
 from foretoll.report.score_tables import score_blocks
-from foretoll.study.score import score_all
+from foretoll.research.score import score_all
 from pages import RESULTS, ROOT, markdown_table, replace_ledger_block
 
 PAGE = ROOT / "docs" / "forecasts.md"

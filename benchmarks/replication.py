@@ -17,13 +17,13 @@ from foretoll.records import Run
 from foretoll.report.details import Grid
 from foretoll.report.figures import Svg
 from foretoll.report.plots import Figure
-from foretoll.report.study_pictures import levels_figure, scatter
-from foretoll.report.study_tables import OF_KIND, correlation_grid, kinds_grid, section_title, spread_grid
-from foretoll.study.columns import COSTS, columns, title_of
-from foretoll.study.findings import Section, StudyTables
-from foretoll.study.leave_out import rows_of
+from foretoll.research.columns import COSTS, columns, title_of
+from foretoll.research.findings import Section, StudyTables
+from foretoll.research.leave_out import rows_of
+from foretoll.research.study_pictures import levels_figure, scatter
+from foretoll.research.study_tables import OF_KIND, correlation_grid, kinds_grid, section_title, spread_grid
+from foretoll.research.tables import KIND, MODEL, POOLED, TARGET, shift_of, study_tables
 from foretoll.study.reading import runs_of
-from foretoll.study.tables import KIND, MODEL, POOLED, TARGET, shift_of, study_tables
 from pages import IMAGES, ROOT, STYLE, markdown_table, replace_ledger_block
 
 PAGE = ROOT / "docs" / "replication.md"

@@ -20,7 +20,7 @@ ROOMS = (
     "errors", "registry", "streams", "printing", "arguments", "interruption", "process", "atomic", "units", "tasks",
     "records", "sharing", "owned", "reprogram", "data", "models", "quality", "representation", "indices", "measure",
     "training", "options", "testing", "ledger", "forecast", "decide", "engine", "workflows", "study", "report",
-    "progress", "tracking", "integrations", "demo", "commands", "cli",
+    "research", "progress", "tracking", "integrations", "demo", "commands", "cli",
 )  # fmt: skip
 
 
@@ -76,6 +76,12 @@ def test_no_room_has_an_import_cycle(room: str) -> None:
     while free := [name for name, needs in left.items() if not needs & set(left)]:
         left = {name: needs for name, needs in left.items() if name not in free}
     assert not left, f"these modules import each other in a ring: {sorted(left)}"
+
+
+def test_the_everyday_product_does_not_import_the_research_wing() -> None:
+    importing = {str(p.relative_to(PACKAGE)) for p in _files() if "research" in _rooms_imported(p)}
+    outside = {path for path in importing if not path.startswith("research/")}
+    assert outside == {"commands/study_tables.py", "commands/study_scores.py"}
 
 
 def test_no_torch_in_the_forecast() -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from foretoll.forecast.case import decided
 from foretoll.forecast.reference import reference_runs
-from foretoll.study import metrics
-from foretoll.study.leave_out import Row, rows_of, splits_of
-from foretoll.study.metrics import Outcomes
-from foretoll.study.peers import FORETOLL, GAP, METHODS, PEERS
-from foretoll.study.score import LEVELS, against, forecast_left_out, repeat_scores, score_all, scores
+from foretoll.research import metrics
+from foretoll.research.leave_out import Row, rows_of, splits_of
+from foretoll.research.metrics import Outcomes
+from foretoll.research.peers import FORETOLL, GAP, METHODS, PEERS
+from foretoll.research.score import LEVELS, against, forecast_left_out, repeat_scores, score_all, scores
 
 
 @pytest.fixture(scope="module")

@@ -22,14 +22,14 @@ from foretoll.records import (
 from foretoll.report.document import Document
 from foretoll.report.html import page as page_of
 from foretoll.report.markdown import markdown
-from foretoll.report.study_document import study_document
-from foretoll.report.study_tables import study_blocks
 from foretoll.report.terminal import Terminal, as_text
-from foretoll.study import correlate
-from foretoll.study.columns import REPEAT, columns
-from foretoll.study.leave_out import rows_of
+from foretoll.research import correlate
+from foretoll.research.columns import REPEAT, columns
+from foretoll.research.leave_out import rows_of
+from foretoll.research.study_document import study_document
+from foretoll.research.study_tables import study_blocks
+from foretoll.research.tables import KIND, MODEL, POOLED, TARGET, study_tables
 from foretoll.study.reading import runs_of
-from foretoll.study.tables import KIND, MODEL, POOLED, TARGET, study_tables
 
 from .making import made, make_run
 

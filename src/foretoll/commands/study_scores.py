@@ -15,8 +15,8 @@ from foretoll.report.document import Document
 from foretoll.report.markdown import markdown as as_markdown
 from foretoll.report.score_tables import score_blocks
 from foretoll.report.terminal import Terminal
+from foretoll.research.score import FEWEST_ROWS, score_all
 from foretoll.study.reading import study_runs
-from foretoll.study.score import FEWEST_ROWS, score_all
 
 
 def scored(where: str, *, option: str, jobs: int) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from foretoll.commands.output import warn
 from foretoll.errors import UsageError, unknown_name
 from foretoll.report.document import Document
 from foretoll.report.markdown import markdown as as_markdown
-from foretoll.report.study_tables import study_blocks
 from foretoll.report.terminal import Terminal
+from foretoll.research.columns import COSTS
+from foretoll.research.findings import StudyTables
+from foretoll.research.study_tables import study_blocks
+from foretoll.research.tables import study_tables
 from foretoll.sharing import anonymous as nameless
-from foretoll.study.columns import COSTS
-from foretoll.study.findings import StudyTables
 from foretoll.study.reading import study_runs
-from foretoll.study.tables import study_tables
 
 
 def tables_of(
@@ -41,7 +41,7 @@ def tables_text(
 
 def write_page(where: str, out: Path, *, option: str, anonymous: bool = False) -> Path:
     """Write the page of pictures; UsageError where no run can be drawn."""
-    from foretoll.report.study_document import write_study_page  # Jinja2 is loaded only for a page
+    from foretoll.research.study_document import write_study_page  # Jinja2 is loaded only for a page
 
     found = study_runs(where)
     warn(found.notes)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from foretoll.report.document import Block, Column, Note, Row, Section, Table
 from foretoll.report.words import MISSING, percent, plain, two_digits
-from foretoll.study.columns import COSTS, PAPERS, REPEAT, title_of
-from foretoll.study.findings import Association, KindAssociation, StudyTables
-from foretoll.study.findings import Section as ShiftSection
-from foretoll.study.tables import POOLED
+from foretoll.research.columns import COSTS, PAPERS, REPEAT, title_of
+from foretoll.research.findings import Association, KindAssociation, StudyTables
+from foretoll.research.findings import Section as ShiftSection
+from foretoll.research.tables import POOLED
 
 SHIFTS = {
     "distribution": "computed shifts",

@@ -21,9 +21,9 @@ from foretoll.forecast.predictive import PredictiveDistribution
 from foretoll.forecast.regressor import CostModel, PointModel, Table
 from foretoll.options.table import DEFAULT
 from foretoll.records import Run
-from foretoll.study import metrics
-from foretoll.study.leave_out import Fold, Row, outcomes, rows_of, splits_of
-from foretoll.study.peers import FORETOLL, METHODS, Method
+from foretoll.research import metrics
+from foretoll.research.leave_out import Fold, Row, outcomes, rows_of, splits_of
+from foretoll.research.peers import FORETOLL, METHODS, Method
 
 LEVELS = (0.5, 0.8, 0.9)
 BOOTSTRAP = 400

@@ -22,15 +22,15 @@ from foretoll.report.document import (
     known,
 )
 from foretoll.report.html import write_page
-from foretoll.report.study_pictures import levels_figure, repeat_figure, scatter
-from foretoll.report.study_tables import NOTE, SHIFTS, correlation_table, spread_table
 from foretoll.report.words import MISSING, plain
-from foretoll.study.columns import COSTS, REPEAT, columns
-from foretoll.study.findings import Section as ShiftSection
-from foretoll.study.findings import StudyTables
-from foretoll.study.leave_out import Row as StudyRow
-from foretoll.study.leave_out import rows_of
-from foretoll.study.tables import shift_of, study_tables
+from foretoll.research.columns import COSTS, REPEAT, columns
+from foretoll.research.findings import Section as ShiftSection
+from foretoll.research.findings import StudyTables
+from foretoll.research.leave_out import Row as StudyRow
+from foretoll.research.leave_out import rows_of
+from foretoll.research.study_pictures import levels_figure, repeat_figure, scatter
+from foretoll.research.study_tables import NOTE, SHIFTS, correlation_table, spread_table
+from foretoll.research.tables import shift_of, study_tables
 
 
 def write_study_page(path: str | Path, runs: Sequence[Run], *, option: str = DEFAULT) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 
 from foretoll.forecast.case import Case, case_of_run, usable
 from foretoll.records import Outcome, Run
-from foretoll.study.metrics import Outcomes
+from foretoll.research.metrics import Outcomes
 
 PAIR_FOLDS = 10
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from foretoll.study.columns import REPEAT
+from foretoll.research.columns import REPEAT
 
 
 @dataclass(frozen=True)

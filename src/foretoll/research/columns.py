@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from foretoll.indices.table import INDICES
 from foretoll.records import Run
-from foretoll.study.leave_out import Row
+from foretoll.research.leave_out import Row
 
 REPEAT = "repeat"
 COSTS: dict[str, str] = {

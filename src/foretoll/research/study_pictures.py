@@ -14,8 +14,8 @@ from foretoll.report.document import Figure
 from foretoll.report.figures import Point, Scale, Svg, axis_bottom, class_mark, fitted, shortened
 from foretoll.report.plots import WIDTH
 from foretoll.report.words import plain
-from foretoll.study.columns import StudyColumn
-from foretoll.study.leave_out import Row
+from foretoll.research.columns import StudyColumn
+from foretoll.research.leave_out import Row
 
 EPOCH_TICKS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 

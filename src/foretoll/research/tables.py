@@ -20,10 +20,17 @@ from foretoll.forecast.case import EPOCH_OFFSET
 from foretoll.forecast.survival import concordance
 from foretoll.options.table import DEFAULT
 from foretoll.records import Run
-from foretoll.study.columns import COSTS, CUMULATED, REPEAT, StudyColumn, columns, cost_of, title_of
-from foretoll.study.correlate import draws_of, mean_interval, midranks, pearson, spearman, spearman_interval
-from foretoll.study.findings import Association, KindAssociation, Section, SeedSpread, StudyTables
-from foretoll.study.leave_out import Row, rows_of
+from foretoll.research.columns import COSTS, CUMULATED, REPEAT, StudyColumn, columns, cost_of, title_of
+from foretoll.research.correlate import (
+    draws_of,
+    mean_interval,
+    midranks,
+    pearson,
+    spearman,
+    spearman_interval,
+)
+from foretoll.research.findings import Association, KindAssociation, Section, SeedSpread, StudyTables
+from foretoll.research.leave_out import Row, rows_of
 
 DRAWS = 400
 FEWEST_SETTINGS = 3  # a correlation within fewer settings than this says nothing
