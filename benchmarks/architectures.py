@@ -349,13 +349,14 @@ def page(rows: list[dict[str, Any]]) -> str:
 
 
 def _on_which_code(rows: list[dict[str, Any]]) -> str:
-    newest = rows[-1].get("code", "")
-    same = sum(row.get("code", "") == newest for row in rows)
-    return (
-        "All were tried on the same code."
-        if same == len(rows)
-        else (f"{same} were tried on the same code, the last; the others on the code of some days before.")
-    )
+    """How many rows come from which state of the code, the one with most of them first."""
+    states = Counter(row.get("code", "") for row in rows)
+    if len(states) == 1:
+        return "All were tried on the same code."
+    told = [f"{count} on the code of digest {code}" for code, count in states.most_common() if code]
+    if states[""]:
+        told.append(f"{states['']} on earlier code, before digests were kept")
+    return f"Tried were {', '.join(told)} (`--stale` tries again what was tried on other code than today's)."
 
 
 def _by_library(rows: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:

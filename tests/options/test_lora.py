@@ -242,3 +242,33 @@ def test_a_network_reads_the_settings_of_an_adapted_layer(images: TaskData) -> N
     training = option.start(load_model(Asks(), data=images), images, SETTINGS, task_shift=False, device=CPU)
     train_to_target(option, training, SETTINGS, meter=NoMeter())
     assert type(training.finish().layer("conv")) is nn.Conv2d
+
+
+class Chaotic(nn.Module):
+    """Blows up what its first layer rounds: its outputs tell nothing of whether an adapter was merged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(64, 32)
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, 1, 8, 8) to logits."""
+        logits: Tensor = self.head((1e8 * self.body(x.flatten(1))).sin())
+        return logits
+
+
+def test_a_network_that_blows_up_rounding_is_judged_layer_by_layer(images: TaskData) -> None:
+    torch.manual_seed(0)
+    model = load_model(Chaotic(), data=images)
+    training = get_option("lora").start(model, images, SETTINGS, task_shift=False, device=CPU)
+    with torch.no_grad():
+        for parameter in training.trainable.values():
+            parameter.add_(0.05)
+    body = training.model.network.get_submodule("body")
+    given = torch.randn(5, 64, generator=torch.Generator().manual_seed(0))
+    want = body(given).detach()
+    before = training.model.eval()(images.test.all().inputs).detach()
+    served = training.finish()
+    assert not torch.allclose(served(images.test.all().inputs), before, atol=0.01)
+    torch.testing.assert_close(served.network.get_submodule("body")(given), want)
