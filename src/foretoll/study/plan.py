@@ -22,6 +22,7 @@ from foretoll.models import Trust, parse_spec
 from foretoll.options.table import DEFAULT, SCRATCH
 from foretoll.records import Record, Shift, TrainingSettings
 from foretoll.study.check import content_mistakes
+from foretoll.study.vary import Vary
 
 Row = TypeVar("Row")
 Levels = Literal["default"] | tuple[float, ...]
@@ -47,17 +48,6 @@ class TaskSpec(Record):
     target: str  # name of a source (its target data), or a URI
     task: bool
     models: tuple[str, ...] = ()
-
-
-class Vary(Record):
-    """Training settings drawn per setting from these values."""
-
-    lr: tuple[float, ...] = ()
-    batch_size: tuple[int, ...] = ()
-    optimizer: tuple[Literal["adam", "adamw", "sgd"], ...] = ()
-    train_samples: tuple[int, ...] = ()
-    held_out: tuple[int, ...] = ()  # validation and test samples that are kept at least
-    until_share: tuple[float, ...] = (0.95,)
 
 
 class Design(Record):
@@ -241,11 +231,8 @@ def _cell(
     task: bool,
     reference: str | None = None,
 ) -> Cell:
-    vary, update = study.vary, {}
-    for name in ("lr", "batch_size", "optimizer"):
-        values = getattr(vary, name)
-        if values:
-            update[name] = rng.choice(values)
+    vary = study.vary
+    settings = vary.draw(study.settings, rng)
     sizes = [n for n in vary.train_samples if source.limit is None or n <= source.limit]
     return Cell(
         study=study.name,
@@ -260,7 +247,7 @@ def _cell(
         until_share=rng.choice(vary.until_share),
         reference=reference or source.source,
         train_samples=rng.choice(sizes) if sizes else None,
-        settings=study.settings.model_copy(update=update),
+        settings=settings,
         source_training=study.source_training,
         held_out=rng.choice(vary.held_out) if vary.held_out else HELD_OUT,
     )
