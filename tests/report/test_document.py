@@ -145,3 +145,64 @@ def test_a_table_fits_any_width_and_loses_no_cell(width: int) -> None:
             assert squeezed(cell) in flat
     for word in ("place", "reason", "length", "Why", "done"):
         assert word in text
+
+
+def test_an_interval_that_ends_at_the_budget_is_a_lower_bound_in_every_row(examples: ModuleType) -> None:
+    estimate, run = examples.estimate(), examples.run()
+    epochs = estimate.forecast.epochs.model_copy(update={"high": estimate.settings.max_epochs})
+    open_ended = estimate.model_copy(
+        update={"forecast": estimate.forecast.model_copy(update={"epochs": epochs})}
+    )
+    for width in (80, 120):
+        text = as_text(Terminal(lambda: document_of(estimate=open_ended, run=run).answer), width=width)
+        for row in ("epochs +2.4 +1.7 … ≥ 20", "duration +4.8 s +3.3 … ≥ 7.5", "energy +21 mWh +9.0 … ≥ 40"):
+            assert re.search(rf"^{row} \(the limit\)", text, re.MULTILINE), (row, text)
+        assert re.search(r"^gradient norm +3\.9 +2\.8 … 5\.5 ", text, re.MULTILINE), "no limit of its own"
+        assert "(1.7 … ≥ 20, the limit)" in document_of(estimate=open_ended).answer[0].sentence
+    beyond = estimate.forecast.epochs.model_copy(update={"median": 20.0, "low": 20.0, "high": 20.0})
+    none = estimate.model_copy(update={"forecast": estimate.forecast.model_copy(update={"epochs": beyond})})
+    assert re.search(
+        r"^epochs +≥ 20 +≥ 20 \(the limit\)",
+        as_text(Terminal(lambda: document_of(estimate=none).answer), width=80),
+        re.M,
+    )
+
+
+def test_an_expected_accuracy_under_chance_is_no_forecast(examples: ModuleType) -> None:
+    def low(median: float) -> object:
+        return examples.interval(median, median / 2, 0.5)
+
+    text = as_text(
+        Terminal(lambda: document_of(estimate=examples.estimate(expected_quality=low(0.09))).answer),
+        width=200,
+    )
+    assert "no forecast of the accuracy on test data: what the runs suggest lies below chance (0.10)" in text
+    text = as_text(
+        Terminal(lambda: document_of(estimate=examples.estimate(expected_quality=low(0.4))).answer), width=200
+    )
+    assert "accuracy 0.40 on test data (0.20 … 0.50)" in text
+    keep, *others = examples.comparison().candidates
+    found = examples.comparison(candidates=(keep.model_copy(update={"quality": low(0.02)}), *others))
+    for width in (80, 120):
+        shown = as_text(Terminal(lambda: document_of(comparison=found).answer), width=width)
+        assert "under chance" in shown and "0.02" not in shown and "worse than guessing" in shown
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (0.928, "they differ by no more than what samples of 288 and 360 leave open (± 0.034)"),
+        (
+            0.85,
+            "where it is below the target: they differ by more than what samples of 288 and 360 leave open",
+        ),
+        (0.99, "the test data are the easier ones"),
+    ],
+)
+def test_reached_is_said_on_both_splits_with_what_their_difference_means(
+    examples: ModuleType, after: float, said: str
+) -> None:
+    run = examples.run()
+    run = run.model_copy(update={"quality": run.quality.model_copy(update={"after": after})})
+    text = " ".join(as_text(Terminal(lambda: document_of(run=run).answer), width=120).split())
+    assert said in text and f"yes: 0.924 validation, {after:.3f} test" in text

@@ -1,8 +1,8 @@
-"""`foretoll ledger`: list, show, export, import, doctor."""
+"""`foretoll ledger`: list, show, page, export, import, doctor."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,6 +76,45 @@ def ledger_show(
         from foretoll.report import run_table
 
         show(run_table(found))
+
+
+@ledger_app.command("page")
+def ledger_page(
+    out: Annotated[Path, typer.Option("--out", help="the page to write")] = Path("ledger.html"),
+    price: Annotated[
+        str | None, typer.Option("--price", help="money for energy, beside every kWh: 0.30/kWh, 0.30EUR/kWh")
+    ] = None,
+    ledger: LedgerOption = None,
+    anonymous: AnonymousOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a page of all runs: by month, by model and data, forecasts beside measurements; it needs no server.
+
+    Example: `foretoll ledger page --price 0.30EUR/kWh`
+    """
+    from foretoll.records import Run
+    from foretoll.report.html import write_page
+    from foretoll.report.ledger_document import Price, ledger_document
+    from foretoll.sharing import anonymous as nameless
+    from foretoll.sharing import short_text
+
+    money = Price.parse(price) if price is not None else None
+    known = open_ledger(ledger)
+    unread: list[str] = []
+
+    def runs() -> Iterator[Run]:
+        for found in known.stream():
+            if isinstance(found, Run):
+                yield nameless(found) if anonymous else found
+            else:
+                unread.append(str(found))
+
+    where = "" if anonymous else f"ledger {short_text(known.where)}"
+    path = write_page(out, ledger_document(runs(), price=money, where=where, unread=unread))
+    if as_json:
+        print_json({"page": str(path)} | ({"unread": unread} if unread else {}))
+    else:
+        say(f"page   {path}")
 
 
 @ledger_app.command("export")

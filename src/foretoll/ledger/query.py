@@ -131,6 +131,25 @@ def find(
     return found
 
 
+def find_after(
+    connection: Connection, after: tuple[str, str] | None, count: int, age_limit: timedelta
+) -> tuple[QueryResult[StoredRun], tuple[str, str] | None]:
+    """The next `count` runs in the order of their start, and the place to go on from; None at the end."""
+    place = sa.tuple_(run_start.c.started_at, run_start.c.id)
+    query = select_runs(record=True).order_by(run_start.c.started_at, run_start.c.id).limit(count)
+    if after is not None:
+        query = query.where(place > sa.tuple_(*(sa.literal(part) for part in after)))
+    found: QueryResult[StoredRun] = QueryResult()
+    last = None
+    for row in connection.execute(query):
+        last = (row.started_at, row.id)
+        try:
+            found.items.append(to_stored(row, *outcome_now(row, age_limit)))
+        except UnreadableError as error:
+            found.unread.append(UnreadRecord(run_name(row.id), str(error)))
+    return found, last
+
+
 def run_name(run_id: object) -> str:
     """How a run is named whose columns may be anything."""
     return f"run {shown(run_id, 40)[1:-1]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +23,7 @@ from foretoll.ledger.query import (
     QueryResult,
     RunSummary,
     find,
+    find_after,
     ids_like,
     newest_ids,
     outcome_now,
@@ -212,6 +213,19 @@ class Ledger:
             warnings.warn(unread_text(found.unread), UnreadRecordWarning, stacklevel=2)
         return found.items
 
+    def stream(self, *, at_once: int = 500) -> Iterator[Run | UnreadRecord]:
+        """All runs, oldest first, `at_once` of them in memory; in place of one that cannot be read, what is wrong.
+
+        Runs that are added meanwhile may be among them.
+        """
+        place: tuple[str, str] | None = None
+        while True:
+            found, place = self._next_of(place, at_once)
+            yield from (stored.run for stored in found.items)
+            yield from found.unread
+            if place is None:
+                return
+
     def lineage(self, run_id: str) -> list[Run]:
         """The updates that led to this run, oldest first, the run itself last.
 
@@ -392,6 +406,12 @@ class Ledger:
         return self._database.read(
             lambda c: find(c, filters, to_stored, record=True, age_limit=self._age_limit), empty=QueryResult()
         )
+
+    def _next_of(
+        self, place: tuple[str, str] | None, count: int
+    ) -> tuple[QueryResult[StoredRun], tuple[str, str] | None]:
+        none: tuple[QueryResult[StoredRun], tuple[str, str] | None] = (QueryResult(), None)
+        return self._database.read(lambda c: find_after(c, place, count, self._age_limit), empty=none)
 
     def _find(self, run_id: str) -> Run | None:
         row = self._database.read(lambda connection: row_of(connection, run_id), empty=None)

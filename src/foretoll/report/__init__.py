@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from foretoll.errors import UsageError
 from foretoll.records import Comparison, Estimate, LifeCard, LifeEvent, Run
-from foretoll.report.jsonfile import read_comparison, read_estimate, write_json
+from foretoll.report.jsonfile import read_comparison, read_estimate, write_badge, write_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -121,12 +121,17 @@ def write_reports(
     run: Run | None = None,
     comparison: Comparison | None = None,
 ) -> Path:
-    """Write report.html, and report.md beside it for pull requests and model cards. Returns the path of the page."""
+    """Write report.html, and beside it report.md (for pull requests, model cards) and badge.json (the costs).
+
+    Returns the path of the page. A comparison has no badge.
+    """
     from foretoll.report.html import write_page
     from foretoll.report.markdown import write_markdown
 
     document = document_of(estimate=estimate, run=run, comparison=comparison)
     write_markdown(folder / "report.md", document)
+    if comparison is None:
+        write_badge(folder / "badge.json", estimate=estimate, run=run)
     return write_page(folder / "report.html", document)
 
 
@@ -144,6 +149,7 @@ __all__ = [
     "read_comparison",
     "read_estimate",
     "run_table",
+    "write_badge",
     "write_json",
     "write_report",
     "write_reports",

@@ -72,12 +72,14 @@ class Lines:
 class Column:
     """A column: its head, in which a line end may stand, whether it holds numbers, and whether it may move.
 
-    `below`: where a terminal has no room, its cells stand in a line below the row, and nothing is cut.
+    `below`: where a terminal has no room, its cells stand in a line below the row, and nothing is cut. `choice`: it has
+    few values, by which a page lets its reader choose rows.
     """
 
     head: str
     number: bool = False
     below: bool = False
+    choice: bool = False
 
     @property
     def name(self) -> str:
@@ -102,7 +104,8 @@ class Table:
     """Rows of texts under heads; without any head a list of facts.
 
     `main`: the answer itself, rather than what it rests on. `folded`: long, and shown when asked for. `axis` stands
-    over the pictures of the rows. `wide` tables scroll sideways where a screen is small.
+    over the pictures of the rows. `wide` tables scroll sideways where a screen is small. `searched`: a page has a field
+    to search its rows, and one for each column of few values.
     """
 
     columns: Sequence[Column]
@@ -112,12 +115,17 @@ class Table:
     main: bool = False
     folded: bool = False
     wide: bool = False
+    searched: bool = False
     axis: Markup = NO_PICTURE
 
     @property
     def is_facts(self) -> bool:
         """Whether it is a list of facts, without heads."""
         return not any(column.head for column in self.columns)
+
+    def values(self, place: int) -> list[str]:
+        """The different cells of a column, in order."""
+        return sorted({row.cells[place] for row in self.rows})
 
 
 @dataclass(frozen=True)

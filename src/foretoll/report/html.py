@@ -1,14 +1,23 @@
-"""A document as one self-contained page: no scripts, no network, everything that comes from files escaped."""
+"""A document as one self-contained page: no network, everything that comes from files escaped.
+
+The only script is our own few lines that search a table, on pages that have such a table; a policy of the page lets
+none but it run.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Sequence
+from importlib import resources
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foretoll.report.document import Block, Document
+from markupsafe import Markup
+
+from foretoll.report.document import Block, Document, Table
 from foretoll.report.jsonfile import write_text
 from foretoll.report.words import glue
 
@@ -23,8 +32,21 @@ SIDE_BY_SIDE = ("Figure",)
 
 def page(document: Document) -> str:
     """The page as one string of HTML, with nothing to load from elsewhere."""
+    blocks = document.blocks
+    script = _script() if any(isinstance(block, Table) and block.searched for block in blocks) else Markup("")
     template = page_environment().get_template("report.html.j2")
-    return template.render(title=document.title, groups=_groups(document.blocks)) + "\n"
+    groups = _groups(blocks)
+    return template.render(title=document.title, groups=groups, script=script, digest=_digest(script)) + "\n"
+
+
+def _script() -> Markup:
+    """The page's own script, the only one that its policy lets run; it reads the page and shows or hides rows."""
+    return Markup(resources.files("foretoll.report").joinpath("templates/search.js").read_text("utf-8"))  # noqa: S704
+
+
+def _digest(script: str) -> str:
+    """The script's name in a content security policy."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def write_page(path: str | Path, document: Document) -> Path:

@@ -1,15 +1,17 @@
-"""Write estimate.json, run.json, comparison.json and pages so that a reader never sees half a file."""
+"""Write estimate.json, run.json, comparison.json, badges and pages so that a reader never sees half a file."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from foretoll.atomic import replacing
 from foretoll.errors import ForetollError, read_small
-from foretoll.records import Comparison, Estimate, Run
+from foretoll.records import Comparison, Estimate, Interval, Outcome, Run
+from foretoll.report.words import cost_text
 from foretoll.sharing import shortened
 
 Kind = TypeVar("Kind", Comparison, Estimate)
@@ -36,6 +38,28 @@ def read_estimate(path: str | Path) -> Estimate:
 def read_comparison(path: str | Path) -> Comparison:
     """Read a comparison.json; ForetollError where it is missing, truncated or of another schema."""
     return _read(path, Comparison, "comparison", "compare")
+
+
+def badge(estimate: Estimate | None, run: Run | None) -> dict[str, Any]:
+    """The cost of an update for a badge, in the format of shields.io's endpoint (schema version 1)."""
+    expected = estimate.forecast if estimate is not None else None
+    costs = []
+    for cost in ("energy_kwh", "emissions_kg", "duration_s"):
+        interval: Interval | None = getattr(expected, cost) if expected is not None else None
+        value: float | None = (
+            getattr(run.toll, cost) if run is not None else interval.median if interval else None
+        )
+        costs += [cost_text(cost, value)] if value is not None else []
+    label, colour = ("retraining forecast", "blue")
+    if run is not None:
+        label, colour = "retraining", "brightgreen" if run.outcome is Outcome.REACHED else "orange"
+    message = ", ".join(costs[:2]) or "not known"
+    return {"schemaVersion": 1, "label": label, "message": message, "color": colour}
+
+
+def write_badge(path: str | Path, *, estimate: Estimate | None = None, run: Run | None = None) -> Path:
+    """Write the badge of an estimate, or of the run that followed it, as JSON, atomically."""
+    return write_text(path, json.dumps(badge(estimate, run), ensure_ascii=False) + "\n")
 
 
 def _read(path: str | Path, kind: type[Kind], name: str, command: str | None = None) -> Kind:
