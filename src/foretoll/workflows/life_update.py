@@ -181,7 +181,7 @@ def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data
     keep, or another process makes an update of this life.
     """
     if decision.action != "update" or decision.option is None:
-        raise UsageError("the decision is to keep the served model: there is nothing to carry out")
+        raise UsageError("the decision is to keep the served model: there is nothing to run")
     recover(life)
     events = life.events()
     window = labelled_window(life, events, data)
