@@ -28,3 +28,9 @@ def shared_dir() -> Path:
 def _own_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test touches the user's ledger."""
     monkeypatch.setenv("FORETOLL_LEDGER", str(tmp_path / "ledger.db"))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor the user's cache; the tests of one process share theirs."""
+    monkeypatch.setenv("FORETOLL_CACHE", str(tmp_path_factory.getbasetemp() / "foretoll-cache"))

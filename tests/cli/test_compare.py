@@ -13,6 +13,7 @@ import pytest
 
 from foretoll import Accounting, TrainingSettings, compare, load_model, train
 from foretoll.errors import ModelError, UsageError
+from foretoll.forecast import Forecaster
 from foretoll.forecast.reference import reference_runs
 from foretoll.ledger import Ledger
 from foretoll.records import Comparison, Outcome
@@ -37,8 +38,8 @@ MLP = "foretoll:mlp?width=16&depth=1"
 def _fewer_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forecasts rest on every twentieth run of the reference, which are learned from in moments."""
     module = import_module("foretoll.workflows.compare")
-    monkeypatch.setattr(module, "reference_runs", lambda: reference_runs()[::20])
-    monkeypatch.setattr(module, "reference_held_out", dict)
+    some = reference_runs()[::20]
+    monkeypatch.setattr(module, "reference_forecaster", lambda own: Forecaster([*some, *own]))
 
 
 @pytest.fixture(scope="module")

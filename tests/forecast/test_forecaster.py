@@ -122,10 +122,10 @@ def test_an_option_with_enough_runs_is_learned_from_them_alone(runs: list[Run]) 
     learned = CostModels(runs)
     positions = learned.in_pool(learned.pool("finetune"))
     assert len(positions) >= FEWEST_ALONE
-    assert {learned.cases[i].option for i in positions} == {"finetune"}
-    assert not any(decided(learned.cases[i]) for i in positions)
+    assert {learned.lessons[i].option for i in positions} == {"finetune"}
+    assert not any(learned.lessons[i].decided for i in positions)
     few = learned.in_pool(learned.pool("lora"))
-    assert {learned.cases[i].option for i in few} > {"lora", "finetune"}
+    assert {learned.lessons[i].option for i in few} > {"lora", "finetune"}
 
 
 def test_an_option_without_runs_rests_on_others_and_says_so(runs: list[Run]) -> None:
@@ -148,4 +148,4 @@ def test_without_runs_nothing_is_claimed(runs: list[Run]) -> None:
 
 def test_failed_runs_teach_nothing(runs: list[Run]) -> None:
     failed = [run.model_copy(update={"outcome": Outcome.FAILED}) for run in runs]
-    assert Forecaster(failed).runs == []
+    assert Forecaster(failed).lessons == []

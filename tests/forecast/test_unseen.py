@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from foretoll.forecast.reference import reference_runs
+from foretoll.forecast.reference import reference_runs, reference_settings
 from foretoll.forecast.unseen import unseen_settings
 from foretoll.records import Run, TrainingSettings
 
@@ -59,3 +59,9 @@ def test_what_a_run_of_ones_own_has_is_known(
 ) -> None:
     said = unseen_settings(TrainingSettings.model_validate(asked), [trained(), trained(**known)])
     assert said == [] if not left else f"with {left}: the interval" in said[0]
+
+
+def test_the_settings_kept_of_the_reference_say_the_same_as_its_runs() -> None:
+    for given in ({}, {"optimizer": "sgd"}, {"optimizer": "nadam"}, {"lr": 0.5, "batch_size": 8}):
+        asked = TrainingSettings.model_validate(given)
+        assert unseen_settings(asked, reference_settings()) == unseen_settings(asked, reference_runs())

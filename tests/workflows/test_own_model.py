@@ -84,7 +84,7 @@ def test_runs_count_as_the_models_own_through_every_door(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = importlib.import_module("foretoll.workflows.estimate")  # the package has a function of that name
-    monkeypatch.setattr(stage, "reference_runs", tuple)  # a fit on three runs takes no time
+    monkeypatch.setattr(stage, "reference_forecaster", Forecaster)  # a fit on three runs takes no time
     data, ledger = blobs(), Ledger.open(tmp_path / "own.db")
     model = mlp(data, seed=5)
     save_checkpoint(model, tmp_path / "folder")
@@ -141,9 +141,9 @@ def test_old_records_have_no_digest_and_match_by_the_run_that_made_the_model() -
     old = ModelCard.model_validate(card.model_dump(exclude={"weights_digest", "parent_weights_digest"}))
     assert old == card
     forecaster = Forecaster(reference_runs()[:200], held_out=reference_held_out())
-    case = next(c for c in forecaster.learned.cases if c.model_id)
+    case = next(c for run in reference_runs() if (c := case_of_run(run)) is not None and c.model_id)
     by_run = forecaster.learned.own_runs(case)
-    assert by_run == {i for i, c in enumerate(forecaster.learned.cases) if c.model_id == case.model_id}
+    assert by_run == {i for i, c in enumerate(forecaster.lessons) if c.model_id == case.model_id}
     assert forecaster.learned.own_runs(case.model_copy(update={"weights_digest": "d"})) == by_run
     assert not forecaster.learned.own_runs(case.model_copy(update={"model_id": ""}))
 

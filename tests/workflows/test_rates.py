@@ -11,6 +11,7 @@ from torch import nn
 
 import foretoll
 from foretoll.errors import UsageError
+from foretoll.forecast import Forecaster
 from foretoll.forecast.reference import reference_runs
 from foretoll.ledger import Ledger
 from foretoll.measure import NoMeter
@@ -127,7 +128,7 @@ def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     some = tuple(run for run in reference_runs() if run.option in ("finetune", "scratch", "head"))[:60]
     for name in ("estimate", "compare"):  # the package has functions of these names
         stage = importlib.import_module(f"foretoll.workflows.{name}")
-        monkeypatch.setattr(stage, "reference_runs", lambda: some)
+        monkeypatch.setattr(stage, "reference_forecaster", lambda own: Forecaster([*some, *own]))
 
 
 def estimate(ledger: Ledger, **more: object) -> Estimate:
@@ -248,7 +249,6 @@ def test_what_an_optimiser_takes_to_load_is_no_preparation(tmp_path: Path) -> No
 def test_the_forecast_stage_is_part_of_what_an_estimate_costs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from foretoll.forecast import Forecaster
     from foretoll.measure.meter import EnergyMeter
 
     running: list[int] = []

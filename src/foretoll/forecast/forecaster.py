@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from foretoll.forecast.agreement import Agreement
@@ -14,7 +14,9 @@ from foretoll.forecast.direct import (
     reach_by_looking,
     test_quality,
 )
-from foretoll.forecast.learned import FEWEST_RUNS, CostModels, HeldOutTable
+from foretoll.forecast.kept import ArrayStore
+from foretoll.forecast.learned import FEWEST_RUNS, CostModels, HeldOut
+from foretoll.forecast.lessons import Lesson
 from foretoll.forecast.predictive import PredictiveDistribution
 from foretoll.forecast.regressor import CostModel
 from foretoll.options.table import traits_of
@@ -50,19 +52,22 @@ class Forecaster:
 
     def __init__(
         self,
-        runs: Iterable[Run],
+        runs: Iterable[Run] = (),
         *,
         level: float = 0.9,
         seed: int = 0,
-        held_out: HeldOutTable | None = None,
+        held_out: HeldOut | None = None,
+        before: Sequence[Lesson] = (),
+        store: ArrayStore | None = None,
     ) -> None:
-        self.learned = CostModels(runs, seed=seed, held_out=held_out)
+        """`before`, `held_out`, `store`: as `CostModels` takes them."""
+        self.learned = CostModels(runs, seed=seed, held_out=held_out, before=before, store=store)
         self.level = level
 
     @property
-    def runs(self) -> list[Run]:
-        """The runs that can be learned from."""
-        return self.learned.runs
+    def lessons(self) -> list[Lesson]:
+        """What the runs that can be learned from teach."""
+        return self.learned.lessons
 
     def foretell(self, case: Case, *, time_only: bool = False) -> Prediction:
         """Forecast the learned costs of a case. With too few runs everything is None, and a warning says so.
@@ -74,10 +79,10 @@ class Forecaster:
             return self._already_met(case)
         if not traits_of(case.option).takes_steps:
             return self._by_looking(case)
-        if len(self.runs) < FEWEST_RUNS:
+        if len(self.lessons) < FEWEST_RUNS:
             return self._nothing(
                 case,
-                f"the ledger holds {len(self.runs)} usable runs, a forecast needs {FEWEST_RUNS}: "
+                f"the ledger holds {len(self.lessons)} usable runs, a forecast needs {FEWEST_RUNS}: "
                 "add --calibrate 6runs, or run a retraining first",
             )
         time = self.learned.model("epochs", case)
@@ -129,7 +134,7 @@ class Forecaster:
                 method="held out by source data set; censored runs counted as censored",
             ),
             nearest=tuple(self._near(kept[i], distance) for i, distance in near),
-            runs=len(self.runs),
+            runs=len(self.lessons),
             own_runs=self._own_runs(case),
             already_met=False,
             unlike=unlike,
@@ -173,7 +178,7 @@ class Forecaster:
             reach_probability=reach,
             coverage=Coverage(level=self.level, empirical=None, runs=0, method=method),
             nearest=(),
-            runs=len(self.runs),
+            runs=len(self.lessons),
             own_runs=self._own_runs(case),
             already_met=decided(case),
             unlike=None,
@@ -219,16 +224,15 @@ class Forecaster:
         )
 
     def _near(self, index: int, distance: float) -> NearRun:
-        run, case = self.learned.runs[index], self.learned.cases[index]
-        what = f"{case.family}, {case.source_name} → {case.target_name}"
-        shift = ", ".join(f"{s.kind} {s.level:g}" for s in run.target.shift)
+        lesson = self.lessons[index]
+        what = f"{lesson.family}, {lesson.source_name} → {lesson.target_name}"
         return NearRun(
-            run_id=run.id,
+            run_id=lesson.run_id,
             distance=distance,
-            option=run.option,
-            what=f"{what}, {shift}" if shift else what,
-            outcome=run.outcome,
-            epochs=run.toll.epochs,
+            option=lesson.option,
+            what=f"{what}, {lesson.shift}" if lesson.shift else what,
+            outcome=lesson.outcome,
+            epochs=lesson.epochs,
         )
 
     def _nothing(self, case: Case, warning: str) -> Prediction:
@@ -236,9 +240,11 @@ class Forecaster:
             forecast=Forecast(),
             quality=None,
             reach_probability=None,
-            coverage=Coverage(level=self.level, empirical=None, runs=len(self.runs), method="too few runs"),
+            coverage=Coverage(
+                level=self.level, empirical=None, runs=len(self.lessons), method="too few runs"
+            ),
             nearest=(),
-            runs=len(self.runs),
+            runs=len(self.lessons),
             own_runs=self._own_runs(case),
             already_met=False,
             unlike=None,

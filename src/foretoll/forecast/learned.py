@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from foretoll.forecast.case import RISING, Case, case_of_run, decided, features, log_steps, usable
+from foretoll.forecast.case import RISING, Case, features
+from foretoll.forecast.kept import ArrayStore, key_of
+from foretoll.forecast.lessons import Lesson, lessons_of, with_digests
+from foretoll.forecast.model_arrays import arrays_of, digest_of, model_from
 from foretoll.forecast.regressor import CostModel, Neighbourhood, Table
+from foretoll.forecast.survival import Array
 from foretoll.records import Outcome, Run
 
-COSTS = ("epochs", "gradient_norm", "parameter_change", "quality")  # learned; the others are composed
 FEWEST_RUNS = 3
 FEWEST_ALONE = 200  # runs of one option before it is learned from alone
 OWN_WEIGHT = 4.0  # a run of the user's own model counts as this many of others
 HeldOutTable = Mapping[str, Mapping[str, Mapping[str, float]]]  # cost → pool and features → run id → residual
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Residuals of runs that were held out beforehand, read when they are needed; `digest` tells them apart."""
+
+    residuals: Callable[[], HeldOutTable] = dict
+    digest: str = ""
 
 
 class CostModels:
@@ -26,11 +38,19 @@ class CostModels:
     of the same source data when intervals are calibrated, so that they hold for data the ledger has not seen.
     """
 
-    def __init__(self, runs: Iterable[Run], *, seed: int = 0, held_out: HeldOutTable | None = None) -> None:
-        pairs = [(run, case) for run in runs if usable(run) and (case := case_of_run(run)) is not None]
-        self.runs: list[Run] = [run for run, _ in pairs]
-        self.cases: list[Case] = _with_digests([case for _, case in pairs])
-        self.seed, self._held_out = seed, held_out or {}
+    def __init__(
+        self,
+        runs: Iterable[Run] = (),
+        *,
+        seed: int = 0,
+        held_out: HeldOut | None = None,
+        before: Sequence[Lesson] = (),
+        store: ArrayStore | None = None,
+    ) -> None:
+        """`before`: lessons that stand before those of `runs`. `store`: where fitted models are kept."""
+        self.lessons: list[Lesson] = with_digests([*before, *lessons_of(runs)])
+        self.seed, self._held_out = seed, held_out or HeldOut()
+        self._store = store or ArrayStore(None)
         self._near: dict[int, Neighbourhood] = {}  # of fitted models, which are kept
         self._fitted: dict[tuple[str, str, str, frozenset[str]], CostModel | None] = {}
 
@@ -43,7 +63,7 @@ class CostModels:
 
     def in_pool(self, pool: str) -> list[int]:
         """Positions of a pool's runs that were not known to need no step; a pool is an option, or "" for all."""
-        return [i for i, case in enumerate(self.cases) if pool in ("", case.option) and not decided(case)]
+        return [i for i, x in enumerate(self.lessons) if pool in ("", x.option) and not x.decided]
 
     def model(self, cost: str, case: Case) -> CostModel | None:
         """The model of one cost; None where there are too few runs.
@@ -55,9 +75,34 @@ class CostModels:
         own = self.own_runs(case)
         key = (cost, pool, case.owner if own else "", known)
         if key not in self._fitted:
-            table, _ = self.table(cost, pool, known, own, case.owner)
-            self._fitted[key] = CostModel(table, seed=self.seed) if len(table) >= FEWEST_RUNS else None
+            table, kept = self.table(cost, pool, known, own, case.owner)
+            fits = len(table) >= FEWEST_RUNS
+            self._fitted[key] = self._model(table, kept, cost, table_key(pool, known)) if fits else None
         return self._fitted[key]
+
+    def _model(self, table: Table, kept: Sequence[int], cost: str, key: str) -> CostModel:
+        """The model of a table: the one kept from before, or else a fresh one."""
+        ids = ",".join(self.lessons[i].run_id for i in kept)
+        parts = (cost, key, str(self.seed), self._held_out.digest, ids)
+        name = key_of("model", digest_of(table), *(part.encode() for part in parts))
+        found = self._store.get(name)
+        if found is not None:
+            try:
+                return model_from(table, found)
+            except (KeyError, IndexError, ValueError):  # damaged: made anew
+                pass
+        model = CostModel(replace(table, held_out=self._residuals(cost, key, kept)), seed=self.seed)
+        if cost == "epochs":
+            self.neighbourhood(model)  # so that what it takes long to find is kept as well
+        self._store.put(name, arrays_of(model))
+        return model
+
+    def _residuals(self, cost: str, key: str, kept: Sequence[int]) -> Array | None:
+        """Residuals that are known beforehand, NaN for runs without one; None where there are none."""
+        before = self._held_out.residuals().get(cost, {}).get(key)
+        if before is None:
+            return None
+        return np.array([before.get(self.lessons[i].run_id, math.nan) for i in kept])
 
     def neighbourhood(self, model: CostModel) -> Neighbourhood:
         """How near cases are to a model's runs; computed once for each model."""
@@ -67,7 +112,9 @@ class CostModels:
 
     def own_runs(self, case: Case) -> frozenset[int]:
         """Positions of the runs of the case's own source model, in whatever way it was loaded then."""
-        return frozenset(i for i, other in enumerate(self.cases) if case.same_model(other))
+        if not case.owner and not case.model_id:
+            return frozenset()
+        return frozenset(i for i, lesson in enumerate(self.lessons) if lesson.same_model(case))
 
     def table(
         self,
@@ -81,58 +128,21 @@ class CostModels:
 
         `own`: positions of the runs that count as those of `owner`, and weigh more.
         """
-        found = [
-            (i, value)
-            for i in self.in_pool(pool)
-            if (value := _value(cost, self.runs[i], self.cases[i])) is not None
-        ]
-        keep = [i for i, _ in found]
-        cases = [self.cases[i] for i in keep]
-        before = self._held_out.get(cost, {}).get(table_key(pool, known))
-        residuals = None
-        if before is not None:
-            residuals = np.array([before.get(self.runs[i].id, math.nan) for i in keep])
+        keep = [i for i in self.in_pool(pool) if self.lessons[i].responses[cost] is not None]
+        lessons = [self.lessons[i] for i in keep]
+        timed = cost == "epochs"
         table = Table(
-            rows=[{name: v for name, v in features(c).items() if name in known} for c in cases],
-            y=np.array([value for _, value in found], dtype=float),
-            censored=np.array(
-                [cost == "epochs" and self.runs[i].outcome is Outcome.CENSORED for i in keep], dtype=bool
-            ),
+            rows=[{name: v for name, v in x.features.items() if name in known} for x in lessons],
+            y=np.array([x.responses[cost] for x in lessons], dtype=float),
+            censored=np.array([timed and x.outcome is Outcome.CENSORED for x in lessons], dtype=bool),
             weights=np.array([OWN_WEIGHT if i in own else 1.0 for i in keep]),
-            groups=[c.source_name for c in cases],
-            owners=[owner if i in own else c.owner for i, c in zip(keep, cases, strict=True)],
-            rising=RISING if cost == "epochs" else frozenset(),
-            held_out=residuals,
-            limits=np.array([log_steps(c.max_epochs, c.steps_per_epoch) for c in cases])
-            if cost == "epochs"
-            else None,
-            options=[c.option for c in cases] if cost == "epochs" else (),
+            groups=[x.source_name for x in lessons],
+            owners=[owner if i in own else x.owner for i, x in zip(keep, lessons, strict=True)],
+            rising=RISING if timed else frozenset(),
+            limits=np.array([x.limit for x in lessons]) if timed else None,
+            options=[x.option for x in lessons] if timed else (),
         )
         return table, keep
-
-
-def _with_digests(cases: list[Case]) -> list[Case]:
-    """Runs from before weights had digests get that of a later run from the same model."""
-    known = {c.model_id: c.weights_digest for c in cases if c.model_id and c.weights_digest}
-    return [
-        c
-        if c.weights_digest or c.model_id not in known
-        else c.model_copy(update={"weights_digest": known[c.model_id]})
-        for c in cases
-    ]
-
-
-def _value(cost: str, run: Run, case: Case) -> float | None:
-    """The response that is learned: log steps, log norm, log change, or the quality above the target."""
-    if cost == "quality":
-        after = run.quality.after if run.quality else None
-        return None if after is None else after - case.until
-    value: float | None = getattr(run.toll, cost)
-    if value is None:
-        return None
-    if cost == "epochs":
-        return log_steps(value, case.steps_per_epoch)
-    return math.log(value) if value > 0 else None  # a run without a step has neither norm nor change
 
 
 def known_features(case: Case) -> frozenset[str]:

@@ -8,9 +8,10 @@ the margin alone, the budget less the foretold time, so its meaning is learned d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from foretoll.forecast.survival import Array, Flags
 
@@ -19,16 +20,18 @@ FEWEST_OF_EACH = 8  # that reached their target, and that did not
 OFFSET_SHRINKAGE = 1.0  # inverse variance of an option's offset, in units of the logit
 
 
+@dataclass(frozen=True)
 class Reach:
-    """P(reached | margin, option); margins in logarithms of steps."""
+    """P(reached | margin, option); margins in logarithms of steps.
 
-    def __init__(self, margin: Array, reached: Flags, options: Sequence[str]) -> None:
-        from sklearn.linear_model import LogisticRegression
+    options: those with an offset. spread: of the margins. slopes (1 + options,): of the margin in units of its spread,
+    and the offsets; in units of the logit.
+    """
 
-        self.options = sorted(set(options))
-        self.spread = max(float(np.std(margin)), 1e-6)
-        self._model: Any = LogisticRegression(C=1 / OFFSET_SHRINKAGE, max_iter=1000)
-        self._model.fit(self._matrix(margin, options), reached)
+    options: list[str]
+    spread: float
+    slopes: Array
+    intercept: float
 
     @classmethod
     def fit(cls, margin: Array, reached: Flags, options: Sequence[str]) -> Reach | None:
@@ -36,12 +39,19 @@ class Reach:
         fewest = min(int(reached.sum()), int((~reached).sum()))
         if len(margin) < FEWEST or fewest < FEWEST_OF_EACH:
             return None
-        return cls(margin, reached, options)
+        from sklearn.linear_model import LogisticRegression
+
+        known, spread = sorted(set(options)), max(float(np.std(margin)), 1e-6)
+        model = LogisticRegression(C=1 / OFFSET_SHRINKAGE, max_iter=1000)
+        model.fit(_matrix(margin / spread, options, known), reached)
+        return cls(known, spread, model.coef_[0], float(model.intercept_[0]))
 
     def of(self, margin: Array, options: Sequence[str]) -> Array:
         """Probabilities (n,) for margins (n,) and options. One that was never seen has no offset."""
-        return np.asarray(self._model.predict_proba(self._matrix(margin, options))[:, 1])
+        x = _matrix(margin / self.spread, options, self.options)
+        return np.asarray(expit((x @ self.slopes[:, None])[:, 0] + self.intercept))
 
-    def _matrix(self, margin: Array, options: Sequence[str]) -> Array:
-        flags = np.array([[name == option for name in self.options] for option in options], dtype=float)
-        return np.column_stack([margin / self.spread, flags])
+
+def _matrix(margin: Array, options: Sequence[str], known: Sequence[str]) -> Array:
+    flags = np.array([[name == option for name in known] for option in options], dtype=float)
+    return np.column_stack([margin, flags])

@@ -8,6 +8,7 @@ written by `foretoll study pack`.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable
@@ -16,16 +17,19 @@ from pathlib import Path
 
 import numpy as np
 
-from foretoll.forecast.case import decided, without_pilot
-from foretoll.forecast.learned import COSTS, CostModels, known_features, table_key
+from foretoll.forecast.case import without_pilot
+from foretoll.forecast.forecaster import Forecaster
+from foretoll.forecast.kept import ArrayStore, key_of
+from foretoll.forecast.learned import CostModels, HeldOut, HeldOutTable, table_key
+from foretoll.forecast.lessons import COSTS, Lesson, columns_of, lessons_in, lessons_of
 from foretoll.forecast.regressor import CostModel
+from foretoll.forecast.unseen import KnownSettings, distinct_settings
 from foretoll.ledger import read_runs, write_runs
-from foretoll.records import Run
+from foretoll.records import Run, TrainingSettings
 
 RUNS = Path(__file__).with_name("reference.jsonl.gz")
 HELD_OUT = Path(__file__).with_name("reference_held_out.json.gz")
 FEWEST = 8  # cases with a set of known features before residuals for that set are kept
-Residuals = dict[str, dict[str, dict[str, float]]]  # cost → pool and features → run id → residual
 CURVE_EPOCHS = 1.0  # what a run that trains an epoch first has seen, and a run's end
 
 
@@ -35,12 +39,58 @@ def reference_runs() -> tuple[Run, ...]:
     return tuple(read_runs(RUNS)) if RUNS.exists() else ()
 
 
+def reference_forecaster(own: Iterable[Run] = ()) -> Forecaster:
+    """The forecaster of the runs that ship with foretoll and of the user's `own`.
+
+    What was read and fitted is kept for the next process (`foretoll.forecast.kept`).
+    """
+    return Forecaster(
+        own, before=reference_lessons(), held_out=reference_held_out(), store=ArrayStore.of_user()
+    )
+
+
+def reference_lessons() -> tuple[Lesson, ...]:
+    """What the runs that ship with foretoll teach."""
+    return _digested()[0]
+
+
+def reference_settings() -> tuple[KnownSettings, ...]:
+    """The different settings that they were trained with."""
+    return _digested()[1]
+
+
 @cache
-def reference_held_out() -> Residuals:
-    """Residuals of the reference runs, held out; empty where the file is absent."""
+def _digested() -> tuple[tuple[Lesson, ...], tuple[KnownSettings, ...]]:
+    """What is read of the runs that ship; their records are parsed once for all processes."""
+    if not RUNS.exists():
+        return (), ()
+    store, key = ArrayStore.of_user(), key_of("runs", hashlib.sha256(RUNS.read_bytes()).digest())
+    found = store.get(key)
+    if found is not None:
+        try:
+            return tuple(lessons_in(found)), _known(found["settings"].tolist())
+        except (KeyError, ValueError):  # damaged: made anew
+            pass
+    lessons, settings = lessons_of(reference_runs()), distinct_settings(reference_runs())
+    store.put(key, columns_of(lessons) | {"settings": np.array(settings, dtype=np.str_)})
+    return tuple(lessons), _known(settings)
+
+
+def _known(settings: Iterable[str]) -> tuple[KnownSettings, ...]:
+    return tuple(KnownSettings(TrainingSettings.model_validate_json(text)) for text in settings)
+
+
+@cache
+def reference_held_out() -> HeldOut:
+    """Residuals of the reference runs, held out; none where the file is absent."""
     if not HELD_OUT.exists():
-        return {}
-    found: Residuals = json.loads(gzip.decompress(HELD_OUT.read_bytes()))
+        return HeldOut()
+    packed = HELD_OUT.read_bytes()
+    return HeldOut(cache(lambda: _unpacked(packed)), hashlib.sha256(packed).hexdigest())
+
+
+def _unpacked(packed: bytes) -> HeldOutTable:
+    found: HeldOutTable = json.loads(gzip.decompress(packed))
     return found
 
 
@@ -85,17 +135,18 @@ def pack(runs: Iterable[Run], *, into: Path | None = None) -> tuple[int, int]:
     return len(kept), sum((folder / name).stat().st_size for name in (RUNS.name, HELD_OUT.name))
 
 
-def held_out_of(runs: Iterable[Run]) -> Residuals:
+def held_out_of(runs: Iterable[Run]) -> HeldOutTable:
     """Residuals of each run when its group is left out, for every set of known features that is common.
 
     Times also without what a pilot tells: so the options that stand beside the one that is asked about are forecast.
     """
     learned = CostModels(runs)
     sets: dict[tuple[str, frozenset[str]], int] = defaultdict(int)
-    for case in learned.cases:
-        if not decided(case):
-            sets[learned.pool(case.option), known_features(case)] += 1
-    found: Residuals = {cost: {} for cost in COSTS}
+    for lesson in learned.lessons:
+        if not lesson.decided:
+            known = frozenset(name for name, value in lesson.features.items() if value is not None)
+            sets[learned.pool(lesson.option), known] += 1
+    found: dict[str, dict[str, dict[str, float]]] = {cost: {} for cost in COSTS}
     for (pool, known), count in sorted(sets.items(), key=lambda item: table_key(*item[0])):
         if count < FEWEST:
             continue
@@ -113,7 +164,7 @@ def _held_out(learned: CostModels, cost: str, pool: str, known: frozenset[str]) 
     if held is None:
         return {}
     return {
-        learned.runs[kept[int(row)]].id: round(float(value), 4)
+        learned.lessons[kept[int(row)]].run_id: round(float(value), 4)
         for row, value in zip(held.rows, held.residual, strict=True)
         if np.isfinite(value)
     }

@@ -18,7 +18,6 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +28,7 @@ from foretoll.forecast.predictive import PredictiveDistribution
 from foretoll.forecast.reach import Reach
 from foretoll.forecast.spread import GroupSpread
 from foretoll.forecast.survival import Array, CensoredRidge, Distribution, Flags, kaplan_meier
+from foretoll.forecast.trees import Trees
 
 FOREST_FROM = 40
 RANDOM_TREES = 50
@@ -90,7 +90,7 @@ class PointModel:
         # A prior worth a third of the data: chosen on the left-out data sets of the second study.
         self.ridge = CensoredRidge.fit(x, table.y, table.censored, table.weights, ridge=0.3 * n + 3)
         filled = self.ridge.fill(x, table.y, table.censored)
-        self.trees: list[Any] = []
+        self.trees: list[Trees] = []
         if n >= FOREST_FROM:
             from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 
@@ -112,8 +112,8 @@ class PointModel:
             # several times as long as all the rest.
             shown = np.repeat(np.arange(n), np.maximum(np.rint(table.weights), 1).astype(np.intp))
             self.trees = [
-                random_trees.fit(x, filled, sample_weight=table.weights),
-                boosted_trees.fit(x[shown], filled[shown]),
+                Trees.of_forest(random_trees.fit(x, filled, sample_weight=table.weights)),
+                Trees.of_boosted(boosted_trees.fit(x[shown], filled[shown])),
             ]
         self.offsets: dict[str, float] = {}
         residual = filled - self._shared(x)
@@ -121,6 +121,22 @@ class PointModel:
             mine = np.array([o == owner for o in table.owners])
             count = int(mine.sum())
             self.offsets[owner] = float(residual[mine].mean()) * count / (count + OWN_SHRINKAGE)
+
+    @classmethod
+    def restored(
+        cls,
+        columns: list[str],
+        medians: Array,
+        ridge: CensoredRidge,
+        trees: list[Trees],
+        offsets: dict[str, float],
+    ) -> PointModel:
+        """One that was fitted before."""
+        self = cls.__new__(cls)
+        self.columns, self.medians, self.ridge, self.trees, self.offsets = (
+            columns, medians, ridge, trees, offsets,
+        )  # fmt: skip
+        return self
 
     def _raw(self, rows: Sequence[FeatureValues]) -> Array:
         absent = [0.0 if name.startswith(OTHER) else math.nan for name in self.columns]
@@ -188,13 +204,35 @@ class CostModel:
         self.table = table
         self.point = PointModel(table, seed)
         self.sigma = self.point.ridge.sigma
-        self._scale_forest: Any = None
+        self.scale_trees: Trees | None = None
         self.shape: Distribution | None = None
-        self._spread = GroupSpread(within=1.0, between=0.0)
+        self.spread = GroupSpread(within=1.0, between=0.0)
         self.reach: Reach | None = None
+        self.outermost: float | None = None  # see `Neighbourhood`
         self.held_out = self._given() or self._hold_out(seed)
         if self.held_out is not None:
             self._calibrate(self.held_out, seed)
+
+    @classmethod
+    def restored(
+        cls,
+        table: Table,
+        *,
+        point: PointModel,
+        sigma: float,
+        scale_trees: Trees | None,
+        shape: Distribution | None,
+        spread: GroupSpread,
+        reach: Reach | None,
+        held_out: HeldOutResiduals | None,
+        outermost: float | None,
+    ) -> CostModel:
+        """One that was fitted to this table before."""
+        self = cls.__new__(cls)
+        self.table, self.point, self.sigma, self.scale_trees = table, point, sigma, scale_trees
+        self.shape, self.spread, self.reach = shape, spread, reach
+        self.held_out, self.outermost = held_out, outermost
+        return self
 
     def predict(
         self,
@@ -262,7 +300,7 @@ class CostModel:
             return 1.0
         if group not in counts:
             return float(stdtrit(len(counts) - 1, 0.95) / ndtri(0.95))
-        return 1.0 if task_shift else self._spread.left_after(counts[group])
+        return 1.0 if task_shift else self.spread.left_after(counts[group])
 
     def coverage(self, level: float, *, group: str | None = None, task_shift: bool = False) -> float | None:
         """Share of held-out runs inside their interval, each fold calibrated on the others only.
@@ -321,20 +359,21 @@ class CostModel:
             from sklearn.ensemble import ExtraTreesRegressor
 
             x = self.point.matrix(table.rows)
-            self._scale_forest = ExtraTreesRegressor(
+            forest = ExtraTreesRegressor(
                 RANDOM_TREES, min_samples_leaf=12, max_features=0.7, random_state=seed, n_jobs=1
-            ).fit(x, np.abs(held.residual))
+            )
+            self.scale_trees = Trees.of_forest(forest.fit(x, np.abs(held.residual)))
         units = held.residual / self._scale(table.rows)
         self.shape = kaplan_meier(units, table.censored)
-        self._spread = GroupSpread.of(units, table.groups)
+        self.spread = GroupSpread.of(units, table.groups)
         if table.limits is not None:
             margin = table.limits - (table.y - held.residual)
             self.reach = Reach.fit(margin, ~table.censored, table.options)
 
     def _scale(self, rows: Sequence[FeatureValues]) -> Array:
-        if self._scale_forest is None:
+        if self.scale_trees is None:
             return np.full(len(rows), self.sigma)
-        typical = self._scale_forest.predict(self.point.matrix(rows))
+        typical = self.scale_trees.predict(self.point.matrix(rows))
         return np.asarray(np.maximum(typical, 0.25 * self.sigma))
 
 
@@ -344,11 +383,9 @@ class Neighbourhood:
     def __init__(self, model: CostModel, nearest: int = 8) -> None:
         self.model, self.nearest = model, nearest
         self.z = model.point.standardised(model.table.rows)
-        if len(self.z) > nearest:
+        if model.outermost is None and len(self.z) > nearest:
             own = np.array([np.sort(self._distances(z))[1 : nearest + 1].mean() for z in self.z[:2000]])
-            self.typical: float | None = float(np.quantile(own, 0.95))
-        else:
-            self.typical = None
+            model.outermost = float(np.quantile(own, 0.95))  # kept with the model: it takes a while
 
     def of(self, row: FeatureValues) -> tuple[list[tuple[int, float]], float]:
         """Positions and distances of the nearest runs, and how unlike the case is (1 = as the outermost 5 %)."""
@@ -357,7 +394,7 @@ class Neighbourhood:
         mean = float(distances[order].mean())
         return (
             [(int(i), float(distances[i])) for i in order],
-            mean / self.typical if self.typical else 1.0,
+            mean / self.model.outermost if self.model.outermost else 1.0,
         )
 
     def _distances(self, z: Array) -> Array:

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
 
-from foretoll.records import Run, TrainingSettings
+from foretoll.records import TrainingSettings
 from foretoll.records.settings import setting_fields
 
 
-def unseen_settings(settings: TrainingSettings, runs: Iterable[Run]) -> list[str]:
+class Trained(Protocol):
+    """Whatever was trained with settings: a run, or `KnownSettings`."""
+
+    @property
+    def settings(self) -> TrainingSettings:
+        """Those that it was trained with."""
+
+
+@dataclass(frozen=True)
+class KnownSettings:
+    """Settings that some run was made with."""
+
+    settings: TrainingSettings
+
+
+def distinct_settings(runs: Iterable[Trained]) -> list[str]:
+    """What is learned from of the runs' settings, each once, as JSON."""
+    names = {name for name, field in setting_fields().items() if _is_learned_from(field.json_schema_extra)}
+    dumps = (run.settings.model_dump(mode="json", include=names) for run in runs)
+    return sorted({json.dumps(one, sort_keys=True) for one in dumps})
+
+
+def unseen_settings(settings: TrainingSettings, runs: Iterable[Trained]) -> list[str]:
     """One line on the settings that differ from their defaults and that no run has; nothing where there is none.
 
     A name or a switch is known from a run that has the same; a number, or names that belong to one network, from a run

@@ -11,8 +11,7 @@ from pathlib import Path
 from foretoll.arguments import check_out
 from foretoll.decide import CONFIDENCE, Limit, life_energy, mark_front, measured_best, recommend, regret_of
 from foretoll.errors import UsageError
-from foretoll.forecast import Forecaster
-from foretoll.forecast.reference import reference_held_out, reference_runs
+from foretoll.forecast.reference import reference_forecaster, reference_settings
 from foretoll.forecast.unseen import unseen_settings
 from foretoll.indices.collect import DEFAULT_SAMPLES
 from foretoll.ledger import Ledger
@@ -122,8 +121,7 @@ def compare(
     energy: EnergyBasis | None = None
     with SelfCostMeter(accounting.meter(first.device)) as own:
         known = store.select()
-        rests_on = [*reference_runs(), *known.runs]
-        forecaster = Forecaster(rests_on, held_out=reference_held_out())
+        forecaster = reference_forecaster(known.runs)
         for model_name, update in jobs.items():
             watcher.stage(f"look at source and target through {model_name}")
             seen = take_signals(update, settings, samples=samples)
@@ -158,7 +156,7 @@ def compare(
         self_cost=own.record(),
         warnings=(
             *_warnings(list(looked.values()), found, accounting),
-            *unseen_settings(settings, rests_on),
+            *unseen_settings(settings, [*reference_settings(), *known.runs]),
             *filter(None, [known.warning]),
         ),
     )

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from foretoll.engine import InProcess, open_engine
 from foretoll.errors import ForetollError, is_out_of_memory
-from foretoll.forecast import Case, Forecaster, Prediction, compose_costs
+from foretoll.forecast import Case, Prediction, compose_costs
 from foretoll.forecast.case import case_of
-from foretoll.forecast.reference import reference_held_out, reference_runs
+from foretoll.forecast.reference import reference_forecaster, reference_settings
 from foretoll.forecast.unseen import unseen_settings
 from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
@@ -201,9 +201,8 @@ def estimate_update(
             own.switch("forecast")
         watcher.stage("forecast")
         known = ledger.select()
-        rests_on = [*reference_runs(), *known.runs]
-        said += unseen_settings(settings, rests_on)
-        forecaster = Forecaster(rests_on, held_out=reference_held_out())
+        said += unseen_settings(settings, [*reference_settings(), *known.runs])
+        forecaster = reference_forecaster(known.runs)
         chosen = forecaster.foretell(case_of_update(update, option, settings, seen, asked.signals, start))
         beside = {
             name: forecaster.foretell(
