@@ -4,7 +4,7 @@
 
 Records each life (every possible update is carried out once; a second call goes on where the first was stopped), then
 replays all policies at six prices and two label delays. Policies with a parameter have it from the *other* lives.
-Writes docs/lives.md.
+Prints a table.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -22,9 +23,8 @@ import numpy as np
 
 from foretoll.decide.policies import get_policy
 from foretoll.decide.policies.base import WINDOW, Choice, Policy, Verdict, View
-from foretoll.decide.replay import RecordedLife, oracle, replay, worth_at
+from foretoll.decide.replay import RecordedLife, Replay, oracle, replay, worth_at
 
-ROOT = Path(__file__).resolve().parents[1]
 PRICES = (3.0, 10.0, 30.0, 60.0, 120.0, 240.0)
 DELAYS = (0, 4)
 SEEDS = (0, 1, 2)
@@ -178,95 +178,107 @@ class Knows(Policy):
         return Verdict(won * self.cost > update.cost, "it knows")
 
 
-def mean_excess(life: RecordedLife, make: Callable[[float, int], Policy]) -> float:
-    """Points a batch above the oracle, over prices and delays."""
-    return float(
-        np.mean(
-            [
-                replay(life, make(p, d), price=p, delay=d).loss - oracle(life, price=p, delay=d)
-                for p in PRICES
-                for d in DELAYS
-            ]
-        )
+def every_replay(life: RecordedLife, make: Callable[[float, int], Policy]) -> list[Replay]:
+    """The life under a policy, at all prices and delays."""
+    return [replay(life, make(p, d), price=p, delay=d) for p in PRICES for d in DELAYS]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a policy did over the seeds of a life, meaned over prices and delays."""
+
+    excess: float  # points a batch above the oracle
+    updates: float
+    quality: float
+    least: float
+
+
+def score_of(seeds: list[RecordedLife], make: Callable[[RecordedLife, float, int], Policy]) -> Score:
+    """The score of a policy on the lives of one name."""
+    done = [(life, each) for life in seeds for each in every_replay(life, lambda p, d, e=life: make(e, p, d))]
+    best = [oracle(life, price=p, delay=d) for life in seeds for p in PRICES for d in DELAYS]
+    return Score(
+        excess=float(np.mean([each.loss for _, each in done]) - np.mean(best)),
+        updates=float(np.mean([len(each.promoted) + len(each.rejected) for _, each in done])),
+        quality=float(np.mean([each.mean_quality for _, each in done])),
+        least=float(np.mean([each.least_quality for _, each in done])),
     )
 
 
-def score(lives: dict[str, list[RecordedLife]]) -> dict[str, dict[str, float]]:
-    """Mean excess by policy and life (over seeds); parameters from the other lives."""
-    found: dict[str, dict[str, float]] = {}
+def scores(lives: dict[str, list[RecordedLife]]) -> dict[str, dict[str, Score]]:
+    """Scores by policy and life; parameters come from the other lives."""
+    found: dict[str, dict[str, Score]] = {}
     for name in PLAIN:
         found[name] = {
-            life: float(np.mean([mean_excess(each, lambda _p, _d, n=name: get_policy(n)) for each in seeds]))
-            for life, seeds in lives.items()
+            life: score_of(seeds, lambda _e, _p, _d, n=name: get_policy(n)) for life, seeds in lives.items()
         }
     found["knows the next 8"] = {
-        life: float(np.mean([mean_excess(each, lambda p, d, e=each: Knows(e, p, d)) for each in seeds]))
-        for life, seeds in lives.items()
+        life: score_of(seeds, lambda e, p, d: Knows(e, p, d)) for life, seeds in lives.items()
     }
     for name, grid in GRID.items():
-        table = {
+        each = {
             value: {
-                life: float(
-                    np.mean(
-                        [
-                            mean_excess(each, lambda _p, _d, n=name, v=value: get_policy(f"{n}:{v}"))
-                            for each in seeds
-                        ]
-                    )
-                )
+                life: score_of(seeds, lambda _e, _p, _d, text=f"{name}:{value}": get_policy(text))
                 for life, seeds in lives.items()
             }
             for value in grid
         }
-        found[name] = {}
-        for life in lives:
-            others = [other for other in lives if other != life] or [life]
-            best = min(grid, key=lambda value: float(np.mean([table[value][other] for other in others])))
-            found[name][life] = table[best][life]
+        found[name] = {
+            life: each[_best(each, [other for other in lives if other != life] or [life])][life]
+            for life in lives
+        }
     return found
 
 
-def page(lives: dict[str, list[RecordedLife]], found: dict[str, dict[str, float]]) -> str:
-    """The table as Markdown."""
+def _best(each: dict[float, dict[str, Score]], lives: list[str]) -> float:
+    """The parameter with the least mean excess on these lives."""
+    return min(each, key=lambda value: float(np.mean([each[value][life].excess for life in lives])))
+
+
+def table(found: dict[str, dict[str, Score]]) -> str:
+    """Policies, the best first, with an interval over the lives."""
     draw = np.random.default_rng(0)
-    names = list(lives)
     lines = [
-        "| policy | excess, points a batch | 90 % interval over lives | updates a life | mean quality | least quality |",  # noqa: E501
+        "| policy | excess, points a batch | 90 % interval over lives | updates a life | mean quality | least |",
         "|---|--:|--:|--:|--:|--:|",
     ]
-    order = sorted(found, key=lambda name: np.mean(list(found[name].values())))
-    for name in order:
-        values = np.array([found[name][life] for life in names])
-        means = [float(np.mean(values[draw.integers(len(values), size=len(values))])) for _ in range(2000)]
+    for name in sorted(found, key=lambda each: np.mean([score.excess for score in found[each].values()])):
+        values = list(found[name].values())
+        excess = np.array([score.excess for score in values])
+        means = [float(np.mean(excess[draw.integers(len(excess), size=len(excess))])) for _ in range(2000)]
         low, high = np.quantile(means, [0.05, 0.95])
-        lines.append(f"| {name} | {values.mean():.2f} | {low:.2f} … {high:.2f} | | | |")
+        rest = [
+            float(np.mean([getattr(score, key) for score in values]))
+            for key in ("updates", "quality", "least")
+        ]
+        lines.append(
+            f"| {name} | {excess.mean():.2f} | {low:.2f} … {high:.2f} | {rest[0]:.1f} | {rest[1]:.3f} | {rest[2]:.3f} |"
+        )
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Record, replay, write."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    """Record, replay, print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", help="lives whose name holds this")
     parser.add_argument("--seeds", type=int, default=len(SEEDS))
-    parser.add_argument("--folder", type=Path, default=Path("lives"))
+    parser.add_argument("--folder", type=Path, default=Path("lives"), help="where updates are kept")
     chosen = parser.parse_args()
     made = [each for each in made_lives() if chosen.only in each.name]
     with ProcessPoolExecutor(chosen.workers) as pool:
-        waiting = {
-            (each.name, seed): pool.submit(record, each, seed, chosen.folder)
+        waiting = [
+            (each.name, pool.submit(record, each, seed, chosen.folder))
             for seed in SEEDS[: chosen.seeds]
             for each in made
-        }
+        ]
         lives: dict[str, list[RecordedLife]] = {}
-        for (name, _), future in waiting.items():
+        for name, future in waiting:
             lives.setdefault(name, []).append(future.result())
-            print(name, flush=True)
-    found = score(lives)
-    print(page(lives, found))
-    for life in lives:
-        print(life, {name: round(each[life], 2) for name, each in found.items()})
-    print(platform.machine(), date.today())
+            print(f"recorded {name}", file=sys.stderr, flush=True)
+    found = scores(lives)
+    print(table(found))
+    print(f"{len(lives)} lives, {chosen.seeds} seeds, {platform.machine()}, {date.today()}")
 
 
 if __name__ == "__main__":

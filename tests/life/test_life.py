@@ -339,3 +339,32 @@ def test_the_commands(here: Path, cheap: list[int], monkeypatch, capsys) -> None
     assert call("life show")[1].strip() == "shop"
     code, shown = call("life watch shopp --batch npz:w0.npz")
     assert code == 1 and "there are 'shop'" in shown
+
+
+def test_a_stream_is_replayed_under_policies(here: Path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("FORETOLL_LEDGER", str(here / "ledger.db"))
+    parts = [np.load(here / f"w{i}.npz") for i in range(8)]
+    np.savez(
+        here / "stream.npz",
+        x=np.concatenate([p["x"] for p in parts]),
+        y=np.concatenate([p["y"] for p in parts]),
+    )
+    command = (
+        "life replay --model m --source npz:src.npz --stream npz:stream.npz?every=100 --policy rent --policy cara:0.5 "
+        "--max-epochs 10 --lr 0.02 --batch-size 16 --price 20 --delay 1 --window 3 --energy watts:10 --region DE "
+        "--folder kept --floor 0.8 --quiet --json"
+    )
+    found = []
+    for _ in range(2):  # the second call trains nothing
+        monkeypatch.setattr("sys.argv", ["foretoll", *command.split()])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1]
+    rows = {row["policy"]: row for row in found[0]["policies"]}
+    assert set(rows) == {"rent", "cara:0.5", "keep", "every", "periodic:8"}
+    assert rows["keep"]["updates"] == 0 and rows["keep"]["under the floor"] > rows["every"]["under the floor"]
+    assert all(row["above the best"] >= -1e-9 for row in rows.values())
+    assert rows["rent"]["loss"] < rows["keep"]["loss"]

@@ -235,3 +235,80 @@ def life_show(
         from foretoll.report import life_table
 
         show(life_table(card, events))
+
+
+@life_app.command("replay")
+@unfolded
+def life_replay(
+    model: ModelOption,
+    source: Annotated[str, model_flag("--source", "-s", help_="data URI that the model was trained on")],
+    stream: Annotated[
+        str, model_flag("--stream", help_="labelled data in time order: parquet:elec2.parquet?every=336")
+    ],
+    loading: LoadingFlags,
+    settings: SettingsFlags,
+    measuring: MeasuringFlags,
+    output: OutputFlags,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option("--policy", help="once for each policy to replay, or all; see life start"),
+    ] = None,
+    option: OptionsOption = None,
+    price: Annotated[
+        float, typer.Option("--price", help="what an update costs, in points of accuracy on one batch")
+    ] = 30.0,
+    delay: Annotated[int, typer.Option("--delay", min=0, help="batches until labels arrive")] = 0,
+    window: WindowOption = 8,
+    floor: Annotated[
+        float | None, typer.Option("--floor", help="count batches served under this quality")
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        output_flag("--folder", help_="keep each update there; a second call goes on where it was stopped"),
+    ] = None,
+) -> None:
+    """Live a life over: train every update that could have been made once, and see what each policy would have done.
+
+    Example: `foretoll life replay --model m --source npz:old.npz --stream 'parquet:elec2.parquet?every=336' --delay 4`
+    """
+    recipe, _ = settings.read()
+    check_call(
+        data=[source, stream.replace("every=", "limit=")],
+        settings=recipe,
+        options=option or (),
+        **measuring.values(),
+    )
+    from foretoll.workflows.life_replay import replay_policies
+
+    with console_watcher(output.silent) as watcher:
+        found = replay_policies(
+            model,
+            source,
+            stream,
+            policies=tuple(policy or ("rent",)),
+            options=tuple(option or (DEFAULT,)),
+            price=price,
+            delay=delay,
+            window=window,
+            settings=recipe,
+            folder=folder,
+            weights=loading.weights,
+            accounting=measuring.accounting(),
+            device=measuring.device,
+            watcher=watcher,
+            trust_code=loading.trust_code,
+        )
+    from foretoll.report.life import replay_rows
+
+    rows = replay_rows(found.replays, found.best, floor)
+    if output.as_json:
+        print_json(
+            {"price": price, "delay": delay, "worth": found.worth, "best": found.best, "policies": rows}
+        )
+    else:
+        from foretoll.report import indices_table
+
+        show(indices_table(rows))
+        say(
+            f"points are shares of answers × 100 a batch; the best schedule in hindsight loses {found.best:.2f} of them"
+        )

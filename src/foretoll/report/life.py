@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from foretoll.decide.budget import HUMAN
+from foretoll.decide.replay import Replay
 from foretoll.records import Decision, LifeCard, LifeEvent
 from foretoll.report.document import Block, Column, Note, Row, Table, known, table
 from foretoll.report.words import plain
@@ -105,6 +106,25 @@ def _budget(card: LifeCard, events: Sequence[LifeEvent]) -> list[Block]:
             f"Of the budget of {human(card.budget)} for {span}, {human(max(card.budget - spent, 0.0))} is left."
         )
     ]
+
+
+def replay_rows(replays: Sequence[Replay], best: float, floor: float | None) -> list[dict[str, object]]:
+    """One row for each policy of a replay, the cheapest first; losses in points a batch."""
+    rows: list[dict[str, object]] = []
+    for each in replays:
+        row: dict[str, object] = {
+            "policy": each.policy,
+            "updates": len(each.promoted) + len(each.rejected),
+            "not served": len(each.rejected),
+            "mean quality": round(each.mean_quality, 4),
+            "least": round(each.least_quality, 4),
+            "loss": round(each.loss, 3),
+            "above the best": round(each.loss - best, 3),
+        }
+        if floor is not None:
+            row["under the floor"] = round(each.share_under(floor), 4)
+        rows.append(row)
+    return rows
 
 
 def prometheus(card: LifeCard, events: Sequence[LifeEvent]) -> str:

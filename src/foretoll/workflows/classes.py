@@ -11,12 +11,15 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from foretoll.data import Split, TaskData, match_names
 from foretoll.errors import DataError, UsageError, shown
 from foretoll.models import Model
 from foretoll.options import check_classes
+from foretoll.records import DataCard
 
 STRAY_SHARE = 0.1  # of the samples: with fewer of unknown classes it is doubtful that the task is new
 _ASK = "say --same-task if {same}, or --task if {other}"
@@ -68,6 +71,26 @@ def settle_classes(
         return source, _told(target, "taken as a new task", note), clean, True
     clean = None if clean is None else _as_in(model.classes, clean, theirs)
     return source, _told(_as_in(model.classes, target, theirs), "taken as the same task"), clean, False
+
+
+def served_labels(
+    classes: Sequence[str], card: DataCard, labels: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """The labels (n,) of served data in the model's numbers, −1 where there is none: by name, else by number.
+
+    Raises DataError where the data have a class that the model has no output for.
+    """
+    known = match_names(card.classes, classes)
+    missing = [name for name in card.classes if name not in known]
+    if missing and _are_numbers(card.classes) and max(map(int, card.classes)) < len(classes):
+        known = {name: classes[int(name)] for name in card.classes}
+    elif missing:
+        raise DataError(
+            f"what was served has the class {shown(missing[0], 40)}, which the model has no output for: choose the "
+            "others with classes=, or update the model for the new task and begin a new life"
+        )
+    numbers = np.array([list(classes).index(known[name]) for name in card.classes], dtype=np.int64)
+    return np.where(labels >= 0, numbers[labels], -1)
 
 
 def _match_source(classes: tuple[str, ...], source: TaskData, said: bool | None) -> _Match:

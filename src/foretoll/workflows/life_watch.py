@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
-from foretoll.data.spelling import match_names
 from foretoll.data.stream import digest_of, open_batch
 from foretoll.decide.budget import Limit, parse_budget
 from foretoll.decide.policies import Spending, View, get_policy
@@ -33,6 +32,7 @@ from foretoll.records import (
     TrainingSettings,
 )
 from foretoll.units import emissions_kg
+from foretoll.workflows.classes import served_labels
 from foretoll.workflows.context import Accounting, Data, ModelLike, Watcher, choose_device, open_update
 from foretoll.workflows.life_folder import START, LifeFolder
 from foretoll.workflows.look import Look, look_at, served_batch
@@ -342,26 +342,7 @@ class WatchedModel:
             )
         if rows.labels is None:
             return card, rows, None
-        return card, rows, self._renumbered(card, rows.labels.numpy())
-
-    def _renumbered(self, card: DataCard, labels: Labels) -> Labels:
-        classes = self.card.model.classes
-        known = match_names(card.classes, classes)
-        missing = [name for name in card.classes if name not in known]
-        if (
-            missing
-            and all(n.isdecimal() for n in card.classes)
-            and max(map(int, card.classes)) < len(classes)
-        ):
-            known = {name: classes[int(name)] for name in card.classes}
-        elif missing:
-            raise DataError(
-                f"the batch has the class {shown(missing[0], 40)}, which the life's model has no output for: "
-                "choose the "
-                "others with classes=, or update the model for the new task and begin a new life"
-            )
-        numbers = np.array([classes.index(known[name]) for name in card.classes], dtype=np.int64)
-        return np.where(labels >= 0, numbers[labels], -1)
+        return card, rows, served_labels(self.card.model.classes, card, rows.labels.numpy())
 
     def toll(self, spent: SelfCost) -> Toll:
         """What was measured, with its emissions."""

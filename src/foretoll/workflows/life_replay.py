@@ -1,0 +1,107 @@
+"""A life lived over on a recorded stream: what each policy would have done, and the best schedule in hindsight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from foretoll.data.stream import open_stream
+from foretoll.decide.policies import POLICIES, get_policy
+from foretoll.decide.policies.base import WINDOW
+from foretoll.decide.replay import RecordedLife, Replay, oracle, replay, worth_at
+from foretoll.errors import UsageError
+from foretoll.models import check_fits
+from foretoll.options.table import DEFAULT
+from foretoll.quality import evaluate
+from foretoll.records import TrainingSettings
+from foretoll.workflows.classes import served_labels
+from foretoll.workflows.context import Accounting, Data, ModelLike, Watcher, open_update
+from foretoll.workflows.life_recording import record_life
+
+DUMMIES = ("keep", "every", "periodic")  # always in the table: a rule that does not beat them is none
+PRICE = 30.0  # points of accuracy on one batch that an update is taken to cost, where nothing is said
+
+
+@dataclass(frozen=True)
+class PolicyReplays:
+    """A life under each policy, at one price and label delay; `best`: the least loss of all, in points a batch.
+
+    worth: of one more right answer, in joules (in seconds where no energy was measured), which the price stands for.
+    """
+
+    life: RecordedLife
+    price: float
+    delay: int
+    worth: float
+    best: float
+    replays: tuple[Replay, ...]
+
+
+def replay_policies(
+    model: ModelLike,
+    source: Data,
+    stream: Data,
+    *,
+    every: int | None = None,
+    policies: Sequence[str] = ("rent",),
+    options: Sequence[str] = (DEFAULT,),
+    price: float = PRICE,
+    delay: int = 0,
+    window: int = WINDOW,
+    budget: float | None = None,
+    settings: TrainingSettings | None = None,
+    folder: str | Path | None = None,
+    weights: str | Path | None = None,
+    accounting: Accounting | None = None,
+    device: str = "auto",
+    watcher: Watcher | None = None,
+    trust_code: bool = False,
+) -> PolicyReplays:
+    """Record the life of `model` on a labelled stream, and replay policies on it.
+
+    stream: as `foretoll.data.stream.open_stream` takes it. price: what a mean update costs, in points of accuracy on
+    one batch. delay: batches until labels arrive. "all" in `policies` means every policy. Each update is trained once,
+    whatever is replayed; with `folder` a recording that was interrupted goes on.
+    """
+    if delay < 0:
+        raise UsageError(f"labels cannot arrive {-delay} batches early: give a delay of 0 or more")
+    names = tuple(dict.fromkeys((*(tuple(POLICIES) if "all" in policies else policies), *DUMMIES)))
+    made = [get_policy(name) for name in names]
+    settings = settings or TrainingSettings(max_epochs=5)
+    opened = open_update(
+        model, source, source, weights=weights, device=device, seed=settings.seed, trust_code=trust_code
+    )
+    start = evaluate(
+        opened.model, opened.source.validation, metric=settings.metric, device=opened.device
+    ).quality
+    batches = open_stream(stream, every=every, seed=settings.seed, layout=opened.model.card.layout)
+    check_fits(opened.model, batches.data)
+    if batches.rows.labels is not None:
+        truth = served_labels(opened.model.classes, batches.data.card, batches.rows.labels.numpy())
+        batches.rows.labels = torch.from_numpy(truth)
+    life = record_life(
+        opened.model,
+        batches,
+        name=opened.model.card.arch,
+        settings=settings,
+        options=options,
+        window=window,
+        device=opened.device,
+        accounting=accounting,
+        folder=None if folder is None else Path(folder),
+        start=start,
+        watcher=watcher,
+    )
+    worth = worth_at(life, price)
+    replays = [replay(life, each, price=price, delay=delay, window=window, budget=budget) for each in made]
+    return PolicyReplays(
+        life,
+        price,
+        delay,
+        worth,
+        oracle(life, price=price, delay=delay),
+        tuple(sorted(replays, key=lambda each: each.loss)),
+    )
