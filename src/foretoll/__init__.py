@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from foretoll.models import Model, load_model, save_checkpoint
     from foretoll.records import Comparison, Estimate, Run, TrainingSettings
     from foretoll.report import write_report
+    from foretoll.tasks import metric
     from foretoll.tracking import TrackedRun, track, tracked
     from foretoll.workflows import Accounting, compare, estimate, retrain, train
     from foretoll.workflows.life import Life
@@ -39,6 +40,7 @@ _HOME = {
     "compare": "foretoll.workflows",
     "estimate": "foretoll.workflows",
     "load_model": "foretoll.models",
+    "metric": "foretoll.tasks",
     "open_data": "foretoll.data",
     "retrain": "foretoll.workflows",
     "save_checkpoint": "foretoll.models",
@@ -64,6 +66,7 @@ __all__ = [
     "compare",
     "estimate",
     "load_model",
+    "metric",
     "open_data",
     "retrain",
     "save_checkpoint",

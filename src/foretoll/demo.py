@@ -15,7 +15,8 @@ from foretoll.workflows import Accounting, Watcher
 from foretoll.workflows.calibrate import Budget
 from foretoll.workflows.context import open_update
 from foretoll.workflows.estimate import estimate_update
-from foretoll.workflows.retrain import retrain_update, with_target
+from foretoll.workflows.goal import with_target
+from foretoll.workflows.retrain import retrain_update
 from foretoll.workflows.train import train_model
 
 SOURCE = "digits?part=1/2"

@@ -98,7 +98,7 @@ PARQUET: dict[str, tuple[dict[str, Any], str]] = {
         "1 missing numbers in column 'a', .*where=a!",
     ),
     "null label": ({"a": X[:, 0], "label": [None, *Y[1:].tolist()]}, "1 missing labels"),
-    "half label": ({"a": X[:, 0], "label": Y + 0.5}, "no whole numbers .0.5.: labels are classes"),
+    "huge label": ({"a": X[:, 0], "label": Y * 1e17}, "no whole numbers .1e.17.: labels are classes"),
     "negative label": ({"a": X[:, 0], "label": _with(Y, -3)}, "negative label -3"),
     "no features": ({"label": Y}, "no column besides"),
     "no rows": ({"a": X[:0, 0], "label": Y[:0]}, "no rows"),

@@ -26,6 +26,7 @@ class Where:
 class DataUri:
     """A parsed data URI. Everything that was not said is None or empty.
 
+    task: what the labels are of (`foretoll.tasks`), where their form does not tell.
     split: use only this split of the file, and split it anew. limit: total of train and validation samples;
     the test split then has at most max(limit // 4, 1). classes: names or numbers, relabelled 0, 1, … in this
     order. shifts: applied one after the other. part: (i, k), the i-th of k disjoint stratified parts.
@@ -49,6 +50,7 @@ class DataUri:
     rows: tuple[int, int | None] | None = None
     kind: str | None = None
     label: str | None = None
+    task: str | None = None
     columns: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     sep: str | None = None

@@ -14,11 +14,11 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from foretoll.data.address import DataUri
 from foretoll.data.images import Look, ToForm
 from foretoll.data.items import array_of, item_of, size_of
-from foretoll.data.raw import RawData, classes_said
+from foretoll.data.raw import RawData, label_texts, targets_said
 from foretoll.data.splits import ArraySplit, DatasetSplit, item_input, item_label
 from foretoll.data.stored import item_array, natural_kind, span_in, stored_array, told_rgba, told_span
 from foretoll.errors import DataError
-from foretoll.tasks.classification import read_labels
+from foretoll.tasks import read_targets
 
 PEEKED = 16  # items that are read to learn what all are like
 
@@ -40,9 +40,12 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> RawData:
         raise DataError(f"{name} is empty: it needs samples")
     kind = None if uri is None else uri.kind
     values = labels_of(dataset)
-    labels, classes = (
-        (None, ()) if values is None else read_labels(values, name, names=class_names_of(dataset))
-    )
+    task = "classification"
+    labels: npt.NDArray[Any] | None = None
+    classes: tuple[str, ...] = ()
+    if values is not None:
+        wanted = None if uri is None else uri.task
+        labels, classes, task = read_targets(values, name, names=class_names_of(dataset), task=wanted)
     if labels is not None and len(labels) != size:
         raise DataError(f"{name} has {size} samples and {len(labels)} labels: they must be equally many")
     ids, told = np.arange(size), ""
@@ -56,17 +59,18 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> RawData:
     else:
         convert, kind, shape, told = converter(Peek(dataset), name, kind)
         rows = DatasetSplit(dataset, labels=labels, ids=ids, convert=convert)
-    numbers = np.empty(0) if labels is None else np.asarray(classes)[labels]
+    numbers = np.empty(0) if labels is None else label_texts(labels, classes)
     return RawData(
         name=name,
         kind=kind,
         rows=rows,
         classes=classes,
+        task=task,
         shape=shape,
         columns=() if labels is None else ("label",),
         column=lambda _: numbers,
         reading=f"{size:,} samples of {name}, {kind}{told}, "
-        + (classes_said(classes) if labels is not None else "no labels"),
+        + (targets_said(classes, task) if labels is not None else "no labels"),
     )
 
 
@@ -160,11 +164,7 @@ def labels_of(dataset: Any) -> npt.NDArray[Any] | None:
 def _plain(label: Any) -> Any:
     if isinstance(label, (Tensor, np.ndarray, np.generic)):
         array = np.asarray(torch.as_tensor(label).cpu())
-        if array.size != 1:
-            raise DataError(
-                f"a label has shape {array.shape}: labels are one class number a sample, not one-hot"
-            )
-        return array.reshape(()).item()
+        return array.reshape(()).item() if array.size == 1 else array.reshape(-1)
     return label
 
 

@@ -14,11 +14,12 @@ from torch import Tensor
 from foretoll.data.address import DataUri
 from foretoll.data.items import array_of
 from foretoll.data.npz_file import NpzFile, few, shape_of
-from foretoll.data.raw import RawData, classes_said
+from foretoll.data.raw import RawData, label_texts, targets_said
 from foretoll.data.splits import ArraySplit
 from foretoll.data.stored import natural_kind, span_in, stored_array, told_rgba, told_span
 from foretoll.errors import DataError
-from foretoll.tasks.classification import MAX_CLASSES, read_labels
+from foretoll.tasks import read_targets
+from foretoll.tasks.classification import MAX_CLASSES
 
 NAME_KEYS = ("classes", "class_names", "label_names", "names")
 _SAMPLES = {"image": "images", "vector": "vectors", "series": "series"}
@@ -53,10 +54,10 @@ def source_of_arrays(arrays: Arrays, uri: DataUri, *, name: str, where: str) -> 
     sizes = _check_shapes(arrays, pairs, where)
     if roles:
         given = np.repeat([roles[x] for x, _ in pairs], sizes)
-    labels, classes = _labels(arrays, labelled, where)
+    labels, classes, task = _labels(arrays, labelled, where, uri.task)
     inputs, kind, told, notes = _inputs(arrays, [x for x, _ in pairs], uri.kind, where)
     columns = _columns(arrays, [x[1:] for x, _ in pairs], sizes)
-    texts = None if labels is None else np.asarray(classes)[labels]
+    texts = None if labels is None else label_texts(labels, classes)
 
     def column(name: str) -> npt.NDArray[Any]:
         return texts if name == "label" and texts is not None else _column(arrays, name, columns[name])
@@ -66,6 +67,7 @@ def source_of_arrays(arrays: Arrays, uri: DataUri, *, name: str, where: str) -> 
         kind=kind,
         rows=ArraySplit(inputs, labels, ids=np.arange(len(inputs))),
         classes=classes,
+        task=task,
         shape=tuple(inputs.shape[1:]),
         given=given,
         columns=(*columns, *(["label"] if texts is not None and "label" not in columns else [])),
@@ -73,7 +75,7 @@ def source_of_arrays(arrays: Arrays, uri: DataUri, *, name: str, where: str) -> 
         reading=", ".join(
             (
                 told,
-                classes_said(classes) if labels is not None else "no labels",
+                targets_said(classes, task) if labels is not None else "no labels",
                 "splits of its own" if given is not None else "no splits of its own",
             )
         ),
@@ -124,10 +126,10 @@ def _shape(arrays: Arrays, key: str) -> tuple[int, ...]:
 
 
 def _labels(
-    arrays: Arrays, keys: list[str], where: str
-) -> tuple[npt.NDArray[np.int64] | None, tuple[str, ...]]:
+    arrays: Arrays, keys: list[str], where: str, task: str | None
+) -> tuple[npt.NDArray[Any] | None, tuple[str, ...], str]:
     if not keys:
-        return None, ()
+        return None, (), "classification"
     names = next((arrays[k] for k in NAME_KEYS if k in arrays and len(shape_of(arrays, k) or ()) == 1), None)
     if names is not None and len(names) > MAX_CLASSES:
         raise DataError(
@@ -136,11 +138,16 @@ def _labels(
     texts = None if names is None else tuple(f"{n:g}" if names.dtype.kind == "f" else str(n) for n in names)
     parts = {key: arrays[key] for key in keys}
     if len(keys) == 1:
-        return read_labels(parts[keys[0]], f"{where}: {keys[0]}", names=texts)
+        return read_targets(parts[keys[0]], f"{where}: {keys[0]}", names=texts, task=task)
     for key, part in parts.items():  # each apart first, so that a message names the array and its row
-        read_labels(part, f"{where}: {key}", names=texts)
-    values = np.concatenate([part.reshape(-1) for part in parts.values()])
-    return read_labels(values, f"{where}: {' and '.join(keys)}", names=texts)
+        told = read_targets(part, f"{where}: {key}", names=texts, task=task).task
+        task = task or (
+            told if told != "classification" else None
+        )  # one split of whole numbers tells nothing
+    if len({part.shape[1:] for part in parts.values()}) > 1:
+        parts = {key: part.reshape(-1) for key, part in parts.items()}
+    values = np.concatenate(list(parts.values()))
+    return read_targets(values, f"{where}: {' and '.join(keys)}", names=texts, task=task)
 
 
 def _inputs(

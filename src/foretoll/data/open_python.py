@@ -24,12 +24,16 @@ from foretoll.records import TableLayout
 _LETTERS = {"train": "train", "validation": "val", "test": "test"}  # as in an .npz file
 
 
-def open_python(data: Any, layout: TableLayout | None = None) -> tuple[RawData, DataUri]:
+def open_python(
+    data: Any, layout: TableLayout | None = None, task: str | None = None
+) -> tuple[RawData, DataUri]:
     """A source from anything but a URI.
 
     A pandas or polars DataFrame, a pyarrow Table or a dict of columns; a data set of the `datasets` library, also
     tokenised; a torch Dataset or DataLoader; arrays (x, y) or (x_train, y_train, x_test, y_test), or (DataFrame,
     labels). Of all but arrays also a dict of splits, or (train, test) or (train, validation, test).
+
+    `task`: what the labels are of, where their form does not tell.
 
     Raises:
         DataError: it is none of these, or its splits are of different kinds.
@@ -37,18 +41,18 @@ def open_python(data: Any, layout: TableLayout | None = None) -> tuple[RawData, 
     """
     splits = _splits(data)
     if splits is not None:
-        return _of_splits(splits, layout)
+        return _of_splits(splits, layout, task)
     name = type(data).__name__
     if isinstance(data, (tuple, list)):
         values = tuple(data)
         if len(values) == 2 and is_table(values[0]):
-            uri = _uri(type(values[0]).__name__)
+            uri = _uri(type(values[0]).__name__, task)
             return source_of_table(
                 _labelled(*values), uri, name=uri.text[7:], where=uri.text[7:], layout=layout
             ), uri
-        uri = _uri("arrays")
+        uri = _uri("arrays", task)
         return source_of_arrays(arrays_of(values), uri, name="arrays", where="arrays"), uri
-    uri = _uri(name)
+    uri = _uri(name, task)
     if _is_hf(data):
         parts = dict(data) if isinstance(data, Mapping) else {"": data}
         return source_of_parts(parts, uri, name=name, where=name, layout=layout), uri
@@ -59,11 +63,11 @@ def open_python(data: Any, layout: TableLayout | None = None) -> tuple[RawData, 
         return source_of_table(as_table(data), uri, name=name, where=name, layout=layout), uri
     if _has_tokens(data):
         return source_of_tokens(data, name=name), uri
-    return open_dataset(data), uri
+    return open_dataset(data, uri), uri
 
 
-def _uri(name: str) -> DataUri:
-    return DataUri(text=f"python:{name}", scheme="python")
+def _uri(name: str, task: str | None) -> DataUri:
+    return DataUri(text=f"python:{name}", scheme="python", task=task)
 
 
 def is_table(value: Any) -> bool:
@@ -129,7 +133,8 @@ def _column_of(labels: Any) -> Any:
 
     try:
         plain = np.asarray(labels)
-        return pa.array(plain.reshape(-1).tolist() if plain.ndim else None)
+        rows = plain if plain.ndim == 2 and plain.shape[1] > 1 else plain.reshape(-1)
+        return pa.array(rows.tolist() if plain.ndim else None)
     except Exception as error:  # of two libraries, and of whatever objects these are
         raise DataError(
             f"the labels of the table are a {type(labels).__name__} ({reason(error)}): give one label for each row"
@@ -158,10 +163,12 @@ def _is_part(value: Any) -> bool:
     return arrays or is_table(value) or _is_hf(value) or _is_dataset(value)
 
 
-def _of_splits(parts: Mapping[str, Any], layout: TableLayout | None) -> tuple[RawData, DataUri]:
+def _of_splits(
+    parts: Mapping[str, Any], layout: TableLayout | None, task: str | None
+) -> tuple[RawData, DataUri]:
     values = list(parts.values())
     kinds = " and ".join(sorted({type(value).__name__ for value in values}))
-    uri = _uri(f"splits of {kinds}")
+    uri = _uri(f"splits of {kinds}", task)
     if "train" not in parts:
         raise DataError(f"the splits are {', '.join(parts)}: one of them must be train")
     if all(_is_hf(value) for value in values):
@@ -184,7 +191,7 @@ def _of_splits(parts: Mapping[str, Any], layout: TableLayout | None) -> tuple[Ra
         whole = _joined(tables, list(parts))
         return source_of_table(whole, uri, name="splits", where=kinds, layout=layout), uri
     if all(_is_dataset(value) for value in values):
-        return _of_datasets(parts), uri
+        return _of_datasets(parts, uri), uri
     raise DataError(f"the splits are of different kinds ({kinds}): give all of them as one kind")
 
 
@@ -215,7 +222,7 @@ class _Together(ConcatDataset[Any]):
         self.classes = next((names for part in parts if (names := class_names_of(part))), None)
 
 
-def _of_datasets(parts: Mapping[str, Any]) -> RawData:
+def _of_datasets(parts: Mapping[str, Any], uri: DataUri) -> RawData:
     values: list[Any] = [
         value.dataset if isinstance(value, DataLoader) else value for value in parts.values()
     ]
@@ -223,7 +230,7 @@ def _of_datasets(parts: Mapping[str, Any]) -> RawData:
         raise DataError("a split is empty: it needs samples")
     given = np.repeat(list(parts), [len(value) for value in values])
     joined = _Together(values)
-    source = source_of_tokens(joined, name="splits") if _has_tokens(values[0]) else open_dataset(joined)
+    source = source_of_tokens(joined, name="splits") if _has_tokens(values[0]) else open_dataset(joined, uri)
     source.name, source.given = "splits", given
     source.reading += f", {' and '.join(parts)} given"
     return source

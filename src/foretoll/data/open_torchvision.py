@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from foretoll.data.address import DataUri
 from foretoll.data.open_dataset import Peek, converter, labels_of
-from foretoll.data.raw import RawData
+from foretoll.data.raw import RawData, label_texts, targets_said
 from foretoll.data.splits import ArraySplit, DatasetSplit
 from foretoll.data.stored import stored_array
 from foretoll.errors import DataError, UsageError, unknown_name
-from foretoll.tasks.classification import read_labels
+from foretoll.tasks import read_targets
 
 PICKLED = {"CIFAR10": "hf:uoft-cs/cifar10", "CIFAR100": "hf:uoft-cs/cifar100", "LSUN": "folder:PATH"}
 
@@ -54,9 +55,12 @@ def open_torchvision(uri: DataUri) -> RawData:
     names_given = (
         [str(c) for c in class_names] if isinstance(class_names, (list, tuple)) and class_names else None
     )
-    labels, classes = (
-        (None, ()) if values is None else read_labels(values, f"torchvision:{uri.path}", names=names_given)
-    )
+    task = "classification"
+    labels: npt.NDArray[Any] | None = None
+    classes: tuple[str, ...] = ()
+    if values is not None:
+        place = f"torchvision:{uri.path}"
+        labels, classes, task = read_targets(values, place, names=names_given, task=uri.task)
     size = sum(len(part) for part in parts.values())
     rows: ArraySplit | DatasetSplit
     told = ""
@@ -73,18 +77,19 @@ def open_torchvision(uri: DataUri) -> RawData:
         whole: Any = torch.utils.data.ConcatDataset(list(parts.values()))
         convert, kind, shape, told = converter(Peek(whole), f"torchvision:{uri.path}", uri.kind, uri.size)
         rows = DatasetSplit(whole, labels=labels, ids=np.arange(size), convert=convert)
-    numbers = np.empty(0) if labels is None else np.asarray(classes)[labels]
+    numbers = np.empty(0) if labels is None else label_texts(labels, classes)
     return RawData(
         name=uri.path.lower(),
         kind=kind,
         rows=rows,
         classes=classes,
+        task=task,
         shape=shape,
         given=given,
         columns=() if labels is None else ("label",),
         column=lambda _: numbers,
         reading=f"{size:,} samples of torchvision's {uri.path}, {kind}{told}, "
-        + (f"{len(classes):,} classes" if labels is not None else "no labels")
+        + (targets_said(classes, task) if labels is not None else "no labels")
         + (", splits of its own" if given is not None else ", no splits of its own"),
     )
 

@@ -14,9 +14,12 @@ from foretoll.data.taskdata import TaskData
 from foretoll.data.uri import parse_uri, with_scheme
 from foretoll.errors import DataError, ForetollError, UsageError, one_line, shown
 from foretoll.records import TableLayout
+from foretoll.tasks import get_task
 
 
-def open_data(source: Any, *, seed: int = 0, layout: TableLayout | None = None) -> TaskData:
+def open_data(
+    source: Any, *, seed: int = 0, layout: TableLayout | None = None, task: str | None = None
+) -> TaskData:
     """Open a data set as three disjoint splits.
 
     source: a data URI (see `foretoll.data.uri`), TaskData (returned as it is), a torch map-style Dataset or a
@@ -25,11 +28,13 @@ def open_data(source: Any, *, seed: int = 0, layout: TableLayout | None = None) 
     dict of splits, or (train, validation, test) of any of these but arrays; see docs/data.md.
     `seed` draws the limit and the shifts; the splits and parts depend on
     the URI's own `seed=` (default 0) only, so that runs with other seeds never see each other's test data.
+    `task`: what the labels are of ("classification", "regression", …, see `foretoll.tasks`), where their form does not
+    tell; of a URI as its task=.
     `layout`: the columns of the table that a model was trained on; those of this one are matched to it by name.
     """
     if isinstance(source, TaskData):
         return arranged(source, layout)
-    opened, uri = _opened(source, layout)
+    opened, uri = _opened(source, layout, task if task is None else get_task(task).name)
     if uri.every is not None:
         raise UsageError(
             f"data URI {shown(uri.text)} is a stream (every={uri.every}): foretoll life takes it; leave every= out here"
@@ -47,14 +52,15 @@ def open_rows(source: Any, *, layout: TableLayout | None = None) -> TaskData:
     return arranged(assemble(opened, uri, seed=0, whole=True), layout)
 
 
-def _opened(source: Any, layout: TableLayout | None) -> tuple[RawData, DataUri]:
+def _opened(source: Any, layout: TableLayout | None, task: str | None = None) -> tuple[RawData, DataUri]:
     """The rows of anything that `open_data` takes, and what was said of them."""
     if isinstance(source, (str, Path)):
         uri = parse_uri(with_scheme(str(source)))
+        uri = uri if task is None else replace(uri, task=task)
         return _of_scheme(SCHEMES[uri.scheme], uri, layout), uri
     from foretoll.data.open_python import open_python
 
-    return open_python(source, layout)
+    return open_python(source, layout, task)
 
 
 def _of_scheme(scheme: DataScheme, uri: DataUri, layout: TableLayout | None) -> RawData:
@@ -72,6 +78,6 @@ def _of_scheme(scheme: DataScheme, uri: DataUri, layout: TableLayout | None) -> 
             f"{shown(uri.text)} cannot be opened by the scheme {scheme.name} ({type(error).__name__}: "
             f"{one_line(str(error), 100)}); check what it names, or ask who made the scheme"
         ) from error
-    opened = found if isinstance(found, RawData) else open_python(found, layout)[0]
+    opened = found if isinstance(found, RawData) else open_python(found, layout, uri.task)[0]
     opened.name = opened.name if isinstance(found, RawData) else uri.text.partition("?")[0]
     return opened

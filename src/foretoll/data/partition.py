@@ -25,6 +25,24 @@ def generator(seed: int, purpose: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
 
 
+def strata(targets: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A number (n,) for each sample, in whose order samples are taken: so that each part is like the whole.
+
+    Classes are their own; of numbers (n, k) the standardised sum counts, so that every part has all quantiles; of
+    truth values (n, k) the combination, from the most frequent on.
+    """
+    if targets.ndim == 1:
+        return targets
+    if targets.shape[1] > 1 and np.isin(targets, (0.0, 1.0)).all():
+        _, numbers, counts = np.unique(targets, axis=0, return_inverse=True, return_counts=True)
+        rank = np.empty(len(counts), dtype=np.int64)
+        rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
+        return np.asarray(rank[numbers.reshape(-1)])
+    spread = targets.std(axis=0, dtype=np.float64)
+    away = targets - targets.mean(axis=0, dtype=np.float64)
+    return np.asarray((away / np.where(spread > 0, spread, 1)).sum(axis=1))
+
+
 def choose(labels: npt.NDArray[Any] | None, size: int, n: int, *, seed: int, purpose: str) -> BoolArray:
     """Mark exactly `n` of `size` rows, stratified by `labels` (not stratified when None).
 

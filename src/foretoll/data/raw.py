@@ -8,7 +8,7 @@ of a run. So two URIs of one file agree on it, and `part=1/2` and `part=2/2` nev
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,12 +20,21 @@ from torch import Tensor
 from foretoll.data.address import TIME, DataUri, Where
 from foretoll.data.checks import few, tell_labels, tell_unseen
 from foretoll.data.moments import moments
-from foretoll.data.partition import VALIDATION_SHARE, IntArray, choose_within, in_order, part_of, three_way
+from foretoll.data.partition import (
+    VALIDATION_SHARE,
+    IntArray,
+    choose_within,
+    in_order,
+    part_of,
+    strata,
+    three_way,
+)
 from foretoll.data.shifts import check_kind
 from foretoll.data.splits import ArraySplit, DatasetSplit
 from foretoll.data.taskdata import TaskData, reference_of
 from foretoll.errors import DataError, UsageError, shown, unknown_name
 from foretoll.records import DataCard, TableLayout
+from foretoll.tasks import TargetScale, get_task
 
 ROLES = ("train", "validation", "test")
 _ROLE_NAMES = {
@@ -56,6 +65,7 @@ class RawData:
     given: name of the file's own split per row, or None. column: values of an extra column by name.
     eager: read the chosen rows into memory when they fit. reading, notes, layout: as on the card (`DataCard`).
     faults: rows that cannot be used, which is an error where one of them is chosen.
+    task: what the rows' targets are of; `classes` are the names of its outputs.
     """
 
     name: str
@@ -63,6 +73,7 @@ class RawData:
     rows: ArraySplit | DatasetSplit
     classes: tuple[str, ...]
     shape: tuple[int, ...]
+    task: str = "classification"
     given: npt.NDArray[Any] | None = None
     columns: tuple[str, ...] = ()
     column: Callable[[str], npt.NDArray[Any]] = field(default=lambda name: np.empty(0))
@@ -93,7 +104,8 @@ def assemble(source: RawData, uri: DataUri, *, seed: int, whole: bool = False) -
         check_kind(shift.kind, source.kind)
     partition_seed = 0 if uri.seed is None else uri.seed
     sample_seed = seed if uri.seed is None else uri.seed
-    labels = None if source.rows.labels is None else source.rows.labels.numpy()
+    targets = None if source.rows.labels is None else source.rows.labels.numpy()
+    labels = None if targets is None else strata(targets)
     kept = np.ones(len(source.rows), dtype=bool)
     if uri.rows is not None:
         kept[: uri.rows[0]] = False
@@ -105,7 +117,7 @@ def assemble(source: RawData, uri: DataUri, *, seed: int, whole: bool = False) -
     relabelled: Tensor | None
     if labels is not None and uri.classes:
         kept &= numbers[labels] >= 0
-        relabelled = torch.from_numpy(numbers[labels])
+        relabelled = torch.from_numpy(numbers[labels])  # of classes, strata are the labels themselves
     else:
         relabelled = source.rows.labels
     parts = _in_time(source, uri, kept) if uri.in_time_order else divide(source, labels, uri, partition_seed)
@@ -118,8 +130,9 @@ def assemble(source: RawData, uri: DataUri, *, seed: int, whole: bool = False) -
     if uri.limit is not None:
         parts = _limited(labels, parts, uri.limit, sample_seed)
     splits = {role: _take(source, relabelled, rows) for role, rows in parts.items()}
+    of_classes = source.task == "classification"
     if not whole:
-        _check_parts(uri, splits, classes if labels is not None else ())
+        _check_parts(uri, splits, classes if labels is not None and of_classes else ())
     reading = source.reading or _reading(source, uri, classes if labels is not None else ())
     taken = sum(len(split) for split in splits.values())
     card = DataCard(
@@ -133,11 +146,18 @@ def assemble(source: RawData, uri: DataUri, *, seed: int, whole: bool = False) -
         test=len(splits["test"]),
         labelled=labels is not None,
         reading=reading + (f", {taken:,} of them taken" if taken < len(source.rows) else ""),
-        notes=(*source.notes, *_label_notes(source, splits, classes)),
+        notes=(*source.notes, *(_label_notes(source, splits, classes) if of_classes else ())),
+        task=source.task,
+        targets=_scale_of(source.task, splits["train"]),
         layout=source.layout,
     )
     data = TaskData(card, **splits, reference=reference_of(source.rows, source.kind))
     return data.shifted(uri.shifts, seed=sample_seed)
+
+
+def _scale_of(task: str, train: ArraySplit | DatasetSplit) -> TargetScale | None:
+    """How the numbers to be predicted lie in the training part; None where there are none."""
+    return get_task(task).scale(train.labels) if train.labels is not None and len(train) else None
 
 
 def _label_notes(
@@ -158,7 +178,7 @@ def _reading(source: RawData, uri: DataUri, classes: tuple[str, ...]) -> str:
     """How the rows were read, where the opener says nothing of its own."""
     said = [
         f"{len(source.rows):,} {_SAMPLES[source.kind]}",
-        classes_said(classes) if classes else "no labels",
+        targets_said(classes, source.task) if classes else "no labels",
     ]
     if source.shape:
         said[0] += f" of {' × '.join(f'{side:,}' for side in source.shape)}"
@@ -263,6 +283,11 @@ def _relabelling(source: RawData, wanted: tuple[str, ...]) -> tuple[tuple[str, .
         return source.classes, np.arange(len(source.classes), dtype=np.int64)
     if source.rows.labels is None:
         raise UsageError(f"{source.name} is unlabelled: classes= cannot choose among its classes")
+    if source.task != "classification":
+        raise UsageError(
+            f"{source.name} holds {get_task(source.task).said(source.classes)}: classes= chooses among classes; choose "
+            "rows with where=, or say task=classification"
+        )
     numbers = np.full(len(source.classes), -1, dtype=np.int64)
     for new, name in enumerate(wanted):
         if name in source.classes:
@@ -336,6 +361,16 @@ def _more_of(splits: Mapping[str, ArraySplit | DatasetSplit], classes: tuple[str
         if rare
         else ("samples of another class")
     )
+
+
+def label_texts(targets: npt.NDArray[Any], names: Sequence[str]) -> npt.NDArray[Any]:
+    """The labels as a column of values: names of classes, or the first of the numbers that are predicted."""
+    return np.asarray(names)[targets] if targets.ndim == 1 else targets[:, 0].astype(np.float64)
+
+
+def targets_said(names: tuple[str, ...], task: str) -> str:
+    """The targets as they stand in a reading."""
+    return classes_said(names) if task == "classification" else get_task(task).said(names)
 
 
 def classes_said(classes: tuple[str, ...]) -> str:

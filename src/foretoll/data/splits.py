@@ -17,7 +17,7 @@ from torch import Tensor
 
 from foretoll.data.items import item_of
 from foretoll.data.limits import samples_at_once
-from foretoll.data.partition import choose
+from foretoll.data.partition import choose, strata
 from foretoll.errors import DataError, UsageError
 
 Inputs = Tensor | list[str]
@@ -28,7 +28,7 @@ class Batch(NamedTuple):
     """Some samples: inputs as stored, and labels.
 
     Images uint8 (B, C, H, W); vectors float32 (B, d); series float32 (B, C, L); text list[str], or int64
-    token ids (B, L) once tokenised. Labels int64 (B,), −1 where unknown.
+    token ids (B, L) once tokenised. Labels int64 (B,), −1 where unknown; numbers to predict float32 (B, k).
     """
 
     inputs: Any  # Tensor or list[str]
@@ -36,7 +36,7 @@ class Batch(NamedTuple):
 
 
 class Split(ABC):
-    """A part of a data set. `ids` are the rows' numbers in the data set; `labels` int64 (n,) or None."""
+    """A part of a data set. `ids` are the rows' numbers in it; `labels` int64 (n,), float32 (n, k), or None."""
 
     labels: Tensor | None
     ids: Tensor
@@ -100,15 +100,22 @@ class Split(ABC):
         return positions
 
     def _set_rows(self, size: int, labels: Any, ids: Any) -> None:
-        self.labels = None if labels is None else torch.as_tensor(labels).to(torch.int64).cpu()
+        self.labels = None if labels is None else _stored_targets(torch.as_tensor(labels))
         self.explicit_ids = ids is not None
         self.ids = torch.arange(size) if ids is None else torch.as_tensor(ids).to(torch.int64).cpu()
-        if self.labels is not None and self.labels.shape != (size,):
+        if self.labels is not None and (self.labels.shape[:1] != (size,) or self.labels.ndim > 2):
             raise DataError(
                 f"{size} samples but labels of shape {tuple(self.labels.shape)}: one label a sample"
             )
         if self.ids.shape != (size,):
             raise DataError(f"{size} samples but ids of shape {tuple(self.ids.shape)}: one id a sample")
+
+
+def _stored_targets(targets: Tensor) -> Tensor:
+    """Class numbers as int64 (n,), numbers as float32 (n, k)."""
+    if not targets.is_floating_point():
+        return targets.to(torch.int64).cpu()
+    return (targets[:, None] if targets.ndim == 1 else targets).to(torch.float32).cpu()
 
 
 class ArraySplit(Split):
@@ -251,13 +258,13 @@ def item_label(item: Any) -> Any:
 def stratified_sample(split: Split, n: int, *, seed: int) -> Split:
     """`n` samples of a split, seeded and stratified by label, in the split's order; all when n ≥ len.
 
-    Each class gives its proportional share, rounded up or down.
+    Each class gives its proportional share, rounded up or down; of numbers each part of their range does.
     """
     if n < 1:
         raise UsageError(f"a sample of {n} was asked for: n must be at least 1")
     if n >= len(split):
         return split
-    labels = None if split.labels is None else split.labels.numpy()
+    labels = None if split.labels is None else strata(split.labels.numpy())
     mask = choose(labels, len(split), n, seed=seed, purpose="sample")
     return split.take(torch.from_numpy(np.flatnonzero(mask)))
 

@@ -25,14 +25,14 @@ from foretoll.data.columns import MAX_LEVELS, read_columns
 from foretoll.data.fitting import several
 from foretoll.data.images import DecodedImages, EncodedImages, look_at
 from foretoll.data.oddities import FREE_TEXT, why_left_out
-from foretoll.data.raw import Fault, RawData, classes_said, role_of, splits_said
+from foretoll.data.raw import Fault, RawData, role_of, splits_said, targets_said
 from foretoll.data.splits import INPUT_KEYS, ArraySplit, DatasetSplit
 from foretoll.data.tokens import token_ids
 from foretoll.data.unreadable import readable
 from foretoll.data.uri import uri_value
 from foretoll.errors import DataError, UsageError, shown, unknown_name
 from foretoll.records import TableColumn, TableLayout
-from foretoll.tasks.classification import read_labels
+from foretoll.tasks import read_targets
 
 TEXT_COLUMNS = ("text", "sentence", "review", "content", "question")
 
@@ -59,23 +59,25 @@ def source_of_table(
     names = list(table.column_names)
     check_names(names, where)
     label = _label_column(names, uri, where, layout)
-    features = _features(names, label, uri, where)
+    of_label = _columns_of(label, names)
+    task = uri.task or (layout.task if layout is not None and layout.label == label else None)
+    features = _features(names, of_label or (label,), uri, where)
     image = next((c for c in (*INPUT_KEYS, *features) if c in features and _is_binary(table, c)), None)
     skipped: tuple[str, ...] = ()
     if image is not None and uri.skip_unreadable:
         kept, skipped = readable(EncodedImages(_content(table.column(image)), table.num_rows, where))
         table = table.filter(kept)
-    labels = _labels(table, label, where, class_names) if label in names else _Labels()
+    labels = _labels(table, of_label, where, class_names, task) if of_label else _Labels()
     given = None
     if "split" in names:
         given = np.array([role_of(text) for text in cell_texts(table, "split").tolist()])
     rows = _rows(table, features, image, uri, where, labels.numbers, layout)
 
     def column(name: str) -> npt.NDArray[Any]:
-        if name == label and labels.numbers is not None:
+        if name == label and labels.numbers is not None and labels.task == "classification":
             texts = np.asarray(labels.classes, dtype=object)[labels.numbers]
             texts[labels.missing] = MISSING
-            return texts.astype(str)
+            return np.asarray(texts.astype(str))
         return cell_texts(table, name)
 
     source = RawData(
@@ -83,6 +85,7 @@ def source_of_table(
         kind=rows.kind,
         rows=rows.split,
         classes=labels.classes,
+        task=labels.task,
         shape=rows.shape,
         given=given,
         columns=tuple(c for c in names if not is_binary(table.column(c).type)),
@@ -90,14 +93,18 @@ def source_of_table(
         eager=rows.kind == "image" and not several(rows.split),  # of those a model decides
         notes=(*skipped, *rows.notes),
         faults=(*rows.faults, *labels.faults),
-        layout=TableLayout(columns=rows.columns, label=label if labels.classes else None),
+        layout=TableLayout(
+            columns=rows.columns,
+            label=label if labels.classes else None,
+            task=labels.task if labels.task != "classification" else None,
+        ),
     )
     said = (
         f"label column {shown(label, 40)}{labels.said}"
         if labels.classes
         else f"no label column {shown(label, 40)}"
     )
-    counted = f", {classes_said(labels.classes)}" if labels.classes else ""
+    counted = f", {targets_said(labels.classes, labels.task)}" if labels.classes else ""
     reading = f"{table.num_rows:,} {rows.said}, {said}{counted}, {splits_said(source, uri)}"
     return replace(source, reading=reading)
 
@@ -111,20 +118,27 @@ def check_names(names: Sequence[str], where: str) -> None:
 
 def _label_column(names: list[str], uri: DataUri, where: str, layout: TableLayout | None) -> str:
     if uri.label is not None:
-        if uri.label not in names:
+        if not _columns_of(uri.label, names):
             raise UsageError(unknown_name(f"column of {where}", uri.label, names))
         return uri.label
-    if layout is not None and layout.label in names:
+    if layout is not None and layout.label is not None and _columns_of(layout.label, names):
         return str(layout.label)
     return "label"
 
 
-def _features(names: list[str], label: str, uri: DataUri, where: str) -> list[str]:
+def _columns_of(label: str, names: list[str]) -> tuple[str, ...]:
+    """The columns that hold the labels: one of that name, or several that stand in it with commas between them."""
+    parts = (label,) if label in names else tuple(part.strip() for part in label.split(","))
+    return parts if all(part in names for part in parts) else ()
+
+
+def _features(names: list[str], labels: Sequence[str], uri: DataUri, where: str) -> list[str]:
     """The columns that may become inputs."""
     for name in (*uri.columns, *uri.drop):
         if name not in names:
             raise UsageError(unknown_name(f"column of {where}", name, names))
-    features = [c for c in names if c not in {label, f"{label}_name", "split", *uri.drop}]
+    beside = {*labels, *(f"{label}_name" for label in labels), "split", *uri.drop}
+    features = [c for c in names if c not in beside]
     if uri.columns:
         features = [c for c in uri.columns if c in features]
     if not features:
@@ -280,43 +294,44 @@ def _beside(table: Any, read: str, features: list[str], uri: DataUri, where: str
 
 @dataclass(frozen=True)
 class _Labels:
-    numbers: npt.NDArray[np.int64] | None = None
+    numbers: npt.NDArray[Any] | None = None
+    task: str = "classification"
     classes: tuple[str, ...] = ()
     missing: npt.NDArray[np.bool_] | None = None
     faults: tuple[Fault, ...] = ()
     said: str = ""
 
 
-def _labels(table: Any, label: str, where: str, class_names: Sequence[str] | None) -> _Labels:
-    import pyarrow as pa
-
+def _labels(
+    table: Any, columns: tuple[str, ...], where: str, class_names: Sequence[str] | None, task: str | None
+) -> _Labels:
+    """The targets of one column, or of several, side by side."""
+    read = [_label_values(table, column, where) for column in columns]
+    faults = tuple(fault for _, fault in read if fault is not None)
+    missing = np.any([fault.rows for fault in faults], axis=0) if faults else np.zeros(table.num_rows, bool)
+    if len(columns) > 1:
+        place = f"{where}: columns {', '.join(shown(column, 30) for column in columns)}"
+        kinds = {values.dtype.kind for values, _ in read}
+        if not kinds <= set("iufb"):
+            raise DataError(f"{place} are not all numbers: several targets are numbers, or 0 and 1")
+        found = np.stack([values.astype(np.float64) for values, _ in read], axis=1)
+        numbers, classes, task = read_targets(found, place, names=columns, task=task)
+        return _Labels(numbers, task, classes, missing, faults)
+    label, found = columns[0], read[0][0]
     place = f"{where}: column {shown(label, 40)}"
-    column = plain_column(table, label)
-    if pa.types.is_decimal(column.type):
-        column = column.cast(pa.float64())
-    values = column.to_pylist()
-    missing = np.array([is_missing(v) or (isinstance(v, str) and not v.strip()) for v in values])
-    faults: tuple[Fault, ...] = ()
-    if missing.all():
-        raise DataError(f"{place} has no labels: name another with label=, or leave the column out")
-    if missing.any():
-        fault = Fault(
-            missing,
-            f"{place} has {int(missing.sum()):,} missing labels, the first in row {int(np.argmax(missing))}: fill "
-            f"them, or leave those rows out with where={uri_value(label)}!{MISSING}",
-        )
-        faults = (fault,)
-        stand_in = values[int(np.argmin(missing))]
-        values = [stand_in if gone else value for value, gone in zip(values, missing.tolist(), strict=True)]
-    check_lengths_of_texts(values, place)
-    found = np.asarray(values)
     said = ""
+    odd = found.dtype.kind == "f" and found.ndim == 1 and bool((found != np.floor(found)).any())
+    if task is None and odd:
+        task, said = "regression", " (numbers with decimals)"
+    if task not in {None, "classification"} or found.ndim > 1:
+        numbers, classes, task = read_targets(found, place, names=[label], task=task)
+        return _Labels(numbers, task, classes, missing, faults, said)
     if found.dtype.kind == "f":
-        if not np.equal(found, np.floor(found)).all() or np.abs(found).max() >= 2**53:
-            odd = found[(found != np.floor(found)) | (np.abs(found) >= 2**53)][0]
+        if odd or np.abs(found).max() >= 2**53:
+            first = found[(found != np.floor(found)) | (np.abs(found) >= 2**53)][0]
             raise DataError(
-                f"{place} has numbers that are no whole numbers ({odd:g}): labels are "
-                "classes; name the column that holds them with label="
+                f"{place} has numbers that are no whole numbers ({first:g}): labels are classes; name the column that "
+                "holds them with label=, or say task=regression"
             )
         found, said = found.astype(np.int64), " (whole numbers)"
     names = class_names
@@ -325,8 +340,36 @@ def _labels(table: Any, label: str, where: str, class_names: Sequence[str] | Non
         by_number = {int(n): str(t) for n, t in zip(found.tolist(), texts, strict=True)}
         if min(by_number) >= 0 and max(by_number) < len(set(by_number.values())):
             names = [by_number.get(i, str(i)) for i in range(max(by_number) + 1)]
-    numbers, classes = read_labels(found, place, names=names)
-    return _Labels(numbers, classes, missing, faults, said)
+    numbers, classes, task = read_targets(found, place, names=names, task="classification")
+    return _Labels(numbers, task, classes, missing, faults, said)
+
+
+def _label_values(table: Any, label: str, where: str) -> tuple[npt.NDArray[Any], Fault | None]:
+    """The values of a column of labels, and the fault of rows without one, which have another row's."""
+    import pyarrow as pa
+
+    place = f"{where}: column {shown(label, 40)}"
+    column = plain_column(table, label)
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
+    values = column.to_pylist()
+    missing = np.array([is_missing(v) or (isinstance(v, str) and not v.strip()) for v in values])
+    fault = None
+    if missing.all():
+        raise DataError(f"{place} has no labels: name another with label=, or leave the column out")
+    if missing.any():
+        fault = Fault(
+            missing,
+            f"{place} has {int(missing.sum()):,} missing labels, the first in row {int(np.argmax(missing))}: fill "
+            f"them, or leave those rows out with where={uri_value(label)}!{MISSING}",
+        )
+        stand_in = values[int(np.argmin(missing))]
+        values = [stand_in if gone else value for value, gone in zip(values, missing.tolist(), strict=True)]
+    check_lengths_of_texts(values, place)
+    try:
+        return np.asarray(values), fault
+    except ValueError:  # lists of several lengths
+        raise DataError(f"{place} has lists of different lengths: give each sample as many targets") from None
 
 
 def _is_list(table: Any, features: list[str], name: str) -> bool:

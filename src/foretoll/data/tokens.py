@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from foretoll.data.items import item_of, size_of
-from foretoll.data.raw import RawData, classes_said
+from foretoll.data.raw import RawData, label_texts, targets_said
 from foretoll.data.splits import ArraySplit, item_label
 from foretoll.errors import DataError, shown
-from foretoll.tasks.classification import read_labels
+from foretoll.tasks import read_targets
 
 PADDING = -1  # in place of an id; the model's own padding id is put there when the model reads it
 
@@ -54,16 +54,18 @@ def source_of_tokens(data: Any, *, name: str) -> RawData:
         shown(name),
     )
     values = [np.asarray(item_label(dict(item))).reshape(-1) for item in items]
-    if any(len(value) != 1 for value in values):
-        raise DataError(f"{shown(name)} has items with other than one label: labels are one class a sample")
-    labels, classes = read_labels(np.array([value[0] for value in values]), shown(name))
+    if len({len(value) for value in values}) != 1:
+        raise DataError(f"{shown(name)} has items with different numbers of labels: give each as many")
+    stacked = np.stack(values)
+    labels, classes, task = read_targets(stacked[:, 0] if stacked.shape[1] == 1 else stacked, shown(name))
     return RawData(
         name=name,
         kind="text",
         rows=ArraySplit(ids, labels, ids=np.arange(len(ids))),
         classes=classes,
+        task=task,
         shape=(),
         columns=("label",),
-        column=lambda _: np.asarray(classes)[labels],
-        reading=f"{len(ids):,} tokenised texts of up to {ids.shape[1]:,} ids, {classes_said(classes)}",
+        column=lambda _: label_texts(labels, classes),
+        reading=f"{len(ids):,} tokenised texts of up to {ids.shape[1]:,} ids, {targets_said(classes, task)}",
     )

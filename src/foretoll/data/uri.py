@@ -20,6 +20,7 @@ from foretoll.data.schemes import OWN_KEYS, SCHEMES
 from foretoll.data.shifts.registry import SHIFTS, check_level
 from foretoll.errors import UsageError, shown, unknown_name
 from foretoll.records import DataCard, Shift
+from foretoll.tasks import TASKS
 
 KINDS: tuple[str, ...] = get_args(DataCard.model_fields["kind"].annotation)
 COMMON_KEYS = (
@@ -32,6 +33,7 @@ COMMON_KEYS = (
     "rows",
     "kind",
     "label",
+    "task",
     "seed",
     "time",
     "every",
@@ -247,6 +249,12 @@ def _kind(value: str) -> str:
     return value
 
 
+def _task(value: str) -> str:
+    if value not in TASKS:
+        raise _BadValueError(unknown_name("task", value, TASKS))
+    return value
+
+
 def _flag(key: str) -> Callable[[str], bool]:
     def read(value: str) -> bool:
         if value.lower() not in {"0", "1", "false", "true"}:
@@ -281,6 +289,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "rows": _rows,
     "kind": _kind,
     "label": str,
+    "task": _task,
     "seed": _whole("seed", 0, 2**63 - 1),
     "root": str,
     "download": _flag("download"),

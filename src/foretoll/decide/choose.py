@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from foretoll.decide.price import kind_of_price, price, price_text, undominated
-from foretoll.records import Candidate, Recommendation
+from foretoll.records import SHARES, Candidate, QualityScale, Recommendation
 from foretoll.units import human_share
 
 CONFIDENCE = 0.8  # probability of reaching the target below which a candidate is not relied on
@@ -18,7 +18,11 @@ EQUAL = 1.05  # costs within this factor count as equal: the likelier one is tak
 
 
 def recommend(
-    candidates: Sequence[Candidate], *, until: float, confidence: float = CONFIDENCE
+    candidates: Sequence[Candidate],
+    *,
+    until: float,
+    confidence: float = CONFIDENCE,
+    scale: QualityScale | None = None,
 ) -> Recommendation:
     """The cheapest candidate that keeps to the budget and reaches the target with probability `confidence`.
 
@@ -27,7 +31,7 @@ def recommend(
     Where no candidate is as likely to reach the target, the likeliest one is taken if it is likelier than not;
     otherwise none. The decision looks at forecasts alone, also where runs are there.
     """
-    return _Choice(candidates, until, confidence).recommendation()
+    return _Choice(candidates, until, confidence, scale or SHARES).recommendation()
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class _Choice:
     candidates: Sequence[Candidate]
     until: float
     confidence: float
+    scale: QualityScale = SHARES
 
     @cached_property
     def kind(self) -> str:
@@ -109,14 +114,13 @@ class _Choice:
                 f"{self.chance(best)} only"
             )
         short = {
-            i: quality
-            for i in cheaper
-            if i not in unsure and NEAR * self.until <= (quality := self.quality(i)) < self.until
+            i: quality for i in cheaper if i not in unsure and self.falls_short(quality := self.quality(i))
         }
         if short:
-            best = max(short, key=lambda i: short[i])
+            best = max(short, key=lambda i: self.scale.progress(short[i]))
+            way = "below" if self.scale.higher_is_better else "above"
             said.append(
-                f"with a target below {short[best]:.2f}, which is what it is expected to reach, {self.name(best)} "
+                f"with a target {way} {short[best]:.2f}, which is what it is expected to reach, {self.name(best)} "
                 f"would do, at {self.cost(best)}"
             )
         shut_out = [i for i in others if self.candidates[i].over_budget and self.reach(i) >= self.confidence]
@@ -124,6 +128,11 @@ class _Choice:
             best = self.cheapest(shut_out)
             said.append(f"with a larger budget, {self.name(best)}: {self.candidates[best].over_budget}")
         return tuple(said)
+
+    def falls_short(self, quality: float) -> bool:
+        """Whether a quality is near the target and below it."""
+        aim = self.scale.progress(self.until)
+        return NEAR * aim <= self.scale.progress(quality) < aim
 
     def name(self, i: int) -> str:
         """The option, and the model where there are several."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from foretoll.decide.price import kind_of_price, measured_price, price
-from foretoll.records import Candidate
+from foretoll.records import Candidate, QualityScale
 
 CostAndQuality = tuple[float, float]
 """Cost (kWh, or seconds where no energy is known) and quality on the test data."""
@@ -25,9 +25,12 @@ def measured_point(candidate: Candidate, kind: str, requests: int = 0) -> CostAn
     return None if cost is None or quality is None or quality.after is None else (cost, quality.after)
 
 
-def mark_front(candidates: Sequence[Candidate], requests: int = 0) -> tuple[Candidate, ...]:
+def mark_front(
+    candidates: Sequence[Candidate], requests: int = 0, *, scale: QualityScale | None = None
+) -> tuple[Candidate, ...]:
     """The same candidates, with `on_front` set where no other is as good in cost and quality and better in one.
 
+    `scale`: of the qualities; None: higher is better.
     By what was measured where any was carried out, else by the medians of the forecasts; never a mixture.
     """
     kind = kind_of_price(candidates)
@@ -36,6 +39,8 @@ def mark_front(candidates: Sequence[Candidate], requests: int = 0) -> tuple[Cand
     ]
     if not any(points):
         points = [forecast_point(candidate, kind) for candidate in candidates]
+    if scale is not None and not scale.higher_is_better:
+        points = [None if point is None else (point[0], -point[1]) for point in points]
     known = [point for point in points if point is not None]
     return tuple(
         candidate.model_copy(

@@ -24,7 +24,10 @@ FeatureValues = dict[str, float | None]
 
 
 class Case(Record):
-    """One planned update. `signals` are those of foretoll.indices.signals; a missing one is None."""
+    """One planned update; qualities are progress, from 0 (trivial) to 1 (perfect).
+
+    `signals` are those of foretoll.indices.signals; a missing one is None.
+    """
 
     option: str
     family: str
@@ -52,6 +55,7 @@ class Case(Record):
     validation_samples: int = 0
     test_samples: int = 0
     model_id: str = ""  # the run that made the source model: runs of one model share what is particular to it
+    task: str = "classification"
     weights_digest: str = (
         ""  # of the source model's weights, which tells it also where no run of foretoll made it
     )
@@ -79,8 +83,8 @@ def starts_as_source(option: str, *, task_shift: bool) -> bool:
 def case_of(run: Run, *, start_quality: float | None, looked_at: int = 0) -> Case:
     """What may be known before a run, of one that is planned or was carried out.
 
-    `start_quality`: of the source model on the data that stop the run. `looked_at`: samples of the target behind the
-    signals.
+    `start_quality`: progress of the source model on the data that stop the run. `looked_at`: samples of the target
+    behind the signals.
     """
     per_epoch = run.steps_per_epoch or run.settings.steps_per_epoch(run.target.train)
     return Case(
@@ -95,7 +99,8 @@ def case_of(run: Run, *, start_quality: float | None, looked_at: int = 0) -> Cas
         batch_size=run.settings.samples_per_step,
         lr=run.settings.lr,
         optimizer=run.settings.optimizer,
-        until=run.settings.until or 1.0,
+        until=1.0 if run.settings.until is None else run.settings.progress(run.settings.until),
+        task=run.target.task,
         max_epochs=run.settings.epoch_budget(per_epoch),
         task_shift=run.task_shift,
         signals=run.signals,
@@ -116,7 +121,8 @@ def case_of_run(run: Run) -> Case | None:
     """The case of a run that was carried out; None where it had no quality target or kept no signals."""
     if run.settings.until is None or run.steps_per_epoch is None or not run.signals:
         return None
-    return case_of(run, start_quality=run.curve[0].quality if run.curve and run.curve[0].step == 0 else None)
+    begun = bool(run.curve) and run.curve[0].step == 0
+    return case_of(run, start_quality=run.settings.progress(run.curve[0].quality) if begun else None)
 
 
 def decided(case: Case) -> bool:

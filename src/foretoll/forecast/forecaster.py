@@ -22,6 +22,8 @@ from foretoll.forecast.regressor import CostModel
 from foretoll.options.table import traits_of
 from foretoll.records import Coverage, Forecast, Interval, NearRun, Run
 
+FEW_OF_TASK = 150  # with fewer runs of its task a forecast rests on those of others,
+OTHER_TASKS = 2.0  # and its intervals are widened so much
 UNLIKE = 1.25  # times the outermost 5 % of the runs: from here on a case is told that it is unlike them
 WIDEST = 4.0
 FEW_OF_OPTION = 10  # with fewer runs of an option its forecast rests on others,
@@ -96,6 +98,13 @@ class Forecaster:
             warnings.append(
                 f"this case is unlike the runs that the forecast rests on ({unlike:.1f} times the outermost "
                 "5 %): the intervals are widened; add --calibrate for firmer ones"
+            )
+        of_task = sum(lesson.task == case.task for lesson in self.lessons)
+        if case.task != "classification" and of_task < FEW_OF_TASK:
+            widen = min(widen * OTHER_TASKS, WIDEST)
+            warnings.append(
+                f"the ledger holds {of_task} runs of {case.task}: the forecast rests on other tasks, by progress from "
+                "a trivial prediction to the best, and the intervals are widened; add --calibrate for firmer ones"
             )
         own, pool = len(self.learned.in_pool(case.option)), self.learned.pool(case.option)
         if own < FEW_OF_OPTION < len(self.learned.in_pool(pool)):

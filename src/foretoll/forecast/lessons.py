@@ -35,6 +35,7 @@ class Lesson:
     weights_digest: str
     responses: Mapping[str, float | None]
     features: FeatureValues
+    task: str = "classification"
 
     @property
     def owner(self) -> str:
@@ -69,6 +70,7 @@ def _lesson(run: Run, case: Case) -> Lesson:
         weights_digest=case.weights_digest,
         responses={cost: _response(cost, run, case) for cost in COSTS},
         features=features(case),
+        task=case.task,
     )
 
 
@@ -76,7 +78,7 @@ def _response(cost: str, run: Run, case: Case) -> float | None:
     """The response that is learned: log steps, log norm, log change, or the quality above the target."""
     if cost == "quality":
         after = run.quality.after if run.quality else None
-        return None if after is None else after - case.until
+        return None if after is None else run.settings.progress(after) - case.until
     value: float | None = getattr(run.toll, cost)
     if value is None:
         return None
@@ -109,6 +111,7 @@ def columns_of(lessons: Sequence[Lesson]) -> Columns:
     columns["decided"] = np.array([lesson.decided for lesson in lessons], dtype=np.bool_)
     for cost in COSTS:
         columns[f"response {cost}"] = _numbers(lesson.responses[cost] for lesson in lessons)
+    columns["task"] = np.array([lesson.task for lesson in lessons], dtype=np.str_)
     columns["names"] = np.array(names, dtype=np.str_)
     columns["features"] = np.array(
         [_numbers(lesson.features.get(name) for name in names) for lesson in lessons]
@@ -127,6 +130,8 @@ def lessons_in(columns: Mapping[str, NDArray[Any]]) -> list[Lesson]:
         _optional(columns["epochs"]), columns["decided"].tolist(), columns["limit"].tolist(), strict=True
     )
     rows = map(_optional, columns["features"])
+    count = len(texts["run_id"])
+    tasks = columns["task"].tolist() if "task" in columns else ["classification"] * count  # files of before
     return [
         Lesson(
             **dict(zip(_TEXTS, text, strict=True)),
@@ -135,8 +140,9 @@ def lessons_in(columns: Mapping[str, NDArray[Any]]) -> list[Lesson]:
             limit=limit,
             responses=dict(zip(COSTS, cost, strict=True)),
             features=dict(zip(names, row, strict=True)),
+            task=task,
         )
-        for text, (epochs, known, limit), cost, row in zip(flat, rest, costs, rows, strict=True)
+        for text, (epochs, known, limit), cost, row, task in zip(flat, rest, costs, rows, tasks, strict=True)
     ]
 
 

@@ -9,6 +9,7 @@ import torch
 
 from foretoll.errors import UsageError
 from foretoll.representation import Features, sweep
+from foretoll.tasks import TargetScale, get_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,8 @@ class PartRequest:
 
     part: "clean" is the target before its synthetic shift
     capacity: samples whose representations, logits and layers are kept
-    classes: outputs of the model, for RESQUE's sums; None: no RESQUE
+    classes: groups of the target (its classes), for RESQUE's sums; None: no RESQUE
+    task, targets: of which task the labels are, and the scale by which they are grouped
     layers: the layers for ARM and PreIndex, with how their rows lie (`comparable_layers`); empty: neither
     """
 
@@ -38,6 +40,8 @@ class PartRequest:
     capacity: int
     classes: int | None = None
     layers: Mapping[str, Order] | tuple[str, ...] = ()
+    task: str = "classification"
+    targets: TargetScale | None = None
 
     @property
     def side(self) -> Side:
@@ -60,13 +64,17 @@ class PartCollection:
 
     def __call__(self, features: Features) -> None:
         """Take in a batch."""
-        self.kept.update(
-            features.ids, features.labels, representations=features.representations, logits=features.logits
-        )
+        task, scale = get_task(self.wanted.task), self.wanted.targets
+        numbers = features.labels.is_floating_point()
+        groups = task.groups(features.labels, scale) if numbers else features.labels
+        kept = {"representations": features.representations, "logits": features.logits}
+        if numbers:
+            kept["targets"] = features.labels
+        self.kept.update(features.ids, groups, **kept)
         side = self.wanted.side
         if self.resque is not None:
-            known = features.labels >= 0
-            classes = torch.where(known, features.labels, features.logits.argmax(dim=1))
+            known = groups >= 0
+            classes = torch.where(known, groups, task.predicted_groups(features.logits, scale))
             self.resque.update(features.representations, classes, side=side, ids=features.ids)
         if self.arm is not None:
             self.arm.update(features.layers, features.ids, side=side)

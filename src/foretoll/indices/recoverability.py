@@ -21,12 +21,13 @@ Defined in foretoll (docs/recoverability_gap.md); no paper to deviate from.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from foretoll.errors import UsageError
+from foretoll.errors import DataError, UsageError
 from foretoll.indices._bootstrap import NORMAL_90, hash_ids, hash_rows
 from foretoll.indices._sample import SampleAccumulator
 from foretoll.indices._validate import (
@@ -37,6 +38,7 @@ from foretoll.indices._validate import (
     check_representations,
 )
 from foretoll.records import IndexValue
+from foretoll.tasks import Metric, TargetScale, Task, Whole
 
 LAMBDAS = tuple(10.0**e for e in range(-3, 6))
 TUNING = 400
@@ -92,8 +94,56 @@ def linear_probe_accuracy(
     check_known_labels(x, y, "labels (classes with two samples or more)")
     classes, y = torch.unique(y, return_inverse=True)
     fold = _folds(y, keys, folds)
-    hits = _out_of_fold_hits(_normalised(x), y, fold, folds)
+    one_hot = torch.nn.functional.one_hot(y).to(x.dtype)
+    hits = _out_of_fold(_normalised(x), one_hot, fold, folds).argmax(1) == y
     return _score(hits, fold, folds, len(classes), left_out)
+
+
+def linear_probe_progress(
+    representations: Array,
+    targets: Tensor,
+    *,
+    task: Task,
+    metric: Metric,
+    progress: Callable[[float], float],
+    scale: TargetScale | None = None,
+    groups: Tensor | None = None,
+    ids: Array | None = None,
+    seed: int = 0,
+    folds: int = 5,
+) -> Probe:
+    """The same probe for another task: ridge on what the task says of its targets, scored as progress in a metric.
+
+    `representations` (n, d), `targets` (n, k); `progress` maps a value of the metric to 0 … 1, and `groups` (n,) are
+    what the folds are stratified by. Standard error: the larger of the metric's own sampling error and of the folds'
+    spread. Raises `DataError` with fewer than two samples a fold, or constant representations.
+    """
+    if folds < 2:
+        raise UsageError(f"folds is {folds}: cross-fitting needs at least 2")
+    x = check_representations(representations, allow_constant=False)
+    if len(x) < 2 * folds:
+        raise DataError(f"a probe needs at least {2 * folds} samples, and {len(x)} are there: give more")
+    keys = hash_rows(x) if ids is None else check_ids(ids, x.shape[0]).to(x.device)
+    order = torch.argsort(hash_ids(keys, seed))
+    x, keys, y = x[order], hash_ids(keys, seed)[order], targets.to(x.device)[order]
+    strata = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    if groups is not None and bool((groups >= 0).all()):
+        _, strata = torch.unique(groups.to(x.device)[order], return_inverse=True)
+    fold = _folds(strata, keys, folds)
+    fitted = _out_of_fold(_normalised(x), task.design(y, scale).to(x.dtype), fold, folds)
+    outputs = task.outputs(fitted, scale)
+
+    def scored(rows: Tensor) -> float:
+        tally = Whole() if metric.whole else task.tally(outputs.shape[1], device=outputs.device)
+        tally.update(outputs[rows], y[rows])
+        return metric.compute(tally)
+
+    value = scored(torch.ones_like(fold, dtype=torch.bool))
+    error = metric.error(value, len(x))
+    each = torch.tensor([progress(scored(fold == f)) for f in range(folds) if bool((fold == f).any())])
+    spread = float(each.std() / len(each) ** 0.5) if len(each) > 1 else 0.0
+    own = abs(progress(value + error) - progress(value - error)) / 2
+    return Probe(progress(value), max(own, spread), len(x), int(strata.max()) + 1, ())
 
 
 def recoverability_gap(
@@ -170,20 +220,19 @@ def _normalised(x: Tensor) -> Tensor:
     return unit
 
 
-def _out_of_fold_hits(z: Tensor, y: Tensor, fold: Tensor, folds: int) -> Tensor:
-    """Whether each sample is classified rightly by the probe that was fitted without its fold."""
-    target = torch.nn.functional.one_hot(y).to(z.dtype)
+def _out_of_fold(z: Tensor, target: Tensor, fold: Tensor, folds: int) -> Tensor:
+    """What the probe that was fitted without a sample's fold says of it, (n, k)."""
     parts = [p for p in (fold == f for f in range(folds)) if bool(p.any())]
     solve = _Dual(z, target) if z.shape[1] > z.shape[0] else _Primal(z, target, parts)
-    hits = torch.zeros_like(y, dtype=torch.bool)
+    fitted = torch.zeros_like(target)
     chosen: dict[tuple[int, ...], float] = {}
     for f, held_out in enumerate(parts):
         tuning = _tuning_folds(f, parts)
         if tuning not in chosen:
             rows = torch.stack([parts[g] for g in tuning]).any(0).nonzero().squeeze(1)[: 2 * TUNING]
             chosen[tuning] = _choose_lambda(z[rows], target[rows])
-        hits[held_out] = solve(f, held_out, chosen[tuning]).argmax(1) == y[held_out]
-    return hits
+        fitted[held_out] = solve(f, held_out, chosen[tuning])
+    return fitted
 
 
 class _Primal:

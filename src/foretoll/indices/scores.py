@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -21,29 +21,69 @@ from foretoll.indices.mmd import mmd
 from foretoll.indices.nce import nce
 from foretoll.indices.separability import effective_rank, expected_calibration_error, knn_accuracy
 from foretoll.indices.table import INDICES
+from foretoll.tasks import TargetScale, Task, get_task
 
 BOUND = 1000  # rows for scores whose cost grows with the square of the sample
 
 
 @dataclass(frozen=True)
 class SideSample:
-    """A side's bounded sample: representations (n, d), logits (n, C), labels (n,) with −1 unknown, ids (n,)."""
+    """A side's bounded sample: representations (n, d), logits (n, C), labels (n,) with −1 unknown, ids (n,).
+
+    labels: groups that stand in for classes; numbers: targets (n, k) where they are no classes
+    task, scale: of which task they are
+    """
 
     representations: Tensor
     logits: Tensor
     labels: Tensor
     ids: Tensor
+    numbers: Tensor | None = None
+    task: Task = field(default_factory=lambda: get_task("classification"))
+    scale: TargetScale | None = None
 
     @classmethod
-    def of(cls, sample: Sample) -> SideSample:
+    def of(cls, sample: Sample, task: str = "classification", scale: TargetScale | None = None) -> SideSample:
         """From a `BoundedSample` that was fed representations and logits."""
         tensors = {name: rows.double().cpu() for name, rows in sample.tensors.items()}
-        return cls(tensors["representations"], tensors["logits"], sample.labels.cpu(), sample.ids.cpu())
+        labels = sample.labels.cpu()
+        return cls(
+            tensors["representations"],
+            tensors["logits"],
+            labels,
+            sample.ids.cpu(),
+            tensors.get("targets"),
+            get_task(task),
+            scale,
+        )
+
+    @property
+    def targets(self) -> Tensor:
+        """What is to be predicted, (n,) or (n, k)."""
+        return self.labels if self.numbers is None else self.numbers
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the targets of all samples are known."""
+        return self.targets.is_floating_point() or bool((self.targets >= 0).all())
+
+    @property
+    def predicted(self) -> Tensor:
+        """The group that the model's outputs say, (n,)."""
+        return self.task.predicted_groups(self.logits, self.scale)
+
+    @property
+    def group_scores(self) -> Tensor:
+        """Scores (n, groups) whose largest is the predicted group: the logits, where there is one a class."""
+        if self.task.has_probabilities and self.logits.shape[1] > 1:
+            return self.logits
+        groups = len(self.task.group_names([""] * self.logits.shape[1], self.scale))
+        return torch.nn.functional.one_hot(self.predicted, groups).double()
 
     @property
     def correct(self) -> Tensor:
         """Whether the model's prediction is right, (n,) bool."""
-        return self.logits.argmax(dim=1) == self.labels
+        return self.predicted == self.labels
 
     def few(self) -> Tensor:
         """At most `BOUND` representations, evenly spaced."""
@@ -73,7 +113,7 @@ _SAME_CLASSES: dict[str, Callable[[SideSample, SideSample], float]] = {
         negative_entropy(s.logits, from_logits=True), s.correct, negative_entropy(t.logits, from_logits=True)
     ),
     "resque_predicted": lambda s, t: resque_predicted(
-        s.representations, s.labels, t.representations, t.logits
+        s.representations, s.labels, t.representations, t.group_scores
     ),
     "resque_transport": lambda s, t: resque_transport(s.representations, s.labels, t.representations),
 }
@@ -89,13 +129,20 @@ _LABELLED: dict[str, Callable[[SideSample], float]] = {
     "h_score": lambda t: h_score(t.representations, t.labels),
     "gbc": lambda t: gbc(t.representations, t.labels),
     "leep": lambda t: leep(t.logits.softmax(dim=1), t.labels),
-    "nce": lambda t: nce(t.logits.argmax(dim=1), t.labels),
+    "nce": lambda t: nce(t.predicted, t.labels),
     "knn_accuracy": lambda t: knn_accuracy(t.representations, t.labels),
 }
 
 
+_OF_PROBABILITIES = frozenset({"doc", "atc", "leep"})
+
+
 def scores(source: SideSample, target: SideSample, *, task_shift: bool) -> dict[str, float | None]:
-    """All scores that these data allow; a score that its data do not allow (one class, say) is None."""
+    """All scores that these data allow; a score that its data do not allow (one class, say) is None.
+
+    Where the task has groups in place of classes, scores of classes take these; without groups they are left out, as
+    are those of class probabilities where the outputs are none.
+    """
     found: dict[str, float | None] = {}
 
     def attempt(name: str, compute: Callable[[], float]) -> None:
@@ -104,18 +151,22 @@ def scores(source: SideSample, target: SideSample, *, task_shift: bool) -> dict[
         except DataError:
             found[name] = None
 
-    labelled = bool((target.labels >= 0).all())
+    labelled = bool((target.labels >= 0).all()) and bool(target.task.groups_are)
+    # of another task than the target the model's outputs still are what they were trained to be
+    probabilities = source.task.has_probabilities
     for name, between in BETWEEN.items():
         attempt(name, lambda f=between: f(source, target))  # type: ignore[misc]  # bound at once
     for name, alone in _UNLABELLED.items():
         attempt(name, lambda f=alone: f(target))  # type: ignore[misc]
-    if not task_shift:
+    if not task_shift and source.task.groups_are:
         for name, between in _SAME_CLASSES.items():
-            attempt(name, lambda f=between: f(source, target))  # type: ignore[misc]
+            if probabilities or name not in _OF_PROBABILITIES:
+                attempt(name, lambda f=between: f(source, target))  # type: ignore[misc]
     if labelled:
         for name, alone in _LABELLED.items():
-            attempt(name, lambda f=alone: f(target))  # type: ignore[misc]
-        if not task_shift:
+            if probabilities or name not in _OF_PROBABILITIES:
+                attempt(name, lambda f=alone: f(target))  # type: ignore[misc]
+        if not task_shift and probabilities:
             confidence = max_confidence(target.logits, from_logits=True)
             attempt("calibration_error", lambda: expected_calibration_error(confidence, target.correct))
     for name in INDICES.from_others():

@@ -28,14 +28,20 @@ from foretoll.indices.collect import (
 )
 from foretoll.indices.gradients import gradient_norms, linearised_signals
 from foretoll.indices.preindex import PreIndex
-from foretoll.indices.recoverability import Probe, gap_of_probes, gap_value, linear_probe_accuracy
+from foretoll.indices.recoverability import (
+    Probe,
+    gap_of_probes,
+    gap_value,
+    linear_probe_accuracy,
+    linear_probe_progress,
+)
 from foretoll.indices.resque import resque_task
 from foretoll.indices.scores import SideSample, scores
 from foretoll.indices.separability import linear_cka
 from foretoll.models import comparable_layers
 from foretoll.records import IndexValue, Projection
 from foretoll.representation import renormalised
-from foretoll.tasks import Whole, known_metric
+from foretoll.tasks import TargetScale, Task, Whole, known_metric
 
 if TYPE_CHECKING:
     from foretoll.data import Split, TaskData
@@ -87,30 +93,26 @@ def survey(
     here = stratified_sample(source.train, samples, seed=seed)
     there = stratified_sample(target.train, samples, seed=seed)
     labelled = there.labels is not None
-    classes = None if task_shift else model.card.num_classes
+    sides = _sides(source, target, task_shift=task_shift)
+    groups = model.task.group_names(model.classes, source.card.targets)
+    classes = None if task_shift or not groups else len(groups)
 
     def look(split: Split, part: Part) -> PartCollection:
         # one capacity on both sides, so that their accumulators can be joined
-        return collector(model, split, PartRequest(part, max(samples, 1), classes, layers), device=device)
+        wanted = PartRequest(part, max(samples, 1), classes, layers, *sides[part])
+        return collector(model, split, wanted, device=device)
 
     of_source, of_target = look(here, "source"), look(there, "target")
-    kept_source, kept_target = (
-        SideSample.of(of_source.kept.compute()),
-        SideSample.of(of_target.kept.compute()),
-    )
-    for data, kept in ((source, kept_source), (target, kept_target)):
-        _check_told_apart(data, kept)
+    kept_source = _kept(source, of_source, *sides["source"])
+    kept_target = _kept(target, of_target, *sides["target"])
 
     indices: dict[str, IndexValue] = {}
-    notes += [] if labelled else [_unlabelled(target)]
-    signals: Signals = {}
-    if not task_shift:
-        signals |= {f"source_{k}": v for k, v in _outputs(model, kept_source, settings).items()}
-        signals |= {f"initial_{k}": v for k, v in _outputs(model, kept_target, settings).items()}
+    notes += [*([] if labelled else [_unlabelled(target)]), *_without_classes(kept_target.task)]
+    signals: Signals = {} if task_shift else _outputs_of_both(model, kept_source, kept_target, settings)
     if of_source.resque is not None and of_target.resque is not None:
         of_source.resque.merge_state(of_target.resque)
         resque = of_source.resque
-        notes += _try(indices, "resque", lambda: _named_classes(resque.compute(), model.card.classes))
+        notes += _try(indices, "resque", lambda: _named_classes(resque.compute(), groups))
         notes += _missing(indices.get("resque")) if labelled else []
     if of_source.arm is not None and of_target.arm is not None:
         of_source.arm.merge_state(of_target.arm)
@@ -122,7 +124,10 @@ def survey(
             of_source
             if _same_samples(unshifted, here)
             else collector(
-                model, unshifted, PartRequest("clean", max(samples, 1), None, layers), device=device
+                model,
+                unshifted,
+                PartRequest("clean", max(samples, 1), None, layers, *sides["target"]),
+                device=device,
             )
         )
         try:
@@ -134,7 +139,8 @@ def survey(
     if not labelled:
         indices |= _by_transport(indices.get("resque"), signals.get("resque_transport"))
     else:
-        notes += _try(indices, "inv_ari", lambda: _clusters(kept_target))
+        if kept_target.task.groups_are:
+            notes += _try(indices, "inv_ari", lambda: _clusters(kept_target))
         try:
             quality, readable, said = _readable(
                 model, target, there, kept_target, settings, signals.get("initial_quality"), collector, device
@@ -143,9 +149,9 @@ def survey(
             signals, indices = signals | quality, indices | readable
         except DataError as error:
             notes.append(_unknown("the linear probe", error))
-        start = model.with_new_head(target.classes, seed=settings.seed) if task_shift else model
+        start = model.with_head_for(target, seed=settings.seed) if task_shift else model
         notes += _gradients(signals, start, target.train, settings, device)
-        if linearised and settings.until is not None:
+        if linearised and settings.until is not None and start.task.name == "classification":
             signals |= linearised_signals(
                 start.to(device), there, settings, until=settings.until, device=device
             )
@@ -158,6 +164,22 @@ def survey(
         target_samples=len(there),
         warnings=tuple(notes),
     )
+
+
+def _sides(
+    source: TaskData, target: TaskData, *, task_shift: bool
+) -> dict[Part, tuple[str, TargetScale | None]]:
+    """Of which task each side's targets are, and their scale; of the same task it is the source's on both sides."""
+    own = (source.card.task, source.card.targets)
+    other = (target.card.task, target.card.targets) if task_shift else own
+    return {"source": own, "target": other, "clean": other}
+
+
+def _kept(data: TaskData, found: PartCollection, task: str, scale: TargetScale | None) -> SideSample:
+    """What was kept of a side, refused where the model represents all of it alike."""
+    kept = SideSample.of(found.kept.compute(), task, scale)
+    _check_told_apart(data, kept)
+    return kept
 
 
 def _gradients(
@@ -173,20 +195,43 @@ def _gradients(
     return []
 
 
+def _outputs_of_both(
+    model: Model, source: SideSample, target: SideSample, settings: TrainingSettings
+) -> Signals:
+    sides = {"source": source, "initial": target}
+    return {
+        f"{name}_{k}": v for name, kept in sides.items() for k, v in _outputs(model, kept, settings).items()
+    }
+
+
 def _outputs(model: Model, kept: SideSample, settings: TrainingSettings) -> Signals:
     """Quality (as progress), loss and confidence of the outputs; quality and loss None without labels."""
-    confidence = float(kept.logits.softmax(dim=1).amax(dim=1).mean())
-    if bool((kept.labels < 0).any()):
-        return {"quality": None, "loss": None, "confidence": confidence}
     task, metric = model.task, known_metric(settings.metric, model.task.name)
     assert metric is not None  # noqa: S101  (for the type checker)
+    confidence = None
+    if task.has_probabilities:
+        confidence = float(kept.logits.softmax(dim=1).amax(dim=1).mean())
+    if not kept.labelled:
+        return {"quality": None, "loss": None, "confidence": confidence}
     tally = Whole() if metric.whole else task.tally(kept.logits.shape[1])
-    tally.update(kept.logits, kept.labels)
+    tally.update(kept.logits, kept.targets)
     return {
         "quality": settings.progress(metric.compute(tally)),
-        "loss": float(task.loss(kept.logits, kept.labels, model.card.targets)),
+        "loss": float(task.loss(kept.logits, kept.targets, model.card.targets)),
         "confidence": confidence,
     }
+
+
+def _without_classes(task: Task) -> list[str]:
+    """What a task without classes means for the indices that were made for them."""
+    if task.name == "classification":
+        return []
+    said = f"a {task.title} has no classes: "
+    if task.groups_are:
+        said += f"indices of classes (RESQUE, 1 − ARI, LogME, neighbours and others) take {task.groups_are} for them"
+    else:
+        said += "indices of classes (RESQUE, 1 − ARI, LogME, neighbours and others) are left out"
+    return [said if task.has_probabilities else f"{said}; those of class probabilities are left out"]
 
 
 def _same_samples(first: Split, second: Split) -> bool:
@@ -216,7 +261,9 @@ def _pairs(
         first, second = ({n: x[rows] for n, x in side.tensors.items()} for side in (before, after))
         preindex.update(first, second, ids=after.ids[rows])
     index = preindex.compute().model_copy(update={"name": "preindex"})
-    return index, linear_cka(SideSample.of(clean.kept.compute()).representations, kept.representations)
+    return index, linear_cka(
+        clean.kept.compute().tensors["representations"].double().cpu(), kept.representations
+    )
 
 
 def _readable(
@@ -235,15 +282,15 @@ def _readable(
     say, the indices are left out and a sentence says so.
     """
     signals: Signals = {"renormalised_quality": None, "renormalised_loss": None}
-    plain = linear_probe_accuracy(kept.representations, kept.labels, ids=kept.ids)
+    plain = _probe(kept, settings)
     indices = {"probe_accuracy": _probe_index("probe_accuracy", plain)}
     fresh = renormalised(model, split, samples=NORMALISED, device=device)
     better = None
     if fresh is not None:
-        again = SideSample.of(
-            collector(fresh, split, PartRequest("target", len(split)), device=device).kept.compute()
-        )
-        better = linear_probe_accuracy(again.representations, again.labels, ids=again.ids)
+        sides = (kept.task.name, kept.scale)
+        wanted = PartRequest("target", len(split), None, (), *sides)
+        again = SideSample.of(collector(fresh, split, wanted, device=device).kept.compute(), *sides)
+        better = _probe(again, settings)
         indices["renormalised_probe_accuracy"] = _probe_index("renormalised_probe_accuracy", better)
         if own_quality is not None:
             outputs = _outputs(model, again, settings)
@@ -255,10 +302,28 @@ def _readable(
         return signals | {"knn_accuracy": None}, {}, [why]  # neighbours are as few
     if settings.until is None:
         return signals, indices, []
-    gap = gap_of_probes(plain, better, settings.until)
+    gap = gap_of_probes(plain, better, settings.progress(settings.until))
     left_out = tuple(target.classes[c] for c in gap.probe.left_out)
     indices["recoverability_gap"] = gap_value(gap).model_copy(update={"missing_classes": left_out})
     return signals, indices, []
+
+
+def _probe(kept: SideSample, settings: TrainingSettings) -> Probe:
+    """The task's probe of one side: of classes their accuracy, else progress in the settings' metric."""
+    if kept.task.name == "classification":
+        return linear_probe_accuracy(kept.representations, kept.labels, ids=kept.ids)
+    metric = known_metric(settings.metric, kept.task.name)
+    assert metric is not None  # noqa: S101  (for the type checker)
+    return linear_probe_progress(
+        kept.representations,
+        kept.targets,
+        task=kept.task,
+        metric=metric,
+        progress=settings.progress,
+        scale=kept.scale,
+        groups=kept.labels,
+        ids=kept.ids,
+    )
 
 
 def starved(labels: Tensor, probes: Iterable[IndexValue], own_quality: float | None) -> str | None:

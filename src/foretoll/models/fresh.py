@@ -23,7 +23,7 @@ from foretoll.errors import ModelError, shown
 from foretoll.models.heads import resets_itself
 from foretoll.models.hf import hf_network
 from foretoll.models.loading import build_model
-from foretoll.models.model import Model, check_fits, make_model
+from foretoll.models.model import Model, check_fits, make_model, serving
 from foretoll.models.plan import as_seen_by, input_shape
 from foretoll.models.preprocess import channel_statistics, make_preprocess
 from foretoll.models.reprogrammed import unwrapped
@@ -32,6 +32,7 @@ from foretoll.models.untrained import constants, thaw_fresh_layers, without_load
 
 if TYPE_CHECKING:
     from foretoll.data import TaskData
+    from foretoll.records import ModelCard
 
 LIBRARIES = tuple(f"{scheme}:" for scheme in SCHEMES)  # whose builders never load weights of themselves
 # What transformers call the learned tokens and positions that they start from small normal noise.
@@ -62,7 +63,9 @@ def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
             options["input_size"] = "x".join(str(side) for side in card.preprocessing.size)
         fresh = build_model(card.arch, data=data, seed=seed, options=options, trust=model.trust)
         plan = as_seen_by(fresh.card.preprocessing, card.preprocessing)
-        fresh.card = fresh.card.model_copy(update={"preprocessing": plan, "outputs": card.outputs})
+        fresh.card = fresh.card.model_copy(
+            update={"preprocessing": plan, "outputs": _outputs_of(fresh, card)}
+        )
         fresh.preprocess = make_preprocess(plan)
         if not card.arch.startswith(LIBRARIES):
             # a user's factory may load weights itself: what another seed does not change was not drawn
@@ -72,7 +75,9 @@ def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
                 without_loaded_weights(fresh.network, other.network, card.arch, TOKENS)
         thaw_fresh_layers(fresh.network)
         return fresh.to(model.device)
-    fresh = model.clone() if card.classes == data.classes else model.with_new_head(data.classes, seed=seed)
+    same = (card.classes, card.task) == (data.classes, data.card.task)
+    fresh = model.clone() if same else model.with_head_for(data, seed=seed)
+    serving(fresh, data.card, new_head=True)  # all its weights are fresh
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         built = _from_configuration(fresh.network)
@@ -83,6 +88,12 @@ def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
     thaw_fresh_layers(fresh.network)
     fresh.card = fresh.card.model_copy(update=dict.fromkeys(_ORIGIN))
     return fresh
+
+
+def _outputs_of(fresh: Model, card: ModelCard) -> str:
+    """What the fresh network gives: probabilities where the old one of the same architecture does."""
+    standardised = "standardised" in (fresh.card.outputs, card.outputs)
+    return fresh.card.outputs if standardised else card.outputs
 
 
 def _from_configuration(network: nn.Module) -> nn.Module | None:
@@ -225,4 +236,4 @@ def _fresh_transformer(model: Model, data: TaskData, *, seed: int) -> Model:
         classes=tuple(data.classes),
         trust=model.trust,
     )
-    return fresh.to(model.device)
+    return serving(fresh, data.card, new_head=True).to(model.device)

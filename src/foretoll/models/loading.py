@@ -20,7 +20,7 @@ from foretoll.models.bounded import within_weights
 from foretoll.models.checkpoint import is_checkpoint, read_card, read_checkpoint
 from foretoll.models.copies import in_float32
 from foretoll.models.heads import replace_head, replace_heads
-from foretoll.models.model import Model, check_fits, make_model, wrong_class_count
+from foretoll.models.model import Model, check_fits, make_model, serving, wrong_class_count
 from foretoll.models.plan import plan_preprocessing, reading_of
 from foretoll.models.pretrained import (
     LoadedNetwork,
@@ -232,7 +232,10 @@ def _load_sized(
                 if anatomy.num_classes != len(names):
                     replace_heads(network, anatomy, len(names), seed=wanted.seed)
     reading = reading_of(plan, str(spec.options.get("pooling", "")), loaded.stored)
-    return _finish(loaded.network, spec, plan, loaded.classes, wanted, reading, (*notes, *loaded.notes))
+    found = _finish(loaded.network, spec, plan, loaded.classes, wanted, reading, (*notes, *loaded.notes))
+    if wanted.data is None:
+        return found
+    return serving(found, wanted.data.card, new_head=not pretrained or "new_head" in spec.options)
 
 
 def _finish(
@@ -374,7 +377,9 @@ def _load_module(module: nn.Module, wanted: ModelRequest, options: dict[str, Any
         network, stored = loaded.network, loaded.stored
     reading = reading_of(plan, stored=stored)
     try:
-        return _finish(network, spec, plan, wanted.classes, wanted, reading)
+        return serving(
+            _finish(network, spec, plan, wanted.classes, wanted, reading), data.card, new_head=False
+        )
     except ModelError:
         size = own_size(network)
         if data.kind != "image" or "input_size" in options or size is None or size == plan.size:
@@ -383,7 +388,7 @@ def _load_module(module: nn.Module, wanted: ModelRequest, options: dict[str, Any
         with suppress(ModelError):  # then it was not the size, and the first error is the one to show
             resized = plan.model_copy(update={"size": size})
             found = _finish(network, spec, resized, wanted.classes, wanted, reading)
-            return _noted(found, enlarged(have, size))
+            return serving(_noted(found, enlarged(have, size)), data.card, new_head=False)
         raise
 
 

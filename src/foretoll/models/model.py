@@ -24,7 +24,7 @@ from foretoll.models.outputs import as_logits
 from foretoll.models.preprocess import ArrayPreprocess, ImagePreprocess, TextPreprocess, make_preprocess
 from foretoll.models.trust import Trust
 from foretoll.owned import owned
-from foretoll.records import ModelCard, Preprocessing
+from foretoll.records import DataCard, ModelCard, Preprocessing
 from foretoll.tasks import Task, get_task
 
 if TYPE_CHECKING:
@@ -195,6 +195,11 @@ class Model(nn.Module):
         """Names within the network of the head and of the heads beside it."""
         return (self.card.head, *self.card.other_heads)
 
+    def with_head_for(self, data: TaskData, *, seed: int) -> Model:
+        """A clone with a fresh head for the task and the outputs of `data`; errors as `with_new_head`."""
+        other = self.with_new_head(data.classes, seed=seed)
+        return serving(other, data.card, new_head=True)
+
     def with_new_head(self, classes: Sequence[str], *, seed: int) -> Model:
         """A clone whose head has len(classes) outputs and fresh weights that depend on `seed` alone.
 
@@ -222,6 +227,28 @@ class Model(nn.Module):
         if shape != (2, len(names)):
             raise _not_this_head_alone(self.head_name)
         return other
+
+
+def serving(model: Model, data: DataCard, *, new_head: bool) -> Model:
+    """The model, in place, with its card saying of which task it is. `new_head`: its head has fresh weights.
+
+    Raises ModelError where the network's outputs are no values that a task of numbers could have.
+    """
+    task, given = get_task(data.task), model.card.outputs
+    if given in ("probabilities", "sigmoids") and task.new_head_gives != "logits":
+        raise ModelError(
+            f"{model.card.arch} gives {given}, which lie between 0 and 1: a {task.title} needs a network without them "
+            "at its end"
+        )
+    kept = given if given in ("probabilities", "sigmoids") else "logits"
+    model.card = model.card.model_copy(
+        update={
+            "task": data.task,
+            "targets": data.targets,
+            "outputs": task.new_head_gives if new_head and kept == "logits" else kept,
+        }
+    )
+    return model
 
 
 def _not_this_head_alone(head: str) -> ModelError:

@@ -25,8 +25,9 @@ def recognise_outputs(model: Model, split: Split) -> Model:
 
     Raises ModelError for a network whose outputs are of another kind in training than in evaluation.
     """
-    known = model.card.outputs != "logits" or model.card.program is not None
-    if known or model.num_classes < 2 or not len(split):
+    of_classes = model.card.task == "classification"
+    known = model.card.outputs != "logits" or model.card.program is not None or not model.task.recognise_ends
+    if known or (model.num_classes < 2 and of_classes) or not len(split):
         return model
     inputs = next(iter(split.take(torch.arange(min(LOOKED_AT, len(split)))).batches(LOOKED_AT))).inputs
     with undisturbed(model.network):
@@ -50,7 +51,7 @@ def _kind(model: Model, inputs: Any) -> Outputs:
     values = model(inputs).detach().float()
     if not bool(torch.isfinite(values).all()) or float(values.min()) < 0 or float(values.max()) > 1 + SUM:
         return "logits"
-    if float((values.sum(dim=1) - 1).abs().max()) <= SUM:
+    if model.card.task == "classification" and float((values.sum(dim=1) - 1).abs().max()) <= SUM:
         return "probabilities"
     return "sigmoids" if _ends_in_sigmoid(model, inputs) else "logits"
 

@@ -108,6 +108,7 @@ class OptionTraits:
     label: for a list of options; the name unless it is given.
     takes_steps: False: no gradient is ever taken. reuses_weights: False: it starts from fresh weights.
     changes_weights: False: the source's own weights are served, bit for bit.
+    serves_tasks: the kinds of problems that it can serve, None: all; serves_why: why no others, after its name.
     serves_new_task: False: it cannot give the model outputs for other classes.
     trains_all: all weights of the model's architecture are trained. Such options are forecast beside any other.
     moves_weights: it moves weights that others may have trained, which stands a lower learning rate.
@@ -124,6 +125,8 @@ class OptionTraits:
     reuses_weights: bool = True
     changes_weights: bool = True
     serves_new_task: bool = True
+    serves_tasks: frozenset[str] | None = None
+    serves_why: str = ""
     trains_all: bool = False
     moves_weights: bool = False
     lr_factor: float = 1.0
@@ -187,6 +190,9 @@ class Option(OptionTraits, ABC):
 
     def suits(self, model: Model, target: TaskData, *, task_shift: bool) -> str | None:
         """Why the option cannot be used here, as a sentence; None where it can."""
+        tasks = {target.card.task} if target.card.labelled else set()
+        if self.serves_tasks is not None and not (tasks | {model.card.task}) <= self.serves_tasks:
+            return f"{self.name} {self.serves_why}; use another option, such as head or finetune"
         if task_shift and not self.serves_new_task:
             return (
                 f"{self.name} cannot serve a new task: the model has no outputs for the classes of "

@@ -60,7 +60,7 @@ class HeadModel(Model):
 
     def forward(self, inputs: Any) -> Tensor:
         """Logits of a batch of head inputs."""
-        return self.replay(self.network, self.network(owned(inputs.to(self.device), inputs)))
+        return in_unit(self, self.replay(self.network, self.network(owned(inputs.to(self.device), inputs))))
 
 
 class HeadTraining(Training):
@@ -168,7 +168,9 @@ class HeadTraining(Training):
         given = args[0] if len(args) == 1 else None
         if not isinstance(given, Tensor) or not isinstance(output, Tensor) or len(given) != len(logits):
             return None
-        replays = [replay for replay in self._replays if _agrees(replay(head, output), logits)]
+        replays = [
+            replay for replay in self._replays if _agrees(in_unit(self.full, replay(head, output)), logits)
+        ]
         if not replays:
             token = token_of(output, logits)
             if token is None:
@@ -186,6 +188,11 @@ class HeadTraining(Training):
         if place.type == "cpu":
             _require_memory(each * (samples + others))
         return torch.empty((samples, *given.shape[1:]), dtype=given.dtype, device=place)
+
+
+def in_unit(model: Model, outputs: Tensor) -> Tensor:
+    """What a head gives as the model gives it: standardised values in the unit of the target."""
+    return model.read(outputs) if model.card.outputs == "standardised" else outputs
 
 
 def _copied(value: Any) -> Any:

@@ -22,4 +22,4 @@ class Finetune(Option):
     moves_weights = True
 
     def _prepare(self, model: Model, target: TaskData, *, task_shift: bool, seed: int) -> Model:
-        return model.with_new_head(target.classes, seed=seed) if task_shift else model.clone()
+        return model.with_head_for(target, seed=seed) if task_shift else model.clone()

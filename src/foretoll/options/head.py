@@ -24,7 +24,7 @@ class Head(Option):
     lr_factor = 10.0  # measured: docs/options.md
 
     def _prepare(self, model: Model, target: TaskData, *, task_shift: bool, seed: int) -> Model:
-        return model.with_new_head(target.classes, seed=seed) if task_shift else model.clone()
+        return model.with_head_for(target, seed=seed) if task_shift else model.clone()
 
     def trainable(self, model: Model) -> dict[str, nn.Parameter]:
         """The head's parameters."""

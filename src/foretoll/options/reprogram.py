@@ -34,6 +34,10 @@ class Reprogram(Option):
     title = "reprogram the input"
     phrase = "Reprogramming {model}"
     changes_weights = False
+    serves_tasks = frozenset({"classification"})
+    serves_why = (
+        "maps classes of the source to classes of the target, and here are no such classes on both sides"
+    )
     lr_factor = (
         10.0  # SMM (arXiv 2406.03150) trains programs by Adam at 0.01, ten times our default for all weights
     )

@@ -31,6 +31,7 @@ class TableLayout(Record):
 
     columns: tuple[TableColumn, ...] = ()
     label: str | None = None
+    task: str | None = None  # what the label is of, where it is no class
 
 
 class DataCard(Record):

@@ -23,9 +23,9 @@ from foretoll.report.words import (
     grid_text,
     interval_text,
     median_text,
+    metric_name,
     model_with_size,
     percent,
-    plain,
     quality_text,
     readings,
     two_digits,
@@ -193,7 +193,7 @@ class Fact:
 
 def main_facts(comparison: Comparison) -> list[Fact]:
     """What a choice rests on, forecast beside measurement where something was measured."""
-    name, run = plain(comparison.settings.metric), was_measured(comparison)
+    name, run = metric_name(comparison.settings.metric), was_measured(comparison)
     after = "\nforecast" if run else ""
     found = [
         Fact("chance", lambda c: percent(c.reach_probability)),

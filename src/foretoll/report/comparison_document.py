@@ -31,9 +31,9 @@ from foretoll.report.words import (
     data_name,
     goal_text,
     grid_text,
+    metric_name,
     model_name,
     option_name,
-    plain,
 )
 
 
@@ -106,7 +106,7 @@ def _facts(comparison: Comparison, shown: Sequence[said.Fact], title: str, note:
 
 
 def _measured(comparison: Comparison) -> Table:
-    note = f"Validation: {plain(comparison.settings.metric)} on the data by which a run stops."
+    note = f"Validation: {metric_name(comparison.settings.metric)} on the data by which a run stops."
     return _facts(
         comparison, said.measured_facts(comparison), "Epochs and emissions, forecast and measured", note
     )

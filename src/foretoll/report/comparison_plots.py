@@ -52,7 +52,9 @@ class _Tradeoff:
             costs += [end for end in _ends(self.cost_interval(i)) if end]
             levels += [end for end in _ends(comparison.candidates[i].quality) if end is not None]
         self.x = fitted(costs, self.left, self.right, log=True, margin=0.06)
-        self.floor = comparison.until - DEPTH
+        scale = comparison.settings.scale
+        self.floor = comparison.until - DEPTH if scale is None else min(levels)  # other units are drawn whole
+        self.better = "Up" if scale is None or scale.higher_is_better else "Down"
         self.y = fitted([max(level, self.floor) for level in levels], self.bottom, self.top, margin=0.08)
         self.svg = Svg(WIDTH, self.height, f"Quality against {AXIS_NAMES[kind]} of every candidate")
         self.taken: list[tuple[float, float, float, float]] = []
@@ -76,8 +78,8 @@ class _Tradeoff:
         self.labels()
         goal = goal_text(self.comparison.settings.metric, self.comparison.until)
         caption = (
-            f"Up and to the left is better. Points: medians of the forecasts, with their intervals as whiskers; "
-            f"dashed: the target, {goal}; dotted: the Pareto front, whose candidates no other beats in both"
+            f"{self.better} and to the left is better. Points: medians of the forecasts, with their intervals as "
+            f"whiskers; dashed: the target, {goal}; dotted: the Pareto front, whose candidates no other beats in both"
         )
         caption += ", as measured" if self.seen else ""
         if self.comparison.recommendation.candidate in self.expected:

@@ -18,6 +18,7 @@ from foretoll.report.words import (
     grid_text,
     index_name,
     median_text,
+    metric_name,
     model_name,
     option_name,
     percent,
@@ -130,7 +131,7 @@ def _signals(estimate: Estimate) -> Table:
 def _run_facts(run: Run) -> Table:
     rows = [("outcome", OUTCOME_WORDS[run.outcome] + (f": {run.reason}" if run.reason else ""))]
     if run.quality is not None:
-        metric, name = run.quality.metric, plain(run.quality.metric)
+        metric, name = run.quality.metric, metric_name(run.quality.metric)
         rows.append((f"{name} before, on test data", quality_text(metric, run.quality.before)))
         rows.append((f"{name} after, on test data", quality_text(metric, run.quality.after)))
         if run.curve:

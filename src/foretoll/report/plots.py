@@ -25,8 +25,8 @@ from foretoll.report.words import (
     interval_text,
     level_text,
     median_text,
+    metric_name,
     percent,
-    plain,
     quality_text,
     two_digits,
 )
@@ -176,7 +176,7 @@ def curve_figure(run: Run, expected: Interval | None = None) -> Figure | None:
     epochs = [point.epochs for point in run.curve if point.epochs is not None]
     if len(epochs) < max(len(run.curve), 2):
         return None
-    until, metric = run.settings.until, plain(run.settings.metric)
+    until, metric = run.settings.until, metric_name(run.settings.metric)
     height, top, left, right = 270.0, 14.0, 42.0, WIDTH - 14
     bottom = height - 44
     svg = Svg(WIDTH, height, f"Validation {metric} over the epochs of the run")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from foretoll.options.table import fresh_first, traits_of
-from foretoll.records import Estimate, Forecast, IndexValue, Interval, Outcome, Run
+from foretoll.records import SHARES, Estimate, Forecast, IndexValue, Interval, Outcome, Run
 from foretoll.report.details import beyond
 from foretoll.report.document import Line
 from foretoll.report.story import median
@@ -13,8 +13,8 @@ from foretoll.report.words import (
     cost_text,
     interval_text,
     median_text,
+    metric_name,
     percent,
-    plain,
     quality_text,
     readings,
     two_digits,
@@ -55,7 +55,10 @@ def why(estimate: Estimate) -> Line:
     accuracy = _known(estimate, _ACCURACY)
     if accuracy is not None:
         metric = estimate.settings.metric
-        sentences.append(f"{plain(metric)} on the target before any update: {quality_text(metric, accuracy)}")
+        scale = estimate.settings.scale or SHARES  # signals are progress
+        worse = "" if accuracy > 0 or estimate.settings.scale is None else " or worse"
+        before_any = f"{quality_text(metric, scale.value(accuracy))}{worse}"
+        sentences.append(f"{metric_name(metric)} on the target before any update: {before_any}")
     return Line("Why", tuple(sentences) or ("no index could be computed: see the warnings",))
 
 
@@ -170,7 +173,7 @@ def expects(estimate: Estimate) -> Line:
     expected = estimate.expected_quality
     if expected is None or expected.median is None or expected.low is None or expected.high is None:
         return Line("Expected", ())
-    metric, name = estimate.settings.metric, plain(estimate.settings.metric)
+    metric, name = estimate.settings.metric, metric_name(estimate.settings.metric)
     chance = chance_of(metric, len(estimate.target.classes))
     if chance is not None and expected.median < chance:
         return Line(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from foretoll.records import Estimate, Forecast, Interval, Outcome, Run, TrainingSettings
+from foretoll.records import SHARES, Estimate, Forecast, Interval, Outcome, Run, TrainingSettings
 from foretoll.report.document import Tone
 from foretoll.report.words import (
     CLASS_METRICS,
@@ -15,11 +15,11 @@ from foretoll.report.words import (
     goal_text,
     interval_text,
     median_text,
+    metric_name,
     model_name,
     model_with_size,
     option_phrase,
     percent,
-    plain,
     quality_text,
     two_digits,
 )
@@ -170,9 +170,9 @@ def validation_quality(run: Run) -> float | None:
 
 def both_qualities(run: Run) -> str:
     """The quality on validation and on test data, and what their difference means; empty where neither is known."""
-    metric, until = run.settings.metric, run.settings.until
+    metric = run.settings.metric
     seen, after = validation_quality(run), run.quality.after if run.quality else None
-    name = plain(metric)
+    name = metric_name(metric)
     if after is None:
         return (
             f"Its {name} is {quality_text(metric, seen)} on the validation data" if seen is not None else ""
@@ -183,8 +183,9 @@ def both_qualities(run: Run) -> str:
         f"Its {name} is {quality_text(metric, seen)} on the validation data, by which it stops, and "
         f"{quality_text(metric, after)} on test data that it never saw"
     )
-    missed = until is not None and run.outcome is Outcome.REACHED and after < until
-    below = ", where it is below the target" if missed else ""
+    missed = run.outcome is Outcome.REACHED and not run.settings.meets(after)
+    side = "below" if (run.settings.scale or SHARES).higher_is_better else "above"
+    below = f", where it is {side} the target" if missed else ""
     return f"{text}{below}: {_difference(run, seen, after)}"
 
 

@@ -29,7 +29,7 @@ from foretoll.report.document import (
     known,
 )
 from foretoll.report.projection import projection_figure
-from foretoll.report.words import goal_text, percent, plain, quality_text
+from foretoll.report.words import goal_text, metric_name, percent, quality_text
 
 BAR_WIDTH = 190.0
 
@@ -134,7 +134,7 @@ def _run_lines(run: Run | None) -> list[Line]:
     if run.quality is not None:
         metric, quality = run.quality.metric, run.quality
         before, after = quality_text(metric, quality.before), quality_text(metric, quality.after)
-        text = f"{plain(metric)} {before} before, {after} after, on test data kept apart"
+        text = f"{metric_name(metric)} {before} before, {after} after, on test data kept apart"
         found.append(Line("Quality", (text,)))
     found.append(Line("Settings", (f"{recipe(run.settings)}; {run.steps:,} steps",)))
     if run.checkpoint:

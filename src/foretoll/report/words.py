@@ -18,6 +18,7 @@ from foretoll.records import (
     ModelCard,
     Outcome,
 )
+from foretoll.tasks import get_task, known_metric
 from foretoll.units import (
     GRAMS_PER_KG,
     human_duration,
@@ -28,6 +29,7 @@ from foretoll.units import (
 )
 
 MISSING = "–"
+SHARES_OF_CLASSES = frozenset(metric.name for metric in get_task("classification").metrics)
 percent = human_share
 
 COST_LABELS: dict[str, str] = {
@@ -163,20 +165,33 @@ def interval_text(
     return f"{low}{between}{high}{after}"
 
 
+def metric_name(metric: str) -> str:
+    """A metric as it is usually written: RMSE, macro f1."""
+    known = known_metric(metric)
+    return known.title if known is not None and metric not in SHARES_OF_CLASSES else plain(metric)
+
+
 def quality_text(metric: str, value: float | None, *, digits: int = 3) -> str:
-    """A quality as it is written beside the name of its metric, or the mark for a missing value."""
-    return MISSING if value is None else f"{value:.{digits}f}"
+    """A quality as it is written beside the name of its metric, or the mark for a missing value; of 10 and more with
+    four digits in all."""
+    if value is None:
+        return MISSING
+    return f"{value:.{digits}f}" if abs(value) < 10 else level_text(metric, value)
 
 
 def level_text(metric: str, value: float) -> str:
-    """A quality that is to be reached: as many digits as it has, two at least."""
+    """A quality that is to be reached: as many digits as it has, two at least; of 10 and more four."""
+    if abs(value) >= 10:
+        return f"{value:,.4g}" if abs(value) < 1e6 else f"{value:.4g}"
     short = f"{value:.2f}"
     return short if abs(float(short) - value) < 1e-9 else f"{value:.3f}"
 
 
 def goal_text(metric: str, until: float) -> str:
-    """The quality target with its metric: accuracy 0.92."""
-    return f"{plain(metric)} {level_text(metric, until)}"
+    """The quality target with its metric: accuracy 0.92, RMSE 54 or less."""
+    known = known_metric(metric)
+    less = " or less" if known is not None and known.direction == "lower" else ""
+    return f"{metric_name(metric)} {level_text(metric, until)}{less}"
 
 
 def expected_quality(metric: str, interval: Interval | None, classes: int) -> str:

@@ -92,7 +92,10 @@ def _pilot(run: Run, case: Case) -> FeatureValues:
     """One epoch of the very run that is to be forecast, its validation curve extrapolated by a power law."""
     from foretoll.indices.pilot import pilot_forecast
 
-    points = [(p.epochs or 0.0, p.quality) for p in run.curve if (p.epochs or 0.0) <= PILOT_EPOCHS + 1e-9]
+    progress = run.settings.progress
+    points = [
+        (p.epochs or 0.0, progress(p.quality)) for p in run.curve if (p.epochs or 0.0) <= PILOT_EPOCHS + 1e-9
+    ]
     reached = [at for at, quality in points if quality >= case.until]
     if reached:
         epochs: float | None = reached[0]

@@ -20,6 +20,7 @@ from foretoll.study.plan import Cell, SourceModel
 from foretoll.study.reading import DONE
 from foretoll.workflows.calibrate import part_of
 from foretoll.workflows.context import Accounting, Update
+from foretoll.workflows.goal import on_data
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.retrain import retrain_update
 from foretoll.workflows.train import train_model
@@ -91,7 +92,8 @@ def run_cell(task: tuple[Cell, Place]) -> str:
     model, source = _model(cell.source, cell, place), _data(cell.source)
     target, clean = target_of(cell, _data(cell.target))
     update = Update(model, source, target, cell.task, device, clean=clean)
-    settings = cell.settings.model_copy(update={"until": _target_quality(cell, place)})
+    settings = on_data(cell.settings, target, source)
+    settings = settings.model_copy(update={"until": _target_quality(cell, place, settings)})
     done = retrain_update(
         update,
         cell.option,
@@ -143,17 +145,19 @@ def _signals(cell: Cell, update: Update, settings: TrainingSettings) -> dict[str
     return frozen | pilot
 
 
-def _target_quality(cell: Cell, place: Place) -> float:
+def _target_quality(cell: Cell, place: Place, settings: TrainingSettings) -> float:
     """A share of what the same architecture reaches on the reference data when trained on them alone."""
 
     def measure() -> float:
         model, data = _model(cell.reference, cell, place), _data(cell.reference)
         device = torch.device(place.device)
-        return evaluate(model, data.validation, metric=cell.settings.metric, device=device).quality
+        seen = evaluate(model, data.validation, metric=settings.metric, device=device)
+        return on_data(settings, data).progress(seen.quality)
 
     folder = str(place.model_folder(_source_model(cell.reference, cell)))
-    whole = _cache().once(("quality", folder, cell.settings.metric), measure)
-    return round(cell.until_share * whole, 4)
+    whole = _cache().once(("quality", folder, settings.metric), measure)
+    share = round(cell.until_share * whole, 4)
+    return share if settings.scale is None else settings.scale.value(share)
 
 
 def _model(data: str, cell: Cell, place: Place) -> Model:

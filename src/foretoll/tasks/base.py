@@ -111,7 +111,16 @@ class Task(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]  # the first is the default
+    new_head_gives: ClassVar[Literal["logits", "standardised"]] = (
+        "logits"  # what a head with fresh weights learns to
+    )
+    recognise_ends: ClassVar[bool] = (
+        True  # whether outputs that look like probabilities are turned into logits
+    )
     groups_are: ClassVar[str]  # what stands in for classes where an index needs them; "" where nothing does
+    has_probabilities: ClassVar[
+        bool
+    ]  # whether a softmax of the outputs is what the model believes of the classes
 
     def metric(self, name: str) -> Metric | None:
         """The metric of that name, or None."""
@@ -132,10 +141,6 @@ class Task(ABC):
     @abstractmethod
     def said(self, names: Sequence[str]) -> str:
         """The targets in the line that tells how data were read, such as "10 classes"."""
-
-    @abstractmethod
-    def strata(self, targets: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A number (n,) for each sample, by whose order samples are drawn evenly: each part then is like the whole."""
 
     def scale(self, targets: Tensor) -> TargetScale | None:
         """What losses and groups need to know of the training targets; None where that is nothing."""
@@ -179,8 +184,12 @@ class Task(ABC):
         """Group numbers int64 (n,) that stand in for classes; −1 where unknown."""
 
     @abstractmethod
-    def group_count(self, width: int) -> int:
-        """How many groups there are."""
+    def predicted_groups(self, outputs: Tensor, scale: TargetScale | None = None) -> Tensor:
+        """The groups (n,) that a model's outputs say."""
+
+    @abstractmethod
+    def group_names(self, names: Sequence[str], scale: TargetScale | None = None) -> tuple[str, ...]:
+        """The groups in words, by their numbers; empty where there are none."""
 
     @abstractmethod
     def design(self, targets: Tensor, scale: TargetScale | None = None) -> Tensor:

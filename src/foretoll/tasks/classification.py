@@ -73,6 +73,7 @@ class Classification(Task):
     name = "classification"
     title = "classification"
     groups_are: ClassVar[str] = "classes"
+    has_probabilities: ClassVar[bool] = True
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("accuracy", "accuracy", accuracy),
         Metric("balanced_accuracy", "balanced accuracy", balanced_accuracy),
@@ -92,10 +93,6 @@ class Classification(Task):
     def said(self, names: Sequence[str]) -> str:
         """So many classes."""
         return f"{len(names):,} classes"
-
-    def strata(self, targets: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The classes themselves."""
-        return targets
 
     def losses(self, outputs: Tensor, targets: Tensor, scale: TargetScale | None = None) -> Tensor:
         """Cross-entropy in nats."""
@@ -134,9 +131,13 @@ class Classification(Task):
         """The classes themselves."""
         return targets
 
-    def group_count(self, width: int) -> int:
-        """One a class."""
-        return width
+    def predicted_groups(self, outputs: Tensor, scale: TargetScale | None = None) -> Tensor:
+        """The class with the largest logit."""
+        return outputs.argmax(dim=1)
+
+    def group_names(self, names: Sequence[str], scale: TargetScale | None = None) -> tuple[str, ...]:
+        """The classes' names."""
+        return tuple(names)
 
     def design(self, targets: Tensor, scale: TargetScale | None = None) -> Tensor:
         """One-hot labels."""
@@ -165,7 +166,8 @@ def read_labels(
         labels = labels[:, 0]
     if labels.ndim != 1:
         raise DataError(
-            f"{where} has shape {labels.shape}: labels are one class number a sample, not one-hot"
+            f"{where} has shape {labels.shape}: labels are one class number a sample, not one-hot; "
+            "of several labels a sample say task=multilabel"
         )
     if labels.dtype.kind == "O":
         if any(
@@ -182,7 +184,10 @@ def read_labels(
     if labels.dtype.kind == "f":
         nan = int(np.isnan(labels).sum())
         what = f"{nan} NaN labels" if nan else f"labels of type {labels.dtype}"
-        raise DataError(f"{where} has {what}: labels are class numbers; store them as integers from 0")
+        raise DataError(
+            f"{where} has {what}: labels are class numbers; store them as integers from 0, or say "
+            "task=regression"
+        )
     if labels.dtype.kind not in "iu":
         raise DataError(f"{where} has labels of type {labels.dtype}: labels are integers from 0, or texts")
     if len(labels) == 0:

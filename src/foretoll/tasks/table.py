@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foretoll.errors import UsageError, unknown_name
 from foretoll.tasks.base import Direction, Metric, Task, Whole, named
+from foretoll.tasks.binary import Binary
 from foretoll.tasks.classification import Classification
+from foretoll.tasks.multilabel import Multilabel
+from foretoll.tasks.regression import Regression
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-TASKS: dict[str, Task] = {task.name: task for task in (Classification(),)}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (Classification(), Binary(), Regression(), Multilabel())
+}
 """By name; of several that recognise a target's form the last one is taken."""
 
 OWN_METRICS: dict[str, Metric] = {}
@@ -35,6 +40,24 @@ def register_task(task: Task) -> None:
 def recognised(values: npt.NDArray[Any]) -> Task:
     """The task that targets of this form are taken for."""
     return next(task for task in reversed(TASKS.values()) if task.recognises(values))
+
+
+class Targets(NamedTuple):
+    """Targets as they are stored, the names of the outputs, and the task that they are of."""
+
+    values: npt.NDArray[Any]
+    names: tuple[str, ...]
+    task: str
+
+
+def read_targets(
+    values: Any, where: str, *, names: Sequence[str] | None = None, task: str | None = None
+) -> Targets:
+    """Targets of the task that is named, else of the one that their form tells. Errors as `Task.read`."""
+    import numpy as np
+
+    found = get_task(task) if task is not None else recognised(np.asarray(values))
+    return Targets(*found.read(values, where, names=names), found.name)
 
 
 def metric_names() -> tuple[str, ...]:

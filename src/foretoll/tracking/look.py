@@ -26,7 +26,7 @@ from foretoll.tracking.plan import Plan
 from foretoll.training.guard import Guard
 from foretoll.workflows.context import Accounting, Data, Update, new_run_id, open_update
 from foretoll.workflows.estimate import estimate_update
-from foretoll.workflows.retrain import with_target
+from foretoll.workflows.goal import with_target
 
 NO_FORECAST = "the run is recorded without a forecast"
 

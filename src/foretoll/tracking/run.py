@@ -149,7 +149,9 @@ class TrackedRun:
         if goal is None and self.estimate is not None and self._ranks.count == 1:
             goal = self.estimate.until  # of several processes, the others would not stop at it
         if goal is not None:
-            self._settings = self._settings.model_copy(update={"until": goal})
+            known = self.estimate.settings if self.estimate is not None else self._settings
+            fixed = {"until": goal, "metric": known.metric, "scale": known.scale}
+            self._settings = self._settings.model_copy(update=fixed)
         if self._look.update is None and plan.target is not None:
             target = guard.call(
                 "reading the target data", self._target_card, so="the run is recorded without them"
@@ -191,7 +193,8 @@ class TrackedRun:
         """Begin to measure and to count."""
         guard, plan = self._guard, self.plan
         goal = self._settings.until if self._ranks.first else plan.until
-        rules = [rule for rule in (until(goal) if goal is not None else None, plan.stop) if rule is not None]
+        aim = until(goal, scale=self._settings.scale) if goal is not None else None
+        rules = [rule for rule in (aim, plan.stop) if rule is not None]
         self._goal = first_of(*rules) if rules else never()
         meter = GuardedMeter(guard, lambda: plan.accounting.meter(self._device), device=self._device)
         parameters = parameters_of(self.optimizer, names) if self._ranks.first else {}

@@ -163,8 +163,7 @@ class Recorder:
         if self.progress is not None:
             self.progress(point)
         if self.stop.ends(result.curve, result.steps, result.epochs or 0.0):
-            goal = self.stop.goal
-            reached = goal is None or any(p.quality >= goal for p in result.curve)
+            reached = any(self.stop.meets(p.quality) for p in result.curve)
             self.end(Outcome.REACHED if reached else Outcome.CENSORED)
         return self.over
 

@@ -6,12 +6,13 @@ same again. A rule of your own is a subclass of `StopRule` with `ends`.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from foretoll.errors import UsageError
-from foretoll.records import EvalPoint
+from foretoll.records import SHARES, EvalPoint, QualityScale
 
 _ROUNDING = 1e-9  # without it 1.1 epochs of 10 steps would be 12 steps (1.1 × 10 is above 11 in floats)
 
@@ -23,6 +24,10 @@ class StopRule(ABC):
     def goal(self) -> float | None:
         """The quality whose reaching is the aim."""
         return None
+
+    def meets(self, quality: float) -> bool:
+        """Whether a quality is what the training is meant to reach; True where it has no aim."""
+        return self.goal is None or quality >= self.goal
 
     @abstractmethod
     def ends(self, curve: Sequence[EvalPoint], step: int, epochs: float) -> bool:
@@ -37,9 +42,12 @@ class StopRule(ABC):
         return first_of(self, other)
 
 
-def until(quality: float) -> StopRule:
-    """End when an evaluation first reaches `quality`, in (0, 1]."""
-    return _Until(quality)
+def until(quality: float, *, scale: QualityScale | None = None) -> StopRule:
+    """End when an evaluation first is as good as `quality`.
+
+    `scale`: of its metric, which says whether higher or lower is better; None: a share in (0, 1], higher is better.
+    """
+    return _Until(quality, scale)
 
 
 def epochs(count: float) -> StopRule:
@@ -52,9 +60,12 @@ def steps(count: int) -> StopRule:
     return _Steps(count)
 
 
-def patience(evaluations: int, *, least: float = 0.0) -> StopRule:
-    """End when so many evaluations in a row were not better than the best before by more than `least`."""
-    return _Patience(evaluations, least)
+def patience(evaluations: int, *, least: float = 0.0, scale: QualityScale | None = None) -> StopRule:
+    """End when so many evaluations in a row were not better than the best before by more than `least`.
+
+    `least` is in the metric's unit; `scale` as in `until`.
+    """
+    return _Patience(evaluations, least, scale)
 
 
 def never() -> StopRule:
@@ -73,17 +84,23 @@ def first_of(*rules: StopRule) -> StopRule:
 @dataclass(frozen=True)
 class _Until(StopRule):
     quality: float
+    scale: QualityScale | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.quality <= 1:
+        if self.scale is None and not 0 < self.quality <= 1:
             raise UsageError(f"until({self.quality:g}) is no quality: it lies above 0 and at most at 1")
+        if not math.isfinite(self.quality):
+            raise UsageError(f"until({self.quality:g}) is no quality: give a finite number")
 
     @property
     def goal(self) -> float | None:
         return self.quality
 
+    def meets(self, quality: float) -> bool:
+        return (self.scale or SHARES).meets(quality, self.quality)
+
     def ends(self, curve: Sequence[EvalPoint], step: int, epochs: float) -> bool:
-        return any(point.quality >= self.quality for point in curve)
+        return any(self.meets(point.quality) for point in curve)
 
 
 @dataclass(frozen=True)
@@ -120,6 +137,7 @@ class _Steps(StopRule):
 class _Patience(StopRule):
     evaluations: int
     least: float = 0.0
+    scale: QualityScale | None = None
 
     def __post_init__(self) -> None:
         if self.evaluations < 1 or self.least < 0:
@@ -129,10 +147,12 @@ class _Patience(StopRule):
             )
 
     def ends(self, curve: Sequence[EvalPoint], step: int, epochs: float) -> bool:
-        best, waited = -1.0, 0
+        sign = 1.0 if (self.scale or SHARES).higher_is_better else -1.0
+        best, waited = -math.inf, 0
         for point in curve:
-            if point.quality > best + self.least or best < 0:
-                best, waited = max(best, point.quality), 0
+            quality = sign * point.quality
+            if quality > best + self.least:
+                best, waited = quality, 0
             else:
                 waited += 1
             if waited >= self.evaluations:
@@ -153,8 +173,13 @@ class _First(StopRule):
     @property
     def goal(self) -> float | None:
         """The easiest of the rules' goals: the one that is met first."""
-        goals = [rule.goal for rule in self.rules if rule.goal is not None]
-        return min(goals, default=None)
+        goals = [rule for rule in self.rules if rule.goal is not None]
+        others = [rule.goal for rule in goals]
+        return next((r.goal for r in goals if all(r.meets(g) for g in others if g is not None)), None)
+
+    def meets(self, quality: float) -> bool:
+        goals = [rule for rule in self.rules if rule.goal is not None]
+        return not goals or any(rule.meets(quality) for rule in goals)
 
     def ends(self, curve: Sequence[EvalPoint], step: int, epochs: float) -> bool:
         return any(rule.ends(curve, step, epochs) for rule in self.rules)

@@ -27,7 +27,7 @@ from foretoll.records import (
     TrainingSettings,
 )
 from foretoll.workflows.context import Accounting, Update, Watcher
-from foretoll.workflows.estimate import case_of_update, composed, start_quality
+from foretoll.workflows.estimate import case_of_update, composed, in_unit, start_quality
 from foretoll.workflows.probe import probe_option
 from foretoll.workflows.rates import Named, rising, settled
 from foretoll.workflows.retrain import retrain_update
@@ -94,7 +94,7 @@ class Prospect:
             model=self.name,
             option=name,
             forecast=composed(update, settings, told, probed.step, probed.energy, self.accounting),
-            quality=told.quality,
+            quality=in_unit(told.quality, settings),
             reach_probability=told.reach_probability,
             trainable_parameters=probed.trainable_parameters,
             training_state_bytes=probed.training_state_bytes,

@@ -16,10 +16,12 @@ import numpy.typing as npt
 import torch
 
 from foretoll.data import Split, TaskData, match_names
+from foretoll.data.spelling import spelled
 from foretoll.errors import DataError, UsageError, shown
 from foretoll.models import Model
 from foretoll.options import check_classes
 from foretoll.records import DataCard
+from foretoll.tasks import TargetScale, get_task
 
 STRAY_SHARE = 0.1  # of the samples: with fewer of unknown classes it is doubtful that the task is new
 _ASK = "say --same-task if {same}, or --task if {other}"
@@ -52,6 +54,10 @@ def settle_classes(
             f"the source {shown(source.card.uri)} has no labels: give the labelled data that the model was trained "
             "on, and for a table name their column with label="
         )
+    if (model.card.task, source.card.task) != ("classification", "classification") or (
+        target.card.labelled and target.card.task != "classification"
+    ):
+        return _settle_outputs(model, source, target, clean, said)
     if source.num_classes > model.num_classes:
         raise DataError(
             f"the source {source.card.uri} has {source.num_classes} classes but the model {model.num_classes} "
@@ -91,6 +97,69 @@ def served_labels(
         )
     numbers = np.array([list(classes).index(known[name]) for name in card.classes], dtype=np.int64)
     return np.where(labels >= 0, numbers[labels], -1)
+
+
+def _settle_outputs(
+    model: Model, source: TaskData, target: TaskData, clean: TaskData | None, said: bool | None
+) -> tuple[TaskData, TaskData, TaskData | None, bool]:
+    """The same where source or target are of another task than classification: outputs are told by their names."""
+    if source.card.task != model.card.task or source.num_classes != model.num_classes:
+        raise DataError(
+            f"the source {shown(source.card.uri)} is a {get_task(source.card.task).title} with {source.num_classes:,} "
+            f"outputs, and the model serves a {get_task(model.card.task).title} with {model.num_classes:,}: give the "
+            "data that it was trained on"
+        )
+    if not target.card.labelled:
+        return source, target, clean, bool(said)
+    of = get_task(target.card.task).title
+    if target.card.task != source.card.task:
+        if said is False:
+            raise UsageError(
+                f"{shown(target.card.uri)} is a {of}, and the source a {get_task(source.card.task).title}: that is a "
+                "new task (--task)"
+            )
+        return source, _told(target, "taken as a new task"), clean, True
+    same = target.num_classes == source.num_classes
+    ours, theirs = ([spelled(name) for name in names] for names in (source.classes, target.classes))
+    new = said if said is not None else not same
+    if not new and not same:
+        raise DataError(
+            f"the target {shown(target.card.uri)} has {target.num_classes:,} outputs and the model "
+            f"{model.num_classes:,}: say --task if it is a new task (the head is then replaced)"
+        )
+    note = ""
+    if not new and ours != theirs:
+        if sorted(ours) == sorted(theirs):
+            order = torch.tensor([theirs.index(name) for name in ours])
+            target, clean = _reordered(target, order, source), clean and _reordered(clean, order, source)
+        else:
+            note = (
+                f"{target.name}: taken as the same {of}, {_some(target.classes, 3)} for {_some(source.classes, 3)}; "
+                "say --task if it is another"
+            )
+    return source, _told(target, f"taken as {'a new' if new else 'the same'} task", note), clean, bool(new)
+
+
+def _reordered(data: TaskData, order: torch.Tensor, like: TaskData) -> TaskData:
+    """The same data with their targets in the order of `like`."""
+
+    def twin(split: Split) -> Split:
+        other = copy.copy(split)
+        other.labels = None if split.labels is None else split.labels[:, order]
+        return other
+
+    scale = data.card.targets
+    if scale is not None:
+        i = order.tolist()
+        scale = TargetScale(
+            mean=tuple(scale.mean[k] for k in i),
+            std=tuple(scale.std[k] for k in i),
+            edges=tuple(scale.edges[k] for k in i),
+        )
+    card = data.card.model_copy(update={"classes": like.classes, "targets": scale})
+    return replace(
+        data, card=card, train=twin(data.train), validation=twin(data.validation), test=twin(data.test)
+    )
 
 
 def _match_source(classes: tuple[str, ...], source: TaskData, said: bool | None) -> _Match:

@@ -35,8 +35,9 @@ from foretoll.workflows.context import (
     open_update,
 )
 from foretoll.workflows.estimate import default_region_warning
+from foretoll.workflows.goal import with_target
 from foretoll.workflows.rates import Named
-from foretoll.workflows.retrain import take_signals, with_target
+from foretoll.workflows.retrain import take_signals
 
 
 def compare(
@@ -131,7 +132,7 @@ def compare(
                 candidate, basis = looked[model_name].forecast(name, forecaster)
                 found.append(_costed(candidate, limit, requests, basis))
                 energy = energy or basis
-    advice = recommend(found, until=settings.until or 0.0, confidence=confidence)
+    advice = recommend(found, until=settings.until or 0.0, confidence=confidence, scale=settings.scale)
     if measure:
         folders = _folders(found, None if out is None else Path(out))
         found = carry_out_all(found, looked, accounting, store, folders, watcher)
@@ -146,7 +147,7 @@ def compare(
         settings=settings,
         budget=budget,
         requests=requests,
-        candidates=mark_front(found, requests),
+        candidates=mark_front(found, requests, scale=settings.scale),
         recommendation=advice,
         measured_best=measured_best(found, requests=requests, limit=limit),
         regret=regret_of(found, advice.candidate, requests=requests, limit=limit),

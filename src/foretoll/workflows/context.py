@@ -162,7 +162,8 @@ def _wanted_layout(model: TableLayout | None, source: TableLayout | None) -> Tab
     """The model's columns (of one that knows none, its source's), and the source's label column."""
     columns = next((layout.columns for layout in (model, source) if layout and layout.columns), ())
     label = next((layout.label for layout in (source, model) if layout and layout.label), None)
-    return TableLayout(columns=columns, label=label) if columns or label else None
+    task = next((layout.task for layout in (source, model) if layout and layout.label == label), None)
+    return TableLayout(columns=columns, label=label, task=task) if columns or label else None
 
 
 def _unshifted(target: Data, seed: int, layout: TableLayout | None) -> TaskData | None:

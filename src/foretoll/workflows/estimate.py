@@ -20,7 +20,7 @@ from foretoll.measure import SelfCostMeter, describe_hardware, find_device
 from foretoll.options import Option, get_option
 from foretoll.options.table import DEFAULT, SCRATCH, compared, named
 from foretoll.quality import BATCH_OF_ONE, evaluate
-from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, StepProbe, TrainingSettings
+from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, Interval, StepProbe, TrainingSettings
 from foretoll.tasks import check_until
 from foretoll.workflows.calibrate import Budget, calibrate
 from foretoll.workflows.chance import chance_warnings
@@ -36,11 +36,12 @@ from foretoll.workflows.context import (
     open_update,
     unshifted_uri,
 )
+from foretoll.workflows.goal import with_target
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.planned import planned_update
 from foretoll.workflows.probe import probe_elsewhere, probe_option
 from foretoll.workflows.rates import Named, rising, settled
-from foretoll.workflows.retrain import take_signals, with_target
+from foretoll.workflows.retrain import take_signals
 from foretoll.workflows.sharded import sharded_collector
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ def estimate_update(
         signals=seen.signals | asked.signals,
         forecast=composed(update, settings, chosen, asked.probe, asked.energy, accounting),
         reach_probability=chosen.reach_probability,
-        expected_quality=chosen.quality,
+        expected_quality=in_unit(chosen.quality, settings),
         alternatives=alternatives,
         alternatives_reach={name: told.reach_probability for name, told in beside.items()},
         alternatives_why_not=cannot,
@@ -313,12 +314,11 @@ def _alternatives(
 
 
 def start_quality(update: Update, settings: TrainingSettings) -> float | None:
-    """The run's own first evaluation, which decides whether it needs any step; None where the outputs are new."""
+    """Progress at the run's own first evaluation, which may already meet the target; None where outputs are new."""
     if update.task_shift:
         return None
-    return evaluate(
-        update.model, update.target.validation, metric=settings.metric, device=update.device
-    ).quality
+    seen = evaluate(update.model, update.target.validation, metric=settings.metric, device=update.device)
+    return settings.progress(seen.quality)
 
 
 def case_of_update(
@@ -332,6 +332,16 @@ def case_of_update(
     """What a forecaster may see of an update; `start_quality` as `start_quality` gives it."""
     planned = planned_update(update, option, settings, seen.signals | pilot)
     return case_of(planned, start_quality=start_quality, looked_at=seen.target_samples)
+
+
+def in_unit(quality: Interval | None, settings: TrainingSettings) -> Interval | None:
+    """A forecast progress as a quality in the metric's unit."""
+    if quality is None or settings.scale is None:
+        return quality
+    value = settings.scale.value
+    ends = [None if end is None else value(end) for end in (quality.low, quality.median, quality.high)]
+    low, median, high = ends if settings.scale.higher_is_better else ends[::-1]
+    return Interval(median=median, low=low, high=high, level=quality.level)
 
 
 def composed(

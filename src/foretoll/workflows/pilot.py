@@ -85,7 +85,7 @@ class Pilot:
             self.signals["pilot0_loss"] = seen.loss if math.isfinite(seen.loss) else None
         if step in STEPS:
             self.signals[f"pilot{step}_loss"] = seen.loss if math.isfinite(seen.loss) else None
-            self.signals[f"pilot{step}_quality"] = seen.quality
+            self.signals[f"pilot{step}_quality"] = self.settings.progress(seen.quality)
         if step == max(STEPS):
             norms = torch.stack(self._norms)
             if self.settings.precision == "fp16":  # a gradient that overflowed took no step

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretoll.arguments import check_out
-from foretoll.errors import LedgerError, UsageError
+from foretoll.errors import LedgerError
 from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
 from foretoll.options import Option, get_option
 from foretoll.options.table import DEFAULT, named
-from foretoll.quality import evaluate
 from foretoll.records import Estimate, MadeForecast, Run, TrainingSettings
 from foretoll.tasks import check_until
 from foretoll.workflows.carry_out import RunResult, carry_out, require_labels
@@ -26,13 +25,12 @@ from foretoll.workflows.context import (
     choose_device,
     open_update,
 )
+from foretoll.workflows.goal import with_target
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.rates import Named, rising, settled
 
 if TYPE_CHECKING:
     from foretoll.indices.survey import Survey
-
-DEFAULT_SHARE = 0.95  # of the model's quality on its source, where no target is named
 
 
 def retrain(
@@ -193,24 +191,3 @@ def take_signals(
         samples=samples,
         collector=collector,
     )
-
-
-def with_target(update: Update, settings: TrainingSettings, until: float | None) -> TrainingSettings:
-    """Fix the quality target: as named, else 95 % of the model's quality on its source's validation split.
-
-    Raises UsageError for a task shift without a named target: no number would be a fair guess.
-    """
-    until = settings.until if until is None else until
-    if until is None:
-        if update.task_shift:
-            raise UsageError("a new task has no natural quality target: name one, for example --until 0.9")
-        on_source = evaluate(
-            update.model, update.source.validation, metric=settings.metric, device=update.device
-        )
-        until = round(DEFAULT_SHARE * on_source.quality, 3)
-        if until == 0:
-            raise UsageError(
-                f"the model is never right on its source {update.source.card.uri}: give the data that it was trained "
-                "on, or name a quality target, for example --until 0.9"
-            )
-    return settings.model_copy(update={"until": check_until(until, settings.metric)})

@@ -23,6 +23,7 @@ from foretoll.indices.collect import BATCH, Part, PartCollection, PartRequest, c
 from foretoll.models import Model, load_model
 from foretoll.models.outputs import Outputs
 from foretoll.records import Preprocessing, TableLayout
+from foretoll.tasks import TargetScale
 
 SHARDS_PER_WORKER = 2  # a lost or late shard costs half of what a worker does
 
@@ -73,6 +74,8 @@ class ModelRef:
     head: str | None = None
     trust_code: bool = False
     outputs: Outputs = "logits"
+    task: str = "classification"
+    targets: TargetScale | None = None
     layout: TableLayout | None = None
 
     def load(self) -> Model:
@@ -88,7 +91,9 @@ class ModelRef:
                 seed=self.seed,
                 trust_code=self.trust_code,
             )
-            loaded.card = loaded.card.model_copy(update={"outputs": self.outputs})
+            loaded.card = loaded.card.model_copy(
+                update={"outputs": self.outputs, "task": self.task, "targets": self.targets}
+            )
             return loaded
 
         return worker_cache().once(("model", self), model)
@@ -209,6 +214,8 @@ def sharded_collector(
             head=head,
             trust_code=trust_code,
             outputs=base.card.outputs,
+            task=base.card.task,
+            targets=base.card.targets,
             layout=layout,
         )
     return ShardedCollector(engine, base, model=reference, data=data)

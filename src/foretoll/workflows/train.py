@@ -19,6 +19,7 @@ from foretoll.tasks import check_until
 from foretoll.workflows.carry_out import RunResult, carry_out
 from foretoll.workflows.chance import target_warnings
 from foretoll.workflows.context import Accounting, Data, Watcher, check_settings, choose_device
+from foretoll.workflows.goal import on_data
 
 
 class InitialTraining(Option):
@@ -98,6 +99,7 @@ def train_model(
         )
     model = build_model(arch, data=task, seed=settings.seed, options=options or {}, trust=trust).to(place)
     task = seen_by(model.card.preprocessing, task)
+    settings = on_data(settings, task)
     recognise_outputs(model, task.train)
     watcher.stage(f"train {model.card.arch} on {task.name}")
     return carry_out(
