@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foretoll.arguments import check_out
+from foretoll.decide.spending import Budget
 from foretoll.errors import ForetollError
 from foretoll.ledger import Ledger
 from foretoll.options.table import DEFAULT
 from foretoll.records import Estimate, Outcome, Run, TrainingSettings
 from foretoll.report import write_json, write_reports
 from foretoll.workflows import Accounting, Watcher
-from foretoll.workflows.calibrate import Budget
 from foretoll.workflows.context import open_update
 from foretoll.workflows.estimate import estimate_update
 from foretoll.workflows.goal import with_target

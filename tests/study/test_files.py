@@ -12,8 +12,9 @@ from foretoll.data.uri import parse_uri
 from foretoll.errors import UsageError
 from foretoll.models import build_model
 from foretoll.models.spec import parse_spec
+from foretoll.study.places import FILES, find_study
 from foretoll.study.plan import cells_of, source_models
-from foretoll.study.study_file import FILES, find_study, read_study
+from foretoll.study.study_file import read_study
 
 COUNTS = {  # runs, settings, source models
     "natural": (26, 13, 18),

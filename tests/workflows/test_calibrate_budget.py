@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from foretoll.decide import Limit
+from foretoll.decide.spending import Budget
 from foretoll.errors import UsageError
-from foretoll.workflows.calibrate import Budget
 
 
 @pytest.mark.parametrize(

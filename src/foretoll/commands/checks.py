@@ -52,15 +52,21 @@ def check_call(
     engine: str = "local",
     hardware: str | None = None,
     budget: str | None = None,
+    calibrate: str | None = None,
+    models: Sequence[str] = (),
+    weights: Path | None = None,
     out: Path | None = None,
 ) -> None:
     """Refuse what can be known to be wrong of a call before anything is opened.
 
-    Raises UsageError for names, ranges and data URIs, MeasureError for the grid, ForetollError for the folder.
+    Raises UsageError for names, ranges and data URIs, MeasureError for the grid, ForetollError for the folder;
+    ModelError and DataError for files that are not there.
     """
+    from foretoll.data.presence import check_there
     from foretoll.data.uri import parse_uri, with_scheme
     from foretoll.measure.grid import grid_intensity
     from foretoll.measure.opening import meter_named
+    from foretoll.models.named import check_named
 
     for option in options:
         get_option(option)
@@ -79,7 +85,14 @@ def check_call(
         from foretoll.decide.budget import Limit
 
         Limit.parse(budget)
-    for uri in data:
-        parse_uri(with_scheme(uri))
+    if calibrate is not None:
+        from foretoll.decide.spending import Budget
+
+        Budget.parse(calibrate)
+    parsed = [parse_uri(with_scheme(uri)) for uri in data]
     grid_intensity(region, pue=pue, intensity_g_per_kwh=intensity, year=year)
     check_out(out)
+    for model in models:
+        check_named(model, weights)
+    for uri in parsed:
+        check_there(uri)

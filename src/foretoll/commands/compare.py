@@ -80,6 +80,8 @@ def compare(
     recipe, lr = settings.read()
     check_call(
         data=[data.source, data.target],
+        models=model,
+        weights=loading.weights,
         settings=recipe,
         out=out,
         options=option or (),

@@ -18,6 +18,7 @@ from foretoll.commands.flags import (
 )
 from foretoll.commands.output import count_text, print_json, say, say_lines, show
 from foretoll.options.table import DEFAULT
+from foretoll.study.places import check_place, find_study
 
 study_app = typer.Typer(help="Grids of runs from a file: run, resume, tabulate.", no_args_is_help=True)
 
@@ -45,6 +46,7 @@ def study_run(
 
     Example: `FORETOLL_DATA=data foretoll study run smoke --engine processes:2`
     """
+    find_study(file)  # said before anything heavy is loaded
     from foretoll.commands.study_running import carry_out_study
 
     found = carry_out_study(
@@ -91,6 +93,7 @@ def study_table(
 
     Example: `foretoll study table study-smoke --cost all`
     """
+    check_place(where)
     from foretoll.commands.study_tables import tables_of, tables_text
 
     found = tables_of(where, option=option, cost=cost, everything=everything, trained=trained)
@@ -118,6 +121,7 @@ def study_plot(
 
     Example: `foretoll study plot study-smoke --out study.html`
     """
+    check_place(where)
     from foretoll.commands.study_tables import write_page
 
     page = write_page(where, out, option=option, anonymous=anonymous)
@@ -143,6 +147,7 @@ def study_score(
 
     Example: `foretoll study score reference --json`
     """
+    check_place(where)
     from foretoll.commands.study_scores import score_text, scored
 
     found = scored(where, option=option, jobs=jobs)
@@ -166,6 +171,7 @@ def study_pack(
 
     Example: `foretoll study pack study-reference`
     """
+    check_place(where)
     from foretoll.commands.study_scores import packed
 
     runs, size = packed(where, into)

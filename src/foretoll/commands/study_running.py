@@ -19,9 +19,10 @@ from foretoll.study.cell import Place
 from foretoll.study.check import StudyMistakesError
 from foretoll.study.costing import PlanCost
 from foretoll.study.lock import study_lock
+from foretoll.study.places import find_study
 from foretoll.study.plan import StudyFile, check_code
 from foretoll.study.run import StudyPlan, StudyProgress, plan_study, run_study
-from foretoll.study.study_file import find_study, read_study
+from foretoll.study.study_file import read_study
 from foretoll.units import human_duration, human_energy
 from foretoll.workflows.context import Accounting, choose_device
 

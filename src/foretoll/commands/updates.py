@@ -85,7 +85,7 @@ def train(
     Example: `foretoll train --arch foretoll:cnn --data digits --out source --until 0.95`
     """
     recipe, _ = settings.read()
-    check_call(data=[data], settings=recipe, out=out, **measuring.values())
+    check_call(data=[data], models=[arch], settings=recipe, out=out, **measuring.values())
     from foretoll.workflows import train as train_
 
     with console_watcher(output.silent) as watcher:
@@ -140,11 +140,14 @@ def estimate(
     recipe, lr = settings.read()
     check_call(
         data=[data.source, data.target],
+        models=[model],
+        weights=loading.weights,
         settings=recipe,
         out=out,
         options=[option, *(also or ())],
         engine=engine,
         hardware=hardware,
+        calibrate=calibrate,
         **measuring.values(),
     )
     from foretoll.workflows import estimate as estimate_
@@ -197,7 +200,13 @@ def retrain(
     """
     recipe, lr = settings.read()
     check_call(
-        data=[data.source, data.target], settings=recipe, out=out, options=[option], **measuring.values()
+        data=[data.source, data.target],
+        models=[model],
+        weights=loading.weights,
+        settings=recipe,
+        out=out,
+        options=[option],
+        **measuring.values(),
     )
     from foretoll.report import read_estimate
     from foretoll.workflows import retrain as retrain_

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from foretoll.data.address import DataUri
 from foretoll.data.limits import check_memory, check_unpacked
+from foretoll.data.presence import check_there
 from foretoll.data.raw import RawData
 from foretoll.data.tabular import source_of_table
 from foretoll.errors import DataError, shown
@@ -28,8 +29,7 @@ def open_csv(uri: DataUri, layout: TableLayout | None = None) -> RawData:
     """
     path = uri.file
     try:
-        if not path.is_file():
-            raise DataError(f"{shown(path)} is no file: give the path of a .csv file")
+        check_there(uri)
         with path.open("rb") as file:
             start = file.read(2)
     except (OSError, ValueError) as error:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
 from foretoll.data.address import DataUri
 from foretoll.data.folders import read_layout
 from foretoll.data.images import DecodedImages, EncodedImages, look_at
+from foretoll.data.presence import check_there
 from foretoll.data.raw import RawData
 from foretoll.data.splits import DatasetSplit
 from foretoll.data.unreadable import readable
-from foretoll.errors import DataError, UsageError
+from foretoll.errors import UsageError
 
 
 def open_folder(uri: DataUri) -> RawData:
@@ -23,10 +22,7 @@ def open_folder(uri: DataUri) -> RawData:
     class is a folder; classes of all splits together are sorted by name.
     """
     root = uri.file
-    if not os.path.isdir(root):  # noqa: PTH112  (pathlib raises on odd names)
-        raise DataError(
-            f"{uri.shown_path} is no folder: give a folder with one sub-folder of images for each class"
-        )
+    check_there(uri)
     if uri.kind not in {None, "image"}:
         raise UsageError(f"folder: holds images, and kind={uri.kind} was asked for: leave kind out")
     layout = read_layout(root)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from foretoll.data.address import DataUri
 from foretoll.data.items import array_of
 from foretoll.data.npz_file import NpzFile, few, shape_of
+from foretoll.data.presence import check_there
 from foretoll.data.raw import RawData, label_texts, targets_said
 from foretoll.data.splits import ArraySplit
 from foretoll.data.stored import natural_kind, span_in, stored_array, told_rgba, told_span
@@ -28,8 +28,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 def open_npz(uri: DataUri) -> RawData:
     """Read an .npz file without unpickling anything. Extra keys `c_train`, `c_test` or `c` are columns for `where`."""
-    if not os.path.isfile(uri.file):  # noqa: PTH113  (pathlib raises on odd names)
-        raise DataError(f"{uri.shown_path} is no file: give the path of an .npz file")
+    check_there(uri)
     arrays = NpzFile(uri.file, uri.shown_path)
     return source_of_arrays(arrays, uri, name=uri.file.stem, where=uri.shown_path)
 

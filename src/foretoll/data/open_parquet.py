@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from foretoll.data.address import DataUri
 from foretoll.data.limits import BOMB_BYTES, check_memory, check_unpacked, samples_at_once
+from foretoll.data.presence import check_there
 from foretoll.data.raw import RawData
 from foretoll.data.tabular import check_names, source_of_table
 from foretoll.errors import DataError, check_refused, is_out_of_memory
@@ -22,8 +22,7 @@ def open_parquet(uri: DataUri, layout: TableLayout | None = None) -> RawData:
     import pyarrow.parquet as pq
 
     path = uri.file
-    if not os.path.isfile(path):  # noqa: PTH113  (pathlib raises on odd names)
-        raise DataError(f"{uri.shown_path} is no file: give the path of a .parquet file")
+    check_there(uri)
     try:
         with pq.ParquetFile(path) as file:
             check_names(file.schema_arrow.names, uri.shown_path)  # reading would fail without a word of why

@@ -21,6 +21,7 @@ from foretoll.models.checkpoint import is_checkpoint, read_card, read_checkpoint
 from foretoll.models.copies import in_float32
 from foretoll.models.heads import replace_head, replace_heads
 from foretoll.models.model import Model, check_fits, make_model, serving, wrong_class_count
+from foretoll.models.named import check_no_file, local_path
 from foretoll.models.plan import plan_preprocessing, reading_of
 from foretoll.models.pretrained import (
     LoadedNetwork,
@@ -38,11 +39,7 @@ from foretoll.models.timm_folder import timm_folder
 from foretoll.models.trust import Trust, factory_key
 from foretoll.models.untrained import frozen_notes
 from foretoll.models.weights import (
-    SAFE_SUFFIXES,
-    TORCH_SUFFIXES,
     fit_state_dict,
-    local_path,
-    missing_path,
     read_weights,
 )
 from foretoll.records import ModelCard, Preprocessing
@@ -110,12 +107,7 @@ def load_model(
             )
         wanted = replace(wanted, classes=given, trust=Trust(everything=trust_code))
         return _load_checkpoint(path, wanted)
-    if path.is_file() and path.suffix in SAFE_SUFFIXES + TORCH_SUFFIXES:
-        raise UsageError(
-            f"{text} is a weights file: name its architecture as the model (--arch) and give the file as --weights"
-        )
-    if isinstance(spec, Path) or (":" not in text and ("/" in text or text.startswith("."))):
-        raise ModelError(missing_path("checkpoint folder", path))
+    check_no_file(text, path, is_path=isinstance(spec, Path))
     parsed = parse_spec(text, options)
     wanted = replace(wanted, trust=Trust.of_call(parsed, everything=trust_code))
     if _names_checkpoint(parsed, weights):

@@ -18,6 +18,7 @@ from foretoll.models.hf import hf_class_names, hf_folder, hf_pretrained, stored_
 from foretoll.models.hf_texts import LIBRARY
 from foretoll.models.libraries import published_weights, timm_renamed
 from foretoll.models.model import wrong_class_count
+from foretoll.models.named import local_path
 from foretoll.models.own_classes import (
     ONE_OUTPUT,
     in_order,
@@ -37,7 +38,6 @@ from foretoll.models.trust import Trust
 from foretoll.models.weights import (
     fit_state_dict,
     head_classes,
-    local_path,
     precision_of,
     read_weights,
     strip_prefixes,

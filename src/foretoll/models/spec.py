@@ -4,54 +4,30 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import parse_qsl
 
 from torch import nn
 
-from foretoll.errors import MissingExtraError, ModelError, UsageError, shown
-from foretoll.models.architectures import ARCHITECTURES, Scalar, architecture_family
+from foretoll.errors import MissingExtraError, ModelError, UsageError
+from foretoll.models.architectures import architecture_family
+from foretoll.models.named import LOADING_OPTIONS, SCHEMES, Spec, parse_spec
 from foretoll.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from foretoll.records import Spectrogram
 
+__all__ = ["LOADING_OPTIONS", "SCHEMES", "Convention", "Spec", "family_label", "family_of", "guarded_build", "nearest",
+           "one_line", "parse_spec"]  # fmt: skip
 Kind = Literal["image", "vector", "series", "text"]
 Fit = Literal["stretch", "cover", "contain", "none"]
 Interpolation = Literal["bilinear", "bicubic", "nearest-exact"]
 MOST_PIXELS = 4096  # a side that a network of today's may take; a file that says more is damaged or hostile
-SCHEMES = ("foretoll", "torchvision", "timm", "hf")
-# options of loading, not of an architecture
-LOADING_OPTIONS = ("input_size", "crop", "normalise", "mean", "std", "max_length", "new_head", "tokenizer")
 # first match wins: the more particular names stand first
 _FAMILIES = (
     ("mobilenet", "mobilenet"), ("mobile_vit", "other"), ("mobilevit", "other"), ("efficientnet", "efficientnet"),
     ("densenet", "densenet"), ("convnext", "convnext"), ("squeezenet", "other"), ("vgg", "vgg"),
     ("maxvit", "other"), ("deit", "vit"), ("beit", "vit"), ("vit", "vit"), ("resnext", "resnet"), ("resnet", "resnet"),
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A parsed model spec.
-
-    `scheme` is one of SCHEMES, or "factory" (`name` is then "package.module:function"), or "module" (a module in
-    memory; `name` is then its class).
-    """
-
-    scheme: str
-    name: str
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def arch(self) -> str:
-        """The spec without its options, as it stands on a card."""
-        return self.name if self.scheme == "factory" else f"{self.scheme}:{self.name}"
-
-    @property
-    def build_options(self) -> dict[str, Scalar]:
-        """The options that the builder gets."""
-        return {k: v for k, v in self.options.items() if k not in LOADING_OPTIONS}
 
 
 @dataclass(frozen=True)
@@ -79,36 +55,6 @@ class Convention:
     spectrogram: Spectrogram | None = None
     pooling: str = ""  # of a text model's tokens; empty: as the library's own classifier does it
     notes: tuple[str, ...] = ()  # what the origin does and foretoll does not
-
-
-def parse_spec(text: str, options: Mapping[str, Any] | None = None) -> Spec:
-    """Read a spec; `options` win over those in the text. Raises UsageError with the nearest valid names."""
-    body, _, query = text.partition("?")
-    found = {key: _value(value) for key, value in parse_qsl(query, keep_blank_values=True)}
-    merged = {**found, **(options or {})}
-    scheme, colon, name = body.partition(":")
-    if colon and scheme in SCHEMES:
-        if not name:
-            raise UsageError(f"the model {shown(text)} names no architecture after {scheme!r}:")
-        return Spec(scheme, name, merged)
-    if colon and all(part.isidentifier() for part in (*scheme.split("."), *name.split("."))):
-        return Spec("factory", f"{scheme}:{name}", merged)
-    hint = f"did you mean foretoll:{body}? " if body in ARCHITECTURES else ""
-    raise UsageError(
-        f"the model {shown(text)} is neither a checkpoint folder nor an architecture: {hint}give a folder, "
-        "foretoll:NAME, torchvision:NAME, timm:NAME, hf:PATH or package.module:function"
-    )
-
-
-def _value(text: str) -> Scalar:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for convert in (int, float):
-        try:
-            return convert(text)
-        except ValueError:
-            continue
-    return text
 
 
 def family_of(spec: Spec, network: nn.Module) -> str:

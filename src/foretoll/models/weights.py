@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
-import errno
 import pickle
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,12 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foretoll.errors import ModelError, UsageError, check_refused, listed, one_line, shown
+from foretoll.errors import ModelError, check_refused, one_line, shown
 from foretoll.models.archives import check_archive, check_plain
+from foretoll.models.named import SAFE_SUFFIXES, TORCH_SUFFIXES, local_path, missing_path
 from foretoll.models.shards import INDEX_SUFFIX, index_in, shard_files
 
-SAFE_SUFFIXES = (".safetensors",)
-TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 _LONGEST_HEADER = 16 * 2**20  # bytes: 200,000 tensors and more
 _WRAPPERS = (
     "state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "module", "params",
@@ -28,39 +25,6 @@ _WRAPPERS = (
 _PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
 _DEEPEST = 8  # dicts around a state dict
 _AVERAGED = ("ema", "swa", "avg", "average", "teacher")  # in the prefix of a second copy of the weights
-
-
-def local_path(text: str | Path) -> Path:
-    """A path with `~` as the home folder. Raises ModelError for a user that is not there, or what can be no path."""
-    if not isinstance(text, (str, Path)):
-        raise UsageError(
-            f"a {type(text).__name__} is no model and no file of weights: give a name, a path, or an nn.Module (of a "
-            "class or a factory what it makes, of a state dict the file that it came from)"
-        )
-    try:
-        path = Path(text).expanduser()
-        path.is_dir()
-    except RuntimeError as error:
-        raise ModelError(
-            f"{shown(text)} is in no home folder that is known; give the path in full"
-        ) from error
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
-            raise
-        raise ModelError(f"{shown(text)} is no name of a model and no path; check what was given") from error
-    return path
-
-
-def missing_path(what: str, path: Path) -> str:
-    """Say that a path does not exist, with the nearest names beside it."""
-    folder = path.parent
-    while not folder.is_dir() and folder != folder.parent:
-        folder = folder.parent
-    wanted = path.relative_to(folder).parts[0] if path != folder else path.name
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.4)
-    hint = f"nearest in {one_line(str(folder), 60)}: {listed(near, 80)}" if near else "check the path"
-    return f"there is no {what} at {one_line(str(path), 80)}; {hint}"
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:

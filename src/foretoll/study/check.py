@@ -18,7 +18,7 @@ from foretoll.data.shifts import check_level
 from foretoll.data.uri import parse_uri
 from foretoll.errors import UsageError, shown, unknown_name
 from foretoll.models.architectures import ARCHITECTURES
-from foretoll.models.spec import parse_spec
+from foretoll.models.named import parse_spec
 from foretoll.options import OPTIONS
 from foretoll.tasks import check_metric
 

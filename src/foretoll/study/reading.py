@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from foretoll.errors import UsageError, shown
 from foretoll.forecast.reference import RUNS
 from foretoll.ledger import Ledger, Selection, read_runs
 from foretoll.ledger.files import read_file
 from foretoll.ledger.reading import unread_text
 from foretoll.records import Outcome, Run
+from foretoll.study.places import REFERENCE, ledger_file
 
-LEDGER = "ledger.db"
 DONE = (Outcome.REACHED, Outcome.CENSORED)
 
 
@@ -63,21 +61,11 @@ def once_each(runs: Iterable[Run]) -> tuple[list[Run], int]:
 
 def _read(where: str) -> tuple[list[Run], str]:
     """The runs of a place, oldest first, and a line on what could not be read."""
-    if where == "reference":
+    if where == REFERENCE:
         return sorted(read_runs(RUNS), key=lambda run: run.started_at), ""
     if "://" in where:
         return _selected(Ledger.open(where).select(newest_first=False))
-    try:
-        path = Path(where).expanduser()
-        path = path / LEDGER if path.is_dir() else path
-        there = path.is_file()
-    except (OSError, ValueError, RuntimeError):  # a name too long, a null byte, nobody's home
-        path, there = Path(where), False
-    if not there:
-        raise UsageError(
-            f"{shown(path, 120)} is no ledger: give the folder of a study, a ledger (.db) or an export "
-            "(.jsonl, .jsonl.gz)"
-        )
+    path = ledger_file(where)
     if path.name.endswith((".jsonl", ".jsonl.gz")):
         found = read_file(path)
         return sorted(found.runs, key=lambda run: run.started_at), unread_text(found.unread)

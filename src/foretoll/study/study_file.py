@@ -7,27 +7,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from foretoll.errors import UsageError, one_line, shown, unknown_name
+from foretoll.errors import UsageError, one_line, shown
 from foretoll.study.check import MOST_CELLS, StudyMistakesError, mistakes_of
 from foretoll.study.plan import StudyFile, most_cells
 
 ROOT_VARIABLE = "FORETOLL_DATA"
 MOST_BYTES = 4 * 2**20
-FILES = Path(__file__).parent / "files"  # those that ship
-
-
-def find_study(name: str) -> Path:
-    """The path of a study file: as named, or one that ships with foretoll under that name."""
-    path = Path(name)
-    try:
-        if path.suffix == ".toml" or path.is_file():
-            return path
-    except (OSError, ValueError):  # a name that no file can have
-        pass
-    shipped = {file.stem: file for file in FILES.glob("*.toml")}
-    if name not in shipped:
-        raise UsageError(f"{unknown_name('study', name, shipped)}; or give the path of a .toml file")
-    return shipped[name]
 
 
 def read_study(path: str | Path) -> StudyFile:

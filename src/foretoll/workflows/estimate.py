@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foretoll.decide.spending import Budget
 from foretoll.engine import InProcess, open_engine
 from foretoll.errors import ForetollError, is_out_of_memory
 from foretoll.forecast import Case, Prediction, compose_costs
@@ -22,7 +23,7 @@ from foretoll.options.table import DEFAULT, SCRATCH, compared, named
 from foretoll.quality import BATCH_OF_ONE, evaluate
 from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, Interval, StepProbe, TrainingSettings
 from foretoll.tasks import check_until
-from foretoll.workflows.calibrate import Budget, calibrate
+from foretoll.workflows.calibrate import calibrate
 from foretoll.workflows.chance import chance_warnings
 from foretoll.workflows.context import (
     Accounting,
