@@ -45,6 +45,8 @@ from foretoll.units import human_number
 
 _PRICE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([^\d\s/]{0,4})\s*/\s*kWh\s*", re.IGNORECASE)
 SHOWN_GROUPS = 200
+MOST_WHISKERS = 80
+"""Forecast intervals in one picture; more of them would be a wall."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,8 @@ def _pairs_figure(pairs: Sequence[Pair]) -> Figure | None:
         at = x(pair.at.timestamp())
         low, high = (None if end is None else end / pair.forecast for end in (pair.low, pair.high))
         ends = [y.clipped(low if low else None, y.low), y.clipped(high, y.high)]
-        svg.line(at, ends[0], at, ends[1], "whisker")
+        if len(pairs) <= MOST_WHISKERS:
+            svg.line(at, ends[0], at, ends[1], "whisker")
         inside = (pair.low or 0.0) <= pair.measured <= (math.inf if pair.high is None else pair.high)
         missed += [] if inside else [pair]
         title = f"{pair.at:%Y-%m-%d}: {two_digits(ratio)} times the forecast"
@@ -239,10 +242,11 @@ def _pairs_figure(pairs: Sequence[Pair]) -> Figure | None:
         for pair in reversed(pairs)
     ]
     numbers = table("", ("started", "forecast", "interval", "measured", "ratio"), rows, numbers=(1, 2, 3, 4))
+    lines = " Lines: the forecast intervals." if len(pairs) <= MOST_WHISKERS else ""
     caption = (
         f"The newest {len(pairs)} runs that reached their target and keep their forecast, by time: measured energy "
-        f"(time where there was no meter) as a multiple of the forecast. Lines: the forecast intervals. "
-        f"Open: {len(missed)} outside of theirs."
+        f"(time where there was no meter) as a multiple of the forecast.{lines} Open: {len(missed)} outside of their "
+        "forecast interval."
     )
     return Figure("Forecast beside measurement", svg.render(), caption, numbers=numbers)
 

@@ -224,7 +224,7 @@ def curve_figure(run: Run, expected: Interval | None = None) -> Figure | None:
             (human_number(p.epochs), quality_text(run.settings.metric, p.quality), human_number(p.loss))
             for p in run.curve
         ],
-        numbers=(0, 1, 2),
+        numbers=(1, 2),
     )
     caption = f"Validation {metric} at every evaluation.{dashed}{band}"
     return Figure("Learning curve", svg.render(), caption, numbers=numbers)
