@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from foretoll.tracking import TrackedRun, track, tracked
     from foretoll.workflows import Accounting, compare, estimate, retrain, train
     from foretoll.workflows.life import Life
+    from foretoll.workflows.session import Session
 
 # Names and the modules they come from: nothing heavy is loaded before it is used.
 _HOME = {
@@ -34,6 +35,7 @@ _HOME = {
     "Life": "foretoll.workflows.life",
     "Model": "foretoll.models",
     "Run": "foretoll.records",
+    "Session": "foretoll.workflows.session",
     "TaskData": "foretoll.data",
     "TrackedRun": "foretoll.tracking",
     "TrainingSettings": "foretoll.records",
@@ -59,6 +61,7 @@ __all__ = [
     "Life",
     "Model",
     "Run",
+    "Session",
     "TaskData",
     "TrackedRun",
     "TrainingSettings",

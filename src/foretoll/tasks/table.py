@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foretoll.errors import UsageError, unknown_name
+from foretoll.registry import Registry, instance_of
 from foretoll.tasks.base import Direction, Metric, Task, Whole, named
 from foretoll.tasks.binary import Binary
 from foretoll.tasks.classification import Classification
@@ -21,6 +22,9 @@ TASKS: dict[str, Task] = {
 }
 """By name; of several that recognise a target's form the last one is taken."""
 
+OTHERS: Registry[Task] = Registry("task", "foretoll.tasks", {}, made=instance_of(Task))  # type: ignore[type-abstract]
+"""Of other packages, by their entry points; imported when they are named."""
+
 OWN_METRICS: dict[str, Metric] = {}
 """The user's own, by name: of any task, and of this process."""
 
@@ -28,7 +32,9 @@ OWN_METRICS: dict[str, Metric] = {}
 def get_task(name: str) -> Task:
     """The task of that name; UsageError with the nearest names otherwise."""
     if name not in TASKS:
-        raise UsageError(unknown_name("task", name, TASKS))
+        if name not in OTHERS:
+            raise UsageError(unknown_name("task", name, [*TASKS, *OTHERS]))
+        register_task(OTHERS[name])
     return TASKS[name]
 
 

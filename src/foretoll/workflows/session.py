@@ -1,0 +1,79 @@
+"""What is given once for many calls: where the work runs, how it is accounted for, and where it is remembered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from foretoll.ledger import Ledger
+from foretoll.records import Comparison, Estimate, Run, TrainingSettings
+from foretoll.workflows.compare import compare
+from foretoll.workflows.context import Accounting, Data, ModelLike, Watcher
+from foretoll.workflows.estimate import estimate
+from foretoll.workflows.retrain import retrain
+from foretoll.workflows.train import train
+
+
+@dataclass(frozen=True)
+class Session:
+    """The configuration of many calls; its verbs take what differs from one to the next.
+
+    >>> session = foretoll.Session(region="DE", ledger="runs.db")  # doctest: +SKIP
+    >>> session.estimate(model, old, new, option="head")  # doctest: +SKIP
+
+    device: "cpu", "cuda", "auto", …. accounting: how energy and emissions are counted; `energy` and `region` alone
+    are short for it. ledger: one that is open, or a path or URL; None: the user's own. settings: of trainings, where a
+    call gives none. watcher: is told how the work goes on. engine: where sweeps run (`foretoll.engine.open_engine`).
+
+    A call may give any of them for itself; it then holds for that call.
+    """
+
+    device: str = "auto"
+    accounting: Accounting | None = None
+    ledger: Ledger | str | None = None
+    settings: TrainingSettings | None = None
+    watcher: Watcher | None = None
+    engine: Any = None
+    energy: Any = None
+    region: str | None = None
+
+    @cached_property
+    def opened_ledger(self) -> Ledger:
+        """The ledger, opened once."""
+        return self.ledger if isinstance(self.ledger, Ledger) else Ledger.open(self.ledger)
+
+    def with_(self, **changes: Any) -> Session:
+        """The same session but for these."""
+        return replace(self, **changes)
+
+    def estimate(self, model: ModelLike, source: Data, target: Data, **more: Any) -> Estimate:
+        """What an update will cost: `foretoll.estimate`."""
+        given = {} if self.engine is None else {"engine": self.engine}
+        return estimate(model, source, target, **self._given() | given | more)
+
+    def retrain(self, model: ModelLike, source: Data, target: Data, **more: Any) -> Run:
+        """Carry out an update and measure it: `foretoll.retrain`."""
+        return retrain(model, source, target, **self._given() | more)
+
+    def compare(self, models: Any, source: Data, target: Data, **more: Any) -> Comparison:
+        """All ways to reuse models, side by side: `foretoll.compare`."""
+        return compare(models, source, target, **self._given() | more)
+
+    def train(self, arch: str, data: Data, **more: Any) -> Run:
+        """Train a source model from nothing, measured: `foretoll.train`."""
+        return train(arch, data, **self._given() | more)
+
+    def _given(self) -> dict[str, Any]:
+        accounting = self.accounting or Accounting()
+        changes: dict[str, Any] = {"energy": self.energy, "region": self.region}
+        accounting = replace(
+            accounting, **{name: value for name, value in changes.items() if value is not None}
+        )
+        return {
+            "device": self.device,
+            "accounting": accounting,
+            "ledger": self.opened_ledger,
+            "settings": self.settings,
+            "watcher": self.watcher,
+        }
