@@ -32,7 +32,7 @@ def samples(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def _case(what: str, name: str, *, scheme: str = "npz", draw: random.Random | None = None) -> Case:
     uri = f"{scheme}:{name}"
     words = estimate(target=uri) if draw is not None and draw.random() < 0.2 else train_on(uri)
-    return Case(what, words, names=(name[:5], scheme, "quality target"))
+    return Case(what, words, names=(name[:5], scheme, "quality target", "the column"))
 
 
 def npz_bytes(draw: random.Random, folder: Path) -> Case:

@@ -260,7 +260,7 @@ def pickle_bomb(draw: random.Random, folder: Path) -> Case:
     return Case("pickle bomb of 2 GiB", [*words, "--weights", "w.pt"], names=("w.pt",))
 
 
-OPTIONS = ("mean", "std", "width", "depth")  # what a message names of a spec that has them
+OPTIONS = ("mean", "std", "width", "depth", "the model", "argument")  # what a message may name of a spec
 
 
 def specs(draw: random.Random, folder: Path) -> Case:

@@ -87,7 +87,7 @@ def test_a_network_that_no_gradient_reaches_cannot_be_trained_but_kept() -> None
         accounting=Accounting(energy="none", region="DE"),
         device="cpu",
     )
-    assert any("the first gradients could not be known" in text for text in estimate.warnings)
+    assert any("the first gradients could not be computed" in text for text in estimate.warnings)
 
 
 def _fails(_: Tensor) -> None:
@@ -122,3 +122,14 @@ def test_memory_that_runs_out_in_a_network_stays_what_it_is() -> None:
     model.network.before = full  # type: ignore[assignment]
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
         model(torch.from_numpy(X[:2]))
+
+
+def test_outputs_that_change_their_width_are_named() -> None:
+    calls: list[int] = []
+
+    def fewer_later(y: Tensor) -> Tensor:
+        calls.append(1)
+        return y if len(calls) < 6 else y[:, :2]
+
+    with pytest.raises(ModelError, match=r"the network returns shape \(\d+, 2\) .* and has 3 classes"):
+        _retrain(Odd(fewer_later), "finetune")

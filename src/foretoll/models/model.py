@@ -100,7 +100,7 @@ class Model(nn.Module):
     def _called(self, prepared: Tensor | dict[str, Tensor]) -> Tensor:
         """The network's outputs; what its own code raises becomes a ModelError, but for memory that ran out."""
         try:
-            return call_network(self.network, prepared)
+            outputs = call_network(self.network, prepared)
         except ForetollError:
             raise
         except Exception as error:
@@ -111,6 +111,12 @@ class Model(nn.Module):
                 f"the network fails in {mode} on a batch of {described(prepared)} ({type(error).__name__}: "
                 f"{one_line(str(error), 120)}): run it on such a batch by itself to see where"
             ) from error
+        if outputs.shape[1:] != (self.num_classes,):
+            raise ModelError(
+                f"the network returns shape {tuple(outputs.shape)} for a batch of {described(prepared)}, and has "
+                f"{self.num_classes} classes: let its forward return (batch, {self.num_classes}) always"
+            )
+        return outputs
 
     def read(self, outputs: Tensor) -> Tensor:
         """What the network gives (B, C) as the task reads it: logits, or values in the unit of the target."""
