@@ -8,9 +8,8 @@ from foretoll.records import Outcome
 from foretoll.training import Recorder, Recording
 
 
-def finished(recorder: Recorder, steps_per_epoch: int | None, error: BaseException | None) -> Recording:
-    """What was recorded, with how it ended; `error`: what ended the loop from within."""
-    recorder.result.steps_per_epoch = steps_per_epoch
+def end(recorder: Recorder, error: BaseException | None) -> None:
+    """Tell the recorder how its loop ended; `error`: what ended it from within."""
     goal = recorder.stop.goal
     if error is not None:
         recorder.end(*outcome_of(error))
@@ -19,8 +18,14 @@ def finished(recorder: Recorder, steps_per_epoch: int | None, error: BaseExcepti
             recorder.end(Outcome.REACHED)
         else:
             recorder.end(Outcome.CENSORED, f"the loop ended before a quality of {goal:g} was reached")
+
+
+def finished(recorder: Recorder, steps_per_epoch: int | None) -> Recording:
+    """What was recorded; weights that are no numbers any more are a failure."""
+    recorder.result.steps_per_epoch = steps_per_epoch
     recording = recorder.finish()
-    if error is None and recorder.parameters and recording.parameter_change is None:
+    over = recording.outcome in (Outcome.REACHED, Outcome.CENSORED)
+    if over and recorder.parameters and recording.parameter_change is None:
         recorder.end(Outcome.FAILED, "the weights became infinite or not a number")
     return recording
 

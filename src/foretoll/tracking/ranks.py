@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from foretoll.measure import EnergyReading
 from foretoll.process import this_process
 from foretoll.records import EnergyBasis, PhaseCost
 
-WAIT_S = 60.0  # for ranks that are still evaluating
+WAIT_S = float(os.environ.get("FORETOLL_RANKS_WAIT_S", "60"))  # for ranks that are still evaluating
 _numbers = itertools.count()  # of the tracked runs of this process: every rank begins them in the same order
 
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from foretoll.ledger import Ledger
 from foretoll.options.table import traits_of
 from foretoll.quality import Evaluation, evaluate
-from foretoll.records import Estimate, Run
+from foretoll.records import Estimate, Outcome, Run
 from foretoll.tasks import known_metric
 from foretoll.tracking import record
-from foretoll.tracking.ending import finished
+from foretoll.tracking.ending import end, finished
 from foretoll.tracking.hooks import Hooks
 from foretoll.tracking.keeping import begin, keep, show_end, show_forecast
 from foretoll.tracking.look import (
@@ -231,8 +231,11 @@ class TrackedRun:
         recorder = self._recorder
         if recorder is None or self._seen is None:
             return
+        if not recorder.over:
+            recorder.result.outcome = Outcome.INTERRUPTED  # what is known where the next line fails
+        guard.call("telling how the run ended", lambda: end(recorder, error), so=_AS_FAR)
         recording = guard.call(
-            "reading the recorder", lambda: finished(recorder, self._steps_per_epoch(), error), so=_AS_FAR
+            "reading the recorder", lambda: finished(recorder, self._steps_per_epoch()), so=_AS_FAR
         )
         if recording is None:
             recording = recorder.result
