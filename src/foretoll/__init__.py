@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from foretoll.records import Comparison, Estimate, Run, TrainingSettings
     from foretoll.report import write_report
     from foretoll.tasks import metric
-    from foretoll.tracking import TrackedRun, track, tracked
+    from foretoll.tracking import TrackedRun, log_model_card, track, tracked
     from foretoll.workflows import Accounting, compare, estimate, retrain, train
     from foretoll.workflows.life import Life
     from foretoll.workflows.session import Session
@@ -42,6 +42,7 @@ _HOME = {
     "compare": "foretoll.workflows",
     "estimate": "foretoll.workflows",
     "load_model": "foretoll.models",
+    "log_model_card": "foretoll.tracking",
     "metric": "foretoll.tasks",
     "open_data": "foretoll.data",
     "retrain": "foretoll.workflows",
@@ -69,6 +70,7 @@ __all__ = [
     "compare",
     "estimate",
     "load_model",
+    "log_model_card",
     "metric",
     "open_data",
     "retrain",

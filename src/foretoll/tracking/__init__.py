@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from foretoll.tracking.card import log_model_card, model_card_fields
 from foretoll.tracking.public import track, tracked
 from foretoll.tracking.run import TrackedRun
 
-__all__ = ["TrackedRun", "track", "tracked"]
+__all__ = ["TrackedRun", "log_model_card", "model_card_fields", "track", "tracked"]

@@ -6,6 +6,7 @@ from foretoll.errors import LedgerError
 from foretoll.ledger import Ledger, rescue
 from foretoll.printing import show
 from foretoll.records import Estimate, Run
+from foretoll.tracking.plan import RunLogger
 from foretoll.training.guard import Guard, say, why
 
 
@@ -39,6 +40,11 @@ def keep(ledger: Ledger | None, run: Run, guard: Guard, *, known: bool) -> None:
             say(f"{text}, nor to any file: it is lost")
         else:
             say(f"{text}: it is kept in {saved}; take it in by `foretoll ledger import {saved}`")
+
+
+def log_run(logger: RunLogger, run: Run, estimate: Estimate | None, guard: Guard) -> None:
+    """Hand the run to a tracker of the user's choice."""
+    guard.call("logging the run elsewhere", lambda: logger.log_run(run, estimate))
 
 
 def show_forecast(estimate: Estimate, guard: Guard) -> None:

@@ -33,6 +33,7 @@ class Observer:
         self._calls: Counter[int] = Counter()  # calls for one step
         self._since = 0
         self._mode_counts = True
+        self._told = False
         sizes = [sum(p.numel() for p in group["params"]) for group in optimizer.param_groups]
         self.main_group = sizes.index(max(sizes)) if sizes else 0
 
@@ -42,14 +43,25 @@ class Observer:
         self.recorder.enter(TRAINING if learns else EVALUATION)
         if not learns:
             return
-        self._since += 1
+        self._since += not self._told
         tensor = first_tensor((*args, *kwargs.values()))
         if tensor is None or not tensor.ndim:
             return
-        self._sizes[len(tensor)] += 1
+        if not self._told:
+            self._sizes[len(tensor)] += 1
         if self.precision is None:
             self.input = tuple(tensor.shape[1:]), not tensor.is_floating_point()
             self.precision = _precision(tensor.device.type)
+
+    def batch(self, samples: int | None) -> None:
+        """A batch is trained on; from now on calls of the model are not taken for batches."""
+        if not self._told:
+            self._told, self._since = True, 0
+            self._sizes.clear()
+        self.recorder.enter(TRAINING)
+        self._since += 1
+        if samples:
+            self._sizes[samples] += 1
 
     def stepped(self, norm: Tensor | None, skipped: Tensor | None) -> None:
         """The optimiser took a step with a gradient of this norm; `skipped` is not 0 where it left it out."""

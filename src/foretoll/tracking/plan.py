@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from foretoll.ledger import Ledger
 from foretoll.options.table import DEFAULT
-from foretoll.records import TrainingSettings
+from foretoll.records import Estimate, Run, TrainingSettings
 from foretoll.training import StopRule
 from foretoll.workflows.context import Accounting, Data
+
+
+class RunLogger(Protocol):
+    """Takes finished runs to a tracker such as MLflow, see `foretoll.integrations.loggers`."""
+
+    def log_run(self, run: Run, estimate: Estimate | None = None) -> None:
+        """Log a run, and the forecast that was made before it."""
 
 
 @dataclass(frozen=True)
@@ -27,5 +35,6 @@ class Plan:
     ledger: Ledger | str | None = None
     accounting: Accounting = field(default_factory=Accounting)
     tags: tuple[str, ...] = ()
+    loggers: tuple[RunLogger, ...] = ()
     quiet: bool = False
     strict: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -15,7 +15,7 @@ from foretoll.ledger import Ledger
 from foretoll.options.table import DEFAULT, get_option
 from foretoll.records import TrainingSettings
 from foretoll.tasks import check_until, known_metric
-from foretoll.tracking.plan import Plan
+from foretoll.tracking.plan import Plan, RunLogger
 from foretoll.tracking.run import TrackedRun
 from foretoll.training import StopRule
 from foretoll.workflows.context import Accounting, Data
@@ -39,6 +39,7 @@ def track(
     ledger: Ledger | str | None = None,
     accounting: Accounting | None = None,
     tags: tuple[str, ...] = (),
+    loggers: Sequence[RunLogger] = (),
     quiet: bool = False,
     strict: bool = False,
 ) -> TrackedRun:
@@ -62,6 +63,7 @@ def track(
             what is named there is taken at its word
         steps_per_epoch: optimisation steps of an epoch; None: by the loader, or by the target's training samples
         forecast: whether to look at data and model before the first step
+        loggers: where the finished run goes besides (`foretoll.integrations.loggers`)
         quiet: print nothing but faults; strict: let faults of foretoll pass, for tests
 
     The gradient norm is that of the step as the optimiser receives it: after accumulation, clipping and unscaling. With
@@ -88,7 +90,7 @@ def track(
     plan = Plan(
         source=source, target=target, until=until, stop=stop, option=option, task=task,
         settings=settings, steps_per_epoch=steps_per_epoch, forecast=forecast, ledger=ledger,
-        accounting=accounting or Accounting(), tags=tags, quiet=quiet, strict=strict,
+        accounting=accounting or Accounting(), tags=tags, loggers=tuple(loggers), quiet=quiet, strict=strict,
     )  # fmt: skip
     return TrackedRun(model, inner, plan)
 

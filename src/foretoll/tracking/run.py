@@ -19,7 +19,7 @@ from foretoll.tasks import known_metric
 from foretoll.tracking import record
 from foretoll.tracking.ending import end, finished
 from foretoll.tracking.hooks import Hooks
-from foretoll.tracking.keeping import begin, keep, show_end, show_forecast
+from foretoll.tracking.keeping import begin, keep, log_run, show_end, show_forecast
 from foretoll.tracking.look import (
     Look,
     bare,
@@ -51,8 +51,6 @@ class TrackedRun:
         self.model, self.optimizer, self.plan = model, optimizer, plan
         self.estimate: Estimate | None = None
         self.record: Run | None = None
-        self._network = bare(model)
-        self._device = place_of(self._network)
         self._guard = Guard(strict=plan.strict)
         self._look = Look()
         self._notes: list[str] = []
@@ -64,6 +62,7 @@ class TrackedRun:
         self._hooks: Hooks | None = None
         self._goal: StopRule = never()
         self._stop = False
+        self._over = False
 
     # --- the user's side -------------------------------------------------------------------------
 
@@ -102,6 +101,12 @@ class TrackedRun:
         """Optimisation steps so far."""
         return self._recorder.result.steps if self._recorder is not None else 0
 
+    def batch(self, samples: int | None = None) -> None:
+        """A batch of so many samples is trained on: only for loops that do not call the tracked model itself."""
+        seen = self._seen
+        if seen is not None:
+            self._guard.call("watching the model", lambda: seen.batch(samples))
+
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """A block that belongs to an evaluation, where the model's own mode does not tell it."""
@@ -119,6 +124,12 @@ class TrackedRun:
     # --- before the first step -------------------------------------------------------------------
 
     def __enter__(self) -> Self:
+        return self.start()
+
+    def start(self) -> Self:
+        """Look, forecast and begin to record; what entering the block does. `finish` ends it."""
+        self._network = bare(self.model)
+        self._device = place_of(self._network)
         self._ranks = self._guard.call("finding the other processes", Ranks.here) or Ranks()
         names = {id(p): name for name, p in self._network.named_parameters()}
         read = self._guard.call(
@@ -225,6 +236,13 @@ class TrackedRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.finish(error)
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Stop recording and write the run; what leaving the block does. `error`: what ended the loop; not raised."""
+        if self._over:
+            return
+        self._over = True
         guard, hooks = self._guard, self._hooks
         if hooks is not None:
             guard.call("taking the hooks off", hooks.remove)
@@ -259,6 +277,8 @@ class TrackedRun:
         keep(self._ledger, self.record, guard, known=self._known)
         if not self.plan.quiet:
             show_end(self.estimate, self.record, guard)
+        for logger in self.plan.loggers:
+            log_run(logger, self.record, self.estimate, guard)
 
     def _add_up(self, recording: Recording, *, wait: bool) -> None:
         if recording.reading is None:
