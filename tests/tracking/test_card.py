@@ -50,7 +50,9 @@ def test_the_field_is_that_of_the_hub() -> None:
 
 def test_the_rest_of_a_card_stays(tmp_path: Path) -> None:
     card = tmp_path / "README.md"
-    card.write_text("---\nlicense: mit\nco2_eq_emissions:\n  emissions: 99\ntags:\n- mine\n---\n\n# Mine\n\nText.\n")
+    card.write_text(
+        "---\nlicense: mit\nco2_eq_emissions:\n  emissions: 99\ntags:\n- mine\n---\n\n# Mine\n\nText.\n"
+    )
     run = tracked()
     first = foretoll.log_model_card(run, tmp_path)
     assert card.read_text() == first and front(first)["license"] == "mit" and front(first)["tags"] == ["mine"]
