@@ -95,7 +95,7 @@ class WandbLogger(RunLogger):
 
     def finish(self) -> None:
         """End the run."""
-        self._run.finish(quiet=True)
+        self._run.finish()
 
 
 class TensorBoardLogger(RunLogger):
