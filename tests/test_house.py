@@ -142,7 +142,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     by_url = {"psycopg"}  # SQLAlchemy's driver, named in the ledger's URL
     by_name = {
         "lightning",
-        "mlflow-skinny",
+        "mlflow",
         "wandb",
         "tensorboard",
     }  # imported where an integration is asked for
