@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretoll.report import document_of, write_report
+from foretoll.report import document_of, story, write_report
 from foretoll.report.document import (
     Column,
     Document,
@@ -206,3 +206,14 @@ def test_reached_is_said_on_both_splits_with_what_their_difference_means(
     run = run.model_copy(update={"quality": run.quality.model_copy(update={"after": after})})
     text = " ".join(as_text(Terminal(lambda: document_of(run=run).answer), width=120).split())
     assert said in text and f"yes: 0.924 validation, {after:.3f} test" in text
+
+
+def test_of_a_metric_where_less_is_better_the_higher_figure_is_the_worse_one(examples: ModuleType) -> None:
+    run = examples.run()
+    settings = run.settings.model_copy(update={"metric": "rmse", "until": 4.0})
+    curve = tuple(point.model_copy(update={"quality": 3.9}) for point in run.curve)
+    quality = run.quality.model_copy(update={"metric": "rmse", "before": 9.0, "after": 5.2})
+    found = run.model_copy(update={"settings": settings, "curve": curve, "quality": quality})
+    text = story.both_qualities(found)
+    assert "3.900 on the validation data" in text and "5.200 on test data" in text
+    assert "expect the higher one in use" in text, text

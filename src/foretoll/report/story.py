@@ -7,7 +7,6 @@ import math
 from foretoll.records import SHARES, Estimate, Forecast, Interval, Outcome, Run, TrainingSettings
 from foretoll.report.document import Tone
 from foretoll.report.words import (
-    CLASS_METRICS,
     MISSING,
     Limit,
     cost_text,
@@ -23,6 +22,7 @@ from foretoll.report.words import (
     quality_text,
     two_digits,
 )
+from foretoll.tasks import known_metric
 from foretoll.units import human_number
 
 SAMPLING_Z = (
@@ -191,14 +191,15 @@ def both_qualities(run: Run) -> str:
 
 def _difference(run: Run, seen: float, after: float) -> str:
     """Whether the two figures differ by more than samples of their sizes do by chance."""
-    if run.settings.metric not in CLASS_METRICS or not run.target.validation or not run.target.test:
+    metric, sizes = known_metric(run.settings.metric), (run.target.validation, run.target.test)
+    if metric is None or not all(sizes):
         return f"they differ by {two_digits(abs(seen - after))}"
-    variance = seen * (1 - seen) / run.target.validation + after * (1 - after) / run.target.test
-    error = SAMPLING_Z * math.sqrt(variance)
-    within = f"what samples of {run.target.validation:,} and {run.target.test:,} leave open (± {two_digits(error)})"
+    error = SAMPLING_Z * math.hypot(metric.error(seen, sizes[0]), metric.error(after, sizes[1]))
+    within = f"what samples of {sizes[0]:,} and {sizes[1]:,} leave open (± {two_digits(error)})"
     if abs(seen - after) <= error:
         return f"they differ by no more than {within}"
-    use = "expect the lower one in use" if after < seen else "the test data are the easier ones"
+    worse, other = ("lower", after < seen) if metric.direction == "higher" else ("higher", after > seen)
+    use = f"expect the {worse} one in use" if other else "the test data are the easier ones"
     return f"they differ by more than {within}: {use}"
 
 
