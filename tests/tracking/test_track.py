@@ -402,6 +402,7 @@ def test_the_next_forecast_rests_on_a_run_of_ones_own_loop(
     assert "measured" in capsys.readouterr().out
     record = recorded(run)
     assert record.signals == run.estimate.signals and record.settings.until == 0.85
+    assert record.forecast == run.estimate.made_forecast
     assert record.quality is not None and record.quality.before is not None
     assert record.steps_per_epoch == 15 and record.settings.batch_size == 20
     model.load_state_dict(start)

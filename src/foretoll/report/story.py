@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from foretoll.options.table import traits_of
 from foretoll.records import SHARES, Estimate, Forecast, Interval, Outcome, Run, TrainingSettings
 from foretoll.report.document import Tone
 from foretoll.report.words import (
@@ -47,9 +48,10 @@ def task_text(record: Estimate | Run, *, size: bool = False) -> str:
     subject = option_phrase(record.option, name)
     target = record.target
     task = record.task_shift if isinstance(record, Run) else record.shift == "task"
-    if record.option == "train" or record.source is None:
+    fresh = record.source is None and not traits_of(record.option).reuses_weights
+    if record.option == "train" or fresh:
         subject, place = f"Training {name} from scratch", f"on {data_name(target)}"
-    elif task:
+    elif task and record.source is not None:
         place = f"for {data_name(target)} ({len(target.classes)} classes, from {data_name(record.source)})"
     else:
         place = f"on {data_name(target)}"

@@ -1,0 +1,44 @@
+"""Lightning: a table of wines that are told apart by their chemistry."""
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from sklearn.datasets import load_wine
+from sklearn.model_selection import train_test_split
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from foretoll.integrations.lightning import ForetollCallback
+
+torch.manual_seed(0)
+measured, kinds = load_wine(return_X_y=True)
+measured = (measured - measured.mean(0)) / measured.std(0)
+parts = train_test_split(measured, kinds, test_size=0.3, random_state=0, stratify=kinds)
+x, held_x, y, held_y = (torch.tensor(part) for part in parts)
+train, held = TensorDataset(x.float(), y), TensorDataset(held_x.float(), held_y)
+
+
+class Wines(LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(13, 32), nn.ReLU(), nn.Linear(32, 3))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.net(inputs)
+
+    def training_step(self, batch: list[Tensor], _: int) -> Tensor:
+        return F.cross_entropy(self(batch[0]), batch[1])
+
+    def validation_step(self, batch: list[Tensor], _: int) -> None:
+        self.log("val_acc", (self(batch[0]).argmax(1) == batch[1]).float().mean())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.parameters(), lr=3e-3)
+
+
+loader = DataLoader(train, 16, shuffle=True)
+trainer = Trainer(
+    max_epochs=10, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+    callbacks=[ForetollCallback(monitor="val_acc", target=(loader, held), until=0.97)],
+)  # fmt: skip
+trainer.fit(Wines(), loader, DataLoader(held, 64))
