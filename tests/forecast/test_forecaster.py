@@ -68,7 +68,7 @@ def test_keep_is_known_and_recalibrate_nearly(runs: list[Run], forecaster: Forec
     )
     assert again.reach_probability is not None and 0.5 < again.reach_probability < 1
     blind = forecaster.foretell(case.model_copy(update={"option": "recalibrate", "signals": {}}))
-    assert blind.forecast.epochs is None and "could not be seen" in blind.warnings[0]
+    assert blind.forecast.epochs is None and "could not be predicted" in blind.warnings[0]
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(10, 5000))
