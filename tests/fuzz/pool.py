@@ -21,7 +21,7 @@ from .laws import LONGEST_S, MOST_GROWTH_MB, outcome_of
 ROOT = Path(__file__).resolve().parents[2]
 LOOK_EVERY_S = 0.05
 LOOKS_PER_SEARCH = 20  # a search for children reads all of /proc
-LONGEST_WALL_S = 5 * LONGEST_S  # of a process that does something; one that only waits has LONGEST_S
+LONGEST_WALL_S = 20 * LONGEST_S  # of a process that does something; one that only waits has LONGEST_S
 IDLE_CPU_S = 2.0
 
 
