@@ -1,4 +1,4 @@
-"""How long the package takes to start: `import foretoll`, and `foretoll --help`; medians of fresh processes.
+"""How long the package takes to start, to refuse wrong calls, and to estimate on the digits; medians of processes.
 
     python benchmarks/start.py --out benchmarks/start.md
 
@@ -11,8 +11,10 @@ import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from statistics import median
@@ -26,6 +28,22 @@ COMMANDS = {
     "foretoll --help": ([sys.executable, "-m", "foretoll.cli", "--help"], 1.0),
     "python -c pass": ([sys.executable, "-c", "pass"], None),
 }
+TOLL = "estimate --source digits --target digits?shift=gaussian_noise:0.3 --until 0.9 --region DE --out out --model"
+ESTIMATE = TOLL.split()
+MODEL = "train --arch foretoll:cnn --data digits --out model --max-epochs 3 --region DE"
+WRONG = (
+    "estimate --model nope/model --source digits --target digits",
+    "estimate --model foretoll:cnnn --source digits --target digits",
+    "estimate --model foretoll:cnn --source npz:nope.npz --target digits",
+    "estimate --model foretoll:cnn --source digits --target digits?shift=blurr:0.3",
+    "estimate --model foretoll:cnn --source digits --target digits --option finetun",
+    "estimate --model foretoll:cnn --source digits --target digits --metric acc",
+    "train --arch foretoll:cnnn --data digits",
+    "study run nofile",
+    "study table nowhere",
+    "ledger show nope",
+)  # their limit: a second of wall time
+REFUSED_S, ESTIMATE_S = 1.0, 6.0
 
 
 def seconds(command: list[str], rounds: int) -> list[float]:
@@ -36,6 +54,49 @@ def seconds(command: list[str], rounds: int) -> list[float]:
         subprocess.run(command, check=True, capture_output=True)
         found.append(time.perf_counter() - began)
     return sorted(found[1:])
+
+
+def processor_seconds(words: list[str], folder: Path, *, check: bool) -> float:
+    """User and system seconds of one `foretoll` command in a folder."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = os.environ | {
+        "FORETOLL_LEDGER": str(folder / "ledger.db"),
+        "FORETOLL_CACHE": str(folder / "cache"),
+    }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    subprocess.run(
+        [sys.executable, "-m", "foretoll.cli", *words],
+        check=check,
+        capture_output=True,
+        cwd=folder,
+        env=environment,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def processor_rows(rounds: int) -> list[tuple[str, float, list[float]]]:
+    """What each wrong call and each estimate takes of the processor: name, limit, sorted seconds."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        processor_seconds(MODEL.split(), folder, check=True)
+        (folder / "ledger.db").unlink(missing_ok=True)  # the estimates are those of a user without runs
+        call = [*ESTIMATE, "model"]
+        first = processor_seconds(call, folder, check=True)
+        later = sorted(processor_seconds(call, folder, check=True) for _ in range(rounds))
+        refused = [
+            (
+                f"foretoll {words}",
+                REFUSED_S,
+                sorted(processor_seconds(words.split(), folder, check=False) for _ in range(rounds)),
+            )
+            for words in WRONG
+        ]
+    return [
+        ("foretoll estimate on digits, the first (fits and keeps the forecaster)", ESTIMATE_S, [first]),
+        ("foretoll estimate on digits, a later one", ESTIMATE_S, later),
+        *refused,
+    ]
 
 
 def main() -> None:
@@ -61,6 +122,20 @@ def main() -> None:
         lines.append(
             f"| `{name}` | {target} | {median(values):.2f} s | {values[0]:.2f} to {values[-1]:.2f} s |"
         )
+    rows = processor_rows(args.rounds)
+    lines += [
+        "",
+        "Processor seconds (user and system) of whole commands, "
+        f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}, "
+        f"load of the machine {os.getloadavg()[0]:.0f} (above its cores these are larger):",
+        "",
+        "| | target | median | range |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{name}` | ≤ {limit:g} s | {median(found):.2f} s | {found[0]:.2f} to {found[-1]:.2f} s |"
+        for name, limit, found in rows
+    ]
     text = "\n".join(lines) + "\n"
     print(text)
     if args.out:
