@@ -72,7 +72,7 @@ def test_columns_of_truth_values_are_told_as_labels(tmp_path: Path) -> None:
         assert split.labels.mean(dim=0).numpy() == pytest.approx(
             data.train.labels.mean(dim=0).numpy(), abs=0.04
         )
-    frame = pd.DataFrame({"a": range(60), "wet": [0, 1, 1] * 20, "cold": [0, 0, 1] * 20})
+    frame = pd.DataFrame({"a": np.linspace(0, 1, 60) ** 2, "wet": [0, 1, 1] * 20, "cold": [0, 0, 1] * 20})
     frame.to_csv(tmp_path / "d.csv", index=False)
     table = open_data(f"csv:{tmp_path / 'd.csv'}?label=wet,cold&task=multilabel")
     assert (table.card.task, table.classes, table.shape) == ("multilabel", ("wet", "cold"), (1,))
@@ -97,7 +97,7 @@ def test_one_logit_is_taken_where_it_is_said(tmp_path: Path) -> None:
     assert "one logit for 'malignant'" in data.card.reading
     with pytest.raises(DataError, match="3 different labels: a binary classification has two"):
         open_data((np.ones((60, 2)), np.arange(60) % 3), task="binary")
-    frame = pd.DataFrame({"a": range(60), "label": ["no", "yes", "no"] * 20})
+    frame = pd.DataFrame({"a": np.linspace(0, 1, 60) ** 2, "label": ["no", "yes", "no"] * 20})
     frame.to_csv(tmp_path / "d.csv", index=False)
     assert open_data(f"csv:{tmp_path / 'd.csv'}?task=binary").card.task == "binary"
 
@@ -105,13 +105,15 @@ def test_one_logit_is_taken_where_it_is_said(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("task", "name", "until"), [("multilabel", "micro_f1", 0.9), ("binary", "roc_auc", 0.985)]
+    ("task", "name", "until"), [("multilabel", "micro_f1", 0.85), ("binary", "roc_auc", 0.985)]
 )
 def test_the_whole_way(task: str, name: str, until: float, tmp_path: Path) -> None:
     ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
     make = _pictures if task == "multilabel" else _cancer
     source, target = make(0), make(1)
-    target = target.shifted(foretoll.records.Shift(kind="gaussian_noise", level=0.3))
+    target = target.shifted(
+        foretoll.records.Shift(kind="gaussian_noise", level=1.0 if task == "multilabel" else 0.3)
+    )
     plan = TrainingSettings(metric=name, max_epochs=20, batch_size=32, lr=3e-3)
     foretoll.train(
         "foretoll:mlp", source, out=tmp_path / "model", settings=plan, ledger=ledger, accounting=PLAIN
@@ -124,13 +126,13 @@ def test_the_whole_way(task: str, name: str, until: float, tmp_path: Path) -> No
         )
         assert run.outcome in (Outcome.REACHED, Outcome.CENSORED)
         assert (run.outcome is Outcome.REACHED) == (run.curve[-1].quality >= until)
-        assert run.quality is not None and run.quality.after is not None and run.quality.after > 0.8
-    assert run.outcome is Outcome.REACHED or task == "binary"
+        assert run.quality is not None and run.quality.after is not None and run.quality.after > 0.6
     told = foretoll.estimate(
         model, source, target, until=until, settings=plan, ledger=ledger, accounting=PLAIN
     )
     assert told.forecast.epochs is not None and told.reach_probability is not None
-    assert f"of {task}" in " ".join(told.warnings)
+    if told.forecast.epochs.high:  # else the first evaluation meets the target, and nothing has to be learned
+        assert f"the ledger holds 3 runs of {task}" in " ".join(told.warnings)
     assert ("resque" in told.indices) == (task == "binary")  # a sample with several labels stands in no class
     gap, probe = told.indices["recoverability_gap"].value, told.indices["probe_accuracy"].value
     assert gap is not None and probe is not None and 0 < probe <= 1
@@ -138,16 +140,21 @@ def test_the_whole_way(task: str, name: str, until: float, tmp_path: Path) -> No
     assert get_task(task).metric(name).title in task_text(told)  # type: ignore[union-attr]
 
 
-def test_a_metric_of_ones_own() -> None:
+def test_a_metric_of_ones_own(tmp_path: Path) -> None:
     def worst_label(outputs: torch.Tensor, targets: torch.Tensor) -> float:
         return float(((outputs > 0) != (targets > 0.5)).double().mean(dim=0).max())
 
     try:
+        ledger = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
         own = metric(worst_label, direction="lower")
         plan = TrainingSettings(metric=own, max_epochs=2, until=0.9)  # type: ignore[arg-type]
         assert plan.metric == "worst_label"
         run = foretoll.train(
-            "foretoll:mlp", _pictures(), settings=plan, accounting=PLAIN, ledger=Ledger.open("sqlite://")
+            "foretoll:mlp",
+            _pictures(),
+            settings=plan,
+            accounting=PLAIN,
+            ledger=ledger,
         )
         assert run.quality is not None and run.quality.after is not None and 0 < run.quality.after < 0.5
         assert run.outcome is Outcome.REACHED and run.settings.scale is not None

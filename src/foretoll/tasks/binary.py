@@ -38,6 +38,7 @@ def roc_auc(tally: Whole) -> float:
         return 0.5
     distinct, place, sizes = torch.unique(scores, return_inverse=True, return_counts=True)
     del distinct
+    sizes = sizes.double()
     ranks = (sizes.cumsum(0) - (sizes - 1) / 2)[place]  # the mean rank of equal scores
     return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
 
