@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader
 
 import foretoll
 from foretoll.errors import DataError, ForetollError, UsageError
+from foretoll.forecast.lessons import epochs_to_target
+from foretoll.forecast.reference import reference_runs
 from foretoll.ledger import Ledger
 from foretoll.records import Outcome, Run, TrainingSettings
 from foretoll.training import patience, steps
@@ -408,3 +410,10 @@ def test_the_next_forecast_rests_on_a_run_of_ones_own_loop(
     model.load_state_dict(start)
     again = foretoll.estimate(model, old, new, until=0.85, accounting=ACCOUNTING)
     assert again.basis.own_runs == 1 and run.estimate.basis.own_runs == 0
+
+
+def test_a_forecast_learns_when_the_target_was_met_not_when_the_loop_ended() -> None:
+    _, run, _ = Loop(epochs=4).run({"until": 0.3, "steps_per_epoch": 6})
+    record = recorded(run)
+    assert record.toll.epochs == 4.0 and epochs_to_target(record) == 1.0
+    assert all(epochs_to_target(run) == run.toll.epochs for run in reference_runs())

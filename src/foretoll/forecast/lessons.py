@@ -79,12 +79,21 @@ def _response(cost: str, run: Run, case: Case) -> float | None:
     if cost == "quality":
         after = run.quality.after if run.quality else None
         return None if after is None else run.settings.progress(after) - case.until
-    value: float | None = getattr(run.toll, cost)
+    value: float | None = epochs_to_target(run) if cost == "epochs" else getattr(run.toll, cost)
     if value is None:
         return None
     if cost == "epochs":
         return log_steps(value, case.steps_per_epoch)
     return math.log(value) if value > 0 else None  # a run without a step has neither norm nor change
+
+
+def epochs_to_target(run: Run) -> float | None:
+    """Epochs until the target was first met: all of a run that stops there, fewer of a loop that went on."""
+    if run.outcome is Outcome.REACHED and run.settings.until is not None:
+        for point in run.curve:
+            if point.epochs is not None and run.settings.meets(point.quality):
+                return point.epochs
+    return run.toll.epochs
 
 
 def with_digests(lessons: Sequence[Lesson]) -> list[Lesson]:
