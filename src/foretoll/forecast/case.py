@@ -161,7 +161,8 @@ def setting_features(case: Case) -> FeatureValues:
 def _option_features(option: str) -> FeatureValues:
     """Told apart where several options are learned from together; all of them 0: the default option."""
     told: FeatureValues = {name: float(option == name) for name in LEARNED_APART}
-    return told if OPTIONS.brings(option) else {**told, OTHER + option: 1.0}
+    known = OPTIONS.brings(option) and traits_of(option).in_reference
+    return told if known else {**told, OTHER + option: 1.0}
 
 
 def features(case: Case) -> FeatureValues:

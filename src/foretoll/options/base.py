@@ -10,7 +10,7 @@ saved as a checkpoint folder that loads with the same outputs.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from foretoll.errors import DataError, UsageError
 from foretoll.options.names import modules_by, named_by
@@ -89,6 +89,10 @@ class Training:
         """Put the model in training mode, except for what the option keeps frozen."""
         self.model.train()
 
+    def step_loss(self, loss: Tensor, inputs: Any, outputs: Tensor) -> Tensor:
+        """The loss of a batch, from the task's own and the outputs on these inputs; the task's own here."""
+        return loss
+
     def after_batch(self, labels: Tensor) -> None:
         """A step was taken on a batch with these labels."""
 
@@ -113,6 +117,7 @@ class OptionTraits:
     trains_all: all weights of the model's architecture are trained. Such options are forecast beside any other.
     moves_weights: it moves weights that others may have trained, which stands a lower learning rate.
     lr_factor: few parameters train at a higher learning rate than all weights.
+    in_reference: False: the ledger that ships has no runs of it.
     known_from: of one that changes the model without a step: the signal that is its quality.
     """
 
@@ -130,6 +135,7 @@ class OptionTraits:
     trains_all: bool = False
     moves_weights: bool = False
     lr_factor: float = 1.0
+    in_reference: bool = True
     known_from: str = ""
 
     @property

@@ -102,7 +102,8 @@ class Stepper:
         if len(labels) == 1:
             check_batch_of_one(model)
         with self._autocast():
-            loss = self.objective.loss(model, model(inputs), labels)
+            outputs = model(inputs)
+            loss = self.training.step_loss(self.objective.loss(model, outputs, labels), inputs, outputs)
         check_trainable(loss)
         if share != 1:
             loss = loss * share

@@ -22,6 +22,7 @@ _HOMES = {
     "partial": "partial:Partial",
     "reprogram": "reprogram:Reprogram",
     "reprogram+head": "reprogram:ReprogramAndHead",
+    "distill": "distill:Distill",
     DEFAULT: "finetune:Finetune",
     SCRATCH: "scratch:Scratch",
 }
@@ -31,7 +32,9 @@ OPTIONS: Registry[Option] = Registry(
     {name: f"foretoll.options.{home}" for name, home in _HOMES.items()},
     made=instance_of(Option),  # type: ignore[type-abstract]  # it is only asked whether an object is one
 )
-LEARNED_APART = tuple(name for name in _HOMES if name != DEFAULT and OPTIONS[name].takes_steps)
+LEARNED_APART = tuple(
+    name for name in _HOMES if name != DEFAULT and OPTIONS[name].takes_steps and OPTIONS[name].in_reference
+)
 """Options that the forecast tells from the default one by a feature of their own name."""
 
 

@@ -87,8 +87,10 @@ def _check_prepared(option: Option, model: Model, target: TaskData, task_shift: 
     head = f"{model.head_name}."
     shared = [key for key in before if key in made and not key.startswith(head) and before[key].ndim > 1]
     reused = all(torch.equal(before[key], made[key]) for key in shared)
+    as_said = reused is option.reuses_weights or not shared
     hold(
-        reused is option.reuses_weights, f"{name}: reuses_weights is {option.reuses_weights}, and it does not"
+        as_said,
+        f"{name}: reuses_weights is {option.reuses_weights}, and it does not",
     )
     fresh = option.prepare(model, target, task_shift=task_shift, seed=1)
     hold(
