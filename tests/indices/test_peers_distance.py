@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist, pdist
 from sklearn.covariance import ledoit_wolf
@@ -327,3 +329,12 @@ def test_wrong_settings_are_refused() -> None:
         match_classes_by_transport(x, x, source_weights=np.zeros(10))
     with pytest.raises(UsageError, match="metric"):
         match_classes_by_transport(x, x, metric="cityblock")  # type: ignore[arg-type]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 4), st.integers(0, 5))
+def test_sliced_wasserstein_is_that_of_pot(n: int, m: int, d: int, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    x, y = draw.normal(size=(n, d)), draw.normal(size=(m, d)) + 0.5
+    expected = pot().sliced_wasserstein_distance(x, y, n_projections=16, p=2, seed=seed)
+    assert sliced_wasserstein(x, y, projections=16, seed=seed) == pytest.approx(float(expected), rel=1e-9)
