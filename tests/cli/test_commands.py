@@ -165,7 +165,7 @@ def test_an_unlabelled_target_can_be_estimated_and_not_retrained(small: Call) ->
     found = Estimate.model_validate(done.data)
     assert found.shift == "distribution" and not found.target.labelled
     assert any(
-        w.startswith("bare has no labels: ") and w.endswith("could not be known") for w in found.warnings
+        w.startswith("bare has no labels: ") and w.endswith("could not be computed") for w in found.warnings
     )
     assert found.signals.get("initial_loss") is None and found.signals["resque"] is not None
     assert (
