@@ -53,8 +53,7 @@ TORCHVISION = _named(
     ConvNeXt: convnext_tiny
     ViT: vit_b_16?input_size=32
     VGG: vgg11
-    Swin: swin_v2_t?input_size=64 swin_t?input_size=64
-    MaxViT: maxvit_t?input_size=224""",
+    Swin: swin_v2_t?input_size=64 swin_t?input_size=64""",
 )
 TIMM = _named(
     "timm",

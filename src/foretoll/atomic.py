@@ -62,14 +62,18 @@ def own_name(prefix: str, suffix: str = "") -> str:
     return f"{prefix}{_where(me)}-{me.pid}-{me.started or 0}-{secrets.token_hex(4)}{suffix}"
 
 
-def clear_leftovers(folder: Path, prefix: str, suffix: str = "") -> None:
-    """Take away what `own_name` named in a folder and no living process holds. Nothing is raised."""
+def clear_leftovers(folder: Path, prefix: str, suffix: str = "", *, named: bool = False) -> None:
+    """Take away what `own_name` named in a folder and no living process holds. Nothing is raised.
+
+    `named`: the prefix is the beginning of many files' names, each of which ends with a dot before the stamp.
+    """
     me = this_process()
     with contextlib.suppress(OSError):
         for path in list(folder.iterdir()):
             if not (path.name.startswith(prefix) and path.name.endswith(suffix)):
                 continue
-            found = _STAMP.fullmatch(path.name.removeprefix(prefix).removesuffix(suffix))
+            rest = path.name.removeprefix(prefix).removesuffix(suffix)
+            found = _STAMP.fullmatch(rest.rpartition(".")[2] if named else rest)
             if found is None:
                 continue
             if found["where"] == _where(me):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from foretoll.errors import DataError
+from foretoll.errors import DataError, ModelError
 from foretoll.models.anatomy import first_tensor
 from foretoll.models.rows import Order, pool_rows
 from foretoll.quality import evaluating, samples_that_fit
@@ -219,7 +219,7 @@ def arrangement(model: Model, split: Split, device: torch.device | str) -> Arran
     if inputs.ndim == 4 and any(isinstance(m, nn.Conv2d) for m in model.modules()):
         try:
             return replace(last, bite=_bite(model, last.laid_out(inputs)))
-        except RuntimeError:  # of `view`; whatever else is wrong shows again in the next line
+        except (ModelError, RuntimeError):  # of `view`; whatever else is wrong shows again in the next line
             pass
     return Arrangement(bite=_bite(model, inputs))
 

@@ -58,15 +58,18 @@ DATA = (
     Case("NaN or infinite values", "retrain … --target npz:nan.npz",
          "nan.npz: x has 6 NaN or infinite values, the first in row 21: remove or fill them before"),
     Case("NaN labels", "train … --data npz:nanlabel.npz",
-         "nanlabel.npz: y has 1 NaN labels: labels are class numbers; store them as integers from 0"),
+         "nanlabel.npz: y has 1 NaN labels: labels are class numbers; store them as integers from 0, or say "
+         "task=regression"),
     Case("labels of another type", "train … --data npz:floats.npz",
-         "floats.npz: y has labels of type float64: labels are class numbers; store them as integers from 0"),
+         "floats.npz: y has labels of type float64: labels are class numbers; store them as integers from 0, or say "
+         "task=regression"),
     Case("a negative label", "train … --data npz:negative.npz",
          "negative.npz: y has the negative label -1 in row 21: labels run from 0"),
     Case("a label out of range", "train … --data npz:range.npz",
          "range.npz: y has the label 3 in row 21, out of range: labels run from 0 to 2"),
     Case("one-hot labels", "train … --data npz:onehot.npz",
-         "onehot.npz: y has shape (300, 3): labels are one class number a sample, not one-hot"),
+         "onehot.npz: y has shape (300, 3): labels are one class number a sample, not one-hot; of several labels a "
+         "sample say task=multilabel"),
     Case("texts for numbers", "estimate … --target npz:texts.npz",
          "texts.npz: x has values of type <U1: samples are numbers"),
     Case("no samples", "estimate … --target npz:none.npz",
@@ -107,7 +110,7 @@ URIS = (
           "parquet, torchvision)"),
     usage("an unknown key", "estimate … --target npz:new.npz?limt=100",
           "data URI 'npz:new.npz?limt=100': unknown key 'limt': did you mean 'limit' or 'split' or 'time'? (valid: "
-          "classes, every, kind, label, limit, part, rows, seed, shift, split, time, where)"),
+          "classes, every, kind, label, limit, part, rows, seed, shift, split, task, time, where)"),
     usage("a limit without end", "estimate … --target npz:new.npz?limit=9999999999999",
           "data URI 'npz:new.npz?limit=9999999999999': limit=9999999999999 is not a whole number of at least 2 and at "
           "most 1,000,000,000,000"),
@@ -300,8 +303,7 @@ FLAGS = (
     usage("an unknown option of reuse", "retrain … --option fintune",
           "unknown option 'fintune': did you mean 'finetune'? (valid: OPTIONS)"),
     usage("an unknown metric", "retrain … --metric acuracy",
-          "unknown metric 'acuracy': did you mean 'accuracy' or 'balanced_accuracy'? (valid: accuracy, "
-          "balanced_accuracy, macro_f1)"),
+          "unknown metric 'acuracy': did you mean 'accuracy' or 'hamming_accuracy' or 'balanced_accuracy'?"),
     usage("an unknown optimiser", "train … --optimizer adagrad",
           "--optimizer: unknown optimizer 'adagrad': did you mean 'adam' or 'nadam' or 'adamw'? "
           "(valid: adafactor, adam, adamw, nadam, rmsprop, sgd)"),

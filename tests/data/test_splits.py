@@ -180,7 +180,7 @@ def test_datasets_that_cannot_be_used_are_refused() -> None:
     with pytest.raises(DataError, match="is empty"):
         open_data(TensorDataset(torch.zeros(0, 3), torch.zeros(0)))
     with pytest.raises(DataError, match="one class number a sample"):
-        open_data(TensorDataset(torch.zeros(9, 3), torch.zeros(9, 2).long()))
+        open_data(TensorDataset(torch.zeros(9, 3), torch.eye(3).long().repeat(3, 1)))
 
     class Normalised(_Pictures):
         def __getitem__(self, row: int) -> tuple[torch.Tensor, int]:

@@ -230,7 +230,7 @@ def test_bad_batches_are_refused_and_change_nothing(here: Path, cheap: list[int]
         with pytest.raises(ForetollError, match=says):
             call()
     assert life.events() == before
-    with pytest.raises(UsageError, match="nothing to carry out"):
+    with pytest.raises(UsageError, match="nothing to run"):
         life.carry_out(Decision(policy="keep", action="keep", reason="", after=0))
 
 

@@ -59,7 +59,7 @@ def main() -> None:
     folder, seed, kills = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     torch.set_num_threads(1)
     life_module.estimate_offers = offers
-    build(folder, batches=6)
+    build(folder, batches=kills + 6)
     life = start(folder, policy="every", window=2)
     for i in range(2):
         one_step(folder, i)  # everything is loaded from here on
@@ -67,15 +67,15 @@ def main() -> None:
     one_step(folder, 2)
     lasts = time.time() - began
     moments = random.Random(seed)
-    for _ in range(kills):
-        child = forked(lambda: one_step(folder, 3))
+    for kill in range(kills):  # a batch for each: a model that has served nothing is not updated
+        child = forked(lambda number=kill + 3: one_step(folder, number))
         time.sleep(moments.uniform(0, 1.2 * lasts))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         load_model(str(life.folder.served))
         assert life.serving
-    one_step(folder, 4)
-    both = [forked(lambda: one_step(folder, 5)) for _ in range(2)]
+    one_step(folder, kills + 3)
+    both = [forked(lambda: one_step(folder, kills + 4)) for _ in range(2)]
     codes = sorted(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in both)
     (folder / "codes").write_text(",".join(map(str, codes)))
 

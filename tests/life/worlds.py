@@ -29,7 +29,7 @@ def build(folder: Path, batches: int = 8) -> None:
     x, y = samples(600, 0, 0)
     np.savez(folder / "src.npz", x=x, y=y)
     for i in range(batches):
-        x, y = samples(100, 0.25 * i, i + 1)
+        x, y = samples(100, 0.25 * min(i, 8), i + 1)
         np.savez(folder / f"w{i}.npz", x=x, y=y)
         np.savez(folder / f"u{i}.npz", x=x)
     train_model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 
 import pytest
 import torch
@@ -339,6 +340,8 @@ def test_a_step_that_overflows_under_fp16_moves_nothing(monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: install g++")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch imports distutils on Python 3.11
 def test_a_compiled_network_trains_as_it_is_and_is_served_as_it_is() -> None:
     data = blobs()
     plain, expected = trained(mlp(data), data, make(max_steps=3))

@@ -14,12 +14,12 @@ from foretoll.report.reasons import rests_on
 
 def test_a_forecast_from_runs_says_how_often_its_intervals_held() -> None:
     first, second = rests_on(estimate()).sentences
-    assert "runs" in first and second.startswith("such 90 % intervals held 91 % of the time on 412 runs")
+    assert "runs" in first and second.startswith("such 90 % intervals held for 91 % of 412 runs")
 
 
 def test_too_few_runs_are_counted() -> None:
     few = estimate(coverage=Coverage(level=0.9, empirical=None, runs=7, method="too few runs"))
-    assert rests_on(few).sentences[1] == "too few runs (7) to check how often 90 % intervals hold"
+    assert rests_on(few).sentences[1] == "too few runs (7) to check how often such 90 % intervals hold"
     assert rests_on(nothing_known()).sentences[0] == "no run at all"
 
 

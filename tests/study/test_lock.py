@@ -36,7 +36,7 @@ def test_another_process_is_named_and_a_dead_one_holds_nothing(tmp_path: Path) -
     try:
         with (
             pytest.raises(
-                ForetollError, match=rf"carried out by process {holder.pid} on .* since 20"
+                ForetollError, match=rf"being run by process {holder.pid} on .* since 20"
             ) as caught,
             study_lock(tmp_path),
         ):
@@ -48,7 +48,7 @@ def test_another_process_is_named_and_a_dead_one_holds_nothing(tmp_path: Path) -
     assert (tmp_path / LOCK).exists(), "it was killed, and could not clear up"
     with (
         study_lock(tmp_path),
-        pytest.raises(ForetollError, match="carried out by process"),
+        pytest.raises(ForetollError, match="being run by process"),
         study_lock(tmp_path),  # nor twice in one process
     ):
         pass
@@ -100,7 +100,7 @@ def test_two_at_once_do_each_cell_once(tmp_path: Path) -> None:
     cells = [next(tag for tag in run.tags if tag.startswith("cell:")) for run in ended(tmp_path) if
              any(tag.startswith("cell:") for tag in run.tags)]  # fmt: skip
     assert len(cells) == len(set(cells)) == 2
-    assert len(refused) <= 1 and all("are being carried out by" in text for text in refused)
+    assert len(refused) <= 1 and all("are being run by" in text for text in refused)
 
 
 def test_a_ledger_in_which_cells_were_done_twice_counts_each_once(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_an_unlabelled_target_says_what_could_not_be_known(cnn: Model, digits: T
     assert not known & NEEDS_LABELS
     assert {"resque", "arm", "doc", "atc", "initial_confidence", "source_quality", "frechet"} <= known
     (warning,) = found.warnings
-    assert warning.startswith("arrays has no labels: ") and warning.endswith("could not be known")
+    assert warning.startswith("arrays has no labels: ") and warning.endswith("could not be computed")
     assert found.projection is not None and set(found.projection.target_labels) == {-1}
 
 
@@ -199,9 +199,7 @@ def test_too_few_samples_leave_things_unknown_and_say_so(cnn: Model, digits: Tas
     assert_finite(found)
     assert found.source_samples == found.target_samples == 4
     assert "probe_accuracy" not in found.indices
-    assert any(
-        warning.startswith("what is still readable could not be known: ") for warning in found.warnings
-    )
+    assert any(warning.startswith("the linear probe could not be computed: ") for warning in found.warnings)
 
 
 def test_a_model_that_sees_no_difference_is_refused(digits: TaskData) -> None:

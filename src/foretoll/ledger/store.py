@@ -12,6 +12,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from foretoll.atomic import clear_leftovers
 from foretoll.errors import LedgerError, UsageError, unknown_name
 from foretoll.ledger.append import append_end, import_all, insert_end, insert_start, record_of, text_of
 from foretoll.ledger.aside import damaged_runs, move_aside
@@ -336,6 +337,8 @@ class Ledger:
             return [self._database.newer, *(finding.text for finding in findings)]
         if not repair:
             return [finding.text for finding in findings]
+        if (place := self._database.path) is not None:  # what repairs left that were killed
+            clear_leftovers(place.parent, f".{place.stem}-aside-", ".part", named=True)
         if any(finding.broken_file for finding in findings):
             return [self._salvaged(findings[0].text)]
         file = self._move_aside(aside) if any(finding.damaged for finding in findings) else None
