@@ -45,7 +45,10 @@ def test_kills_leave_a_whole_model_and_every_update_on_the_bill(tmp_path: Path) 
     load_model(str(life.folder.served))
     runs = {run.id for run in Ledger.open(tmp_path / "ledger.db").runs()}
     assert {e.run_id for e in updates.values() if e.run_id} <= runs
-    assert not list(life.folder.path.glob("waiting-*")) and not list(life.folder.path.glob("result-*"))
+    labelled = {e.key for e in events if e.kind == "labels"}
+    waiting = {path.stem.rpartition("-")[2] for path in life.folder.path.glob("waiting-*")}
+    assert not waiting & labelled, "what waits for labels is what was killed before they were taken"
+    assert not list(life.folder.path.glob("result-*")) and not list(life.folder.path.glob(".*.part"))
 
     codes = (tmp_path / "codes").read_text()
     assert codes in ("0,0", "0,2"), (

@@ -20,7 +20,7 @@ def test_a_forecast_from_runs_says_how_often_its_intervals_held() -> None:
 def test_too_few_runs_are_counted() -> None:
     few = estimate(coverage=Coverage(level=0.9, empirical=None, runs=7, method="too few runs"))
     assert rests_on(few).sentences[1] == "too few runs (7) to check how often such 90 % intervals hold"
-    assert rests_on(nothing_known()).sentences[0] == "no run at all"
+    assert rests_on(nothing_known()).sentences[0] == "no run"
 
 
 def test_what_was_seen_does_not_speak_of_runs(tmp_path: Path) -> None:

@@ -76,8 +76,6 @@ def test_drift_is_what_scipy_says_and_0_for_the_same_samples(n: int, m: int, k: 
     a, b = (draw.dirichlet(np.ones(k), size=size).astype(np.float32) for size in (n, m))
     expected = max(ks_2samp(a[:, c], b[:, c], method="asymp").statistic for c in range(k))
     assert largest_ks(a, b) == pytest.approx(expected)
-        max(ks_2samp(a[:, c], b[:, c], method="asymp").statistic for c in range(k))
-    )
     assert largest_ks(a, a[::-1]) == 0 and stability(a, a[::-1]) == 0
     assert stability(a, b) >= 0
 

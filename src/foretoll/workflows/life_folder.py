@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,12 @@ class LifeFolder:
     def forget_waiting(self, model: str, batch: str) -> None:
         """The labels are there."""
         (self.path / f"waiting-{model}-{batch}.npz").unlink(missing_ok=True)
+
+    def forget_all_waiting(self, labelled: Collection[str]) -> None:
+        """Take away what waits for labels that were taken, which a process left that was killed in between."""
+        for path in self.path.glob("waiting-*.npz"):
+            if path.stem.rpartition("-")[2] in labelled:
+                path.unlink(missing_ok=True)
 
     def _keep(self, path: Path, look: Look) -> None:
         self._write(path, {"representations": look.representations, "probabilities": look.probabilities})
