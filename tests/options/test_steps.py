@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -341,8 +344,22 @@ def test_a_step_that_overflows_under_fp16_moves_nothing(monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: install g++")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch imports distutils on Python 3.11
 def test_a_compiled_network_trains_as_it_is_and_is_served_as_it_is() -> None:
+    # in a process of its own: setuptools refuses to be loaded where the standard distutils were loaded before it
+    code = "from tests.options.test_steps import train_compiled; train_compiled()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def train_compiled() -> None:
+    """What the test above runs."""
     data = blobs()
     plain, expected = trained(mlp(data), data, make(max_steps=3))
     compiled, found = trained(mlp(data), data, make(max_steps=3, compile=True))
