@@ -154,6 +154,27 @@ def test_a_worse_model_is_paid_for_and_not_served(
     assert life.watch(f"npz:{here}/w2.npz").after == 2
 
 
+def test_an_update_that_breaks_off_is_on_the_bill_and_keeps_no_later_one_out(
+    here: Path, cheap: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = start(here, policy="every")
+    decision = None
+    for i in range(2):
+        decision = life.watch(f"npz:{here}/w{i}.npz")
+    assert decision is not None and decision.action == "update"
+    for name in ("_gate", "save_checkpoint", "_look_back"):
+        with monkeypatch.context() as broken:
+            broken.setattr(life_update, name, lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                life.carry_out(decision)
+        update = life.events()[-1]
+        assert update.kind == "update" and update.promoted is False and "ZeroDivisionError" in update.note
+        assert update.run_id is not None and update.spent is not None and (update.spent.energy_kwh or 0) > 0
+    assert life.serving == "start"
+    life.carry_out(decision)
+    assert life.serving == "update-0004"
+
+
 def test_the_gate_compares_on_samples_that_training_never_saw(here: Path, cheap: list[int]) -> None:
     life = start(here)
     for i in range(3):

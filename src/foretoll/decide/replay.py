@@ -6,7 +6,6 @@ every possible update is carried out once, and any policy, price and label delay
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -204,12 +203,3 @@ def oracle(life: RecordedLife, *, price: float, delay: int = 0) -> float:
                 best.get((update.last, option), made), made, key=lambda each: each[0]
             )
     return min(cost for cost, _ in best.values()) / life.mean_samples / life.batches * 100
-
-
-def excess(life: RecordedLife, policy: Policy, prices: Sequence[float], *, delay: int = 0) -> float:
-    """Points a batch above the oracle, averaged over price levels."""
-    each = [
-        replay(life, policy, price=p, delay=delay).loss - oracle(life, price=p, delay=delay) for p in prices
-    ]
-    mean = sum(each) / len(each)
-    return mean if math.isfinite(mean) else math.nan

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from foretoll.atomic import replacing
@@ -20,7 +22,7 @@ from foretoll.data.partition import in_order
 from foretoll.data.stream import LEAST_ROWS, JoinedSplit, digest_of, open_batch
 from foretoll.data.taskdata import TaskData
 from foretoll.decide.policies.base import recent_lead
-from foretoll.errors import DataError, ForetollError, LedgerError, UsageError, shown
+from foretoll.errors import DataError, ForetollError, LedgerError, UsageError, one_line, shown
 from foretoll.measure import SelfCostMeter
 from foretoll.models import save_checkpoint
 from foretoll.options import get_option
@@ -35,6 +37,7 @@ from foretoll.workflows.look import look_at
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from foretoll.data import Split
     from foretoll.models import Model
 
 UNKNOWN_END = 1e300  # of a forecast without an upper end: no budget bears it
@@ -189,7 +192,7 @@ def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data
     served = life.model()
     place = choose_device(life.device)
     settings = life.card.settings.model_copy(update={"until": wanted_quality(life, events)})
-    folder = life.folder.model(key)
+    run: Run | None = None
     try:
         result = carry_out(
             get_option(decision.option),
@@ -204,18 +207,19 @@ def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data
             tags=("life", f"life:{life.card.name}"),
             watcher=life.watcher,
         )
-    except ForetollError as error:
-        _ended(life, key, promoted=False, note=str(error)[:300])
+        run = result.run
+        if result.model is None or run.outcome not in (Outcome.REACHED, Outcome.CENSORED):
+            _ended(life, key, run=run, note=run.reason or f"the training {run.outcome}")
+            return run
+        with SelfCostMeter(life.accounting.meter(place)) as meter:
+            promoted, note = _gate(served, result.model, window, place)
+            if promoted:
+                save_checkpoint(result.model, life.folder.model(key))
+                _look_back(life, key, result.model, window, place)
+    except BaseException as error:  # a claim without an end would keep every later update out
+        with suppress(ForetollError):
+            _ended(life, key, run=run, note=one_line(f"{type(error).__name__}: {error}", 300))
         raise
-    run = result.run
-    if result.model is None or run.outcome not in (Outcome.REACHED, Outcome.CENSORED):
-        _ended(life, key, promoted=False, run=run, note=run.reason or f"the training {run.outcome}")
-        return run
-    with SelfCostMeter(life.accounting.meter(place)) as meter:
-        promoted, note = _gate(served, result.model, window, place)
-        if promoted:
-            save_checkpoint(result.model, folder)
-            _look_back(life, key, result.model, window, events, data, place)
     judged = life.toll(meter.record())
     spent = Toll(
         **{
@@ -254,7 +258,7 @@ def recover(life: WatchedModel) -> None:
             )
             path.unlink(missing_ok=True)
         elif _state_of(event) is Liveness.DEAD:
-            _ended(life, event.key, promoted=False, note="the process that made this update was killed")
+            _ended(life, event.key, note="the process that made this update was killed")
 
 
 def _claimed(life: WatchedModel, events: Sequence[LifeEvent], decision: Decision) -> str:
@@ -292,10 +296,7 @@ def _state_of(event: LifeEvent) -> Liveness:
 
 
 def _gate(served: Model, updated: Model, window: TaskData, place: torch.device) -> tuple[bool, str]:
-    labels = window.test.labels
-    if labels is None:
-        raise LedgerError("the window of an update has no labels")
-    truth = labels.numpy()
+    truth = _truth(window.test)
     old, new = (
         int((look_at(model, window.test, device=place).predicted == truth).sum())
         for model in (served, updated)
@@ -304,33 +305,31 @@ def _gate(served: Model, updated: Model, window: TaskData, place: torch.device) 
     return new >= old, counts if new >= old else f"rejected: {counts}"
 
 
-def _look_back(
-    life: WatchedModel,
-    key: str,
-    model: Model,
-    window: TaskData,
-    events: Sequence[LifeEvent],
-    data: Sequence[Data],
-    place: torch.device,
-) -> None:
+def _look_back(life: WatchedModel, key: str, model: Model, window: TaskData, place: torch.device) -> None:
     """The new model's own sums over the window, and the outputs that its drift is measured against."""
     shadow = life.folder.shadow(key, life.card.window)
-    whole = labelled_window(life, events, data)
-    for role in ("train", "validation", "test"):
-        rows = getattr(whole, role)
+    for role, rows in (("train", window.train), ("validation", window.validation), ("test", window.test)):
         look = look_at(model, rows, device=place)
-        shadow.add(f"{key}-{role}", look.representations, rows.labels.numpy(), look.probabilities.shape[1])
-        if role == "test":
-            life.folder.keep_reference(key, look)
+        shadow.add(f"{key}-{role}", look.representations, _truth(rows), look.probabilities.shape[1])
+    life.folder.keep_reference(key, look)
     life.folder.keep_shadow(key, shadow)
 
 
-def _ended(life: WatchedModel, key: str, *, promoted: bool, run: Run | None = None, note: str = "") -> None:
+def _truth(rows: Split) -> npt.NDArray[np.int64]:
+    """The labels of labelled rows."""
+    if rows.labels is None:
+        raise LedgerError("the window of an update has no labels")
+    truth: npt.NDArray[np.int64] = rows.labels.numpy()
+    return truth
+
+
+def _ended(life: WatchedModel, key: str, *, run: Run | None = None, note: str) -> None:
+    """An update that serves no new model; what it took stands on the bill."""
     life.append(
         "update",
         key,
         at=datetime.now(UTC),
-        promoted=promoted,
+        promoted=False,
         run_id=None if run is None else run.id,
         note=note,
         spent=None

@@ -212,8 +212,7 @@ class WatchedModel:
             if last is not None and now < last:
                 raise UsageError(
                     f"the batch is of {now:%Y-%m-%d %H:%M} and the last one of {last:%Y-%m-%d %H:%M}: give "
-                    "batches in the "
-                    "order in which they were served"
+                    "batches in the order in which they were served"
                 )
             self._pass(card, rows, name, now, events, representations, outputs)
         if labels is not None and (labels >= 0).any():
@@ -248,8 +247,7 @@ class WatchedModel:
         if name is None or not (self.folder.model(name) / "model.json").exists():
             raise LedgerError(
                 f"the model that the life {shown(self.card.name, 40)} serves is gone from "
-                f"{shown(self.card.folder, 120)}: "
-                "bring the folder back, or begin a new life"
+                f"{shown(self.card.folder, 120)}: bring the folder back, or begin a new life"
             )
         return name
 
@@ -300,8 +298,7 @@ class WatchedModel:
         if seen is None or seen.served is None:
             raise DataError(
                 f"the life {shown(self.card.name, 40)} has never seen this batch: give it to foretoll life "
-                "watch first, the "
-                "same samples in the same order"
+                "watch first, the same samples in the same order"
             )
         look = self.folder.waiting(seen.model, name)
         if look is None or len(look.predicted) != len(labels):
@@ -337,8 +334,7 @@ class WatchedModel:
         if (card.kind, card.shape) != (plan.kind, plan.shape) and card.kind != "image":
             raise DataError(
                 f"the batch holds {card.kind} samples of shape {card.shape}, and the life's model takes "
-                f"{plan.kind} samples "
-                f"of shape {plan.shape}"
+                f"{plan.kind} samples of shape {plan.shape}"
             )
         if rows.labels is None:
             return card, rows, None
