@@ -34,7 +34,7 @@ app.add_typer(study_app, name="study")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from foretoll import __version__
+        from foretoll.version import __version__
 
         streams.write(__version__)
         raise typer.Exit

@@ -119,7 +119,7 @@ def test_measured_as_well(call: Call, models: Path) -> None:
     kept = {run["id"] for run in call("ledger list --tag compare --json").data}
     assert kept == {run.id for run in runs}
     for candidate in found.candidates:
-        run, life, update = candidate.run, candidate.life_energy_kwh, candidate.forecast.energy_kwh
+        run, life, update = candidate.run, candidate.energy_with_serving_kwh, candidate.forecast.energy_kwh
         assert run is not None and run.outcome in (Outcome.REACHED, Outcome.CENSORED)
         assert run.forecast is not None and run.forecast.forecast == candidate.forecast
         assert run.forecast.reach_probability == candidate.reach_probability

@@ -61,7 +61,7 @@ def candidate(
     model: str = "m",
     over_budget: str = "",
     why_not: str = "",
-    life: float | None = None,
+    with_serving: float | None = None,
     run: Run | None = None,
 ) -> Candidate:
     return Candidate(
@@ -76,7 +76,7 @@ def candidate(
         ),
         quality=exactly(quality),
         reach_probability=reach,
-        life_energy_kwh=exactly(life),
+        energy_with_serving_kwh=exactly(with_serving),
         inference=serving(),
         over_budget=over_budget,
         run=run,

@@ -158,10 +158,10 @@ def test_nothing_is_recommended_without_a_reason(found: list[Candidate], reason:
 
 def test_the_life_decides_where_it_was_asked_for() -> None:
     """A cheap update that is dear to serve loses over many requests."""
-    program = candidate("reprogram", kwh=1e-6, life=9e-3, reach=1.0)
-    adapters = candidate("lora", kwh=5e-6, life=7e-3, reach=1.0)
+    program = candidate("reprogram", kwh=1e-6, with_serving=9e-3, reach=1.0)
+    adapters = candidate("lora", kwh=5e-6, with_serving=7e-3, reach=1.0)
     assert recommend([program, adapters], until=0.9).candidate == 1
-    unknown = candidate("head", kwh=1e-9, life=None, reach=1.0)
+    unknown = candidate("head", kwh=1e-9, with_serving=None, reach=1.0)
     assert recommend([program, adapters, unknown], until=0.9).candidate == 1, "it has no price of that kind"
 
 

@@ -530,7 +530,7 @@ def comparisons() -> dict[str, Comparison]:
             requests=1_000_000,
             candidates=tuple(
                 c.model_copy(
-                    update={"life_energy_kwh": interval(7e-4, 6e-4, 9e-4) if not c.why_not else None}
+                    update={"energy_with_serving_kwh": interval(7e-4, 6e-4, 9e-4) if not c.why_not else None}
                 )
                 for c in comparison().candidates
             ),

@@ -26,8 +26,8 @@ def recommend(
 ) -> Recommendation:
     """The cheapest candidate that keeps to the budget and reaches the target with probability `confidence`.
 
-    Cheapest means least energy (over the model's life where that was asked for), or least time where no energy is
-    known; of prices within 5 % the likelier one, and where `keep` of a model serves, none of its other options.
+    Cheapest means least energy (with serving, where that was asked for), or least time where no energy is known; of
+    prices within 5 % the likelier one, and where `keep` of a model serves, none of its other options.
     Where no candidate is as likely to reach the target, the likeliest one is taken if it is likelier than not;
     otherwise none. The decision looks at forecasts alone, also where runs are there.
     """

@@ -8,11 +8,11 @@ from foretoll.options.table import traits_of
 from foretoll.records import Candidate, Interval
 from foretoll.units import human_duration, human_energy
 
-KINDS = ("life_energy_kwh", "energy_kwh", "duration_s")
+KINDS = ("energy_with_serving_kwh", "energy_kwh", "duration_s")
 
 
 def kind_of_price(candidates: Sequence[Candidate]) -> str:
-    """The first kind that is known of any candidate: energy over the model's life, energy, or seconds.
+    """The first kind that is known of any candidate: energy with serving, energy, or seconds.
 
     One kind for all, so that no kWh is ever compared with a second; a candidate without it has no price.
     """
@@ -23,7 +23,7 @@ def kind_of_price(candidates: Sequence[Candidate]) -> str:
 def price(candidate: Candidate, kind: str) -> float | None:
     """The forecast median in kWh or s; None where it is not known."""
     interval: Interval | None = (
-        candidate.life_energy_kwh if kind == KINDS[0] else getattr(candidate.forecast, kind)
+        candidate.energy_with_serving_kwh if kind == KINDS[0] else getattr(candidate.forecast, kind)
     )
     return interval.median if interval is not None else None
 
@@ -32,11 +32,11 @@ def price_text(value: float | None, kind: str) -> str:
     """A price in words."""
     if kind == "duration_s":
         return human_duration(value)
-    return f"{human_energy(value)} over its life" if kind == "life_energy_kwh" else human_energy(value)
+    return f"{human_energy(value)} with serving" if kind == "energy_with_serving_kwh" else human_energy(value)
 
 
 def measured_price(candidate: Candidate, kind: str, requests: int = 0) -> float | None:
-    """What a candidate really took, in kWh or s; over its life with `requests` samples served after it.
+    """What a candidate really took, in kWh or s; with serving: and `requests` samples served after it.
 
     Serving counts as it was probed once for all candidates of an architecture: probed anew after every run, it would
     rank them by its spread.

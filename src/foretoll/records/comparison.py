@@ -32,7 +32,7 @@ class Candidate(Record):
     lr: float | None = None  # the learning rate that it trains with; None where it takes no step
     rate: str = ""  # how that came about
     inference: InferenceCost | None = None
-    life_energy_kwh: Interval | None = None  # retraining and the requests asked for
+    energy_with_serving_kwh: Interval | None = None  # retraining and the requests asked for
     over_budget: str = ""  # which limit it is forecast to break
     on_front: bool = False  # no other candidate reaches more for less
     warnings: tuple[str, ...] = ()

@@ -153,9 +153,9 @@ def _rests_on(comparison: Comparison) -> list[str]:
         said.append(f"budget: {comparison.budget} for the update, held against the medians")
     if comparison.requests:
         served = f"{comparison.requests:,} served samples"
-        known = kind_of_price(comparison.candidates) == "life_energy_kwh"
+        known = kind_of_price(comparison.candidates) == "energy_with_serving_kwh"
         said.append(
-            f"life energy: the update and {served}"
+            f"energy with serving: the update and {served}"
             if known
             else f"{served} are not counted: no energy is known"
         )
@@ -206,9 +206,12 @@ def main_facts(comparison: Comparison) -> list[Fact]:
         *([] if run else [_expected("emissions_kg", comparison)]),
     ]
     if comparison.requests:
-        unit = common_unit("energy_kwh", [c.life_energy_kwh for c in comparison.candidates])
+        unit = common_unit("energy_kwh", [c.energy_with_serving_kwh for c in comparison.candidates])
         found.append(
-            Fact("life energy", lambda c: with_ends("energy_kwh", c.life_energy_kwh, ends=False, unit=unit))
+            Fact(
+                "energy with serving",
+                lambda c: with_ends("energy_kwh", c.energy_with_serving_kwh, ends=False, unit=unit),
+            )
         )
     return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from foretoll import __version__
 from foretoll.records import Comparison, EnergyBasis
 from foretoll.report import comparison as said
 from foretoll.report.comparison_plots import reach_figure, tradeoff_figure
@@ -35,6 +34,7 @@ from foretoll.report.words import (
     model_name,
     option_name,
 )
+from foretoll.version import __version__
 
 
 def comparison_document(comparison: Comparison, *, title: str | None = None) -> Document:

@@ -17,7 +17,11 @@ from foretoll.report.words import goal_text, level_text, percent, quality_text, 
 LETTER = 7.2  # width of a letter of the labels, in units
 LINE = 14.0
 SHAPES = ("circle", "square", "triangle", "cross")  # one a model; a diamond is a measurement
-AXIS_NAMES = {"life_energy_kwh": "energy over its life", "energy_kwh": "energy", "duration_s": "duration"}
+AXIS_NAMES = {
+    "energy_with_serving_kwh": "energy with serving",
+    "energy_kwh": "energy",
+    "duration_s": "duration",
+}
 DEPTH = 0.3  # of quality below the target that is drawn to scale; what lies deeper stands on the lower edge
 FACTORS = {"kWh": 1.0, "Wh": 1e-3, "mWh": 1e-6, "µWh": 1e-9, "s": 1.0}
 
@@ -61,8 +65,8 @@ class _Tradeoff:
 
     def cost_interval(self, i: int) -> Interval | None:
         candidate = self.comparison.candidates[i]
-        if self.kind == "life_energy_kwh":
-            return candidate.life_energy_kwh
+        if self.kind == "energy_with_serving_kwh":
+            return candidate.energy_with_serving_kwh
         interval: Interval | None = getattr(candidate.forecast, self.kind)
         return interval
 

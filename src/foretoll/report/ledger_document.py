@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from foretoll import __version__
 from foretoll.errors import UsageError, shown
 from foretoll.records import Interval, Run
 from foretoll.report import plots
@@ -42,6 +41,7 @@ from foretoll.report.words import (
     unit_of,
 )
 from foretoll.units import human_number
+from foretoll.version import __version__
 
 _PRICE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([^\d\s/]{0,4})\s*/\s*kWh\s*", re.IGNORECASE)
 SHOWN_GROUPS = 200

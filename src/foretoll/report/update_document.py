@@ -7,7 +7,6 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from foretoll import __version__
 from foretoll.errors import UsageError
 from foretoll.records import Estimate, Run
 from foretoll.report import plots, reasons, story
@@ -30,6 +29,7 @@ from foretoll.report.document import (
 )
 from foretoll.report.projection import projection_figure
 from foretoll.report.words import goal_text, metric_name, percent, quality_text
+from foretoll.version import __version__
 
 BAR_WIDTH = 190.0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from foretoll import __version__
 from foretoll.options.table import DEFAULT
 from foretoll.records import Run
 from foretoll.report.display import displayed
@@ -31,6 +30,7 @@ from foretoll.research.leave_out import rows_of
 from foretoll.research.study_pictures import levels_figure, repeat_figure, scatter
 from foretoll.research.study_tables import NOTE, SHIFTS, correlation_table, spread_table
 from foretoll.research.tables import shift_of, study_tables
+from foretoll.version import __version__
 
 
 def write_study_page(path: str | Path, runs: Sequence[Run], *, option: str = DEFAULT) -> Path:

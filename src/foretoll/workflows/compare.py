@@ -9,7 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from foretoll.arguments import check_out
-from foretoll.decide import CONFIDENCE, Limit, life_energy, mark_front, measured_best, recommend, regret_of
+from foretoll.decide import (
+    CONFIDENCE,
+    Limit,
+    energy_with_serving,
+    mark_front,
+    measured_best,
+    recommend,
+    regret_of,
+)
 from foretoll.errors import UsageError
 from foretoll.forecast.reference import reference_forecaster, reference_settings
 from foretoll.forecast.unseen import unseen_settings
@@ -194,9 +202,9 @@ def _costed(
     if candidate.why_not:
         return candidate
     update = candidate.forecast.energy_kwh
-    life = life_energy(update, candidate.inference, requests, energy) if requests else None
+    served = energy_with_serving(update, candidate.inference, requests, energy) if requests else None
     broken = limit.broken_by(candidate.forecast) if limit is not None else ""
-    return candidate.model_copy(update={"life_energy_kwh": life, "over_budget": broken})
+    return candidate.model_copy(update={"energy_with_serving_kwh": served, "over_budget": broken})
 
 
 def _folders(found: Sequence[Candidate], out: Path | None) -> list[Path | None]:

@@ -1,11 +1,11 @@
-"""Cost over a model's life: the update, and every request that is served afterwards."""
+"""What an update costs with the requests that are served afterwards."""
 
 from __future__ import annotations
 
 from foretoll.records import EnergyBasis, InferenceCost, Interval
 
 
-def life_energy(
+def energy_with_serving(
     update_kwh: Interval | None,
     inference: InferenceCost | None,
     requests: int,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretoll.decide import Limit, life_energy, measured_best, regret_of
+from foretoll.decide import Limit, energy_with_serving, measured_best, regret_of
 from foretoll.records import Candidate, EnergyBasis, Interval, Outcome
 
 from .making import candidate, exactly, run, serving
@@ -14,8 +14,8 @@ from .making import candidate, exactly, run, serving
 UPDATE = Interval(median=4e-6, low=1e-6, high=9e-6)
 
 
-def test_life_energy_adds_what_is_served() -> None:
-    life = life_energy(UPDATE, serving(2e-6), 5_000)
+def test_energy_with_serving_adds_what_is_served() -> None:
+    life = energy_with_serving(UPDATE, serving(2e-6), 5_000)
     assert life is not None and life.median == pytest.approx(4e-6 + 5 * 2e-6)
     assert life.low == pytest.approx(1e-6 + 5 * 2e-6 * 0.8) and life.high == pytest.approx(
         9e-6 + 5 * 2e-6 * 1.5
@@ -24,14 +24,14 @@ def test_life_energy_adds_what_is_served() -> None:
 
 def test_modelled_energy_widens_what_is_served_too() -> None:
     modelled = EnergyBasis(method="power model", tool="t", relative_low=0.5, relative_high=2.0)
-    life = life_energy(UPDATE, serving(2e-6), 5_000, modelled)
+    life = energy_with_serving(UPDATE, serving(2e-6), 5_000, modelled)
     assert life is not None and life.median == pytest.approx(14e-6)
     assert life.low == pytest.approx(1e-6 + 1e-5 * 0.4) and life.high == pytest.approx(9e-6 + 1e-5 * 3)
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9))
 def test_more_requests_never_cost_less(a: int, b: int) -> None:
-    few, many = (life_energy(UPDATE, serving(), n) for n in sorted((a, b)))
+    few, many = (energy_with_serving(UPDATE, serving(), n) for n in sorted((a, b)))
     assert few is not None and many is not None
     for end in ("median", "low", "high"):
         assert UPDATE.model_dump()[end] <= getattr(few, end) <= getattr(many, end)
@@ -39,10 +39,10 @@ def test_more_requests_never_cost_less(a: int, b: int) -> None:
 
 
 def test_what_is_not_known_stays_unknown() -> None:
-    assert life_energy(None, serving(), 5) is None
-    assert life_energy(UPDATE, None, 5) is None
-    assert life_energy(UPDATE, serving(None), 5) is None
-    open_end = life_energy(Interval(median=1e-6, low=None, high=None), serving(), 0)
+    assert energy_with_serving(None, serving(), 5) is None
+    assert energy_with_serving(UPDATE, None, 5) is None
+    assert energy_with_serving(UPDATE, serving(None), 5) is None
+    open_end = energy_with_serving(Interval(median=1e-6, low=None, high=None), serving(), 0)
     assert open_end is not None and (open_end.low, open_end.high) == (None, None)
 
 
@@ -90,10 +90,10 @@ def test_the_spread_of_the_same_work_is_no_regret() -> None:
 
 def test_regret_counts_what_is_served_where_the_life_decides() -> None:
     cheap_to_serve = measured("lora", 5e-6).model_copy(
-        update={"life_energy_kwh": exactly(1e-5), "inference": serving(1e-6)}
+        update={"energy_with_serving_kwh": exactly(1e-5), "inference": serving(1e-6)}
     )
     dear_to_serve = measured("reprogram", 1e-6).model_copy(
-        update={"life_energy_kwh": exactly(3e-5), "inference": serving(3e-6)}
+        update={"energy_with_serving_kwh": exactly(3e-5), "inference": serving(3e-6)}
     )
     found = [cheap_to_serve, dear_to_serve]
     assert measured_best(found, requests=10_000) == 0

@@ -1,0 +1,3 @@
+"""The version of foretoll, for all rooms that say it and for the package's metadata."""
+
+__version__ = "0.1.0"
