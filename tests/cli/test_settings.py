@@ -19,7 +19,7 @@ from foretoll.records.settings import setting_fields
 from .conftest import Call
 
 COMMANDS = ("train", "estimate", "retrain", "compare")
-PANELS = {"Model and data", "Training", "Measuring", "Output"}
+PANELS = {"Model and data", "Options' own settings", "Training", "Measuring", "Output"}
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 # a value of every setting that is not its default, as a flag gives it
 VALUES: dict[str, str] = {

@@ -25,6 +25,8 @@ WRONG = {
     f"estimate -m {MODEL} -s digitz -t digits": "digitz",
     f"estimate -m {MODEL} -s digits -t digits?shift=blurr:0.3": "unknown shift 'blurr'",
     f"estimate -m {MODEL} -s digits -t digits --option finetun": "did you mean 'finetune'?",
+    f"estimate -m {MODEL} -s digits -t digits --program pad": "a setting of other options, not of finetune",
+    f"compare -m {MODEL} -s digits -t digits -o reprogram --mapping linea": "did you mean 'linear'?",
     f"estimate -m {MODEL} -s digits -t digits --metric acc": "did you mean 'accuracy'?",
     f"estimate -m {MODEL} -s digits -t digits --region XX": "unknown grid region",
     f"estimate -m {MODEL} -s digits -t digits --engine slurm": "unknown engine",

@@ -20,6 +20,7 @@ from foretoll.commands.flags import (
     measuring_flag,
     output_flag,
 )
+from foretoll.commands.options_flags import OptionFlags
 from foretoll.commands.output import (
     as_data,
     console_watcher,
@@ -46,6 +47,7 @@ NONE_RECOMMENDED = 3  # exit code, apart from 1: the command failed
 def compare(
     model: ModelsOption,
     data: DataFlags,
+    own: OptionFlags,
     loading: LoadingFlags,
     settings: SettingsFlags,
     measuring: MeasuringFlags,
@@ -78,13 +80,14 @@ def compare(
     Exit code: 0 where a candidate is recommended, 3 where none is, 1 where the command failed, 2 for wrong use.
     """
     recipe, lr = settings.read()
+    options = own.applied(option)
     check_call(
         data=[data.source, data.target],
         models=model,
         weights=loading.weights,
         settings=recipe,
         out=out,
-        options=option or (),
+        options=options,
         budget=budget,
         **measuring.values(),
     )
@@ -93,7 +96,7 @@ def compare(
     with console_watcher(output.silent) as watcher:
         found = compare_(
             model,
-            options=option,
+            options=options,
             settings=recipe,
             lr=lr,
             budget=budget,

@@ -26,6 +26,7 @@ from foretoll.commands.flags import (
     model_flag,
     output_flag,
 )
+from foretoll.commands.options_flags import OptionFlags
 from foretoll.commands.output import (
     as_data,
     console_watcher,
@@ -107,6 +108,7 @@ def train(
 def estimate(
     model: ModelOption,
     data: DataFlags,
+    own: OptionFlags,
     loading: LoadingFlags,
     settings: SettingsFlags,
     measuring: MeasuringFlags,
@@ -138,13 +140,14 @@ def estimate(
     Example: `foretoll estimate --model source --source digits --target 'digits?shift=gaussian_noise:0.3'`
     """
     recipe, lr = settings.read()
+    option, *also = own.applied([option, *(also or ())])
     check_call(
         data=[data.source, data.target],
         models=[model],
         weights=loading.weights,
         settings=recipe,
         out=out,
-        options=[option, *(also or ())],
+        options=[option, *also],
         engine=engine,
         hardware=hardware,
         calibrate=calibrate,
@@ -157,7 +160,7 @@ def estimate(
             model,
             option=option,
             settings=recipe,
-            also=also or (),
+            also=also,
             lr=lr,
             calibrate_for=calibrate,
             samples=samples,
@@ -178,6 +181,7 @@ def estimate(
 def retrain(
     model: ModelOption,
     data: DataFlags,
+    own: OptionFlags,
     loading: LoadingFlags,
     settings: SettingsFlags,
     measuring: MeasuringFlags,
@@ -199,6 +203,7 @@ def retrain(
     Example: `foretoll retrain --model source --source digits --target 'digits?shift=gaussian_noise:0.3'`
     """
     recipe, lr = settings.read()
+    [option] = own.applied([option])
     check_call(
         data=[data.source, data.target],
         models=[model],

@@ -16,12 +16,12 @@ from foretoll.errors import DataError, UsageError
 from foretoll.options.names import modules_by, named_by
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import torch
     from torch import Tensor, nn
 
-    from foretoll.data import Split, TaskData
+    from foretoll.data import Batch, Split, TaskData
     from foretoll.models import Model
     from foretoll.records import TrainingSettings
 
@@ -93,6 +93,10 @@ class Training:
         """The loss of a batch, from the task's own and the outputs on these inputs; the task's own here."""
         return loss
 
+    def own_step(self, batches: Sequence[Batch], lr: float) -> tuple[Tensor, Tensor] | None:
+        """A step by other means than the loss's gradient: its loss and gradient norm; None: by the gradient."""
+        return None
+
     def after_batch(self, labels: Tensor) -> None:
         """A step was taken on a batch with these labels."""
 
@@ -119,6 +123,7 @@ class OptionTraits:
     lr_factor: few parameters train at a higher learning rate than all weights.
     in_reference: False: the ledger that ships has no runs of it.
     known_from: of one that changes the model without a step: the signal that is its quality.
+    flags: settings of its own that the command line takes as flags of their names, each with its help.
     """
 
     name: str
@@ -137,6 +142,7 @@ class OptionTraits:
     lr_factor: float = 1.0
     in_reference: bool = True
     known_from: str = ""
+    flags: ClassVar[Mapping[str, str]] = {}
 
     @property
     def leaves_model(self) -> bool:

@@ -6,12 +6,14 @@ teacher as it is; to learn from one that was retrained on the target first, give
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from foretoll.errors import ForetollError, UsageError
 from foretoll.options.base import Option, Training
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
     from torch import nn
 
@@ -25,7 +27,7 @@ STUDENTS = {"image": "foretoll:cnn?width=8", "vector": "foretoll:mlp?width=16&de
 class Distill(Option):
     """Train a fresh student on the target's labels and the teacher's softened outputs.
 
-    student: its architecture, as `--arch` takes it ("&" within it is written %26); "" a small one for the kind of data.
+    student: its architecture, as `--arch` takes it; "" a small one for the kind of data.
     temperature: of the softened outputs. share: of the teacher's part in the loss, from 0 to 1.
     """
 
@@ -36,6 +38,9 @@ class Distill(Option):
     reuses_weights = False
     serves_new_task = False
     in_reference = False
+    flags: ClassVar[Mapping[str, str]] = {
+        "student": "distill: the smaller architecture: foretoll:cnn?width=8, timm:NAME, …"
+    }
 
     def __init__(self, student: str = "", temperature: float = 2.0, share: float = 0.5) -> None:
         if temperature <= 0 or not 0 <= share <= 1:
@@ -97,4 +102,4 @@ class Distill(Option):
         return None
 
     def _architecture(self, target: TaskData) -> str:
-        return self.student.replace("%26", "&") or STUDENTS.get(target.kind, "")
+        return self.student or STUDENTS.get(target.kind, "")

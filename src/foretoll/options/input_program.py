@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from foretoll.models.reprogrammed import (
@@ -18,12 +19,12 @@ from foretoll.models.reprogrammed import (
 )
 from foretoll.options.base import Training
 from foretoll.quality import samples_that_fit
-from foretoll.reprogram import Iterative, OutputMapping
+from foretoll.reprogram import BlackBoxSteps, Iterative, OutputMapping
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from foretoll.data import Split, TaskData
+    from foretoll.data import Batch, Split, TaskData
     from foretoll.models import Model
 
 BATCH = 256
@@ -76,6 +77,39 @@ class ReprogramTraining(Training):
     def _batches(self) -> Iterator[tuple[Any, Tensor]]:
         for inputs, labels in self.train.batches(samples_that_fit(self.model, self.train, BATCH)):
             yield self.model.prepare(inputs), labels
+
+
+class BlackBoxTraining(ReprogramTraining):
+    """The program is trained by what the source says alone: no gradient passes through it (`BlackBoxSteps`)."""
+
+    def __init__(
+        self,
+        model: Model,
+        train: Split,
+        validation: Split,
+        trainable: dict[str, nn.Parameter],
+        *,
+        optimiser: str,
+        seed: int,
+    ) -> None:
+        super().__init__(model, train, validation, trainable)
+        self._optimiser, self._seed = optimiser, seed
+        self._steps: BlackBoxSteps | None = None
+
+    def train_mode(self) -> None:
+        """No augmentation and no dropout, or two looks at one batch could not be compared."""
+        self.model.eval()
+
+    def own_step(self, batches: Sequence[Batch], lr: float) -> tuple[Tensor, Tensor]:
+        """A step on each batch, with its part of the rate."""
+        if self._steps is None:  # the weights are on their device by now
+            self._steps = BlackBoxSteps(self.network, self._optimiser, seed=self._seed)
+        found = [
+            self._steps.take(self.model.prepare(batch.inputs), batch.labels, lr=lr / len(batches))
+            for batch in batches
+        ]
+        loss, norm = torch.tensor(found, dtype=torch.float64).mean(0)
+        return loss, norm
 
 
 def reprogrammed(

@@ -13,20 +13,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from foretoll.errors import UsageError, unknown_name
 from foretoll.options.base import Option, Training
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
     from foretoll.data import TaskData
     from foretoll.models import Model
     from foretoll.records import TrainingSettings
 
+# by name alone, so that a wrong one is refused without torch; a test holds them against foretoll.reprogram
+PROGRAMS = ("pad", "full", "low_rank", "sample_mask", "trainable_resize", "series", "additive", "token_map")
+MAPPINGS = ("identity", "random", "frequent", "iterative", "bayesian", "bayesian_topk", "linear")
+GRADIENT = "gradient"
+OPTIMISERS = {GRADIENT: 10.0, "spsa_gc": 50.0, "gradient_free": 20.0}
+"""Each with the factor of its learning rate over the default for all weights.
+
+By gradient: SMM (arXiv 2406.03150) trains programs by Adam at 0.01. The others: what `fit_black_box` takes.
+"""
+
 
 class Reprogram(Option):
     """Train an input program before the frozen model, with an output mapping that is fitted to the target.
 
-    `program` and `mapping` name other ones than the defaults (see `input_program`).
+    `program` and `mapping` name other ones than the defaults (see `input_program`); `optimiser` how the program is
+    trained: by the gradient through the source, or by the source's outputs alone ("spsa_gc", "gradient_free": see
+    `foretoll.reprogram.fit_black_box`), as of a service that gives no more.
+
+    Raises UsageError for a name that is none of them.
     """
 
     name = "reprogram"
@@ -38,13 +55,26 @@ class Reprogram(Option):
     serves_why = (
         "maps classes of the source to classes of the target, and here are no such classes on both sides"
     )
-    lr_factor = (
-        10.0  # SMM (arXiv 2406.03150) trains programs by Adam at 0.01, ten times our default for all weights
-    )
+    lr_factor = OPTIMISERS[GRADIENT]
     with_head: ClassVar[bool] = False
+    flags: ClassVar[Mapping[str, str]] = {
+        "program": f"reprogram: the input program: {', '.join(PROGRAMS)}",
+        "mapping": f"reprogram: the output mapping: {', '.join(MAPPINGS)}",
+        "optimiser": f"reprogram: how the program is trained: {', '.join(OPTIMISERS)} (by outputs alone)",
+    }
 
-    def __init__(self, program: str | None = None, mapping: str | None = None) -> None:
-        self.program, self.mapping = program, mapping
+    def __init__(
+        self, program: str | None = None, mapping: str | None = None, optimiser: str = GRADIENT
+    ) -> None:
+        for kind, name, known in (
+            ("program", program, PROGRAMS),
+            ("mapping", mapping, MAPPINGS),
+            ("optimiser", optimiser, OPTIMISERS),
+        ):
+            if name is not None and name not in known:
+                raise UsageError(f"{self.name}: {unknown_name(kind, name, known)}")
+        self.program, self.mapping, self.optimiser = program, mapping, optimiser
+        self.lr_factor = OPTIMISERS[optimiser]
 
     def _prepare(self, model: Model, target: TaskData, *, task_shift: bool, seed: int) -> Model:
         from foretoll.options.input_program import reprogrammed
@@ -66,9 +96,12 @@ class Reprogram(Option):
         return reprogrammed_network(model).trainable()
 
     def _training(self, prepared: Model, target: TaskData, settings: TrainingSettings) -> Training:
-        from foretoll.options.input_program import ReprogramTraining
+        from foretoll.options.input_program import BlackBoxTraining, ReprogramTraining
 
-        return ReprogramTraining(prepared, target.train, target.validation, self.trainable(prepared))
+        parts = (prepared, target.train, target.validation, self.trainable(prepared))
+        if self.optimiser == GRADIENT:
+            return ReprogramTraining(*parts)
+        return BlackBoxTraining(*parts, optimiser=self.optimiser, seed=settings.seed)
 
     def _frozen(self, model: Model, *, task_shift: bool) -> str | None:
         return None  # the program is new
@@ -101,3 +134,9 @@ class ReprogramAndHead(Reprogram):
     phrase = "Reprogramming {model} with a retrained head"
     changes_weights = True
     with_head: ClassVar[bool] = True
+    flags: ClassVar[Mapping[str, str]] = {
+        name: text for name, text in Reprogram.flags.items() if name != "optimiser"
+    }
+
+    def __init__(self, program: str | None = None, mapping: str | None = None) -> None:
+        super().__init__(program, mapping)  # a head is trained by its gradient

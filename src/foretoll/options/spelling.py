@@ -1,16 +1,19 @@
 """An option with settings of its own as text: `reprogram?program=pad&mapping=linear`.
 
 The settings are the keyword arguments of the option's class, which are numbers, texts or flags; an object keeps each
-under its own name.
+under its own name. An "&" within a value is written %26.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from foretoll.errors import UsageError, shown, unknown_name
 from foretoll.options.base import Option
+
+AMPERSAND = "%26"
 
 
 def configured(option: Option, query: str) -> Option:
@@ -27,7 +30,7 @@ def configured(option: Option, query: str) -> Option:
             raise UsageError(unknown_name(f"setting of the option {option.name}", key, known))
         if not equals or not value:
             raise UsageError(f"{option.name}: {key} has no value: write {key}=…")
-        given[key] = _read(value, known[key].default, f"{option.name}: {key}")
+        given[key] = _read(value.replace(AMPERSAND, "&"), known[key].default, f"{option.name}: {key}")
     return type(option)(**given)
 
 
@@ -38,8 +41,37 @@ def spelled(option: Option) -> str:
         for key, parameter in _settings(option).items()
         if getattr(option, key, parameter.default) != parameter.default
     }
-    query = "&".join(f"{key}={value}" for key, value in changed.items())
-    return f"{option.name}?{query}" if query else option.name
+    return f"{option.name}?{_query(changed)}" if changed else option.name
+
+
+def with_flags(options: Sequence[Option], given: Mapping[str, str]) -> list[str]:
+    """The options, spelled with those of the `given` settings that each has a flag for.
+
+    Raises UsageError where none of them takes a setting, or one has another value for it already.
+    """
+    for key in given:
+        if not any(key in option.flags for option in options):
+            names = ", ".join(dict.fromkeys(option.name for option in options))
+            raise UsageError(f"--{key} is a setting of other options, not of {names}: leave it out")
+    return [_with(option, {k: v for k, v in given.items() if k in option.flags}) for option in options]
+
+
+def _with(option: Option, given: Mapping[str, str]) -> str:
+    for key, value in given.items():
+        there, plain = getattr(option, key), _settings(option)[key].default
+        if there not in (plain, value):
+            raise UsageError(
+                f"{option.name}: {key} is {shown(there, 40)} and --{key} {shown(value, 40)}: say it once"
+            )
+    if not given:
+        return spelled(option)
+    return spelled(
+        configured(option, "&".join(filter(None, [spelled(option).partition("?")[2], _query(given)])))
+    )
+
+
+def _query(values: Mapping[str, Any]) -> str:
+    return "&".join(f"{key}={str(value).replace('&', AMPERSAND)}" for key, value in values.items())
 
 
 def _settings(option: Option) -> dict[str, inspect.Parameter]:

@@ -70,6 +70,10 @@ class Stepper:
         Under fp16 a step whose gradient overflows is taken without effect, and its norm is infinite or NaN.
         """
         self._set_rates()
+        own = self.training.own_step(batches, self.optimizer.param_groups[0]["lr"])
+        if own is not None:
+            self.steps += 1
+            return own
         self.optimizer.zero_grad(set_to_none=True)
         shares = self._shares(batches)
         with self._compiling():

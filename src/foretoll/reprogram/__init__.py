@@ -6,7 +6,7 @@ reprogramming, arXiv 2202.10629). This room needs torch alone and knows nothing 
 
 from foretoll.reprogram.augment import Augment
 from foretoll.reprogram.base import InputProgram, OutputMapping
-from foretoll.reprogram.black_box import BLACK_BOX_OPTIMISERS, BlackBoxResult, fit_black_box
+from foretoll.reprogram.black_box import BLACK_BOX_OPTIMISERS, BlackBoxResult, BlackBoxSteps, fit_black_box
 from foretoll.reprogram.image_programs import Full, LowRank, Pad, TrainableResize
 from foretoll.reprogram.mappings import (
     Bayesian,
@@ -34,6 +34,7 @@ __all__ = [
     "Bayesian",
     "BayesianTopK",
     "BlackBoxResult",
+    "BlackBoxSteps",
     "Frequent",
     "Full",
     "Identity",

@@ -119,6 +119,61 @@ BLACK_BOX_OPTIMISERS: dict[str, type[_SpsaGC] | type[_GradientFree]] = {
 }
 
 
+class BlackBoxSteps:
+    """Steps of a program by its source's outputs alone, from where its weights are; the mapping learns beside it.
+
+    Arguments as in `fit_black_box`. Raises UsageError for an unknown optimiser, or numbers outside of their range.
+    """
+
+    def __init__(
+        self,
+        reprogrammed: ReprogrammedNetwork,
+        optimiser: str = "spsa_gc",
+        *,
+        lr: float | None = None,
+        directions: int = 5,
+        width: float = 0.05,
+        momentum: float = 0.9,
+        seed: int = 0,
+    ) -> None:
+        if optimiser not in BLACK_BOX_OPTIMISERS:
+            raise UsageError(unknown_name("black-box optimiser", optimiser, BLACK_BOX_OPTIMISERS))
+        if directions < 1 or width <= 0 or not 0 <= momentum < 1:
+            raise UsageError("directions must be at least 1, width positive, and momentum in [0, 1)")
+        kind = BLACK_BOX_OPTIMISERS[optimiser]
+        self._method = kind(kind.usual_lr if lr is None else lr, directions, width, momentum)
+        self.looks = directions * kind.looks_per_direction + kind.looks_beside
+        """How often a step asks the source for each sample of its batch."""
+        self._network, self._random = reprogrammed, torch.Generator().manual_seed(seed)
+        self._problem = _Problem(reprogrammed, list(reprogrammed.program.parameters()))
+        own = list(reprogrammed.mapping.parameters())
+        self._trainer = torch.optim.Adam(own, lr=0.01) if own else None
+        self._point = torch.cat([p.detach().flatten() for p in self._problem.parameters])
+        self._taken = 0
+
+    @torch.no_grad()
+    def take(self, inputs: Any, labels: Tensor, *, lr: float | None = None) -> tuple[float, float]:
+        """One step on a batch; mean loss (nats) of the points that it looked at, and norm of the gradient estimate.
+
+        `lr`: of this step and the next ones.
+        """
+        problem, mapping = self._problem, self._network.mapping
+        if lr is not None:
+            self._method.lr = lr
+        problem.inputs, problem.labels = self._network._here(inputs), labels.to(self._point.device)
+        self._taken += 1
+        try:
+            self._point, grad, loss = self._method.step(problem.at, self._point, self._taken, self._random)
+        finally:
+            _write(problem.parameters, self._point)
+        seen = problem.logits
+        if seen is not None and mapping.observes and mapping.each_epoch:
+            mapping.observe(seen, problem.labels)
+        if seen is not None and self._trainer is not None:
+            _step_of_mapping(self._network, self._trainer, seen, problem.labels)
+        return loss, float(grad.norm())
+
+
 @torch.no_grad()
 def fit_black_box(
     reprogrammed: ReprogrammedNetwork,
@@ -145,50 +200,38 @@ def fit_black_box(
     Raises UsageError for an unknown optimiser, or where neither steps nor queries bound the training, and DataError
     where the batches are empty.
     """
-    if optimiser not in BLACK_BOX_OPTIMISERS:
-        raise UsageError(unknown_name("black-box optimiser", optimiser, BLACK_BOX_OPTIMISERS))
+    stepper = BlackBoxSteps(
+        reprogrammed,
+        optimiser,
+        lr=lr,
+        directions=directions,
+        width=width,
+        momentum=momentum,
+        seed=seed,
+    )
     if steps is None and queries is None:
         raise UsageError("a black-box training needs a bound: give steps=, or queries= (samples sent)")
-    if directions < 1 or width <= 0 or not 0 <= momentum < 1:
-        raise UsageError("directions must be at least 1, width positive, and momentum in [0, 1)")
-    kind = BLACK_BOX_OPTIMISERS[optimiser]
-    lr = kind.usual_lr if lr is None else lr
-    method = kind(lr=lr, directions=directions, width=width, momentum=momentum)
-    random, began = torch.Generator().manual_seed(seed), reprogrammed.queries
-    mapping = reprogrammed.mapping
-    result: dict[str, list[float]] = {"losses": [], "gradient_norms": []}
-    looks = directions * method.looks_per_direction + method.looks_beside
+    began, mapping = reprogrammed.queries, reprogrammed.mapping
+    losses, norms = list[float](), list[float]()
     budget, most = math.inf if queries is None else queries, math.inf if steps is None else steps
     training = reprogrammed.training
     reprogrammed.eval()
-    problem = _Problem(reprogrammed, list(reprogrammed.program.parameters()))
-    own = list(mapping.parameters())
-    trainer = torch.optim.Adam(own, lr=0.01) if own else None
-    point = torch.cat([p.detach().flatten() for p in problem.parameters])
     try:
         if mapping.observes and (math.isinf(budget) or budget >= sum(len(labels) for _, labels in batches)):
             reprogrammed.fit_mapping(batches)
         for inputs, labels, last in _endless(batches):
             spent = reprogrammed.queries - began
-            if len(result["losses"]) >= most or spent + looks * len(labels) > budget:
+            if len(losses) >= most or spent + stepper.looks * len(labels) > budget:
                 break
-            problem.inputs, problem.labels = reprogrammed._here(inputs), labels.to(point.device)
-            i = len(result["losses"]) + 1
-            point, grad, loss = method.step(problem.at, point, i, random)
-            result["losses"].append(loss)
-            result["gradient_norms"].append(float(grad.norm()))
-            seen = problem.logits
-            if seen is not None and mapping.observes and mapping.each_epoch:
-                mapping.observe(seen, problem.labels)
-                if last:
-                    mapping.update()
-            if seen is not None and trainer is not None:
-                _step_of_mapping(reprogrammed, trainer, seen, problem.labels)
+            loss, norm = stepper.take(inputs, labels)
+            losses.append(loss)
+            norms.append(norm)
+            if last and mapping.observes and mapping.each_epoch:
+                mapping.update()
     finally:
-        _write(problem.parameters, point)
         mapping.forget()
         reprogrammed.train(training)
-    return BlackBoxResult(reprogrammed.queries - began, len(result["losses"]), **result)
+    return BlackBoxResult(reprogrammed.queries - began, len(losses), losses, norms)
 
 
 def _endless(batches: Iterable[tuple[Any, Tensor]]) -> Iterator[tuple[Any, Tensor, bool]]:

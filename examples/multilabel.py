@@ -1,0 +1,44 @@
+"""Several labels a sample: what is true of a handwritten digit; a network that read clean scans gets dark ones."""
+
+import numpy as np
+import rich
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.nn import functional as F
+
+import foretoll
+from foretoll.report import estimate_table
+
+torch.manual_seed(0)
+pixels, digits = load_digits(return_X_y=True)
+images = (pixels / 16).astype(np.float32).reshape(-1, 1, 8, 8)
+facts = {
+    "even": (0, 2, 4, 6, 8),
+    "has a loop": (0, 6, 8, 9),
+    "above four": (5, 6, 7, 8, 9),
+    "prime": (2, 3, 5, 7),
+}
+labels = np.stack([np.isin(digits, those) for those in facts.values()], axis=1).astype(np.int64)
+noise = np.random.default_rng(0).normal(0, 0.08, images.shape)
+dark = np.clip(0.4 * images + noise, 0, 1).astype(np.float32)
+
+model = nn.Sequential(
+    nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 4)
+)
+optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+inputs, targets = torch.tensor(images[:900]), torch.tensor(labels[:900]).float()
+for _ in range(10):  # the model as it was bought
+    for part in torch.randperm(900).split(32):
+        optimizer.zero_grad()
+        F.binary_cross_entropy_with_logits(model(inputs[part]), targets[part]).backward()
+        optimizer.step()
+
+session = foretoll.Session(
+    settings=foretoll.TrainingSettings(metric="micro_f1", until=0.8, max_epochs=20, batch_size=32, lr=3e-3)
+)
+old = foretoll.open_data((images[:900], labels[:900]))
+new = foretoll.open_data((dark[900:], labels[900:]))
+forecast = session.estimate(model, old, new)
+run = session.retrain(model, old, new)
+rich.print(estimate_table(forecast, run))
