@@ -30,6 +30,11 @@ COUNTS = {  # runs, settings, source models
     "resque_task_full": (225, 75, 15),
     "small": (861, 861, 40),
     "smoke": (10, 5, 1),
+    "records": (244, 122, 33),
+    "many_samples": (139, 139, 19),
+    "tasks_records": (418, 209, 99),
+    "tasks_images": (212, 106, 24),
+    "pretrained": (92, 92, 5),
 }
 
 
@@ -58,6 +63,7 @@ def test_shipped_files_are_valid(name: str, rooted: None) -> None:
         parse_spec(arch)
     for cell in cells:
         assert cell.source != cell.target
+        assert cell.until is None or 0 < cell.until < 1
         if cell.shift:
             assert cell.shift.kind in SHIFTS
             check_level(cell.shift.kind, cell.shift.level)

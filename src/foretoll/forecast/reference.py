@@ -23,6 +23,7 @@ from foretoll.forecast.kept import ArrayStore, key_of
 from foretoll.forecast.learned import CostModels, HeldOut, HeldOutTable, table_key
 from foretoll.forecast.lessons import COSTS, Lesson, columns_of, lessons_in, lessons_of
 from foretoll.forecast.regressor import CostModel
+from foretoll.forecast.trimming import trimmed
 from foretoll.forecast.unseen import KnownSettings, distinct_settings
 from foretoll.ledger import read_runs, write_runs
 from foretoll.records import Run, TrainingSettings
@@ -30,7 +31,6 @@ from foretoll.records import Run, TrainingSettings
 RUNS = Path(__file__).with_name("reference.jsonl.gz")
 HELD_OUT = Path(__file__).with_name("reference_held_out.json.gz")
 FEWEST = 8  # cases with a set of known features before residuals for that set are kept
-CURVE_EPOCHS = 1.0  # what a run that trains an epoch first has seen, and a run's end
 
 
 @cache
@@ -92,35 +92,6 @@ def reference_held_out() -> HeldOut:
 def _unpacked(packed: bytes) -> HeldOutTable:
     found: HeldOutTable = json.loads(gzip.decompress(packed))
     return found
-
-
-def trimmed(run: Run) -> Run:
-    """A run without what no forecast reads: per-tensor changes, folders, the energy's parts, most of its curve."""
-    energy = run.energy.model_copy(update={"components": ()}) if run.energy else None
-    source = run.source.model_copy(update={"uri": _without_folder(run.source.uri)}) if run.source else None
-    trained_on = run.model.trained_on
-    return run.model_copy(
-        update={
-            "parameter_change_by_tensor": {},
-            "checkpoint": None,
-            "curve": tuple(p for p in run.curve[:-1] if (p.epochs or 0.0) <= CURVE_EPOCHS + 1e-9)
-            + run.curve[-1:],
-            "energy": energy,
-            "lineage": (),
-            "source": source,
-            "target": run.target.model_copy(update={"uri": _without_folder(run.target.uri)}),
-            "model": run.model.model_copy(
-                update={"trained_on": _without_folder(trained_on) if trained_on else None}
-            ),
-        }
-    )
-
-
-def _without_folder(uri: str) -> str:
-    """The URI with the file's name alone: where a machine keeps its data is nobody's business."""
-    scheme, colon, rest = uri.partition(":")
-    path, mark, query = rest.partition("?")
-    return f"{scheme}{colon}{path.rsplit('/', 1)[-1]}{mark}{query}"
 
 
 def pack(runs: Iterable[Run], *, into: Path | None = None) -> tuple[int, int]:

@@ -12,11 +12,11 @@ from foretoll.engine import WorkerCache, worker_cache
 from foretoll.errors import ForetollError
 from foretoll.indices.survey import survey
 from foretoll.ledger import Ledger
-from foretoll.models import Model, Trust, load_model
+from foretoll.models import Model, Trust, load_model, save_checkpoint
 from foretoll.options.table import DEFAULT
 from foretoll.quality import evaluate
 from foretoll.records import Outcome, Run, TrainingSettings
-from foretoll.study.plan import Cell, SourceModel
+from foretoll.study.plan import Cell, SourceModel, source_model
 from foretoll.study.reading import DONE
 from foretoll.workflows.calibrate import part_of
 from foretoll.workflows.context import Accounting, Update
@@ -26,6 +26,8 @@ from foretoll.workflows.retrain import retrain_update
 from foretoll.workflows.train import train_model
 
 SAMPLES = 1000
+HEAD = "head"
+IN_ITS_FOLDER = "own"  # weights that stand beside a model's configuration, without a head
 KEPT = 64  # data sets of a study are small; models and signals are smaller
 
 
@@ -46,9 +48,10 @@ class Place:
 
     def has_model(self, model: SourceModel) -> bool:
         """Whether a source model is there, whole, with the run that made it: a kill may have come in between."""
+        if not (self.model_folder(model) / "model.json").exists():
+            return False
         runs = Ledger.open(self.ledger).summaries(tag=f"source:{model.key}")
-        made = any(run.outcome in DONE for run in runs)
-        return made and (self.model_folder(model) / "model.json").exists()
+        return model.weights is not None or any(run.outcome in DONE for run in runs)
 
     @property
     def trust(self) -> Trust:
@@ -65,7 +68,11 @@ def train_source(task: tuple[SourceModel, Place]) -> str:
     """Train a source model unless it is there already; return its folder."""
     model, place = task
     folder = place.model_folder(model)
-    if not place.has_model(model):
+    if place.has_model(model):
+        return str(folder)
+    if model.weights is not None:
+        _take_pretrained(model, model.weights, place)
+    else:
         done = train_model(
             model.arch,
             model.data,
@@ -79,6 +86,28 @@ def train_source(task: tuple[SourceModel, Place]) -> str:
         )
         _check(done.run)
     return str(folder)
+
+
+def _take_pretrained(wanted: SourceModel, weights: str, place: Place) -> None:
+    """Keep a pretrained model as it is; where it has no head of its own yet, one is trained on the data."""
+    data, device = _data(wanted.data), torch.device(place.device)
+    own = None if weights == IN_ITS_FOLDER else weights
+    model = load_model(wanted.arch, data=data, weights=own, trust_code=place.trust_code).to(device)
+    folder = place.model_folder(wanted)
+    if own is not None:
+        save_checkpoint(model, folder)
+        return
+    done = retrain_update(
+        Update(model, data, data, False, device),
+        HEAD,
+        on_data(wanted.settings, data),
+        accounting=place.accounting,
+        ledger=Ledger.open(place.ledger),
+        signals={},
+        out=folder,
+        tags=("source", f"source:{wanted.key}"),
+    )
+    _check(done.run)
 
 
 def run_cell(task: tuple[Cell, Place]) -> str:
@@ -146,7 +175,11 @@ def _signals(cell: Cell, update: Update, settings: TrainingSettings) -> dict[str
 
 
 def _target_quality(cell: Cell, place: Place, settings: TrainingSettings) -> float:
-    """A share of what the same architecture reaches on the reference data when trained on them alone."""
+    """A share of what the same architecture reaches on the reference data when trained on them alone.
+
+    A cell may name its target itself. A share above 1 asks for more than that, and at the most for half of what is
+    missing there to the best value.
+    """
 
     def measure() -> float:
         model, data = _model(cell.reference, cell, place), _data(cell.reference)
@@ -154,14 +187,20 @@ def _target_quality(cell: Cell, place: Place, settings: TrainingSettings) -> flo
         seen = evaluate(model, data.validation, metric=settings.metric, device=device)
         return on_data(settings, data).progress(seen.quality)
 
-    folder = str(place.model_folder(_source_model(cell.reference, cell)))
+    def value(progress: float) -> float:
+        return progress if settings.scale is None else settings.scale.value(progress)
+
+    if cell.until is not None:
+        return value(cell.until)
+    folder = str(place.model_folder(source_model(cell, cell.reference)))
     whole = _cache().once(("quality", folder, settings.metric), measure)
-    share = round(cell.until_share * whole, 4)
-    return share if settings.scale is None else settings.scale.value(share)
+    wanted = cell.until_share * whole
+    share = round(wanted if cell.until_share <= 1 else min(wanted, (1 + whole) / 2), 4)
+    return value(share)
 
 
 def _model(data: str, cell: Cell, place: Place) -> Model:
-    wanted = _source_model(data, cell)
+    wanted = source_model(cell, data)
     folder = str(place.model_folder(wanted))
 
     def load() -> Model:
@@ -170,10 +209,6 @@ def _model(data: str, cell: Cell, place: Place) -> Model:
         return load_model(folder, trust_code=place.trust_code).to(place.device)
 
     return _cache().once(("model", folder), load)
-
-
-def _source_model(data: str, cell: Cell) -> SourceModel:
-    return SourceModel(arch=cell.arch, data=data, settings=cell.source_training)
 
 
 def _data(uri: str) -> TaskData:

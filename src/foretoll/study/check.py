@@ -24,6 +24,7 @@ from foretoll.tasks import check_metric
 
 MOST_SEEDS = 2**32 - 1
 MOST_CELLS = 1_000_000
+MOST_SHARE = 1.2  # of the quality on the source: a target may lie above it
 Mistake = tuple[str, str]  # where it stands in the file, and what is wrong
 
 
@@ -58,6 +59,7 @@ def content_mistakes(data: Mapping[str, Any]) -> Iterator[Mistake]:
         yield "models", "there is none: name at least one, such as small = 'foretoll:mlp'"
     for name, spec in models.items():
         yield from _caught(f"models.{name}", spec, _check_network)
+    yield from _unknown("weights", list(_table(data, "weights")), "model", models)
     sources = _tables(data, "sources")
     if isinstance(data.get("sources"), list | tuple) and not sources:
         yield "sources", "there is none: give at least one [[sources]]"
@@ -80,7 +82,12 @@ def content_mistakes(data: Mapping[str, Any]) -> Iterator[Mistake]:
             yield from _caught(f"{place}.target", task["target"], partial(_check_task_target, names=names))
     yield from _shift_mistakes(_table(data, "shifts"))
     yield from _setting_mistakes(data)
-    yield from _design_mistakes(_table(data, "design"))
+    design = _table(data, "design")
+    yield from _design_mistakes(design)
+    unsuited = _table(design, "unsuited")
+    yield from _unknown("design.unsuited", list(unsuited), "model", models)
+    for name, options in unsuited.items():
+        yield from _unknown(f"design.unsuited.{name}", options, "option", OPTIONS)
 
 
 def _shift_mistakes(shifts: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -117,9 +124,13 @@ def _setting_mistakes(data: Mapping[str, Any]) -> Iterator[Mistake]:
     for value in _numbers(vary.get("lr")):
         if not (math.isfinite(value) and value > 0):
             yield "vary.lr", f"{value:g} is no learning rate: give one above 0"
+    for place, task in _tables(data, "tasks"):
+        for value in _numbers(task.get("until")):
+            if not 0 < value < 1:
+                yield f"{place}.until", f"{value:g} is no progress: it lies between 0 and 1"
     for value in _numbers(vary.get("until_share")):
-        if not 0 < value <= 1:
-            yield "vary.until_share", f"{value:g} is no share: it lies above 0 and at most at 1"
+        if not 0 < value <= MOST_SHARE:
+            yield "vary.until_share", f"{value:g} is no share: it lies above 0 and at most at {MOST_SHARE:g}"
     if isinstance(vary.get("until_share"), list | tuple) and not vary["until_share"]:
         yield "vary.until_share", "it is empty: give at least one share, such as 0.95"
 

@@ -19,11 +19,12 @@ from foretoll.indices.survey import survey
 from foretoll.models import build_model
 from foretoll.options import get_option
 from foretoll.options.table import DEFAULT
-from foretoll.records import Outcome, Run, StepProbe, TrainingSettings
+from foretoll.records import SHARES, Outcome, Run, StepProbe, TrainingSettings
 from foretoll.study.cell import SAMPLES, Place, target_of
 from foretoll.study.plan import Cell, SourceModel
 from foretoll.units import kwh_from_joules
 from foretoll.workflows.context import seeded
+from foretoll.workflows.goal import on_data
 from foretoll.workflows.pilot import STEPS
 from foretoll.workflows.probe import probe_option
 
@@ -131,9 +132,9 @@ def _total(costs: Sequence[tuple[float, float | None]]) -> tuple[float, float | 
 
 def _probed(cell: Cell, place: Place) -> _Pace:
     """A few steps, an evaluation and one look at the target, with a fresh network of the cell's architecture."""
-    device, settings = torch.device(place.device), cell.settings
-    source = open_data(cell.source)
+    device, source = torch.device(place.device), open_data(cell.source)
     target, clean = target_of(cell, open_data(cell.target))
+    settings = on_data(cell.settings, target, source)
     with seeded(0, device):
         model = build_model(cell.arch, data=target, seed=0, trust=place.trust).to(device)
         same = model
@@ -154,7 +155,7 @@ def _probed(cell: Cell, place: Place) -> _Pace:
             same,
             source,
             target,
-            settings.model_copy(update={"until": cell.until_share}),
+            settings.model_copy(update={"until": (settings.scale or SHARES).value(cell.until_share)}),
             task_shift=cell.task,
             clean=clean,
             linearised=True,

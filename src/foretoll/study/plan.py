@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field, model_validator
 from foretoll.data import SHIFTS
 from foretoll.errors import shown
 from foretoll.models import Trust, parse_spec
-from foretoll.options.table import DEFAULT, SCRATCH
+from foretoll.options.table import DEFAULT, SCRATCH, traits_of
 from foretoll.records import Record, Shift, TrainingSettings
 from foretoll.study.check import content_mistakes
 from foretoll.study.vary import Vary
@@ -48,6 +48,7 @@ class TaskSpec(Record):
     target: str  # name of a source (its target data), or a URI
     task: bool
     models: tuple[str, ...] = ()
+    until: tuple[float, ...] = ()  # quality targets, as progress; else a share of what the reference reaches
 
 
 class Design(Record):
@@ -55,6 +56,8 @@ class Design(Record):
 
     seeds: tuple[int, ...] = (0, 1)
     options: tuple[str, ...] = (DEFAULT,)
+    options_drawn: Annotated[int, Field(ge=1)] | None = None  # of the options, for each setting; all if None
+    unsuited: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # by model: options it cannot have
     fraction: Fraction = 1.0  # of the shift settings
     task_fraction: Fraction = 1.0
     scratch_fraction: Annotated[float, Field(ge=0, le=1)] = (
@@ -70,6 +73,9 @@ class StudyFile(Record):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     description: str = ""
     models: dict[str, str]
+    weights: dict[str, str] = Field(
+        default_factory=dict
+    )  # of pretrained models, by name; none is trained for them
     sources: tuple[SourceSpec, ...]
     shifts: dict[str, Levels] = Field(default_factory=dict)
     tasks: tuple[TaskSpec, ...] = ()
@@ -106,13 +112,16 @@ class Cell(Record):
     settings: TrainingSettings
     source_training: TrainingSettings
     held_out: int = HELD_OUT
+    weights: str | None = None  # of a pretrained source model
+    until: float | None = None  # the quality target, as progress, where no reference sets it
 
     @property
     def key(self) -> str:
         """Content hash: equal for equal cells of any study of that name."""
-        # studies that do not vary it keep the hashes that they had
-        usual = {"held_out"} if self.held_out == HELD_OUT else None
-        text = json.dumps(self.model_dump(mode="json", exclude=usual), sort_keys=True)
+        # studies that do not vary these keep the hashes that they had
+        usual = {"held_out": HELD_OUT, "weights": None, "until": None}
+        left_out = {name for name, value in usual.items() if getattr(self, name) == value}
+        text = json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -128,13 +137,14 @@ class SourceModel(Record):
     arch: str
     data: str
     settings: TrainingSettings
+    weights: str | None = None  # a pretrained one: it is taken as it is, and only a fresh head is trained
 
     @property
     def key(self) -> str:
         """Content hash."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[
-            :12
-        ]
+        left_out = {"weights"} if self.weights is None else None
+        text = json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def check_code(study: StudyFile, trust: Trust) -> None:
@@ -146,12 +156,17 @@ def check_code(study: StudyFile, trust: Trust) -> None:
 def cells_of(study: StudyFile) -> list[Cell]:
     """All cells of a study, in the order of their settings' hashes: any first part of it is a fair sample."""
     rng = random.Random(study.design.seed)
+    unsuited = {study.models[name]: options for name, options in study.design.unsuited.items()}
     settings = [*_shift_settings(study, rng), *_task_settings(study, rng)]
     cells = []
     for cell in settings:
-        options = list(study.design.options)
+        options = [o for o in study.design.options if traits_of(o).serves_new_task or not cell.task]
+        drawn = study.design.options_drawn
+        if drawn is not None and drawn < len(options):
+            options = rng.sample(options, drawn)
         if SCRATCH not in options and rng.random() < study.design.scratch_fraction:
             options.append(SCRATCH)
+        options = [option for option in options if option not in unsuited.get(cell.arch, ())]
         for option, seed in itertools.product(options, study.design.seeds):
             update = {"option": option, "settings": cell.settings.model_copy(update={"seed": seed})}
             cells.append(cell.model_copy(update=update))
@@ -164,17 +179,23 @@ def most_cells(study: StudyFile) -> int:
     levels = sum(4 if levels == "default" else len(levels) for levels in study.shifts.values())
     settings = sum(len(source.models) or models for source in study.sources) * levels * study.design.fraction
     settings += sum(len(task.models) or models for task in study.tasks) * study.design.task_fraction
-    return int(settings * len(study.design.seeds) * (len(study.design.options) + 1))
+    options = min(len(study.design.options), study.design.options_drawn or len(study.design.options))
+    return int(settings * len(study.design.seeds) * (options + 1))
 
 
 def source_models(cells: Sequence[Cell]) -> list[SourceModel]:
     """The models that the cells need, each once."""
     wanted = {}
     for cell in cells:
-        for data in (cell.source, cell.reference):
-            model = SourceModel(arch=cell.arch, data=data, settings=cell.source_training)
+        for data in (cell.source, cell.reference) if cell.until is None else (cell.source,):
+            model = source_model(cell, data)
             wanted[model.key] = model
     return list(wanted.values())
+
+
+def source_model(cell: Cell, data: str) -> SourceModel:
+    """The model of a cell's architecture on some data."""
+    return SourceModel(arch=cell.arch, data=data, settings=cell.source_training, weights=cell.weights)
 
 
 def _shift_settings(study: StudyFile, rng: random.Random) -> list[Cell]:
@@ -203,19 +224,10 @@ def _task_settings(study: StudyFile, rng: random.Random) -> list[Cell]:
         target = (known.target or known.source) if known else task.target
         reference = known.source if known else task.target
         name = known.name if known else task.name
-        cells.append(
-            _cell(
-                study,
-                rng,
-                by_name[task.source],
-                target,
-                name,
-                model,
-                None,
-                task=task.task,
-                reference=reference,
-            )
-        )
+        source = by_name[task.source]
+        cell = _cell(study, rng, source, target, name, model, None, task=task.task, reference=reference)
+        until = rng.choice(task.until) if task.until else None
+        cells.append(cell.model_copy(update={"until": until}))
     return cells
 
 
@@ -249,6 +261,7 @@ def _cell(
         train_samples=rng.choice(sizes) if sizes else None,
         settings=settings,
         source_training=study.source_training,
+        weights=study.weights.get(model),
         held_out=rng.choice(vary.held_out) if vary.held_out else HELD_OUT,
     )
 
