@@ -119,6 +119,19 @@ def test_bad_parquet(case: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("column", ["text", "label", "level"])
+def test_texts_that_are_no_text_are_one_sentence(column: str, tmp_path: Path) -> None:
+    texts = [f"{'ab'[i % 2]}" for i in range(60)]
+    table = pa.table({"x": [float(i) for i in range(60)], "label": texts, column: [*texts[:-1], "\u00e4"]})
+    pq.write_table(table, tmp_path / "d.parquet", compression="none", use_dictionary=False)
+    content = (tmp_path / "d.parquet").read_bytes()
+    (tmp_path / "d.parquet").write_bytes(content.replace("\u00e4".encode(), b"\xe40"))
+    with pytest.raises(
+        DataError, match=r"d\.parquet holds texts that are no UTF-8, or it is damaged: make or copy"
+    ):
+        open_data(f"parquet:{tmp_path}/d.parquet")
+
+
 def test_ids_alone_are_refused(tmp_path: Path) -> None:
     pq.write_table(
         pa.table({"id": [f"n{i}" for i in range(1200)], "label": [0, 1] * 600}), tmp_path / "d.parquet"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
-from foretoll.data.limits import check_memory, check_unpacked, memory_left, samples_at_once
+from foretoll.data.limits import Room, check_memory, check_unpacked, memory_left, samples_at_once
 from foretoll.errors import DataError, is_out_of_memory
 
 
@@ -59,3 +61,32 @@ def test_running_out_of_memory_is_recognised_whoever_says_it() -> None:
         assert is_out_of_memory(error)
     assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
     assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_a_room_holds_no_more_than_it_has_and_lets_everyone_in_at_last() -> None:
+    room, counted, inside, most = Room(100), threading.Lock(), [], []
+
+    def visit(need: int) -> int:
+        with room.taken(need):
+            with counted:
+                inside.append(need)
+                most.append((sum(min(n, 100) for n in inside), len(inside), max(inside)))
+            for _ in range(1000):
+                pass
+            with counted:
+                inside.remove(need)
+        return need
+
+    needs = [10, 60, 500, 100, 1, 40, 0] * 20
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(visit, needs)) == needs
+    assert max(taken for taken, _, _ in most) <= 100
+    assert all(taken == 100 for taken, _, largest in most if largest == 500)
+
+
+def test_a_room_is_free_again_after_an_error() -> None:
+    room = Room(100)
+    with pytest.raises(ValueError, match="no"), room.taken(100):
+        raise ValueError("no")
+    with room.taken(100):
+        pass

@@ -103,6 +103,24 @@ def test_splits_of_two_kinds_and_without_train_are_refused() -> None:
         open_data({"validation": frame(), "test": frame()})
 
 
+class Endless(Dataset[Any]):
+    """Says that it has more items than anything could read one by one."""
+
+    def __len__(self) -> int:
+        return 2**62
+
+    def __getitem__(self, i: int) -> None:
+        return None
+
+
+@pytest.mark.parametrize("name", ["more", "first half", 3])
+def test_a_dict_of_data_sets_under_other_names_is_no_table(name: Any) -> None:
+    with pytest.raises(
+        DataError, match=r"data sets under train, .*: name its splits train, validation and test"
+    ):
+        open_data({"train": Endless(), name: Endless()})
+
+
 IDS = [[5, 6, 7][: 1 + i % 3] for i in range(N)]
 
 

@@ -285,6 +285,14 @@ def test_csv_that_is_none_is_one_sentence(tmp_path: Path) -> None:
         assert len(str(caught.value)) <= 300 and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("content", [b"a,label\n1,0\n" + b"1" * 2000, b'a,label\n"' + b"1,0\n" * 500])
+def test_a_row_without_end_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr("foretoll.data.open_csv.BLOCK", 400)
+    (tmp_path / "d.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"d\.csv' has a row of more than 400 bytes, .*close its quotes"):
+        open_data(f"csv:{tmp_path}/d.csv")
+
+
 def test_numbers_that_become_texts_late_in_a_file_are_categories(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,7 @@ from .laws import LONGEST_S, MOST_GROWTH_MB, outcome_of
 ROOT = Path(__file__).resolve().parents[2]
 LOOK_EVERY_S = 0.05
 LOOKS_PER_SEARCH = 20  # a search for children reads all of /proc
-LONGEST_WALL_S = 20 * LONGEST_S  # of a process that does something; one that only waits has LONGEST_S
+LONGEST_WALL_S = 20 * LONGEST_S  # of a process that does something, or would if a busy machine let it
 IDLE_CPU_S = 2.0
 
 
@@ -123,6 +123,7 @@ class _Tree:
     def __init__(self, pid: int) -> None:
         self._first, self._more, self._looks = pid, list[psutil.Process](), 0
         self._base_mb, self._began = self._memory_mb(), time.monotonic()
+        self._asleep_s, self._looked = 0.0, self._began
 
     def breaks(self) -> dict[str, Any] | None:
         """The law of memory or of time that is being broken."""
@@ -133,10 +134,19 @@ class _Tree:
         grown, took, used = self._memory_mb() - self._base_mb, time.monotonic() - self._began, self._cpu_s()
         if grown > MOST_GROWTH_MB:
             return {"outcome": "MEMORY", "err": f"{grown:.0f} MB more, killed", "out": ""}
-        waits = took > LONGEST_S and used < IDLE_CPU_S
+        waits = self._slept_s() > LONGEST_S and used < IDLE_CPU_S
         if used > LONGEST_S or waits or took > LONGEST_WALL_S:
             return {"outcome": "HANG", "err": f"{used:.0f} s of CPU, {took:.0f} s in all, killed", "out": ""}
         return None
+
+    def _slept_s(self) -> float:
+        """Seconds in which all waited for something; one that is ready to run and gets no core does not wait."""
+        now = time.monotonic()
+        with contextlib.suppress(psutil.Error):
+            if all(process.status() == psutil.STATUS_SLEEPING for process in self._all()):
+                self._asleep_s += now - self._looked
+        self._looked = now
+        return self._asleep_s
 
     def kill(self) -> None:
         """End all of them."""

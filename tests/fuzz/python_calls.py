@@ -160,7 +160,10 @@ def checkpoints(draw: random.Random, folder: Path) -> Case:
         return Case(
             f"load_model({name})",
             ["python", "load_model"],
-            names=("bad", name.split()[-1]),
+            names=(
+                "bad",
+                *(word for word in name.split() if len(word) > 3),
+            ),  # the folder, or the field that lies
             call=lambda: repr(foretoll.load_model("bad")),
         )
     from safetensors.torch import load_file

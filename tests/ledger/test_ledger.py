@@ -37,6 +37,16 @@ def test_a_run_begins_and_ends_once(ledger: Ledger) -> None:
     assert ledger.get("abc") == finished
 
 
+def test_one_that_is_given_in_any_usual_form_is_taken(ledger: Ledger, tmp_path: Path) -> None:
+    assert Ledger.of(ledger) is ledger
+    for form in (tmp_path / "ledger.db", str(tmp_path / "ledger.db")):
+        assert Ledger.of(form).where == ledger.where
+    assert Ledger.of(None).where == Ledger.open().where
+    for other in (3, ["ledger.db"], object()):
+        with pytest.raises(UsageError, match=f"given as {type(other).__name__}: give its path or URL"):
+            Ledger.of(other)  # type: ignore[arg-type]
+
+
 def test_wrong_outcomes_are_refused(ledger: Ledger) -> None:
     with pytest.raises(UsageError, match="begin it with outcome running"):
         ledger.begin(ended(make_run("a")))

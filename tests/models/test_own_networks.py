@@ -133,3 +133,18 @@ def test_outputs_that_change_their_width_are_named() -> None:
 
     with pytest.raises(ModelError, match=r"the network returns shape \(\d+, 2\) .* and has 3 classes"):
         _retrain(Odd(fewer_later), "finetune")
+
+
+def test_a_network_that_switches_gradients_off_leaves_them_on_for_others() -> None:
+    def off(_: Tensor) -> None:
+        torch.set_grad_enabled(False)
+
+    with pytest.raises(ModelError, match="no gradient reaches a trainable parameter"):
+        _retrain(Odd(lambda y: y, before=off), "finetune")
+    assert torch.is_grad_enabled()
+    for option in ("keep", "head"):  # the head's own step needs no forward of the network
+        assert _retrain(Odd(lambda y: y, before=off), option).quality.after is not None
+        assert torch.is_grad_enabled()
+    with torch.no_grad():
+        _retrain(Odd(lambda y: y, before=lambda x: torch.set_grad_enabled(True)), "keep")
+        assert not torch.is_grad_enabled()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import foretoll
+from foretoll.ledger import Ledger
 from foretoll.measure import NoMeter
 from foretoll.records import TrainingSettings
 from options.making import MLP, blobs, mlp
@@ -38,3 +40,14 @@ def test_a_call_may_differ_and_a_session_is_not_changed_by_another(tmp_path: Pat
     run = other.retrain(mlp(source), source, blobs(seed=1), option="keep", settings=SETTINGS)
     assert run.settings.batch_size == 32 and run.toll.energy_kwh is None
     assert run.grid is not None and run.grid.region.startswith("SWE")
+
+
+def test_every_verb_takes_the_path_of_a_ledger(tmp_path: Path) -> None:
+    source, target, accounting = blobs(), blobs(seed=1), foretoll.Accounting(energy="none", region="DE")
+    quiet: dict[str, Any] = {"device": "cpu", "settings": SETTINGS, "accounting": accounting}
+    model = mlp(source)
+    trained = foretoll.train(MLP, source, ledger=tmp_path / "l.db", **quiet)
+    kept = foretoll.retrain(model, source, target, option="keep", ledger=str(tmp_path / "l.db"), **quiet)
+    foretoll.estimate(model, source, target, option="keep", ledger=str(tmp_path / "l.db"), **quiet)
+    foretoll.compare(model, source, target, options=["keep"], ledger=tmp_path / "l.db", **quiet)
+    assert {run.id for run in Ledger.open(tmp_path / "l.db").runs()} == {trained.id, kept.id}

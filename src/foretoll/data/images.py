@@ -1,18 +1,17 @@
 """Encoded images: decoded with Pillow as their file says, brought to one size and one number of channels.
 
 As a viewer shows them: turned as EXIF says, what is transparent on white, wide numbers scaled to 8 bits. One picture
-at a time is decoded in full by each thread, very large ones by one thread at all; only the resized ones are stacked.
+at a time is decoded in full by each thread, as many at once as fit into a bounded room; only the resized ones are
+stacked.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from foretoll.data.fitting import Fitted, Several, as_tensor
+from foretoll.data.limits import Room
 from foretoll.data.stored import usual_span
 from foretoll.errors import DataError, is_out_of_memory, shown
 
@@ -44,8 +44,8 @@ _FORMATS = (
 _LOOK = 20_000  # images whose header is read, evenly spaced, to learn sizes and channels
 _WIDE_LOOK = 32  # images of wide numbers that are decoded to learn their range
 MOST_PIXELS = 512 * 768  # larger images are kept at this many, unless size= says otherwise
-_LARGE = 16_000_000  # pixels; above it one picture at a time is decoded
-_one_at_a_time = threading.Lock()
+_DECODING = 192_000_000  # bytes of decoded pictures that threads may hold at a time
+_room = Room(_DECODING)
 _GREY_MODES = {"1", "L", "LA", "La", "I", "F"}
 _ORIENTATION = 0x0112
 
@@ -194,7 +194,7 @@ def to_form(picture: Any, form: ImageForm) -> Tensor:
     if draft is not None:
         most = max(width, height)
         draft(None, (2 * width, 2 * height) if width == height else (2 * most, 2 * most))
-    with _one_at_a_time if picture.width * picture.height > _LARGE else nullcontext():
+    with _room.taken(_decoded_bytes(picture)):
         picture.load()
         turn = _orientation(picture)
         size = (height, width) if turn is not None and turn in _SWAPPING else (width, height)
@@ -215,7 +215,7 @@ def _to_fitted(picture: Any, form: ImageForm, fitted: Fitted) -> Tensor:
         turned_rows, turned_columns = fitted.wanted(have[::-1])
         draft(None, (2 * max(columns, turned_rows), 2 * max(rows, turned_columns)))
     drafted = (picture.height, picture.width) != have
-    with _one_at_a_time if picture.width * picture.height > _LARGE else nullcontext():
+    with _room.taken(_decoded_bytes(picture)):
         picture.load()
         if not drafted:
             have = (picture.height, picture.width)  # Pillow turns a TIFF when it loads it
@@ -225,6 +225,12 @@ def _to_fitted(picture: Any, form: ImageForm, fitted: Fitted) -> Tensor:
             picture = picture.transpose(turn)
             have = have[::-1] if turn in _SWAPPING else have
         return as_tensor(fitted.apply(picture, have))
+
+
+def _decoded_bytes(picture: Any) -> int:
+    """What an opened picture takes decoded: four bytes a pixel, and copies where transparency is laid on white."""
+    alpha = not _is_wide(picture) and picture.has_transparency_data
+    return 4 * int(picture.width) * int(picture.height) * (3 if alpha else 1)
 
 
 def _in_mode(mode: str, picture: Any, size: tuple[int, int], form: ImageForm) -> Any:
@@ -342,7 +348,7 @@ class Look:
         One for very large ones: what each thread has decoded would stay with its own part of the heap.
         """
         height, width = self.commonest
-        if height * width > 2 * _LARGE:
+        if 4 * height * width * (3 if self.alpha else 1) > _DECODING // 2:
             return 1
         return min(8, os.cpu_count() or 1) if height * width >= 96 * 96 else 1
 

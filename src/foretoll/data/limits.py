@@ -7,6 +7,9 @@ readers, whether as much comes as was declared.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from foretoll.errors import DataError
@@ -70,3 +73,24 @@ def _size(number: int) -> str:
             value = number / one
             return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.1f} {unit}"
     return f"{number} bytes"
+
+
+class Room:
+    """Memory that threads share: each waits until what it needs is free; what needs more than all of it goes alone."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._taken, self._changed = size, 0, threading.Condition()
+
+    @contextmanager
+    def taken(self, need: int) -> Iterator[None]:
+        """Have so many bytes of it within the block."""
+        need = min(need, self._size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken + need <= self._size)
+            self._taken += need
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= need
+                self._changed.notify_all()

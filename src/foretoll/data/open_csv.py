@@ -82,6 +82,11 @@ def _table(path: Path, packed: bool, sep: str, encoding: str) -> Any:
             raise (error.__cause__ or error.__context__) from None  # type: ignore[misc]
         if isinstance(error, UnicodeError) or "invalid UTF8" in str(error):
             raise _no_text(path, "", encoding) from error
+        if "straddl" in str(error):  # a row that ends in neither of two blocks
+            raise DataError(
+                f"{shown(path)} has a row of more than {BLOCK:,} bytes, which no table has: close its quotes, or check "
+                "that it is CSV"
+            ) from error
         raise DataError(
             f"{shown(path)} cannot be read as CSV ({shown(_first_line(error), 100)}): save it with as many values in "
             "each row as the first line has names"

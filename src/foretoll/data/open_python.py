@@ -18,7 +18,7 @@ from foretoll.data.raw import ROLES, RawData, role_of
 from foretoll.data.splits import item_label
 from foretoll.data.tabular import source_of_table
 from foretoll.data.tokens import source_of_tokens
-from foretoll.errors import DataError
+from foretoll.errors import DataError, listed
 from foretoll.records import TableLayout
 
 _LETTERS = {"train": "train", "validation": "val", "test": "test"}  # as in an .npz file
@@ -59,6 +59,10 @@ def open_python(
     if isinstance(data, Mapping) and ("x" in data or "x_train" in data):
         arrays = {str(key): array_of(value, str(key)) for key, value in data.items()}
         return source_of_arrays(arrays, uri, name=name, where=name), uri
+    if isinstance(data, Mapping) and any(_is_dataset(value) for value in data.values()):
+        raise DataError(
+            f"the dict has data sets under {listed(map(str, data))}: name its splits train, validation and test"
+        )
     if is_table(data) or isinstance(data, Mapping):
         return source_of_table(as_table(data), uri, name=name, where=name, layout=layout), uri
     if _has_tokens(data):

@@ -56,6 +56,7 @@ def source_of_table(
     """
     if table.num_rows == 0:
         raise DataError(f"{where} has no rows: it needs samples")
+    _check_sound(table, where)
     names = list(table.column_names)
     check_names(names, where)
     label = _label_column(names, uri, where, layout)
@@ -107,6 +108,18 @@ def source_of_table(
     counted = f", {targets_said(labels.classes, labels.task)}" if labels.classes else ""
     reading = f"{table.num_rows:,} {rows.said}, {said}{counted}, {splits_said(source, uri)}"
     return replace(source, reading=reading)
+
+
+def _check_sound(table: Any, where: str) -> None:
+    """Refuse a damaged table: texts that are no UTF-8, lists and levels that lie outside of their values."""
+    import pyarrow as pa
+
+    try:
+        table.validate(full=True)
+    except pa.ArrowException as error:
+        raise DataError(
+            f"{where} holds texts that are no UTF-8, or it is damaged: make or copy it again"
+        ) from error
 
 
 def check_names(names: Sequence[str], where: str) -> None:

@@ -77,6 +77,17 @@ class Ledger:
         """The ledger at a path or URL, or the default one; makes nothing yet."""
         return cls(location)
 
+    @classmethod
+    def of(cls, given: Ledger | str | Path | None) -> Ledger:
+        """One that is open already as it is; else the one at a path or URL, or the default one (`open`)."""
+        if isinstance(given, Ledger):
+            return given
+        if given is not None and not isinstance(given, (str, Path)):
+            raise UsageError(
+                f"a ledger was given as {type(given).__name__}: give its path or URL, or an open Ledger"
+            )
+        return cls.open(given)
+
     @property
     def where(self) -> str:
         """The path of the file, or the database URL without its password."""

@@ -40,8 +40,13 @@ _Call = tuple[str, nn.Module, Tensor, Tensor]  # name, module, its first input, 
 
 
 def call_network(network: nn.Module, x: Tensor | dict[str, Tensor]) -> Tensor:
-    """Run the network on a preprocessed batch and return its logits."""
-    return unwrap_logits(network(**x) if isinstance(x, dict) else network(x))
+    """Run the network on a preprocessed batch and return its logits; gradients stay on or off whatever it does."""
+    enabled = torch.is_grad_enabled()
+    try:
+        return unwrap_logits(network(**x) if isinstance(x, dict) else network(x))
+    finally:
+        if torch.is_grad_enabled() != enabled:
+            torch.set_grad_enabled(enabled)
 
 
 @contextmanager

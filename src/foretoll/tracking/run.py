@@ -197,8 +197,7 @@ class TrackedRun:
             return open_data(self.plan.target).card
 
     def _open_ledger(self) -> Ledger:
-        given = self.plan.ledger
-        return given if isinstance(given, Ledger) else Ledger.open(given)
+        return Ledger.of(self.plan.ledger)
 
     def _watch(self, names: dict[int, str]) -> None:
         """Begin to measure and to count."""

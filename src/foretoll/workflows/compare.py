@@ -68,7 +68,7 @@ def compare(
     head: str | None = None,
     device: str = "auto",
     accounting: Accounting | None = None,
-    ledger: Ledger | None = None,
+    ledger: Ledger | str | Path | None = None,
     out: str | Path | None = None,
     watcher: Watcher | None = None,
     trust_code: bool = False,
@@ -88,6 +88,7 @@ def compare(
     Raises UsageError, DataError or ModelError where the inputs cannot be used.
     """
     settings, accounting = settings or TrainingSettings(), accounting or Accounting()
+    store = Ledger.of(ledger)
     given = list(models) if isinstance(models, list | tuple) else [models]
     one_model_only = {"--weights": weights, "--embedding-layer": embedding_layer, "--head": head}
     _check_models(given, [flag for flag, value in one_model_only.items() if value is not None])
@@ -104,7 +105,6 @@ def compare(
     accounting.check(place)
     check_settings(settings, place)
     watcher = watcher or Watcher()
-    store = Ledger.open() if ledger is None else ledger
     watcher.stage("open data and models" if len(given) > 1 else "open data and model")
     opened = [
         open_update(

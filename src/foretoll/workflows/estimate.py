@@ -69,7 +69,7 @@ def estimate(
     head: str | None = None,
     device: str = "auto",
     accounting: Accounting | None = None,
-    ledger: Ledger | None = None,
+    ledger: Ledger | str | Path | None = None,
     watcher: Watcher | None = None,
     engine: str = "local",
     hardware: str | None = None,
@@ -89,7 +89,7 @@ def estimate(
     cannot be used.
     """
     settings = settings or TrainingSettings()
-    accounting = accounting or Accounting()
+    accounting, ledger = accounting or Accounting(), Ledger.of(ledger)
     option, beside = named(option), [named(other) for other in also]
     if until is not None:
         check_until(until, settings.metric)
@@ -139,7 +139,7 @@ def estimate(
             budget=budget,
             samples=samples,
             accounting=accounting,
-            ledger=Ledger.open() if ledger is None else ledger,
+            ledger=ledger,
             watcher=watcher,
             collector=collector,
             hardware=hardware,

@@ -48,7 +48,7 @@ def retrain(
     head: str | None = None,
     device: str = "auto",
     accounting: Accounting | None = None,
-    ledger: Ledger | None = None,
+    ledger: Ledger | str | Path | None = None,
     estimate: Estimate | None = None,
     out: str | Path | None = None,
     tags: tuple[str, ...] = (),
@@ -65,7 +65,7 @@ def retrain(
     builds its network.
     """
     settings = settings or TrainingSettings()
-    accounting = accounting or Accounting()
+    accounting, ledger = accounting or Accounting(), Ledger.of(ledger)
     option = named(option)
     if until is not None:
         check_until(until, settings.metric)
@@ -103,7 +103,7 @@ def retrain(
         option,
         settings,
         accounting=accounting,
-        ledger=Ledger.open() if ledger is None else ledger,
+        ledger=ledger,
         forecast=made,
         out=Path(out) if out else None,
         tags=tags,

@@ -41,7 +41,7 @@ class Session:
     @cached_property
     def opened_ledger(self) -> Ledger:
         """The ledger, opened once."""
-        return self.ledger if isinstance(self.ledger, Ledger) else Ledger.open(self.ledger)
+        return Ledger.of(self.ledger)
 
     def with_(self, **changes: Any) -> Session:
         """The same session but for these."""

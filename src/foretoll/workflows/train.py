@@ -43,7 +43,7 @@ def train(
     options: Mapping[str, Any] | None = None,
     device: str = "auto",
     accounting: Accounting | None = None,
-    ledger: Ledger | None = None,
+    ledger: Ledger | str | Path | None = None,
     tags: tuple[str, ...] = (),
     watcher: Watcher | None = None,
 ) -> Run:
@@ -77,7 +77,7 @@ def train_model(
     options: Mapping[str, Any] | None = None,
     device: str = "auto",
     accounting: Accounting | None = None,
-    ledger: Ledger | None = None,
+    ledger: Ledger | str | Path | None = None,
     tags: tuple[str, ...] = (),
     watcher: Watcher | None = None,
     trust: Trust | None = None,
@@ -86,7 +86,7 @@ def train_model(
     settings = settings or TrainingSettings()
     if until is not None:
         settings = settings.model_copy(update={"until": check_until(until, settings.metric)})
-    accounting = accounting or Accounting()
+    accounting, ledger = accounting or Accounting(), Ledger.of(ledger)
     check_out(out)
     watcher = watcher or Watcher()
     place = choose_device(device)
@@ -111,7 +111,7 @@ def train_model(
         task_shift=False,
         device=place,
         accounting=accounting,
-        ledger=Ledger.open() if ledger is None else ledger,
+        ledger=ledger,
         out=Path(out) if out else None,
         tags=tags,
         watcher=watcher,
