@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# What one process compiled is there for the others, of which the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install demo test lint docs numbers fuzz clean
 
 install: .venv/installed

@@ -34,6 +34,8 @@ QUIET = {  # what libraries and worker processes read; what the user set stands
     "TOKENIZERS_PARALLELISM": "false",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
     "PYTHONWARNINGS": "ignore",
+    # threads that wait for each other sleep: spinning takes a small job several times the processor time of its work
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
 _ALIKE = {
     "µ": "u", "μ": "u", "–": "-", "—": "-", "−": "-", "‑": "-", "×": "x", "·": ".", "≥": ">=", "≤": "<=", "→": "->",

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from foretoll import streams
 from foretoll.ledger import Ledger
 from foretoll.records import Run
 
@@ -200,3 +201,15 @@ def test_a_progress_line_that_nobody_reads_stops_no_work(tmp_path: Path) -> None
     assert done.returncode == 0
     assert json.loads(done.stdout)["outcome"] == "reached"
     assert (tmp_path / "foretoll-train" / "model.safetensors").is_file()
+
+
+def test_threads_of_a_command_wait_asleep_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    with streams.ours():
+        assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert "OMP_WAIT_POLICY" not in os.environ
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    with streams.ours():
+        assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"

@@ -17,6 +17,7 @@ import torch
 
 from foretoll.errors import DataError
 from foretoll.indices._arrays import same_width
+from foretoll.indices._clusters import kmeans_from
 from foretoll.indices._validate import Array, check_known_labels, check_labels, check_representations
 from foretoll.indices.resque import resque_distribution, turned
 from foretoll.indices.separability import match_classes_by_transport
@@ -35,12 +36,10 @@ def resque_predicted(source: Array, source_labels: Array, target: Array, logits:
 def resque_transport(source: Array, source_labels: Array, target: Array, *, seed: int = 0) -> float:
     """RESQUE between source classes and target clusters that optimal transport matches to them.
 
-    `source` (n, d), `source_labels` (n,), `target` (m, d); `seed` is k-means' own. Equal
+    `source` (n, d), `source_labels` (n,), `target` (m, d); nothing is drawn at random, so `seed` has no effect. Equal
     to the labelled value where the clusters are the classes. Raises DataError with fewer target
     samples than source classes, other widths on both sides, constant or unusable representations.
     """
-    from sklearn.cluster import KMeans
-
     x = check_representations(source, "source", allow_constant=False).cpu()
     t = check_representations(target, "target", allow_constant=False).cpu()
     same_width(x, t, "source and target")
@@ -49,7 +48,6 @@ def resque_transport(source: Array, source_labels: Array, target: Array, *, seed
     if len(t) < len(classes):
         raise DataError(f"{len(t)} target samples cannot be put into {len(classes)} clusters: give more")
     means = torch.stack([x[y == c].mean(0) for c in classes])
-    found = KMeans(len(classes), init=means.numpy(), n_init=1, random_state=seed).fit(t.numpy())
-    centres = torch.from_numpy(found.cluster_centers_).to(torch.float64)
+    centres = torch.from_numpy(kmeans_from(t.numpy(), means.numpy()).centres).to(torch.float64)
     matched = match_classes_by_transport(means, centres).classes
     return float(turned(means[matched], centres).nanmean())

@@ -16,10 +16,12 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from foretoll.indices._bootstrap import hash_rows
+from foretoll.indices._clusters import adjusted_rand, kmeans_from
 from foretoll.indices._sample import SampleAccumulator
 from foretoll.indices._validate import (
     MODES,
@@ -114,21 +116,20 @@ def cluster_disagreement(
 
     From `centres` (k, d), or from `restarts` k-means++ starts.
     """
+    points: NDArray[Any] = x.cpu().numpy()
+    if centres is not None:
+        clusters = kmeans_from(points, centres.cpu().numpy()).labels
+    else:
+        clusters = _from_drawn_centres(points, int(torch.unique(y).numel()), restarts, seed)
+    return 1.0 - adjusted_rand(y.cpu().numpy(), clusters)
+
+
+def _from_drawn_centres(points: NDArray[Any], k: int, restarts: int, seed: int) -> NDArray[Any]:
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.metrics import adjusted_rand_score
 
-    points: NDArray[Any] = x.cpu().numpy()
-    truth = y.cpu().numpy()
-    k = len(centres) if centres is not None else int(torch.unique(y).numel())
-    means = KMeans(
-        k,
-        init="k-means++" if centres is None else centres.cpu().numpy(),
-        n_init=restarts if centres is None else 1,
-        random_state=seed,
-    )
+    means = KMeans(k, init="k-means++", n_init=restarts, random_state=seed)
     with warnings.catch_warnings():
         # fewer distinct points than classes: the clusters are then the distinct points, as they should be
         warnings.simplefilter("ignore", ConvergenceWarning)
-        clusters = means.fit_predict(points)
-    return 1.0 - float(adjusted_rand_score(truth, clusters))
+        return np.asarray(means.fit_predict(points))
