@@ -97,9 +97,9 @@ DATA = (
          "npz:bare.npz has no labels: finetune needs them; only foretoll estimate works without"),
     Case("no labels to train on", "train … --data npz:bare.npz",
          "bare has no labels, which training needs: give them, or a file that holds them"),
-    Case("a source without labels", "estimate … --source npz:bare.npz",
-         "the source 'npz:bare.npz' has no labels: give the labelled data that the model was trained on, and for a "
-         "table name their column with label="),
+    usage("a source without labels, and no quality target", "estimate … --source npz:bare.npz",
+          "without labelled data of the source there is no usual quality target: name one (--until 0.9), or give "
+          "labels (of a table by label=)"),
 )  # fmt: skip
 
 URIS = (

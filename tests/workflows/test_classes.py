@@ -131,12 +131,10 @@ def test_what_the_model_has_no_output_for_is_refused() -> None:
     assert open_update(model, numbered(3), numbered(4)).task_shift
 
 
-def test_a_source_without_labels_is_refused() -> None:
-    source = named(NAMES, labelled=False)
-    with pytest.raises(
-        DataError, match=r"the source 'python:arrays' has no labels: give the labelled data .*label="
-    ):
-        open_update(model_of(named(NAMES)), source, named(NAMES))
+def test_a_source_without_labels_leaves_the_classes_to_the_model() -> None:
+    update = open_update(model_of(named(NAMES)), named(NAMES, labelled=False), named(("dog", "ant")))
+    assert not update.task_shift
+    assert tells_the_class(update.target)
 
 
 def test_the_same_data_are_no_shift_and_data_from_python_are_told_apart() -> None:

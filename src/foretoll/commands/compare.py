@@ -82,7 +82,7 @@ def compare(
     recipe, lr = settings.read()
     options = own.applied(option)
     check_call(
-        data=[data.source, data.target],
+        data=data.named,
         models=model,
         weights=loading.weights,
         settings=recipe,

@@ -91,14 +91,27 @@ QuietOption = Annotated[bool, output_flag("--quiet", "-q", help_="no progress")]
 class DataFlags(Bundle):
     """What a model was trained on, and what it must now serve."""
 
-    source: Annotated[str, model_flag("--source", "-s", help_="data URI that the model was trained on")]
     target: Annotated[str, model_flag("--target", "-t", help_="data URI that it must now serve")]
+    source: Annotated[
+        str | None,
+        model_flag(
+            "--source",
+            "-s",
+            help_="data URI that the model was trained on; left out or none: nobody has them",
+        ),
+    ] = None
     task: Annotated[
         bool | None,
         model_flag(
             "--task/--same-task", help_="the target is a new task; without it decided by the class names"
         ),
     ] = None
+
+    @property
+    def named(self) -> list[str]:
+        """The data URIs that were typed."""
+        source = self.source if self.source is not None and self.source.strip().lower() != "none" else None
+        return [uri for uri in (source, self.target) if uri is not None]
 
 
 @dataclass(frozen=True)

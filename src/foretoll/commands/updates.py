@@ -142,7 +142,7 @@ def estimate(
     recipe, lr = settings.read()
     option, *also = own.applied([option, *(also or ())])
     check_call(
-        data=[data.source, data.target],
+        data=data.named,
         models=[model],
         weights=loading.weights,
         settings=recipe,
@@ -205,7 +205,7 @@ def retrain(
     recipe, lr = settings.read()
     [option] = own.applied([option])
     check_call(
-        data=[data.source, data.target],
+        data=data.named,
         models=[model],
         weights=loading.weights,
         settings=recipe,

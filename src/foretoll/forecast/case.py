@@ -15,6 +15,7 @@ RISING = frozenset(
         "pilot8_deficit", "pilot24_deficit",
     }
 )  # fmt: skip
+OF_SOURCE = frozenset({"room", "resque"})  # what nobody can know without labelled data of the source
 OTHER = (
     "option:"  # begins the feature of an option that foretoll does not bring; a case without it has 0 there
 )
@@ -204,6 +205,11 @@ def features(case: Case) -> FeatureValues:
 def without_pilot(names: frozenset[str]) -> frozenset[str]:
     """The features that are known without a training step."""
     return frozenset(name for name in names if "pilot" not in name)
+
+
+def without_source(names: frozenset[str]) -> frozenset[str]:
+    """The features that are known where nobody has labelled data that the model was trained on."""
+    return names - OF_SOURCE
 
 
 def _start_z(case: Case) -> float | None:

@@ -136,7 +136,7 @@ class CostModels:
             y=np.array([x.responses[cost] for x in lessons], dtype=float),
             censored=np.array([timed and x.outcome is Outcome.CENSORED for x in lessons], dtype=bool),
             weights=np.array([OWN_WEIGHT if i in own else 1.0 for i in keep]),
-            groups=[x.source_name for x in lessons],
+            groups=[x.group for x in lessons],
             owners=[owner if i in own else x.owner for i, x in zip(keep, lessons, strict=True)],
             rising=RISING if timed else frozenset(),
             limits=np.array([x.limit for x in lessons]) if timed else None,

@@ -42,6 +42,11 @@ class Lesson:
         """The source model by the surest of its names; empty where it has none."""
         return self.weights_digest or self.model_id
 
+    @property
+    def group(self) -> str:
+        """What it is held out together with: the runs of one source data set, without one those of one target."""
+        return self.source_name or f"no source: {self.target_name}"
+
     def same_model(self, case: Case) -> bool:
         """Whether a case starts from the same weights: by their digests, or the run that made them."""
         if self.weights_digest and case.weights_digest:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from foretoll.forecast.case import without_pilot
+from foretoll.forecast.case import without_pilot, without_source
 from foretoll.forecast.forecaster import Forecaster
 from foretoll.forecast.kept import ArrayStore, key_of
 from foretoll.forecast.learned import CostModels, HeldOut, HeldOutTable, table_key
@@ -110,6 +110,7 @@ def held_out_of(runs: Iterable[Run]) -> HeldOutTable:
     """Residuals of each run when its group is left out, for every set of known features that is common.
 
     Times also without what a pilot tells: so the options that stand beside the one that is asked about are forecast.
+    All of them also without what the source's data tell: models come without these.
     """
     learned = CostModels(runs)
     sets: dict[tuple[str, frozenset[str]], int] = defaultdict(int)
@@ -121,10 +122,11 @@ def held_out_of(runs: Iterable[Run]) -> HeldOutTable:
     for (pool, known), count in sorted(sets.items(), key=lambda item: table_key(*item[0])):
         if count < FEWEST:
             continue
-        for cost in COSTS:
-            found[cost][table_key(pool, known)] = _held_out(learned, cost, pool, known)
-        fewer = without_pilot(known)
-        found["epochs"][table_key(pool, fewer)] = _held_out(learned, "epochs", pool, fewer)
+        for kept in dict.fromkeys((known, without_source(known))):
+            for cost in COSTS:
+                found[cost][table_key(pool, kept)] = _held_out(learned, cost, pool, kept)
+            fewer = without_pilot(kept)
+            found["epochs"][table_key(pool, fewer)] = _held_out(learned, "epochs", pool, fewer)
     return {cost: {key: told for key, told in sets.items() if told} for cost, sets in found.items()}
 
 

@@ -137,9 +137,12 @@ _LABELLED: dict[str, Callable[[SideSample], float]] = {
 _OF_PROBABILITIES = frozenset({"doc", "atc", "leep"})
 
 
-def scores(source: SideSample, target: SideSample, *, task_shift: bool) -> dict[str, float | None]:
+def scores(
+    source: SideSample | None, target: SideSample, *, task_shift: bool, outputs_of: Task | None = None
+) -> dict[str, float | None]:
     """All scores that these data allow; a score that its data do not allow (one class, say) is None.
 
+    Without a source those of both sides are left out; `outputs_of` then says of which task the model's outputs are.
     Where the task has groups in place of classes, scores of classes take these; without groups they are left out, as
     are those of class probabilities where the outputs are none.
     """
@@ -153,15 +156,15 @@ def scores(source: SideSample, target: SideSample, *, task_shift: bool) -> dict[
 
     labelled = bool((target.labels >= 0).all()) and bool(target.task.groups_are)
     # of another task than the target the model's outputs still are what they were trained to be
-    probabilities = source.task.has_probabilities
-    for name, between in BETWEEN.items():
-        attempt(name, lambda f=between: f(source, target))  # type: ignore[misc]  # bound at once
+    own = source.task if source is not None else outputs_of or target.task
+    probabilities = own.has_probabilities
+    between = {} if source is None else dict(BETWEEN)
+    if source is not None and source.labelled and source.task.groups_are and not task_shift:
+        between |= {n: f for n, f in _SAME_CLASSES.items() if probabilities or n not in _OF_PROBABILITIES}
+    for name, both in between.items():
+        attempt(name, lambda f=both: f(source, target))  # type: ignore[misc]  # bound at once
     for name, alone in _UNLABELLED.items():
         attempt(name, lambda f=alone: f(target))  # type: ignore[misc]
-    if not task_shift and source.task.groups_are:
-        for name, between in _SAME_CLASSES.items():
-            if probabilities or name not in _OF_PROBABILITIES:
-                attempt(name, lambda f=between: f(source, target))  # type: ignore[misc]
     if labelled:
         for name, alone in _LABELLED.items():
             if probabilities or name not in _OF_PROBABILITIES:
@@ -172,7 +175,7 @@ def scores(source: SideSample, target: SideSample, *, task_shift: bool) -> dict[
     for name in INDICES.from_others():
         entry = INDICES[name]
         fits = entry.shift in ("both", "task" if task_shift else "distribution")
-        if entry.compute is not None and fits and (labelled or not entry.labels):
+        if source is not None and entry.compute is not None and fits and (labelled or not entry.labels):
             try:
                 found[name] = float(entry.compute(source, target))
             except Exception:  # noqa: BLE001  # another's code: its number is missing, and nothing else is lost

@@ -70,7 +70,7 @@ class Survey:
 
 def survey(
     model: Model,
-    source: TaskData,
+    source: TaskData | None,
     target: TaskData,
     settings: TrainingSettings,
     *,
@@ -87,55 +87,49 @@ def survey(
     `clean`: the target before its shift, sample by sample, where it is known; PreIndex needs such pairs.
     `linearised`: also the steps of the linearised network, which cost a backward pass per sample.
     For an unlabelled target RESQUE's clusters take the place of classes; what needs labels is left out, and a
-    warning says so. `collector`: where the sweeps run.
+    warning says so. `source` None, or unlabelled: what needs it is left out, and a warning says so.
+    `collector`: where the sweeps run.
     """
     layers, notes = _layers(model)
-    here = stratified_sample(source.train, samples, seed=seed)
+    here = None if source is None else stratified_sample(source.train, samples, seed=seed)
     there = stratified_sample(target.train, samples, seed=seed)
     labelled = there.labels is not None
-    sides = _sides(source, target, task_shift=task_shift)
-    groups = model.task.group_names(model.classes, source.card.targets)
-    classes = None if task_shift or not groups else len(groups)
+    known = source is not None and here is not None and here.labels is not None
+    sides = _sides(model, source if known else None, target, task_shift=task_shift)
+    groups = model.task.group_names(model.classes, sides["source"][1])
+    classes = len(groups) if known and groups and not task_shift else None
 
     def look(split: Split, part: Part) -> PartCollection:
         # one capacity on both sides, so that their accumulators can be joined
-        wanted = PartRequest(part, max(samples, 1), classes, layers, *sides[part])
+        of_classes = None if part == "clean" else classes
+        wanted = PartRequest(part, max(samples, 1), of_classes, layers, *sides[part])
         return collector(model, split, wanted, device=device)
 
-    of_source, of_target = look(here, "source"), look(there, "target")
-    kept_source = _kept(source, of_source, *sides["source"])
+    of_source = None if here is None else look(here, "source")
+    of_target = look(there, "target")
+    kept_source = _kept(source, of_source, *sides["source"]) if source and of_source else None
     kept_target = _kept(target, of_target, *sides["target"])
 
     indices: dict[str, IndexValue] = {}
-    notes += [*([] if labelled else [_unlabelled(target)]), *_without_classes(kept_target.task)]
+    notes += [
+        *([] if known else [_unknown_source(source)]),
+        *([] if labelled else [_unlabelled(target, predicted=known)]),
+        *_without_classes(kept_target.task),
+    ]
     signals: Signals = {} if task_shift else _outputs_of_both(model, kept_source, kept_target, settings)
-    if of_source.resque is not None and of_target.resque is not None:
-        of_source.resque.merge_state(of_target.resque)
-        resque = of_source.resque
-        notes += _try(indices, "resque", lambda: _named_classes(resque.compute(), groups))
-        notes += _missing(indices.get("resque")) if labelled else []
-    if of_source.arm is not None and of_target.arm is not None:
-        of_source.arm.merge_state(of_target.arm)
-        notes += _try(indices, "arm", of_source.arm.compute)
+    if of_source is not None:
+        notes += _of_both(indices, of_source, of_target, groups, labelled=labelled)
     if clean is not None and layers:
         unshifted = stratified_sample(clean.train, samples, seed=seed)
         # where the target is the source shifted, the sweep of the source has seen them
-        paired = (
-            of_source
-            if _same_samples(unshifted, here)
-            else collector(
-                model,
-                unshifted,
-                PartRequest("clean", max(samples, 1), None, layers, *sides["target"]),
-                device=device,
-            )
-        )
+        same = here is not None and _same_samples(unshifted, here)
+        paired = of_source if same and of_source is not None else look(unshifted, "clean")
         try:
             index, signals["cka"] = _pairs(paired, of_target, kept_target, model.card.num_classes)
             indices[index.name] = index
         except DataError as error:
             notes.append(_unknown("preindex", error))
-    signals |= scores(kept_source, kept_target, task_shift=task_shift)
+    signals |= scores(kept_source, kept_target, task_shift=task_shift, outputs_of=model.task)
     if not labelled:
         indices |= _by_transport(indices.get("resque"), signals.get("resque_transport"))
     else:
@@ -160,17 +154,21 @@ def survey(
         indices=indices,
         signals=signals,
         projection=_projection(kept_source, kept_target),
-        source_samples=len(here),
+        source_samples=0 if here is None else len(here),
         target_samples=len(there),
         warnings=tuple(notes),
     )
 
 
 def _sides(
-    source: TaskData, target: TaskData, *, task_shift: bool
+    model: Model, source: TaskData | None, target: TaskData, *, task_shift: bool
 ) -> dict[Part, tuple[str, TargetScale | None]]:
-    """Of which task each side's targets are, and their scale; of the same task it is the source's on both sides."""
-    own = (source.card.task, source.card.targets)
+    """Of which task each side's targets are, and their scale; of the same task it is the source's on both sides.
+
+    Without labels of the source it is the model's.
+    """
+    card = model.card if source is None else source.card
+    own = (card.task, card.targets)
     other = (target.card.task, target.card.targets) if task_shift else own
     return {"source": own, "target": other, "clean": other}
 
@@ -196,11 +194,14 @@ def _gradients(
 
 
 def _outputs_of_both(
-    model: Model, source: SideSample, target: SideSample, settings: TrainingSettings
+    model: Model, source: SideSample | None, target: SideSample, settings: TrainingSettings
 ) -> Signals:
     sides = {"source": source, "initial": target}
     return {
-        f"{name}_{k}": v for name, kept in sides.items() for k, v in _outputs(model, kept, settings).items()
+        f"{name}_{k}": v
+        for name, kept in sides.items()
+        if kept is not None
+        for k, v in _outputs(model, kept, settings).items()
     }
 
 
@@ -232,6 +233,27 @@ def _without_classes(task: Task) -> list[str]:
     else:
         said += "indices of classes (RESQUE, 1 − ARI, LogME, neighbours and others) are left out"
     return [said if task.has_probabilities else f"{said}; those of class probabilities are left out"]
+
+
+def _of_both(
+    indices: dict[str, IndexValue],
+    source: PartCollection,
+    target: PartCollection,
+    groups: tuple[str, ...],
+    *,
+    labelled: bool,
+) -> list[str]:
+    """Add the indices that are sums over both sides; sentences on what they lack. The target joins the source."""
+    notes: list[str] = []
+    if source.resque is not None and target.resque is not None:
+        source.resque.merge_state(target.resque)
+        resque = source.resque
+        notes += _try(indices, "resque", lambda: _named_classes(resque.compute(), groups))
+        notes += _missing(indices.get("resque")) if labelled else []
+    if source.arm is not None and target.arm is not None:
+        source.arm.merge_state(target.arm)
+        notes += _try(indices, "arm", source.arm.compute)
+    return notes
 
 
 def _same_samples(first: Split, second: Split) -> bool:
@@ -432,16 +454,32 @@ def _layers(model: Model) -> tuple[dict[str, Order], list[str]]:
     ]
 
 
-def _unlabelled(target: TaskData) -> str:
+def _unlabelled(target: TaskData, *, predicted: bool) -> str:
+    clusters = "RESQUE takes clusters for its classes; " if predicted else ""
     return (
-        f"{target.name} has no labels: RESQUE takes clusters for its classes; accuracy, loss, "
+        f"{target.name} has no labels: {clusters}accuracy, loss, "
         "gradient norm and the linear probe could not be computed"
     )
 
 
-def _projection(source: SideSample, target: SideSample) -> Projection:
+def _unknown_source(source: TaskData | None) -> str:
+    """What is not known where nobody has labelled data of the source."""
+    without = "and the forecast is made without them"
+    if source is None:
+        return (
+            "there are no data of the source: RESQUE, the distances from source to target (MMD, Fréchet, sliced "
+            f"Wasserstein, ARM) and the quality on the source could not be computed, {without}"
+        )
+    return (
+        f"the source {source.name} has no labels: RESQUE, ATC, DoC and the quality on it could not be computed, "
+        f"{without}"
+    )
+
+
+def _projection(source: SideSample | None, target: SideSample) -> Projection:
     """First two principal components of both sides together, fitted on what is drawn."""
-    a, b = source.representations[:PROJECTED], target.representations[:PROJECTED]
+    b = target.representations[:PROJECTED]
+    a = b[:0] if source is None else source.representations[:PROJECTED]
     both = torch.cat([a, b])
     centred = both - both.mean(dim=0)
     _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
@@ -452,7 +490,7 @@ def _projection(source: SideSample, target: SideSample) -> Projection:
     points = [(float(x), float(y)) for x, y in plane]
     return Projection(
         source=tuple(points[: len(a)]),
-        source_labels=tuple(source.labels[:PROJECTED].tolist()),
+        source_labels=() if source is None else tuple(source.labels[:PROJECTED].tolist()),
         target=tuple(points[len(a) :]),
         target_labels=tuple(target.labels[:PROJECTED].tolist()),
         explained=min(float(energy[:2].sum() / energy.sum()), 1.0) if energy.sum() > 0 else 0.0,

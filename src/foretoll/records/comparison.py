@@ -55,7 +55,7 @@ class Comparison(PresentedRecord):
     schema_: Literal["foretoll.comparison/1"] = Field("foretoll.comparison/1", alias="schema")
     id: str
     created_at: datetime
-    source: DataCard
+    source: DataCard | None  # None: of models that came without the data that they were trained on
     target: DataCard
     shift: Literal["none", "distribution", "task"]
     models: dict[str, ModelCard] = {}  # by the name that the candidates have

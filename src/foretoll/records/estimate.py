@@ -111,7 +111,7 @@ class Estimate(PresentedRecord):
     id: str
     created_at: datetime
     model: ModelCard
-    source: DataCard
+    source: DataCard | None  # None: a model that came without the data that it was trained on
     target: DataCard
     shift: Literal["none", "distribution", "task"]
     option: str

@@ -42,9 +42,8 @@ def task_text(comparison: Comparison) -> str:
     target = comparison.target
     place = f"on {data_name(target)}"
     if comparison.shift == "task":
-        place = (
-            f"for {data_name(target)} ({len(target.classes)} classes, from {data_name(comparison.source)})"
-        )
+        origin = "" if comparison.source is None else f", from {data_name(comparison.source)}"
+        place = f"for {data_name(target)} ({len(target.classes)} classes{origin})"
     goal = goal_text(comparison.settings.metric, comparison.until)
     return f"Reusing {subject} {place}, to {goal} within {comparison.settings.max_epochs:g} epochs"
 

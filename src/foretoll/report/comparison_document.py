@@ -26,6 +26,7 @@ from foretoll.report.document import (
 )
 from foretoll.report.words import (
     MISSING,
+    NO_SOURCE,
     count,
     data_name,
     goal_text,
@@ -156,6 +157,9 @@ def _case(comparison: Comparison) -> Table:
         for name, card in comparison.models.items()
     ]
     for name, card in (("source", comparison.source), ("target", comparison.target)):
+        if card is None:
+            rows.append((name, NO_SOURCE))
+            continue
         sizes = f"{card.train:,} train, {card.validation:,} validation, {card.test:,} test"
         rows.append((name, f"{data_name(card)} ({card.uri}): {len(card.classes)} classes; {sizes}"))
     options = dict.fromkeys(candidate.option for candidate in comparison.candidates)

@@ -8,6 +8,7 @@ from foretoll.report.document import Table, facts, table
 from foretoll.report.story import median
 from foretoll.report.words import (
     MISSING,
+    NO_SOURCE,
     OUTCOME_WORDS,
     Limit,
     cost_text,
@@ -246,6 +247,8 @@ def _case(estimate: Estimate | None, run: Run | None) -> Table:
             rows.append(
                 (name, f"{data_name(card)}: {card.kind} {shape}, {len(card.classes)} classes; {sizes}")
             )
+        elif estimate is not None:
+            rows.append((name, NO_SOURCE))
     rows.append(("settings", recipe(settings)))
     return facts("Case and settings", rows)
 

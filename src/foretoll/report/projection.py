@@ -28,7 +28,8 @@ def projection_figure(estimate: Estimate) -> Figure | None:
     y = fitted((p[1] for p in points), size * 0.86 - 6, 6, margin=0.04)
     source = _by_class(picture.source, picture.source_labels, x, y)
     target = _by_class(picture.target, picture.target_labels, x, y)
-    source_names, target_names = estimate.source.classes, estimate.target.classes
+    source_names = estimate.source.classes if estimate.source is not None else ()
+    target_names = estimate.target.classes
     for label, members in source.items():
         colour = "muted" if task else class_mark(label)[0]
         svg.marks(
@@ -50,12 +51,14 @@ def projection_figure(estimate: Estimate) -> Figure | None:
                 cx, cy = _centre(target[label])
                 svg.text(cx, cy - 7, shortened(_name(target_names, label), 14), anchor="middle", css="name")
     legend = tuple((_key(*class_mark(label)), _name(target_names, label)) for label in sorted(target))
-    what = (
-        "Grey: the source. Coloured: the target's new classes, as the old model sees them."
-        if task
-        else "Small faint points: source. Larger points: target. Arrows: from the centre of a class in the source to "
-        "its centre in the target."
-    )
+    what = "The target's classes, as the old model sees them; there are no data of its source."
+    if source:
+        what = (
+            "Grey: the source. Coloured: the target's new classes, as the old model sees them."
+            if task
+            else "Small faint points: source. Larger points: target. Arrows: from the centre of a class in the source "
+            "to its centre in the target."
+        )
     drawn = sum(map(len, source.values())) + sum(map(len, target.values()))
     part = f" {drawn:,} of {len(points):,} points are drawn." if drawn < len(points) else ""
     caption = f"{what} A linear projection that keeps {picture.explained * 100:.0f} % of the variance.{part}"

@@ -29,6 +29,7 @@ from foretoll.units import (
 )
 
 MISSING = "–"
+NO_SOURCE = "none: the data that the model was trained on are not at hand"
 SHARES_OF_CLASSES = frozenset(metric.name for metric in get_task("classification").metrics)
 percent = human_share
 

@@ -15,9 +15,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from foretoll.data import TaskData
+from foretoll.data import TaskData, open_data
 from foretoll.errors import ForetollError, MissingExtraError, ModelError, UsageError
 from foretoll.ledger import Ledger
+from foretoll.models import load_model
 from foretoll.quality import Evaluation, evaluate
 from foretoll.records import Estimate, TrainingSettings
 from foretoll.records.settings import OPTIMIZERS
@@ -27,6 +28,7 @@ from foretoll.training.guard import Guard
 from foretoll.workflows.context import Accounting, Data, Update, new_run_id, open_update
 from foretoll.workflows.estimate import estimate_update
 from foretoll.workflows.goal import with_target
+from foretoll.workflows.unknown_source import named_source, unsaid
 
 NO_FORECAST = "the run is recorded without a forecast"
 
@@ -83,6 +85,12 @@ def open_look(model: nn.Module, source: Data, target: Data, task: bool | None) -
         raise UsageError("the model lies on several devices, where its data cannot be looked at")
     if any(isinstance(module, nn.SyncBatchNorm) for module in network.modules()):
         raise UsageError("synchronised batch norm cannot be looked at by one process alone")
+    if (
+        named_source(source) is None and task is None
+    ):  # the loop trains these outputs as they are, where they fit
+        target = open_data(target)
+        fit = load_model(network, data=unsaid(target)).num_classes == target.num_classes
+        task = False if fit else None
     return open_update(network, source, target, task=task, device=str(place_of(network)))
 
 

@@ -63,7 +63,7 @@ def begun(
         outcome=Outcome.RUNNING,
         started_at=datetime.now(UTC),
         model=card.model_copy(update=update),
-        source=opened.source.card if opened else None,
+        source=opened.source.card if opened and opened.source else None,
         target=opened.target.card if opened else target or unknown_data(),
         task_shift=opened.task_shift if opened else False,
         settings=settings,

@@ -71,15 +71,16 @@ def calibrate(
 
 def _graded_shifts(update: Update, samples: int) -> Iterator[Update]:
     """Unseen samples of the source under synthetic shifts, from middling to mild and strong, kinds in turn."""
-    kinds = [k for k in KINDS if k in SHIFTS and update.source.kind in SHIFTS[k].kinds]
+    source = update.source_for("--calibrate, which retrains under graded shifts of the source,")
+    kinds = [k for k in KINDS if k in SHIFTS and source.kind in SHIFTS[k].kinds]
     if not kinds:
         raise UsageError(
-            f"--calibrate has no graded shifts for {update.source.kind} data: forecast from the ledger instead"
+            f"--calibrate has no graded shifts for {source.kind} data: forecast from the ledger instead"
         )
-    small = unseen_part(update.source, samples)
+    small = unseen_part(source, samples)
     for level in (1, 3, 0, 2):
         for kind in kinds:
-            grade = SHIFTS[kind].levels_for(update.source.kind)[level]
+            grade = SHIFTS[kind].levels_for(source.kind)[level]
             yield replace(
                 update, target=small.shifted(Shift(kind=kind, level=grade), seed=level), clean=small
             )

@@ -105,7 +105,7 @@ def carry_out(
                 known = True
         with seeded(settings.seed, device):
             before = None
-            if source is not None and not task_shift:
+            if (source is not None or signals) and not task_shift:  # a model that serves the target's task
                 before = _test(model, target, settings, device)
             training = option.start(model, target, settings, task_shift=task_shift, device=device)
             with accounting.meter(device) as meter:

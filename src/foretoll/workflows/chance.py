@@ -34,14 +34,17 @@ def chance_warnings(
 def _source_warnings(
     update: Update, settings: TrainingSettings, signals: Mapping[str, float | None], samples: int
 ) -> tuple[str, ...]:
-    split, task = update.source.train, update.source.card.task
+    source = update.known_source
+    if source is None:
+        return ()
+    split, task = source.train, source.card.task
     if known_metric(settings.metric, task) is None:  # a metric of the target's task, which the source has not
         own = get_task(task).metrics[0].name
         settings, signals = settings.model_copy(update={"metric": own, "until": None}), {}
-    settings = on_data(settings, update.source)
+    settings = on_data(settings, source)
     progress = signals.get("source_quality")
     if progress is None or not samples:
-        split = stratified_sample(update.source.validation, LOOKED_AT, seed=settings.seed)
+        split = stratified_sample(source.validation, LOOKED_AT, seed=settings.seed)
         seen = evaluate(update.model, split, metric=settings.metric, device=update.device)
         progress, samples = settings.progress(seen.quality), seen.samples
     if split.labels is None:

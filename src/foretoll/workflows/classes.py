@@ -44,16 +44,10 @@ def settle_classes(
     notes and in the target's reading.
 
     Raises:
-        DataError: the source is unlabelled, or it (or a target of the same task) has classes that the model has
-            no output for.
+        DataError: the source, or a target of the same task, has classes that the model has no output for.
         UsageError: the names do not tell whether it is a new task.
 
     """
-    if source.train.labels is None:
-        raise DataError(
-            f"the source {shown(source.card.uri)} has no labels: give the labelled data that the model was trained "
-            "on, and for a table name their column with label="
-        )
     if (model.card.task, source.card.task) != ("classification", "classification") or (
         target.card.labelled and target.card.task != "classification"
     ):
@@ -74,9 +68,9 @@ def settle_classes(
         return source, target, clean, new
     if new or theirs is None:
         note = "" if said else _told_new(model.classes, source, target, ours)
-        return source, _told(target, "taken as a new task", note), clean, True
+        return source, told(target, "taken as a new task", note), clean, True
     clean = None if clean is None else _as_in(model.classes, clean, theirs)
-    return source, _told(_as_in(model.classes, target, theirs), "taken as the same task"), clean, False
+    return source, told(_as_in(model.classes, target, theirs), "taken as the same task"), clean, False
 
 
 def served_labels(
@@ -88,7 +82,7 @@ def served_labels(
     """
     known = match_names(card.classes, classes)
     missing = [name for name in card.classes if name not in known]
-    if missing and _are_numbers(card.classes) and max(map(int, card.classes)) < len(classes):
+    if missing and are_numbers(card.classes) and max(map(int, card.classes)) < len(classes):
         known = {name: classes[int(name)] for name in card.classes}
     elif missing:
         raise DataError(
@@ -118,7 +112,7 @@ def _settle_outputs(
                 f"{shown(target.card.uri)} is a {of}, and the source a {get_task(source.card.task).title}: that is a "
                 "new task (--task)"
             )
-        return source, _told(target, "taken as a new task"), clean, True
+        return source, told(target, "taken as a new task"), clean, True
     same = target.num_classes == source.num_classes
     ours, theirs = ([spelled(name) for name in names] for names in (source.classes, target.classes))
     new = said if said is not None else not same
@@ -137,7 +131,7 @@ def _settle_outputs(
                 f"{target.name}: taken as the same {of}, {_some(target.classes, 3)} for {_some(source.classes, 3)}; "
                 "say --task if it is another"
             )
-    return source, _told(target, f"taken as {'a new' if new else 'the same'} task", note), clean, bool(new)
+    return source, told(target, f"taken as {'a new' if new else 'the same'} task", note), clean, bool(new)
 
 
 def _reordered(data: TaskData, order: torch.Tensor, like: TaskData) -> TaskData:
@@ -167,9 +161,9 @@ def _match_source(classes: tuple[str, ...], source: TaskData, said: bool | None)
     known = match_names(names, classes)
     if len(known) == len(names):
         return _Match(known, _respelled(source.name, known))
-    if _are_numbers(names) and not _are_numbers(classes) and max(map(int, names)) < len(classes):
+    if are_numbers(names) and not are_numbers(classes) and max(map(int, names)) < len(classes):
         return _by_number(source.name, classes, names)
-    unnamed = _are_numbers(classes) or _are_numbers(names)
+    unnamed = are_numbers(classes) or are_numbers(names)
     if not known and len(names) == len(classes):
         if unnamed or said is not None:
             return _by_order(source.name, classes, names)
@@ -209,7 +203,7 @@ def _match_target(
         return _same_task(classes, source, target, known)
     sides = f"{uri} has the classes {_some(names, 3)}, and the source {_some(source.classes, 3)}: "
     in_order = _ASK.format(same="they are the same in their order", other="not")
-    shifted = _are_numbers(names) and len(known) < len(source.classes) == len(names)
+    shifted = are_numbers(names) and len(known) < len(source.classes) == len(names)
     if known and shifted:
         raise UsageError(f"{sides}numbers do not tell; {in_order}")
     if known and _share(target, known) < STRAY_SHARE:
@@ -218,7 +212,7 @@ def _match_target(
             "classes= for the same task, or say --task for a new one"
         )
     mixed = _are_counted(names) != _are_counted(source.classes) and not (
-        _are_numbers(names) and _are_numbers(source.classes)
+        are_numbers(names) and are_numbers(source.classes)
     )
     if not known and mixed and len(names) <= len(classes):
         raise UsageError(f"{sides}names and numbers do not tell; {in_order}")
@@ -238,11 +232,11 @@ def _same_task(
 ) -> _Match | None:
     """What the user means by the same task where names do not tell: numbers, or the order; None where neither can."""
     names = target.classes
-    if _are_numbers(names) and len(names) == len(classes) and _are_numbers(classes):
+    if are_numbers(names) and len(names) == len(classes) and are_numbers(classes):
         return _by_order(target.name, classes, names)
     if known:
         return None
-    if _are_numbers(names) and not _are_numbers(classes) and max(map(int, names)) < len(classes):
+    if are_numbers(names) and not are_numbers(classes) and max(map(int, names)) < len(classes):
         return _by_number(target.name, classes, names)
     return _by_order(target.name, classes, names) if len(names) == len(classes) else None
 
@@ -310,7 +304,8 @@ def _counts(data: TaskData) -> dict[str, int]:
     return dict(zip(data.classes, counts, strict=True))
 
 
-def _are_numbers(names: Sequence[str]) -> bool:
+def are_numbers(names: Sequence[str]) -> bool:
+    """Whether names of classes are whole numbers, all of them."""
     return all(name.isascii() and name.isdecimal() for name in names)
 
 
@@ -332,7 +327,8 @@ def _equal(match: Mapping[str, str]) -> str:
     return ", ".join(pairs[:4]) + (", …" if len(pairs) > 4 else "")
 
 
-def _told(data: TaskData, reading: str, note: str = "") -> TaskData:
+def told(data: TaskData, reading: str, note: str = "") -> TaskData:
+    """The same data, whose reading says besides what was taken of their task."""
     card = data.card
     said = f"{card.reading}, {reading}" if card.reading else reading
     notes = (*card.notes, note) if note else card.notes
@@ -340,18 +336,22 @@ def _told(data: TaskData, reading: str, note: str = "") -> TaskData:
 
 
 def _as_in(classes: tuple[str, ...], data: TaskData, match: _Match) -> TaskData:
+    return as_in(classes, data, match.names, match.note)
+
+
+def as_in(classes: tuple[str, ...], data: TaskData, names: Mapping[str, str], note: str = "") -> TaskData:
     """The same data with its labels numbered as in `classes`, and a note of how, and of classes without a sample."""
     if data.train.labels is None:
         return data
-    notes = [match.note] if match.note else []
-    absent = [name for name in classes if name not in match.names.values()]
+    notes = [note] if note else []
+    absent = [name for name in classes if name not in names.values()]
     if absent:
         notes.append(
             f"{data.name} has {len(classes) - len(absent)} of the model's {len(classes)} classes, and no sample of "
             f"{_some(absent, 3)}"
         )
     card = data.card.model_copy(update={"classes": classes, "notes": (*data.card.notes, *notes)})
-    numbers = torch.tensor([classes.index(match.names[name]) for name in data.classes])
+    numbers = torch.tensor([classes.index(names[name]) for name in data.classes])
     if numbers.tolist() == list(range(len(classes))):
         return replace(data, card=card)
 

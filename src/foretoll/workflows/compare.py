@@ -50,8 +50,8 @@ from foretoll.workflows.retrain import take_signals
 
 def compare(
     models: ModelLike | Sequence[ModelLike],
-    source: Data,
-    target: Data,
+    source: Data = None,
+    target: Data = None,
     *,
     options: Sequence[str | Option] | None = None,
     until: float | None = None,
@@ -75,15 +75,15 @@ def compare(
 ) -> Comparison:
     """Forecast all options for all models and recommend one; with `measure`, carry all of them out as well.
 
-    `models` were all trained on `source`. Without `until`, the target is 95 % of the first model's quality on its
-    source. `budget`: what the update may cost, such as "0.1kWh", "20min" or "50g"; forecast medians are held against
-    it. `requests`: samples to be served afterwards, whose energy is then added. With `measure`, each run is written
-    to the ledger and, with `out`, each model to `out`/OPTION (`out`/MODEL-OPTION where there are several models); the
-    recommendation still rests on the forecasts made before. An option that cannot be used or fails says why in its
-    candidate (`why_not`, `failure`), and the others go on. `lr` as in `foretoll.estimate`: each candidate has its own
-    learning rate unless one is named. `weights`, `embedding_layer` and `head` as in
-    `foretoll.estimate`, for a single model. `trust_code` lets checkpoints name the
-    functions that build their networks.
+    `models` were all trained on `source` (None: nobody has it). Without `until`, the target is 95 % of the first
+    model's quality on its source. `budget`: what the update may cost, such as "0.1kWh", "20min" or "50g"; forecast
+    medians are held against it. `requests`: samples to be served afterwards, whose energy is then added. With
+    `measure`, each run is written to the ledger and, with `out`, each model to `out`/OPTION (`out`/MODEL-OPTION where
+    there are several models); the recommendation still rests on the forecasts made before. An option that cannot be
+    used or fails says why in its candidate (`why_not`, `failure`), and the others go on. `lr` as in
+    `foretoll.estimate`: each candidate has its own learning rate unless one is named. `weights`, `embedding_layer` and
+    `head` as in `foretoll.estimate`, for a single model. `trust_code` lets checkpoints name the functions that build
+    their networks.
 
     Raises UsageError, DataError or ModelError where the inputs cannot be used.
     """
@@ -147,7 +147,7 @@ def compare(
     return Comparison(
         id=new_run_id(),
         created_at=datetime.now(UTC),
-        source=first.source.card,
+        source=first.source.card if first.source is not None else None,
         target=first.target.card,
         shift=first.shift,
         models={name: update.model.card for name, update in jobs.items()},
@@ -233,7 +233,7 @@ def _warnings(
     first = looked[0].update
     of = {model.name: f"{model.name}: " if len(looked) > 1 else "" for model in looked}
     said = [of[model.name] + note for model in looked for note in model.update.model.card.notes]
-    said += [*first.source.card.notes, *first.target.card.notes]
+    said += [*(first.source.card.notes if first.source is not None else ()), *first.target.card.notes]
     for model in looked:
         chance = chance_warnings(model.update, model.settings, model.seen.signals, model.seen.source_samples)
         said += [of[model.name] + warning for warning in (*chance, *model.seen.warnings)]

@@ -31,6 +31,13 @@ from foretoll.options.stepper import check_precision
 from foretoll.records import EvalPoint, GridIntensity, TableLayout, TrainingSettings
 from foretoll.tasks import check_metric
 from foretoll.workflows.classes import settle_classes
+from foretoll.workflows.unknown_source import (
+    check_target,
+    named_source,
+    noted_without_source,
+    settle_without_source,
+    unsaid,
+)
 
 Data = Any  # what foretoll.data.open_data takes: a URI, TaskData, a torch Dataset or DataLoader, arrays
 ModelLike = Any  # what foretoll.models.load_model takes: a spec, a checkpoint folder, an nn.Module, a Model
@@ -85,7 +92,7 @@ class Update:
     """A model, what it was trained on and what it must now serve."""
 
     model: Model
-    source: TaskData
+    source: TaskData | None  # None: a model that comes without the data that it was trained on
     target: TaskData
     task_shift: bool
     device: torch.device
@@ -102,9 +109,25 @@ class Update:
     def same_data(self) -> bool:
         """Whether the target is the source itself: one URI, or one object where Python handed the data over."""
         source, target = self.source, self.target
+        if source is None:
+            return False
         if source.card.uri.startswith("python:"):
             return source.train is target.train
         return (source.card.uri, source.card.shift) == (target.card.uri, target.card.shift)
+
+    @property
+    def known_source(self) -> TaskData | None:
+        """The source where it has labels, by which a quality on it and its classes can be known."""
+        return self.source if self.source is not None and self.source.train.labels is not None else None
+
+    def source_for(self, what: str) -> TaskData:
+        """The labelled source, without which there is no `what` (UsageError)."""
+        found = self.known_source
+        if found is None:
+            raise UsageError(
+                f"{what} needs labelled data that the model was trained on: give them as --source"
+            )
+        return found
 
 
 def open_update(
@@ -120,39 +143,45 @@ def open_update(
     seed: int = 0,
     trust_code: bool = False,
 ) -> Update:
-    """Open data and model and check that they fit each other.
+    """Open data and model and check that they fit each other. Without a source (None or "none") nothing tells of it.
 
     `task` says whether the target is a new task (other classes); None: decided by the class names. `trust_code` lets
     the model's file name code to import.
 
     Raises UsageError, DataError or ModelError where something is unknown, unusable or does not fit.
     """
-    place = choose_device(device)
+    place, source = choose_device(device), named_source(source)
+    check_target(target)
     layout = known_layout(model, weights)
-    source_data = open_data(source, seed=seed, layout=layout)
+    source_data = None if source is None else open_data(source, seed=seed, layout=layout)
+    beside = open_data(target, seed=seed, layout=layout) if source_data is None else source_data
     loaded = load_model(
         model,
-        data=source_data,
+        data=unsaid(beside) if source_data is None else source_data,
         weights=weights,
         embedding_layer=embedding_layer,
         head=head,
         seed=seed,
         trust_code=trust_code,
     ).to(place)
-    check_fits(loaded, source_data)
-    layout = _wanted_layout(loaded.card.layout, source_data.card.layout)
-    target_data = open_data(target, seed=seed, layout=layout)
+    if source_data is None:
+        loaded.card = noted_without_source(loaded.card)
+    check_fits(loaded, beside)
+    layout = _wanted_layout(loaded.card.layout, beside.card.layout)
+    target_data = beside if source_data is None else open_data(target, seed=seed, layout=layout)
     check_fits(loaded, target_data)
     plan, done = loaded.card.preprocessing, dict[int, Split]()
     unshifted = _unshifted(target, seed, layout)
-    source_data, target_data, clean, task_shift = settle_classes(
-        loaded,
-        seen_by(plan, source_data, done),
-        seen_by(plan, target_data, done),
-        None if unshifted is None else seen_by(plan, unshifted, done),
-        task,
-    )
-    recognise_outputs(loaded, source_data.train)
+    target_data = seen_by(plan, target_data, done)
+    clean = None if unshifted is None else seen_by(plan, unshifted, done)
+    source_data = None if source_data is None else seen_by(plan, source_data, done)
+    if source_data is None or source_data.train.labels is None:
+        target_data, clean, task_shift = settle_without_source(loaded, target_data, clean, task)
+    else:
+        source_data, target_data, clean, task_shift = settle_classes(
+            loaded, source_data, target_data, clean, task
+        )
+    recognise_outputs(loaded, (source_data or target_data).train)
     # recognised by its content: runs of the same weights count as its own whatever door they came through
     loaded.card = loaded.card.model_copy(update={"weights_digest": weights_digest(loaded.network)})
     return Update(loaded, source_data, target_data, task_shift, place, clean=clean)

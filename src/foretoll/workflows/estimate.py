@@ -53,8 +53,8 @@ Signals = dict[str, float | None]
 
 def estimate(
     model: ModelLike,
-    source: Data,
-    target: Data,
+    source: Data = None,
+    target: Data = None,
     *,
     option: str | Option = DEFAULT,
     also: Sequence[str | Option] = (),
@@ -77,6 +77,7 @@ def estimate(
 ) -> Estimate:
     """Foretell the toll of updating `model` from `source` to `target` by `option`; nothing is retrained.
 
+    Of a model whose training data nobody has, `source` is None or "none": what needs them is left out and said.
     With `calibrate_for` (such as "6runs" or "5min") that budget is spent first on short graded retrainings of
     this model, which are written to the ledger. `engine` says where the data are looked at: "local" (this
     process), "processes:4", "ray" and so on, see `foretoll.engine.open_engine`. `hardware` names a device that is
@@ -223,7 +224,7 @@ def estimate_update(
         id=new_run_id(),
         created_at=datetime.now(UTC),
         model=update.model.card,
-        source=update.source.card,
+        source=update.source.card if update.source is not None else None,
         target=update.target.card,
         shift=update.shift,
         option=get_option(option).name,
@@ -406,7 +407,8 @@ def _warnings(
     accounting: Accounting,
     hardware: str | None,
 ) -> tuple[str, ...]:
-    notes = dict.fromkeys((*update.model.card.notes, *update.source.card.notes, *update.target.card.notes))
+    of_source = update.source.card.notes if update.source is not None else ()
+    notes = dict.fromkeys((*update.model.card.notes, *of_source, *update.target.card.notes))
     chance = chance_warnings(update, settings, seen.signals, seen.source_samples)
     warnings = [*chance, *notes, *seen.warnings, *said, *told.warnings]
     if hardware is not None:

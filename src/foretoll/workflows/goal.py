@@ -58,13 +58,17 @@ def with_target(update: Update, settings: TrainingSettings, until: float | None)
     if until is None:
         if update.task_shift:
             raise UsageError("a new task has no natural quality target: name one, for example --until 0.9")
-        on_source = evaluate(
-            update.model, update.source.validation, metric=settings.metric, device=update.device
-        )
-        until = _usual(on_data(settings, update.source), settings, on_source.quality)
+        source = update.known_source
+        if source is None:
+            raise UsageError(
+                "without labelled data of the source there is no usual quality target: name one (--until 0.9), or give "
+                "labels (of a table by label=)"
+            )
+        on_source = evaluate(update.model, source.validation, metric=settings.metric, device=update.device)
+        until = _usual(on_data(settings, source), settings, on_source.quality)
         if settings.progress(until) == 0:
             raise UsageError(
-                f"the model is never right on its source {update.source.card.uri}: give the data that it was trained "
+                f"the model is never right on its source {source.card.uri}: give the data that it was trained "
                 "on, or name a quality target, for example --until 0.9"
             )
     return settings.model_copy(update={"until": check_until(until, settings.metric)})

@@ -74,9 +74,8 @@ def replay_policies(
     opened = open_update(
         model, source, source, weights=weights, device=device, seed=settings.seed, trust_code=trust_code
     )
-    start = evaluate(
-        opened.model, opened.source.validation, metric=settings.metric, device=opened.device
-    ).quality
+    known = opened.source_for("a life")
+    start = evaluate(opened.model, known.validation, metric=settings.metric, device=opened.device).quality
     batches = open_stream(stream, every=every, seed=settings.seed, layout=opened.model.card.layout)
     check_fits(opened.model, batches.data)
     if batches.rows.labels is not None:

@@ -129,8 +129,9 @@ class WatchedModel:
             seed=settings.seed,
             trust_code=trust_code,
         )
+        known = opened.source_for("a life")
         quality = evaluate(
-            opened.model, opened.source.validation, metric=settings.metric, device=opened.device
+            opened.model, known.validation, metric=settings.metric, device=opened.device
         ).quality
         if "lr" not in settings.model_fields_set:  # the first option's own, where none was named
             rate = default_rate(options[0], opened.model.card, settings.optimizer)
@@ -138,13 +139,13 @@ class WatchedModel:
         files = LifeFolder(place.resolve())
         files.path.mkdir(parents=True, exist_ok=True)
         save_checkpoint(opened.model, files.model(START))
-        files.keep_reference(START, look_at(opened.model, opened.source.validation, device=opened.device))
+        files.keep_reference(START, look_at(opened.model, known.validation, device=opened.device))
         files.serve(START)
         card = LifeCard(
             name=name,
             started_at=datetime.now(UTC),
             model=opened.model.card,
-            source=opened.source.card,
+            source=known.card,
             cost=(value or limit or Limit("energy_kwh", 0.0)).cost,  # type: ignore[arg-type]  # one of the three
             worth=None if value is None else value.most,
             floor=floor,

@@ -57,7 +57,7 @@ def planned_update(
         update.model.card,
         update.target.card,
         settings,
-        source=update.source.card,
+        source=update.source.card if update.source is not None else None,
         task_shift=update.task_shift,
         signals=signals,
     )

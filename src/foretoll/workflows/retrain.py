@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 def retrain(
     model: ModelLike,
-    source: Data,
-    target: Data,
+    source: Data = None,
+    target: Data = None,
     *,
     option: str | Option = DEFAULT,
     until: float | None = None,
@@ -57,8 +57,8 @@ def retrain(
 ) -> Run:
     """Retrain `model` on `target` by `option` until the validation quality reaches `until`; return the run.
 
-    `source` is what the model was trained on; `task` says whether the target is a new task (None: decided by
-    the class names). Before training, the signals that a forecast rests on are taken, so that the run
+    `source` is what the model was trained on (None: nobody has it); `task` says whether the target is a new task
+    (None: decided by the class names). Before training, the signals that a forecast rests on are taken, so that the run
     teaches the forecaster. An `estimate` that was made for this very update is kept with the run, so that the
     ledger can hold forecast and measurement against each other. `lr` as in `foretoll.estimate`. The run is appended to
     the ledger; with `out`, the updated model is saved there. `trust_code` lets a checkpoint name the function that
@@ -137,7 +137,7 @@ def retrain_update(
         for warning in rising(pilot, settings.lr):
             watcher.note(warning)
         signals = take_signals(update, settings).signals | pilot
-    seen = min(len(update.source.train), DEFAULT_SAMPLES)
+    seen = 0 if update.source is None else min(len(update.source.train), DEFAULT_SAMPLES)
     warnings = (*chance_warnings(update, settings, signals, seen), *update.model.card.notes)
     watcher.stage(f"{option} on {update.target.name}")
     return carry_out(

@@ -47,16 +47,16 @@ class Session:
         """The same session but for these."""
         return replace(self, **changes)
 
-    def estimate(self, model: ModelLike, source: Data, target: Data, **more: Any) -> Estimate:
+    def estimate(self, model: ModelLike, source: Data = None, target: Data = None, **more: Any) -> Estimate:
         """What an update will cost: `foretoll.estimate`."""
         given = {} if self.engine is None else {"engine": self.engine}
         return estimate(model, source, target, **self._given() | given | more)
 
-    def retrain(self, model: ModelLike, source: Data, target: Data, **more: Any) -> Run:
+    def retrain(self, model: ModelLike, source: Data = None, target: Data = None, **more: Any) -> Run:
         """Carry out an update and measure it: `foretoll.retrain`."""
         return retrain(model, source, target, **self._given() | more)
 
-    def compare(self, models: Any, source: Data, target: Data, **more: Any) -> Comparison:
+    def compare(self, models: Any, source: Data = None, target: Data = None, **more: Any) -> Comparison:
         """All ways to reuse models, side by side: `foretoll.compare`."""
         return compare(models, source, target, **self._given() | more)
 
