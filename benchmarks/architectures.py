@@ -7,9 +7,9 @@
 
 For each: build it by its name, without weights; find its head, its embedding and its layers; compute the indices and
 signals of a shift (and of the pairs it is made of); give it a head for other classes; and prepare, train for one step
-and finish every option that suits it. One worker process with one thread, replaced when an architecture takes longer
-than its limit. Results, one line an architecture, are kept in benchmarks/results/architectures.jsonl; the page
-docs/architectures.md is written from them.
+and finish every option that suits it. One worker process with one thread, replaced when an architecture takes more
+processor time than its limit. Results, one line an architecture, are kept in
+benchmarks/results/architectures.jsonl; the page docs/architectures.md is written from them.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
+import psutil
 import torch
 
 from foretoll.data import ArraySplit, TaskData, open_data
@@ -48,7 +49,7 @@ from zoo import ENTRIES, WORDS, Entry, write_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results" / "architectures.jsonl", ROOT / "docs" / "architectures.md"
-LIMIT_S = 1800
+LIMIT_S = 1800  # of the processor: on a busy machine a limit of the clock is met by what was given no time
 CLASSES, SAMPLES, VALIDATION = 3, 6, 3
 SETTINGS = TrainingSettings(until=1.0, batch_size=3, max_epochs=0.5, lr=1e-4, evals_per_epoch=1)
 INDICES = ("resque", "arm", "preindex", "inv_ari", "probe_accuracy", "recoverability_gap")
@@ -229,10 +230,18 @@ class Worker:
     def __call__(self, entry: Entry) -> dict[str, Any] | None:
         """What became of it; None where the process took too long or died."""
         self.connection.send(entry)
+        begun = self._processor_seconds()
         try:
-            return self.connection.recv() if self.connection.poll(LIMIT_S) else None
-        except (EOFError, ConnectionResetError):
+            while not self.connection.poll(5):
+                if self._processor_seconds() - begun > LIMIT_S:
+                    return None
+            return self.connection.recv()
+        except (EOFError, ConnectionResetError, psutil.NoSuchProcess):
             return None
+
+    def _processor_seconds(self) -> float:
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
 
     def end(self) -> None:
         """Kill the process."""
@@ -263,7 +272,7 @@ def run(entries: list[Entry], *, again: Callable[[dict[str, Any]], bool]) -> Non
                 entry.library,
                 entry.family,
                 entry.name,
-                failures={"time": f"more than {LIMIT_S} s"},
+                failures={"time": f"more than {LIMIT_S} s of the processor"},
                 code=code_digest(),
             )
             row = vars(failed)

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -56,14 +57,17 @@ def seconds(command: list[str], rounds: int) -> list[float]:
     return sorted(found[1:])
 
 
-def processor_seconds(words: list[str], folder: Path, *, check: bool) -> float:
-    """User and system seconds of one `foretoll` command in a folder."""
+def processor_seconds(words: list[str], folder: Path, *, check: bool, threads: str | None = None) -> float:
+    """User and system seconds of one `foretoll` command in a folder; `threads`: OMP_NUM_THREADS, "" for unset."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = os.environ | {
         "FORETOLL_LEDGER": str(folder / "ledger.db"),
         "FORETOLL_CACHE": str(folder / "cache"),
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    if threads is not None:
+        environment.pop("OMP_NUM_THREADS", None)
+        environment |= {"OMP_NUM_THREADS": threads} if threads else {}
     subprocess.run(
         [sys.executable, "-m", "foretoll.cli", *words],
         check=check,
@@ -75,15 +79,28 @@ def processor_seconds(words: list[str], folder: Path, *, check: bool) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def processor_rows(rounds: int) -> list[tuple[str, float, list[float]]]:
+def processor_rows(rounds: int) -> list[tuple[str, float | None, list[float]]]:
     """What each wrong call and each estimate takes of the processor: name, limit, sorted seconds."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         processor_seconds(MODEL.split(), folder, check=True)
         (folder / "ledger.db").unlink(missing_ok=True)  # the estimates are those of a user without runs
         call = [*ESTIMATE, "model"]
-        first = processor_seconds(call, folder, check=True)
-        later = sorted(processor_seconds(call, folder, check=True) for _ in range(rounds))
+        estimates = []
+        for threads, said in (("1", "one thread"), ("", "OMP_NUM_THREADS unset")):
+            shutil.rmtree(folder / "cache", ignore_errors=True)
+            first = processor_seconds(call, folder, check=True, threads=threads)
+            later = sorted(
+                processor_seconds(call, folder, check=True, threads=threads) for _ in range(rounds)
+            )
+            estimates += [
+                (
+                    f"foretoll estimate on digits, {said}, the first ever (fits and keeps the forecaster)",
+                    ESTIMATE_S,
+                    [first],
+                ),
+                (f"foretoll estimate on digits, {said}, a later one", ESTIMATE_S, later),
+            ]
         refused = [
             (
                 f"foretoll {words}",
@@ -92,11 +109,17 @@ def processor_rows(rounds: int) -> list[tuple[str, float, list[float]]]:
             )
             for words in WRONG
         ]
-    return [
-        ("foretoll estimate on digits, the first (fits and keeps the forecaster)", ESTIMATE_S, [first]),
-        ("foretoll estimate on digits, a later one", ESTIMATE_S, later),
-        *refused,
-    ]
+        torch = sorted(processor_seconds_of_torch() for _ in range(rounds))
+    return [*estimates, ("python -c 'import torch', for comparison", None, torch), *refused]
+
+
+def processor_seconds_of_torch() -> float:
+    """What the import of torch alone takes on this machine at this load."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([sys.executable, "-c", "import torch"], check=True, env=environment)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
@@ -126,14 +149,14 @@ def main() -> None:
     lines += [
         "",
         "Processor seconds (user and system) of whole commands, "
-        f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}, "
         f"load of the machine {os.getloadavg()[0]:.0f} (above its cores these are larger):",
         "",
         "| | target | median | range |",
         "|---|---|---|---|",
     ]
     lines += [
-        f"| `{name}` | ≤ {limit:g} s | {median(found):.2f} s | {found[0]:.2f} to {found[-1]:.2f} s |"
+        f"| `{name}` | {f'≤ {limit:g} s' if limit else ''} | {median(found):.2f} s "
+        f"| {found[0]:.2f} to {found[-1]:.2f} s |"
         for name, limit, found in rows
     ]
     text = "\n".join(lines) + "\n"
