@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -46,23 +45,43 @@ WRONG = {
 }
 OF_LEDGER = {"ledger show nope": "there is no run", "ledger import nope.jsonl": "is not there"}
 CODE = """
-import sys
+import contextlib, io, json, shlex, sys
 from foretoll import cli
-try:
-    cli.main()
-except SystemExit as stop:
-    print(f"code {stop.code}", *(m for m in %r if m in sys.modules))
+calls, heavy = json.load(sys.stdin)
+for call in calls:
+    sys.argv = ["foretoll", *shlex.split(call)]
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code
+    print(json.dumps([call, code, said.getvalue(), [m for m in heavy if m in sys.modules]]))
 """
+Answer = tuple[
+    int, str, list[str]
+]  # exit code, standard error, and what of the heavy has been loaded by then
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answer]:
+    """Of all wrong calls, one after the other in one fresh process each for those with and without a ledger."""
+    folder = tmp_path_factory.mktemp("wrong")
+    found = {}
+    for calls, heavy in ((list(WRONG), HEAVY + DATABASE), (list(OF_LEDGER), HEAVY)):
+        done = subprocess.run(
+            [sys.executable, "-c", CODE],
+            check=True, capture_output=True, text=True, cwd=folder, input=json.dumps([calls, heavy]),
+            env=os.environ | {"FORETOLL_LEDGER": str(folder / "l.db")},
+        )  # fmt: skip
+        for line in done.stdout.splitlines():
+            call, code, said, loaded = json.loads(line)
+            found[call] = (code, said, loaded)
+    return found
 
 
 @pytest.mark.parametrize("call", [*WRONG, *OF_LEDGER])
-def test_nothing_heavy_is_loaded(call: str, tmp_path: Path) -> None:
-    heavy = HEAVY if call in OF_LEDGER else HEAVY + DATABASE
-    done = subprocess.run(
-        [sys.executable, "-c", CODE % (heavy,), *shlex.split(call)],
-        check=False, capture_output=True, text=True, cwd=tmp_path,
-        env=os.environ | {"FORETOLL_LEDGER": str(tmp_path / "l.db")},
-    )  # fmt: skip
-    assert (WRONG | OF_LEDGER)[call] in done.stderr
-    code, *loaded = done.stdout.split()[1:]
-    assert code in ("1", "2") and not loaded
+def test_nothing_heavy_is_loaded(call: str, answers: dict[str, Answer]) -> None:
+    code, said, loaded = answers[call]
+    assert (WRONG | OF_LEDGER)[call] in said
+    assert code in (1, 2) and not loaded
