@@ -28,6 +28,7 @@ def shared_dir() -> Path:
 def _own_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test touches the user's ledger."""
     monkeypatch.setenv("FORETOLL_LEDGER", str(tmp_path / "ledger.db"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 @pytest.fixture(autouse=True)

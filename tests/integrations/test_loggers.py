@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from foretoll import cli
 from foretoll.errors import MissingExtraError
 from foretoll.integrations import loggers
+from foretoll.ledger import Ledger
 from foretoll.records import Run
 from tracking.loops import Loop
 
@@ -36,6 +38,30 @@ def test_mlflow(tmp_path: Path) -> None:
     assert found.data.params["optimizer"] == "adamw" and float(found.data.params["lr"]) == run.settings.lr
     assert found.data.metrics["toll/energy_kwh"] == pytest.approx(run.toll.energy_kwh)
     assert [(m.step, m.value) for m in curve] == [(p.step, pytest.approx(p.quality)) for p in run.curve]
+
+
+def test_a_retraining_from_the_command_line_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking = pytest.importorskip("mlflow.tracking")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.chdir(tmp_path)
+    words = (
+        "retrain -m foretoll:cnn?width=2 -s digits?limit=60 -t digits?limit=60&shift=contrast:0.4 -o head "
+        "--max-epochs 1 --until 1 --energy none --mlflow --quiet --json"
+    )
+    monkeypatch.setattr(sys, "argv", ["foretoll", *words.split()])
+    with warnings.catch_warnings(), pytest.raises(SystemExit) as ended:
+        warnings.simplefilter("ignore")
+        cli.main()
+    assert not ended.value.code
+    client = tracking.MlflowClient(tracking_uri=uri)
+    (found,) = client.search_runs([client.get_experiment_by_name("foretoll").experiment_id])
+    (run,) = Ledger.open().runs()
+    assert found.info.run_name == run.id and found.data.metrics["test/after"] == pytest.approx(
+        run.quality.after if run.quality else None
+    )
 
 
 def test_tensorboard(tmp_path: Path) -> None:

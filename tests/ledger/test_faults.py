@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from foretoll.errors import LedgerError
 from foretoll.ledger import Ledger, UnreadRecordWarning
 from foretoll.ledger.schema import LATEST
+from foretoll.ledger.spool import waiting
 
 from .making import ended, make_run
 
@@ -141,6 +142,7 @@ def open_folder() -> Iterator[Path]:
 
 def test_a_read_only_place(open_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(open_folder))  # no rescue either
+    monkeypatch.setenv("XDG_DATA_HOME", str(open_folder))
     before = filled(open_folder / "ledger.db").runs()
     with read_only(open_folder):
         ledger = Ledger(open_folder / "ledger.db")
@@ -175,8 +177,10 @@ def test_a_full_disk_keeps_the_finished_run(tmp_path: Path, monkeypatch: pytest.
         assert ledger.runs() == before
     finally:
         sa.event.remove(sa.Engine, "connect", no_more_pages)
-    assert ledger.import_(tmp_path / "foretoll-run-x-1.jsonl") == 1
-    assert ledger.get("x/1") == lost
+    [file] = waiting(ledger.where)
+    assert file.name == "foretoll-run-x-1.jsonl" and not waiting(str(tmp_path / "other.db"))
+    ledger.begin(make_run("next"))  # reaches the ledger, and takes in what waited
+    assert ledger.get("x/1") == lost and not file.exists() and ledger.flush() == 0
 
 
 def test_a_ledger_that_was_moved_away_during_a_run(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from foretoll.commands.flags import (
     DataFlags,
     LoadingFlags,
     MeasuringFlags,
+    MlflowOption,
     ModelsOption,
     OptionsOption,
     OutputFlags,
@@ -24,6 +25,8 @@ from foretoll.commands.options_flags import OptionFlags
 from foretoll.commands.output import (
     as_data,
     console_watcher,
+    log_elsewhere,
+    loggers_of,
     nameless,
     open_ledger,
     print_json,
@@ -71,6 +74,7 @@ def compare(
         ),
     ] = False,
     samples: SamplesOption = 2000,
+    mlflow: MlflowOption = False,
     out: Annotated[Path, output_flag("--out", help_="folder DIR for the results")] = Path("foretoll-compare"),
 ) -> None:
     """Compare all ways to reuse one or more models, and say which is the cheapest that reaches the quality.
@@ -93,6 +97,7 @@ def compare(
     )
     from foretoll.workflows import compare as compare_
 
+    loggers = loggers_of(mlflow)
     with console_watcher(output.silent) as watcher:
         found = compare_(
             model,
@@ -112,6 +117,8 @@ def compare(
             **data.values(),
             **loading.values(),
         )
+    for run in [candidate.run for candidate in found.candidates if candidate.run is not None]:
+        log_elsewhere(loggers, run)
     _hand_over(out, found, as_json=output.as_json, anonymous=output.anonymous)
 
 

@@ -84,6 +84,10 @@ AnonymousOption = Annotated[
     bool,
     output_flag("--anonymous", help_="leave user, host, folders and system out of what is written and shown"),
 ]
+MlflowOption = Annotated[
+    bool,
+    output_flag("--mlflow", help_="log what is measured to MLflow as well (MLFLOW_TRACKING_URI says where)"),
+]
 QuietOption = Annotated[bool, output_flag("--quiet", "-q", help_="no progress")]
 
 

@@ -1,4 +1,4 @@
-"""`foretoll ledger`: list, show, page, export, import, doctor."""
+"""`foretoll ledger`: list, show, page, export, import, flush, doctor."""
 
 from __future__ import annotations
 
@@ -162,6 +162,21 @@ def ledger_import(
         print_json({"file": str(file), "runs": runs} | _unread(unread))
     else:
         say(f"{count_text(runs)} added from {file}")
+
+
+@ledger_app.command("flush")
+def ledger_flush(ledger: LedgerOption = None, as_json: JsonOption = False) -> None:
+    """Add the runs that were kept in files while the ledger could not be written; every command does so first.
+
+    Example: `foretoll ledger flush`
+    """
+    from foretoll.ledger import Ledger
+
+    added = Ledger.open(ledger).flush()
+    if as_json:
+        print_json({"runs": added})
+    else:
+        say(f"{count_text(added)} added")
 
 
 def _unread(unread: Sequence[UnreadRecord]) -> dict[str, list[str]]:

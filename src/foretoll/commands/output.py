@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from foretoll import streams
-from foretoll.errors import ForetollError, UsageError
+from foretoll.errors import ForetollError, UsageError, one_line
 
 if TYPE_CHECKING:
+    from foretoll.integrations.loggers import RunLogger
     from foretoll.ledger import Ledger
     from foretoll.progress import ConsoleWatcher
     from foretoll.records import Estimate, Outcome, Record, Run
@@ -26,10 +27,35 @@ def console_watcher(quiet: bool) -> ConsoleWatcher:
 
 
 def open_ledger(location: str | None) -> Ledger:
-    """The ledger named, or the user's own."""
+    """The ledger named, or the user's own, with the runs that waited for it."""
     from foretoll.ledger import Ledger
 
-    return Ledger.open(location)
+    ledger = Ledger.open(location)
+    try:
+        added = ledger.flush()
+    except ForetollError as error:
+        warn([f"runs wait for the ledger: {error}"])
+    else:
+        warn([f"{count_text(added)} that waited for the ledger: added"] if added else [])
+    return ledger
+
+
+def loggers_of(mlflow: bool) -> list[RunLogger]:
+    """The trackers that were asked for; MissingExtraError, before any work, where one is not installed."""
+    if not mlflow:
+        return []
+    from foretoll.integrations.loggers import MlflowLogger
+
+    return [MlflowLogger()]
+
+
+def log_elsewhere(loggers: Sequence[RunLogger], run: Run, estimate: Estimate | None = None) -> None:
+    """Hand a run to trackers; where one fails the run is in the ledger all the same, and a warning says so."""
+    for logger in loggers:
+        try:
+            logger.log_run(run, estimate)
+        except Exception as error:  # noqa: BLE001  # another's code, on another's server
+            warn([f"the run is not in {logger.name} ({type(error).__name__}: {one_line(str(error), 120)})"])
 
 
 def outcome_named(name: str | None) -> Outcome | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +13,21 @@ from foretoll.commands.flags import (
     DeviceOption,
     EnergyOption,
     JsonOption,
+    MlflowOption,
     QuietOption,
     RegionOption,
     TrustOption,
 )
-from foretoll.commands.output import count_text, print_json, say, say_lines, show
+from foretoll.commands.output import (
+    count_text,
+    log_elsewhere,
+    loggers_of,
+    open_ledger,
+    print_json,
+    say,
+    say_lines,
+    show,
+)
 from foretoll.options.table import DEFAULT
 from foretoll.study.places import check_place, find_study
 
@@ -39,6 +50,7 @@ def study_run(
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="do failed runs again")] = False,
     trust_code: TrustOption = False,
+    mlflow: MlflowOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -49,6 +61,7 @@ def study_run(
     find_study(file)  # said before anything heavy is loaded
     from foretoll.commands.study_running import carry_out_study
 
+    loggers, began = loggers_of(mlflow), datetime.now(UTC)
     found = carry_out_study(
         file,
         out=out,
@@ -62,6 +75,10 @@ def study_run(
         retry_failed=retry_failed,
         trust_code=trust_code,
     )
+    if loggers:
+        for run in open_ledger(found["ledger"]).runs(newest_first=False):
+            if run.started_at >= began:
+                log_elsewhere(loggers, run)
     if as_json:
         print_json(found)
     if found.get("failures"):

@@ -16,6 +16,7 @@ from foretoll.commands.flags import (
     JsonOption,
     LoadingFlags,
     MeasuringFlags,
+    MlflowOption,
     ModelOption,
     OptionOption,
     OutputFlags,
@@ -31,6 +32,8 @@ from foretoll.commands.output import (
     as_data,
     console_watcher,
     hand_over,
+    log_elsewhere,
+    loggers_of,
     open_ledger,
     print_json,
     say_how_it_ended,
@@ -79,6 +82,7 @@ def train(
     settings: TrainFlags,
     measuring: MeasuringFlags,
     output: OutputFlags,
+    mlflow: MlflowOption = False,
     out: Annotated[Path, output_flag("--out", help_="folder for the checkpoint")] = Path("foretoll-train"),
 ) -> None:
     """Train a model from scratch, measured, and save it as a checkpoint folder.
@@ -89,6 +93,7 @@ def train(
     check_call(data=[data], models=[arch], settings=recipe, out=out, **measuring.values())
     from foretoll.workflows import train as train_
 
+    loggers = loggers_of(mlflow)
     with console_watcher(output.silent) as watcher:
         run = train_(
             arch,
@@ -100,6 +105,7 @@ def train(
             ledger=open_ledger(output.ledger),
             watcher=watcher,
         )
+    log_elsewhere(loggers, run)
     hand_over(out, run=run, as_json=output.as_json, anonymous=output.anonymous)
 
 
@@ -194,6 +200,7 @@ def retrain(
             help_="estimate.json of this update: shown beside the measurement, kept with the run",
         ),
     ] = None,
+    mlflow: MlflowOption = False,
     out: Annotated[Path, output_flag("--out", help_="folder for the updated model")] = Path(
         "foretoll-retrain"
     ),
@@ -217,6 +224,7 @@ def retrain(
     from foretoll.workflows import retrain as retrain_
 
     forecast = read_estimate(beside) if beside else None
+    loggers = loggers_of(mlflow)
     with console_watcher(output.silent) as watcher:
         run = retrain_(
             model,
@@ -232,6 +240,7 @@ def retrain(
             **data.values(),
             **loading.values(),
         )
+    log_elsewhere(loggers, run, forecast)
     hand_over(out, estimate=forecast, run=run, as_json=output.as_json, anonymous=output.anonymous)
 
 

@@ -12,7 +12,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from foretoll.errors import MissingExtraError
 from foretoll.records import Estimate, Run
@@ -21,7 +21,9 @@ Value = float | int | str | bool
 
 
 class RunLogger(ABC):
-    """Takes runs to a tracker: `start`, then `log` in the order of steps, then `finish`."""
+    """Takes runs to a tracker: `start`, then `log` in the order of steps, then `finish`. `name`: of the tracker."""
+
+    name: ClassVar[str] = "the tracker"
 
     def log_run(self, run: Run, estimate: Estimate | None = None) -> None:
         """Log the settings of a run, its curve by step, its costs and, with an estimate, their forecast."""
@@ -49,6 +51,8 @@ class RunLogger(ABC):
 
 class MlflowLogger(RunLogger):
     """Logs to MLflow: the server or folder that `uri` names (None: MLflow's own setting), in an experiment."""
+
+    name = "MLflow"
 
     def __init__(self, uri: str | None = None, *, experiment: str = "foretoll") -> None:
         tracking: Any = _library("mlflow.tracking", "MLflow", "mlflow")

@@ -4,7 +4,8 @@ from foretoll.ledger.files import read_runs, write_runs
 from foretoll.ledger.lives import LifeBook
 from foretoll.ledger.query import RunSummary
 from foretoll.ledger.reading import Selection, UnreadRecordWarning
-from foretoll.ledger.store import Ledger, rescue
+from foretoll.ledger.spool import rescue
+from foretoll.ledger.store import Ledger
 
 __all__ = [
     "Ledger",

@@ -30,12 +30,17 @@ def default_location() -> str:
     named = os.environ.get("FORETOLL_LEDGER", "").strip()
     if named:
         return named
+    return str(user_folder() / "ledger.db")
+
+
+def user_folder() -> Path:
+    """The folder of the user's own data: in `$XDG_DATA_HOME`, or else in the home folder (LedgerError without one)."""
     data_home = os.environ.get("XDG_DATA_HOME", "").strip()
     try:
         folder = Path(data_home) if data_home else Path.home() / ".local" / "share"
     except RuntimeError as error:
         raise LedgerError(f"there is no home folder for the ledger: {_ELSEWHERE}") from error
-    return str(folder / "foretoll" / "ledger.db")
+    return folder / "foretoll"
 
 
 class Database:

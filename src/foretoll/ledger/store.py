@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +18,7 @@ from foretoll.ledger.append import append_end, import_all, insert_end, insert_st
 from foretoll.ledger.aside import damaged_runs, move_aside
 from foretoll.ledger.database import Database, default_location
 from foretoll.ledger.doctor import Finding, examine
-from foretoll.ledger.files import read_file, write_lines, write_runs
+from foretoll.ledger.files import read_file, write_lines
 from foretoll.ledger.query import (
     Filters,
     QueryResult,
@@ -42,6 +42,7 @@ from foretoll.ledger.reading import (
     unread_text,
 )
 from foretoll.ledger.salvage import salvage
+from foretoll.ledger.spool import rescue, waiting
 from foretoll.process import this_process
 from foretoll.records import Outcome, Run
 
@@ -111,6 +112,8 @@ class Ledger:
             raise LedgerError(
                 f"run {run.id} is already in the ledger {self.where}: give every run its own id"
             ) from error
+        with suppress(LedgerError):  # what waits goes on waiting
+            self.flush()
 
     def finish(self, run: Run) -> None:
         """Append the end of a run, once. `finished_at` is filled in where it is None.
@@ -139,12 +142,23 @@ class Ledger:
                 f"run {run.id} has an end already in the ledger {self.where}: an end is written once"
             ) from error
         except LedgerError as error:
-            saved = rescue(run)
+            saved = rescue(run, self.where)
             if saved is None:
                 raise
             raise LedgerError(
                 f"{error}; the finished run is saved in {saved}, add it with `foretoll ledger import {saved}`"
             ) from error
+
+    def flush(self) -> int:
+        """Take in the finished runs that were kept in files while the ledger could not be written; how many.
+
+        The commands do so by themselves, and so does the next run.
+        """
+        added = 0
+        for path in waiting(self.where):
+            added += self.import_(path)
+            path.unlink(missing_ok=True)
+        return added
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -458,19 +472,3 @@ def _ancestors(run: Run) -> tuple[str, ...]:
     """
     parents = [run.model.run_id, run.model.parent_run_id, *reversed(run.lineage)]
     return tuple(dict.fromkeys(parent for parent in parents if parent and parent != run.id))
-
-
-def rescue(run: Run) -> Path | None:
-    """Keep a run in a file that `foretoll ledger import` takes in: the first folder that can be written to.
-
-    Those are the folder for temporary files, the current one and home; None where it can be kept in none of them.
-    """
-    name = f"foretoll-run-{''.join(c if c.isalnum() else '-' for c in run.id)}.jsonl"
-    for folder in (tempfile.gettempdir, Path.cwd, Path.home):
-        try:
-            path = Path(folder()) / name
-            write_runs(path, [run])
-        except (LedgerError, OSError, RuntimeError):  # no such folder, no home, a full disk
-            continue
-        return path
-    return None

@@ -37,11 +37,11 @@ def stop_rule(settings: TrainingSettings) -> StopRule:
     """The rule that the settings name: their quality target and their patience, within their budgets."""
     rules = [epochs(settings.max_epochs)]
     if settings.until is not None:
-        rules.append(until(settings.until, scale=settings.scale))
+        rules.append(until(settings.until, scale=settings.known_scale))
     if settings.max_steps is not None:
         rules.append(steps(settings.max_steps))
     if settings.patience is not None:
-        rules.append(patience(settings.patience, scale=settings.scale))
+        rules.append(patience(settings.patience, scale=settings.known_scale))
     return first_of(*rules)
 
 

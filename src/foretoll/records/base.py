@@ -48,6 +48,8 @@ class QualityScale(Record):
 
 
 SHARES = QualityScale()
+FALLING = QualityScale(trivial=1.0, best=0.0)
+"""The direction of a metric whose lower values are better, where its scale on the data is not known."""
 
 
 class PresentedRecord(Record):

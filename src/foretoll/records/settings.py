@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from foretoll.errors import UsageError, unknown_name
-from foretoll.records.base import SHARES, QualityScale, Record
+from foretoll.records.base import FALLING, SHARES, QualityScale, Record
 from foretoll.records.setting_texts import by_name, is_amount, listed, numbered
 from foretoll.tasks import Metric, known_metric, metric_names
 
@@ -223,11 +223,18 @@ class TrainingSettings(Record):
 
     def progress(self, quality: float) -> float:
         """A quality on the common scale from 0 (trivial) to 1 (perfect); of a share it is the share itself."""
-        return (self.scale or SHARES).progress(quality)
+        return self.known_scale.progress(quality)
 
     def meets(self, quality: float) -> bool:
         """Whether a quality is as good as the target; True where there is none."""
-        return self.until is None or (self.scale or SHARES).meets(quality, self.until)
+        return self.until is None or self.known_scale.meets(quality, self.until)
+
+    @property
+    def known_scale(self) -> QualityScale:
+        """The scale of the metric; where it was not measured, one of the metric's direction."""
+        metric = known_metric(self.metric)
+        falling = metric is not None and metric.direction == "lower"
+        return self.scale or (FALLING if falling else SHARES)
 
     @property
     def samples_per_step(self) -> int:

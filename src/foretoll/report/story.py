@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from foretoll.options.table import traits_of
-from foretoll.records import SHARES, Estimate, Forecast, Interval, Outcome, Run, TrainingSettings
+from foretoll.records import Estimate, Forecast, Interval, Outcome, Run, TrainingSettings
 from foretoll.report.document import Tone
 from foretoll.report.words import (
     MISSING,
@@ -186,7 +186,7 @@ def both_qualities(run: Run) -> str:
         f"{quality_text(metric, after)} on test data that it never saw"
     )
     missed = run.outcome is Outcome.REACHED and not run.settings.meets(after)
-    side = "below" if (run.settings.scale or SHARES).higher_is_better else "above"
+    side = "below" if run.settings.known_scale.higher_is_better else "above"
     below = f", where it is {side} the target" if missed else ""
     return f"{text}{below}: {_difference(run, seen, after)}"
 

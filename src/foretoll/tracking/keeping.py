@@ -34,7 +34,8 @@ def keep(ledger: Ledger | None, run: Run, guard: Guard, *, known: bool) -> None:
         if "ledger import" in str(error):  # it is rescued already
             say(str(error))
             return
-        saved = guard.call("saving the run in a file", lambda: rescue(run))
+        where = ledger.where if ledger is not None else None
+        saved = guard.call("saving the run in a file", lambda: rescue(run, where))
         text = f"the run could not be written to the ledger ({why(error)})"
         if saved is None:
             say(f"{text}, nor to any file: it is lost")

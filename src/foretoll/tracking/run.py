@@ -203,7 +203,7 @@ class TrackedRun:
         """Begin to measure and to count."""
         guard, plan = self._guard, self.plan
         goal = self._settings.until if self._ranks.first else plan.until
-        aim = until(goal, scale=self._settings.scale) if goal is not None else None
+        aim = until(goal, scale=self._settings.known_scale) if goal is not None else None
         rules = [rule for rule in (aim, plan.stop) if rule is not None]
         self._goal = first_of(*rules) if rules else never()
         meter = GuardedMeter(guard, lambda: plan.accounting.meter(self._device), device=self._device)
