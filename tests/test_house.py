@@ -19,7 +19,7 @@ PACKAGE = Path(foretoll.__file__).parent
 ROOMS = (
     "version", "errors", "registry", "streams", "printing", "arguments", "interruption", "process", "atomic", "units",
     "tasks", "records", "sharing", "owned", "reprogram", "data", "models", "quality", "representation", "indices",
-    "measure", "training", "options", "testing", "ledger", "forecast", "decide", "engine", "workflows", "study",
+    "measure", "training", "options", "ledger", "forecast", "decide", "testing", "engine", "workflows", "study",
     "report", "research", "progress", "tracking", "integrations", "demo", "commands", "cli",
 )  # fmt: skip
 

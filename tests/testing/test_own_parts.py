@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from foretoll import testing
 from foretoll.data.schemes import DataScheme
+from foretoll.decide.policies import POLICIES, Policy, View, get_policy
+from foretoll.decide.policies.base import Choice, Verdict
+from foretoll.decide.policies.dummies import Keep as Keep_
 from foretoll.indices.scores import BETWEEN, SideSample
 from foretoll.indices.table import INDICES, IndexEntry
 from foretoll.measure import EnergyMeter, NoMeter, open_meter
@@ -19,12 +23,14 @@ from foretoll.measure.basis import PartReport
 from foretoll.options import OPTIONS, Option
 from foretoll.options.finetune import Finetune
 from foretoll.options.keep import Keep
+from foretoll.records import Decision
 from foretoll.testing import (
     ContractError,
     check_data,
     check_index,
     check_meter,
     check_option,
+    check_policy,
     check_stop_rule,
 )
 from foretoll.training import StopRule, epochs, first_of, patience, steps, until
@@ -159,6 +165,46 @@ def test_an_index_that_breaks_a_law_is_told(index: IndexEntry, said: str) -> Non
         check_index(index)
 
 
+@pytest.mark.parametrize("name", [*POLICIES.built_in, "periodic:3", "floor:0.6"])
+def test_policies_keep_the_contract(name: str) -> None:
+    check_policy(get_policy(name))
+
+
+class Counting(Keep_):
+    """It updates every third time that it is asked."""
+
+    asked = 0
+
+    def _due(self, view: View, choice: Choice) -> Verdict:
+        self.asked += 1
+        return Verdict(self.asked % 3 == 0, "counted")
+
+
+class Spender(Keep_):
+    """It takes the dearest update, whatever is left."""
+
+    def decide(self, view: View) -> Decision:
+        if not view.since or not view.worth:
+            return super().decide(view)
+        dearest = max(view.offers, key=lambda offer: offer.cost_high)
+        return Decision(policy="keep", action="update", option=dearest.option, reason="dear", after=view.now)
+
+
+class Generous(Keep_):
+    """It says that it weighs, and never updates."""
+
+    weighs = True
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [(Counting(), "it decide"), (Spender(), "budget does not bear"), (Generous(), "leaves out")],
+)
+def test_a_policy_that_breaks_a_law_is_told(policy: Policy, said: str) -> None:
+    with pytest.raises(ContractError, match=said):
+        check_policy(policy)
+
+
 class Ramp(DataScheme):
     name, keys, follows = "ramp", ("start",), ""
 
@@ -186,5 +232,5 @@ def test_a_meter_class_is_enough() -> None:
 
 def test_where_the_checks_are_explained() -> None:
     page = Path(__file__).parents[2] / "CONTRIBUTING.md"
-    for name in ("check_option", "check_index", "check_meter", "check_stop_rule", "check_data"):
+    for name in (name for name in testing.__all__ if name.startswith("check_")):
         assert name in page.read_text()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from foretoll.decide.policies import POLICIES, get_policy
 from foretoll.errors import UsageError
 from foretoll.forecast import Case
 from foretoll.forecast.case import OTHER, setting_features
@@ -16,13 +17,14 @@ from foretoll.measure import open_meter
 from foretoll.options import OPTIONS, get_option
 from foretoll.records import Outcome, TrainingSettings
 from foretoll.report.words import option_name, option_phrase
-from foretoll.testing import check_meter, check_option, small_data, small_model
+from foretoll.testing import check_meter, check_option, check_policy, small_data, small_model
 from foretoll.workflows import retrain
 
 MODULE = '''
 """Parts of somebody else."""
 import sys
 from foretoll.data.schemes import DataScheme
+from foretoll.decide.policies import Policy, Verdict
 from foretoll.indices.table import IndexEntry
 from foretoll.measure import ReplayMeter
 from foretoll.options.finetune import Finetune
@@ -55,6 +57,15 @@ def width(source, target):
     return float(target.representations.shape[1])
 
 
+class Patient(Policy):
+    name, title = "patient", "update when the lead held for two batches"
+    needs = ("labels", "lead")
+
+    def _due(self, view, choice):
+        held = [batch.lead or 0.0 for batch in view.measured[-2:]]
+        return Verdict(len(held) == 2 and min(held) > 0, "the lead of the last two batches")
+
+
 WIDTH = IndexEntry("width", "width", "how wide the representation is", "somebody", compute=width)
 BROKEN = 7
 '''
@@ -69,6 +80,9 @@ plug = somebody:Plug
 
 [foretoll.data]
 counting = somebody:Counting
+
+[foretoll.policies]
+patient = somebody:Patient
 
 [foretoll.indices]
 width = somebody:WIDTH
@@ -153,6 +167,12 @@ def test_its_meter_its_data_and_its_index_are_used(installed: Path) -> None:
     data = small_data()
     seen = survey(small_model(data), data, small_data(seed=1), TrainingSettings(until=0.9), task_shift=False)
     assert seen.signals["width"] == 8.0
+
+
+def test_its_policy_keeps_the_contract(installed: Path) -> None:
+    policy = get_policy("patient")
+    check_policy(policy)
+    assert str(policy) == "patient" and POLICIES.from_others()["patient"] == "'somebody'"
 
 
 def test_a_folder_of_the_place_of_work_plugs_nothing_in(

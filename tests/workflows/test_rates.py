@@ -17,13 +17,15 @@ from foretoll.ledger import Ledger
 from foretoll.measure import NoMeter
 from foretoll.options import OPTIONS
 from foretoll.options.loop import train_to_target
+from foretoll.options.optimizer import KEPT_RATE as KEPT
+from foretoll.options.optimizer import OWN_RATE as OWN
 from foretoll.records import Estimate, TrainingSettings
 from foretoll.report.comparison import rates_text
 from foretoll.report.reasons import instead, trains
 from foretoll.workflows import Accounting
 from foretoll.workflows.context import Update, open_update
 from foretoll.workflows.pilot import pilot_signals
-from foretoll.workflows.rates import KEPT, OWN, default_rate, range_test, rising, settled
+from foretoll.workflows.rates import default_rate, range_test, rising, settled
 from options.making import blobs, mlp
 
 ACCOUNTING = Accounting("watts:20", region="DE")

@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from foretoll.records import TrainingSettings
 
 STEP_COUNT_BYTES = 4
+OWN_RATE = (
+    1e-3  # fresh weights, a head alone, an input program, and foretoll's small networks, which train with it
+)
+KEPT_RATE = 1e-4  # adam, where the weights of a network that came from elsewhere are moved
 Groups = list[dict[str, Any]]
+
+
+def usual_rate(option: Option, arch: str, optimizer: str) -> float:
+    """The learning rate where none is named; the option's own factor comes on top (`Option.lr_factor`)."""
+    kept = option.moves_weights and optimizer != "sgd" and not arch.startswith("foretoll:")
+    return KEPT_RATE if kept else OWN_RATE
 
 
 @dataclass(frozen=True)

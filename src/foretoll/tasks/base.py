@@ -160,6 +160,19 @@ class Task(ABC):
         """The mean loss of a batch, which is trained on."""
         return self.losses(outputs, targets, scale).mean()
 
+    imitates: ClassVar[bool] = (
+        False  # whether `imitation` says what it costs not to give another model's outputs
+    )
+
+    def imitation(
+        self, outputs: Tensor, told: Tensor, temperature: float, scale: TargetScale | None = None
+    ) -> Tensor:
+        """The loss of each sample (B,) of outputs that are to be those `told` (both (B, width)), for distillation.
+
+        Where outputs are logits, both are divided by `temperature` and the loss is times its square.
+        """
+        raise NotImplementedError(self.name)
+
     # --- quality ---------------------------------------------------------------------------------
 
     @abstractmethod

@@ -106,6 +106,18 @@ class Classification(Task):
 
         return F.cross_entropy(outputs, targets)
 
+    imitates: ClassVar[bool] = True
+
+    def imitation(
+        self, outputs: Tensor, told: Tensor, temperature: float, scale: TargetScale | None = None
+    ) -> Tensor:
+        """T²·KL(softmax(told/T) ‖ softmax(outputs/T)): Hinton, Vinyals & Dean, arXiv 1503.02531."""
+        from torch.nn import functional as F
+
+        wanted = F.log_softmax(told / temperature, 1)
+        each = F.kl_div(F.log_softmax(outputs / temperature, 1), wanted, reduction="none", log_target=True)
+        return temperature**2 * each.sum(dim=1)
+
     def tally(self, width: int, *, device: Any = "cpu") -> Confusion:
         """An empty confusion matrix."""
         return Confusion(width, device)

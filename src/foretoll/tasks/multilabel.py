@@ -149,6 +149,20 @@ class Multilabel(Task):
         each = F.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype), reduction="none")
         return each.flatten(1).mean(dim=1)
 
+    imitates: ClassVar[bool] = True
+
+    def imitation(
+        self, outputs: Tensor, told: Tensor, temperature: float, scale: TargetScale | None = None
+    ) -> Tensor:
+        """T²·KL of the two answers of each label, softened by T; the mean over the labels."""
+        from torch.nn import functional as F
+
+        share = (told / temperature).sigmoid()
+        softened = outputs / temperature
+        cross = F.binary_cross_entropy_with_logits(softened, share, reduction="none")
+        least = F.binary_cross_entropy_with_logits(told / temperature, share, reduction="none")
+        return temperature**2 * (cross - least).flatten(1).mean(dim=1)
+
     def tally(self, width: int, *, device: Any = "cpu") -> Tally:
         """No answers yet."""
         return Counts(width, device)

@@ -186,6 +186,14 @@ class Regression(Task):
             error = error / error.new_tensor(scale.std)
         return error.square().flatten(1).mean(dim=1)
 
+    imitates: ClassVar[bool] = True
+
+    def imitation(
+        self, outputs: Tensor, told: Tensor, temperature: float, scale: TargetScale | None = None
+    ) -> Tensor:
+        """The task's own loss with the teacher's numbers as targets; there is nothing to soften."""
+        return self.losses(outputs, told, scale)
+
     def tally(self, width: int, *, device: Any = "cpu") -> Errors:
         """No errors yet."""
         return Errors(width, device)

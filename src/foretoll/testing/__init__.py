@@ -15,6 +15,7 @@ from foretoll.testing.indices import check_index
 from foretoll.testing.laws import ContractError, small_data, small_model
 from foretoll.testing.meters import check_meter
 from foretoll.testing.options import check_option
+from foretoll.testing.policies import check_policy
 from foretoll.testing.stop_rules import check_stop_rule
 from foretoll.testing.task import check_task
 
@@ -24,6 +25,7 @@ __all__ = [
     "check_index",
     "check_meter",
     "check_option",
+    "check_policy",
     "check_stop_rule",
     "check_task",
     "small_data",

@@ -12,14 +12,11 @@ from typing import Literal
 
 from foretoll.errors import UsageError, shown
 from foretoll.options import get_option
+from foretoll.options.optimizer import KEPT_RATE, usual_rate
 from foretoll.records import ModelCard, TrainingSettings
 from foretoll.workflows.context import Update, Watcher
 from foretoll.workflows.pilot import STEPS, pilot_signals
 
-OWN = (
-    1e-3  # fresh weights, a head alone, an input program, and foretoll's small networks, which train with it
-)
-KEPT = 1e-4  # adam, where the weights of a network that came from elsewhere are moved
 SPAN = (1 / 10, 1 / 3, 1.0, 3.0, 10.0)  # of the default: what a range test tries, from the lowest
 WORSE = 1.02  # a loss within this factor of the lowest counts as equal: the lower rate is taken
 RISES = 1.05  # a loss on a few hundred samples may rise by less without a meaning
@@ -36,10 +33,9 @@ class Rate:
 
 def default_rate(option: str, card: ModelCard, optimizer: str) -> Rate:
     """The rate of an option where none is named; the option's own factor comes on top (`Option.lr_factor`)."""
-    moved = get_option(option).moves_weights and optimizer != "sgd" and not card.arch.startswith("foretoll:")
-    if moved:
-        return Rate(KEPT, f"the default of {option} where the weights were trained elsewhere")
-    return Rate(OWN, f"the default of {option}")
+    rate = usual_rate(get_option(option), card.arch, optimizer)
+    where = " where the weights were trained elsewhere" if rate == KEPT_RATE else ""
+    return Rate(rate, f"the default of {option}{where}")
 
 
 def settled(
