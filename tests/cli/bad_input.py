@@ -110,7 +110,7 @@ URIS = (
           "parquet, torchvision)"),
     usage("an unknown key", "estimate … --target npz:new.npz?limt=100",
           "data URI 'npz:new.npz?limt=100': unknown key 'limt': did you mean 'limit' or 'split' or 'time'? (valid: "
-          "classes, every, kind, label, limit, part, rows, seed, shift, split, task, time, where)"),
+          "classes, every, inputs, kind, label, limit, part, rows, seed, shift, split, task, time, where)"),
     usage("a limit without end", "estimate … --target npz:new.npz?limit=9999999999999",
           "data URI 'npz:new.npz?limit=9999999999999': limit=9999999999999 is not a whole number of at least 2 and at "
           "most 1,000,000,000,000"),

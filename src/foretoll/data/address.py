@@ -35,7 +35,8 @@ class DataUri:
     the values of a text table; encoding: of its characters. seed: of splits, parts, limits and shifts. size: (height,
     width) of images. skip_unreadable: whether to leave out images that cannot be read. time: the column by whose
     values the rows are put in order; without it `split=time` takes the file's order. every: rows of a
-    batch, where the data are a stream (`foretoll.data.stream`).
+    batch, where the data are a stream (`foretoll.data.stream`). inputs: arrays or columns that are a sample's several
+    inputs.
     """
 
     text: str
@@ -63,6 +64,7 @@ class DataUri:
     skip_unreadable: bool = False
     time: str | None = None
     every: int | None = None
+    inputs: tuple[str, ...] = ()
     own: Mapping[str, str] = field(default_factory=dict)  # keys of a scheme that plugs in
 
     @property

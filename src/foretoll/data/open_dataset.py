@@ -14,10 +14,12 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from foretoll.data.address import DataUri
 from foretoll.data.images import Look, ToForm
 from foretoll.data.items import array_of, item_of, size_of
+from foretoll.data.parts import is_tree, item_packer, parts_said, row_width
 from foretoll.data.raw import RawData, label_texts, targets_said
-from foretoll.data.splits import ArraySplit, DatasetSplit, item_input, item_label
+from foretoll.data.splits import INPUT_KEYS, LABEL_KEYS, ArraySplit, DatasetSplit, item_input, item_label
 from foretoll.data.stored import item_array, natural_kind, span_in, stored_array, told_rgba, told_span
-from foretoll.errors import DataError
+from foretoll.errors import DataError, shown
+from foretoll.records import InputPart
 from foretoll.tasks import read_targets
 
 PEEKED = 16  # items that are read to learn what all are like
@@ -50,14 +52,19 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> RawData:
         raise DataError(f"{name} has {size} samples and {len(labels)} labels: they must be equally many")
     ids, told = np.arange(size), ""
     rows: ArraySplit | DatasetSplit
+    parts: tuple[InputPart, ...] = ()
     if isinstance(dataset, TensorDataset):
         values = array_of(dataset.tensors[0], f"{name}.tensors[0]")
         inputs, kind = stored_array(values, name, kind)
         told = told_rgba(values.shape) + told_span(span_in([values], name)) if kind == "image" else ""
         rows = ArraySplit(inputs, labels, ids=ids)
         shape = tuple(inputs.shape[1:])
+    elif is_tree((peek := Peek(dataset)).first):
+        row, parts = item_packer(list(peek.more()), name)
+        kind, shape, told = "vector", (row_width(parts),), f": {parts_said(parts)}"
+        rows = DatasetSplit(dataset, labels=labels, ids=ids, convert=row)
     else:
-        convert, kind, shape, told = converter(Peek(dataset), name, kind)
+        convert, kind, shape, told = converter(peek, name, kind)
         rows = DatasetSplit(dataset, labels=labels, ids=ids, convert=convert)
     numbers = np.empty(0) if labels is None else label_texts(labels, classes)
     return RawData(
@@ -71,6 +78,25 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> RawData:
         column=lambda _: numbers,
         reading=f"{size:,} samples of {name}, {kind}{told}, "
         + (targets_said(classes, task) if labels is not None else "no labels"),
+        parts=parts,
+        notes=_left_out(dataset, name),
+    )
+
+
+def _left_out(dataset: Any, name: str) -> tuple[str, ...]:
+    """The warning that items hold more arrays than the one that is taken for the input."""
+    item = item_of(dataset, 0)
+    taken = next((key for key in INPUT_KEYS if key in item), None) if isinstance(item, dict) else None
+    if taken is None:
+        return ()
+    known = (taken, *LABEL_KEYS)
+    more = [str(key) for key, value in item.items() if key not in known and len(getattr(value, "shape", ()))]
+    if not more:
+        return ()
+    names = ", ".join(shown(key, 20)[1:-1] for key in more[:5])
+    return (
+        f"{name}: {names} beside {taken} {'is' if len(more) == 1 else 'are'} left out; where a sample has several "
+        'inputs, give its items as {"inputs": {…}, "label": …}',
     )
 
 

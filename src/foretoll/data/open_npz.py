@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from foretoll.data.address import DataUri
 from foretoll.data.items import array_of
 from foretoll.data.npz_file import NpzFile, few, shape_of
+from foretoll.data.parts import packed_arrays, parts_said
 from foretoll.data.presence import check_there
 from foretoll.data.raw import RawData, label_texts, targets_said
 from foretoll.data.splits import ArraySplit
@@ -30,6 +32,8 @@ def open_npz(uri: DataUri) -> RawData:
     """Read an .npz file without unpickling anything. Extra keys `c_train`, `c_test` or `c` are columns for `where`."""
     check_there(uri)
     arrays = NpzFile(uri.file, uri.shown_path)
+    if uri.inputs:
+        return source_of_trees(_trees(arrays, uri), uri, name=uri.file.stem, where=uri.shown_path)
     return source_of_arrays(arrays, uri, name=uri.file.stem, where=uri.shown_path)
 
 
@@ -82,14 +86,47 @@ def source_of_arrays(arrays: Arrays, uri: DataUri, *, name: str, where: str) -> 
     )
 
 
+def source_of_trees(named: Mapping[str, Any], uri: DataUri, *, name: str, where: str) -> RawData:
+    """A source whose samples have several inputs: `x`, or each of `x_train`, `x_test`, … is a tree of arrays."""
+    rows, parts = packed_arrays(named, where)
+    arrays = {key: array_of(value, key) for key, value in rows.items() if value is not None}
+    source = source_of_arrays(arrays, replace(uri, kind="vector"), name=name, where=where)
+    source.parts = parts
+    _, comma, rest = source.reading.partition(", ")
+    source.reading = f"{len(source.rows):,} samples of the inputs {parts_said(parts)}{comma}{rest}"
+    return source
+
+
+def _trees(arrays: NpzFile, uri: DataUri) -> dict[str, Any]:
+    """The arrays that are named as inputs as trees, of the whole or by split; the others as they are."""
+    found: dict[str, Any] = {}
+    used: set[str] = set()
+    for suffix in ("_train", "_val", "_test", ""):
+        keys = {name: f"{name}{suffix}" for name in uri.inputs}
+        if all(key in arrays for key in keys.values()):
+            found[f"x{suffix}"] = {name: arrays[key] for name, key in keys.items()}
+            used |= set(keys.values())
+    if not found:
+        raise DataError(
+            f"{uri.shown_path} has {few(arrays)}: inputs={','.join(uri.inputs)} names arrays that it has, or that it "
+            "has with _train and _test"
+        )
+    return found | {key: arrays[key] for key in arrays if key not in used}
+
+
 def arrays_of(values: tuple[Any, ...]) -> dict[str, npt.NDArray[Any]]:
     """Name the arrays or tensors of a tuple: (x, y), or (x_train, y_train, x_test, y_test); y may be None."""
+    return {key: array_of(value, key) for key, value in named_arrays(values).items()}
+
+
+def named_arrays(values: tuple[Any, ...]) -> dict[str, Any]:
+    """The values of such a tuple by name, as they are."""
     keys = {2: ("x", "y"), 4: ("x_train", "y_train", "x_test", "y_test")}.get(len(values))
     if keys is None:
         raise DataError(
             f"a tuple of {len(values)} arrays was given: give (x, y) or (x_train, y_train, x_test, y_test)"
         )
-    return {key: array_of(value, key) for key, value in zip(keys, values, strict=True) if value is not None}
+    return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
 
 
 def _check_shapes(arrays: Arrays, pairs: list[tuple[str, str]], where: str) -> list[int]:

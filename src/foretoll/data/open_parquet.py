@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from foretoll.data.address import DataUri
 from foretoll.data.limits import BOMB_BYTES, check_memory, check_unpacked, samples_at_once
+from foretoll.data.open_npz import source_of_trees
 from foretoll.data.presence import check_there
 from foretoll.data.raw import RawData
+from foretoll.data.splits import LABEL_KEYS
 from foretoll.data.tabular import check_names, source_of_table
-from foretoll.errors import DataError, check_refused, is_out_of_memory
+from foretoll.errors import DataError, UsageError, check_refused, is_out_of_memory, shown, unknown_name
 from foretoll.records import TableLayout
 
 _ROWS = 1024  # read at once where they are counted
@@ -34,7 +38,38 @@ def open_parquet(uri: DataUri, layout: TableLayout | None = None) -> RawData:
         raise DataError(
             f"{uri.shown_path} cannot be read as Parquet: it is truncated or of another format; make or copy it again"
         ) from error
+    if uri.inputs:
+        return source_of_trees(_trees(table, uri), uri, name=path.stem, where=uri.shown_path)
     return source_of_table(table, uri, name=path.stem, where=uri.shown_path, layout=layout)
+
+
+def _trees(table: Any, uri: DataUri) -> dict[str, Any]:
+    """The columns that are named as inputs as one tree, the label, and the other columns for `where=`."""
+    names = table.column_names
+    label = uri.label or next((name for name in LABEL_KEYS if name in names), None)
+    for name in (*uri.inputs, *([uri.label] if uri.label else [])):
+        if name not in names:
+            raise UsageError(unknown_name(f"column of {uri.shown_path}", name, names))
+    found: dict[str, Any] = {"x": {name: _values(table.column(name), name, uri) for name in uri.inputs}}
+    if label is not None:
+        found["y"] = np.asarray(table.column(label).to_pylist())
+    rest = [name for name in names if name not in (*uri.inputs, label, "x", "y")]
+    flat = {name: np.asarray(table.column(name).to_pylist()) for name in rest}
+    return found | {name: values for name, values in flat.items() if values.dtype.kind in "iufbU"}
+
+
+def _values(column: Any, name: str, uri: DataUri) -> Any:
+    """A column of numbers, or of lists of equally many, as an array."""
+    try:
+        values = np.asarray(column.to_pylist())
+    except ValueError:  # ragged
+        values = np.empty(0, dtype=object)
+    if values.dtype.kind not in "iufb":
+        raise DataError(
+            f"{uri.shown_path}: the column {shown(name, 40)} holds no numbers or lists of equally many: name others "
+            "with inputs="
+        )
+    return values
 
 
 def _read(file: Any, packed: int, where: str) -> Any:

@@ -13,7 +13,8 @@ from foretoll.data.address import DataUri
 from foretoll.data.items import array_of, item_of, reason, size_of
 from foretoll.data.open_dataset import class_names_of, labels_of, open_dataset
 from foretoll.data.open_hf import source_of_parts
-from foretoll.data.open_npz import arrays_of, source_of_arrays
+from foretoll.data.open_npz import arrays_of, named_arrays, source_of_arrays, source_of_trees
+from foretoll.data.parts import is_tree
 from foretoll.data.raw import ROLES, RawData, role_of
 from foretoll.data.splits import item_label
 from foretoll.data.tabular import source_of_table
@@ -51,11 +52,15 @@ def open_python(
                 _labelled(*values), uri, name=uri.text[7:], where=uri.text[7:], layout=layout
             ), uri
         uri = _uri("arrays", task)
+        if values and is_tree(values[0]):
+            return source_of_trees(named_arrays(values), uri, name="arrays", where="arrays"), uri
         return source_of_arrays(arrays_of(values), uri, name="arrays", where="arrays"), uri
     uri = _uri(name, task)
     if _is_hf(data):
         parts = dict(data) if isinstance(data, Mapping) else {"": data}
         return source_of_parts(parts, uri, name=name, where=name, layout=layout), uri
+    if isinstance(data, Mapping) and is_tree(data.get("x", data.get("x_train"))):
+        return source_of_trees(data, uri, name=name, where=name), uri
     if isinstance(data, Mapping) and ("x" in data or "x_train" in data):
         arrays = {str(key): array_of(value, str(key)) for key, value in data.items()}
         return source_of_arrays(arrays, uri, name=name, where=name), uri
@@ -163,7 +168,8 @@ def _splits(data: Any) -> dict[str, Any] | None:
 
 
 def _is_part(value: Any) -> bool:
-    arrays = isinstance(value, (tuple, list)) and len(value) == 2 and hasattr(value[0], "shape")
+    pair = isinstance(value, (tuple, list)) and len(value) == 2
+    arrays = pair and (hasattr(value[0], "shape") or is_tree(value[0]))
     return arrays or is_table(value) or _is_hf(value) or _is_dataset(value)
 
 
@@ -178,14 +184,17 @@ def _of_splits(
     if all(_is_hf(value) for value in values):
         return source_of_parts(dict(parts), uri, name="splits", where=kinds, layout=layout), uri
     if all(isinstance(value, (tuple, list)) and not is_table(value[0]) for value in values):
+        trees = any(is_tree(pair[0]) for pair in values)
         named = {
-            f"{letter}_{_LETTERS[role]}": array_of(value, f"{letter} of {role}")
+            f"{letter}_{_LETTERS[role]}": value if trees else array_of(value, f"{letter} of {role}")
             for role, pair in parts.items()
             for letter, value in zip("xy", pair, strict=True)
             if value is not None
         }
         if "x_test" not in named:
             named = {key.replace("_val", "_test"): value for key, value in named.items()}
+        if trees:
+            return source_of_trees(named, uri, name="splits", where="arrays"), uri
         return source_of_arrays(named, uri, name="splits", where="arrays"), uri
     tables = [
         _labelled(*v) if isinstance(v, (tuple, list)) else as_table(v) if is_table(v) else None

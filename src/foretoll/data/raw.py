@@ -29,11 +29,10 @@ from foretoll.data.partition import (
     strata,
     three_way,
 )
-from foretoll.data.shifts import check_kind
 from foretoll.data.splits import ArraySplit, DatasetSplit
-from foretoll.data.taskdata import TaskData, reference_of
+from foretoll.data.taskdata import TaskData, check_shift, reference_of
 from foretoll.errors import DataError, UsageError, shown, unknown_name
-from foretoll.records import DataCard, TableLayout
+from foretoll.records import DataCard, InputPart, TableLayout
 from foretoll.tasks import TargetScale, get_task
 
 ROLES = ("train", "validation", "test")
@@ -82,6 +81,7 @@ class RawData:
     notes: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     layout: TableLayout | None = None
+    parts: tuple[InputPart, ...] = ()
 
 
 def role_of(name: str) -> str:
@@ -101,7 +101,7 @@ def assemble(source: RawData, uri: DataUri, *, seed: int, whole: bool = False) -
         source, name=writable(source.name), classes=tuple(writable(name) for name in source.classes)
     )
     for shift in uri.shifts:
-        check_kind(shift.kind, source.kind)
+        check_shift(shift, source.kind, source.parts)
     partition_seed = 0 if uri.seed is None else uri.seed
     sample_seed = seed if uri.seed is None else uri.seed
     targets = None if source.rows.labels is None else source.rows.labels.numpy()
@@ -150,6 +150,7 @@ def assemble(source: RawData, uri: DataUri, *, seed: int, whole: bool = False) -
         task=source.task,
         targets=_scale_of(source.task, splits["train"]),
         layout=source.layout,
+        parts=source.parts,
     )
     data = TaskData(card, **splits, reference=reference_of(source.rows, source.kind))
     return data.shifted(uri.shifts, seed=sample_seed)

@@ -50,8 +50,8 @@ class OwnScheme(DataScheme):
 
 _OWN = (
     OwnScheme("digits", follows=""),
-    OwnScheme("npz"),
-    OwnScheme("parquet", "columns", "drop", "size", "skip_unreadable", table=True),
+    OwnScheme("npz", "inputs"),
+    OwnScheme("parquet", "columns", "drop", "inputs", "size", "skip_unreadable", table=True),
     OwnScheme("csv", "columns", "drop", "encoding", "sep", table=True),
     OwnScheme("folder", "size", "skip_unreadable"),
     OwnScheme("torchvision", "root", "download", "config", "size", follows="a name"),

@@ -244,6 +244,10 @@ LABEL_KEYS = ("label", "labels", "y", "target", "targets", "fine_label")
 def item_input(item: Any) -> Any:
     """The input of one item of a Dataset: (x, y), (x,), a dict with a usual key, or x itself."""
     if isinstance(item, dict):
+        if not any(name in item for name in INPUT_KEYS):
+            inputs = {key: value for key, value in item.items() if key not in LABEL_KEYS}
+            if len(inputs) > 1 and all(hasattr(value, "shape") for value in inputs.values()):
+                return inputs  # several inputs, see foretoll.data.parts
         return item[_key(item, INPUT_KEYS, "input")]
     return item[0] if isinstance(item, (tuple, list)) else item
 

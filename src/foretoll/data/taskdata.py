@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from foretoll.data.shifts import Reference, shift_split
+from foretoll.data.parts import shifted_part
+from foretoll.data.shifts import Reference, check_kind, shift_split
+from foretoll.data.shifts.tree import shift_tree
 from foretoll.data.splits import Split
-from foretoll.errors import DataError
-from foretoll.records import DataCard, Shift
+from foretoll.errors import DataError, UsageError
+from foretoll.records import DataCard, InputPart, Shift
 
 _REFERENCE_ROWS = 4096
 
@@ -22,6 +24,18 @@ def reference_of(split: Split, kind: str) -> Reference | None:
         return None
     rows = torch.arange(n) if n <= _REFERENCE_ROWS else torch.linspace(0, n - 1, _REFERENCE_ROWS).long()
     return Reference.of(split.take(rows).all().inputs.numpy())
+
+
+def check_shift(shift: Shift, kind: str, parts: Sequence[InputPart] = ()) -> None:
+    """Refuse a shift that makes no sense for data of this kind, or of these several inputs (UsageError)."""
+    if parts:
+        shifted_part(shift, parts)
+    elif shift.part:
+        raise UsageError(
+            f"these data have one input: write shift={shift.kind}:{shift.level:g}, without {shift.part}."
+        )
+    else:
+        check_kind(shift.kind, kind)
 
 
 @dataclass(frozen=True)
@@ -81,8 +95,13 @@ class TaskData:
             return self
         before = self.card.shift
         reference = self.reference or reference_of(self.train, self.card.kind)
+        for shift in chain:
+            check_shift(shift, self.card.kind, self.card.parts)
+        inputs = self.card.parts
         parts = {
-            name: shift_split(part, chain, kind=self.card.kind, seed=seed, reference=reference, before=before)
+            name: shift_tree(part, chain, inputs, seed=seed, reference=reference, before=before)
+            if inputs
+            else shift_split(part, chain, kind=self.card.kind, seed=seed, reference=reference, before=before)
             for name, part in (("train", self.train), ("validation", self.validation), ("test", self.test))
         }
         card = self.card.model_copy(update={"shift": before + chain})

@@ -39,7 +39,7 @@ COMMON_KEYS = (
     "every",
 )
 REPEATABLE = ("shift", "where")
-COLUMN_KEYS = ("columns", "drop")  # names that may hold a comma of their own, as %2C
+COLUMN_KEYS = ("columns", "drop", "inputs")  # names that may hold a comma of their own, as %2C
 _NO_PATH = ("digits", "torchvision")  # what follows the colon is nothing, or a name
 _MOST_MARKS = 20  # question marks that may be part of a path
 _MOST_TEXT = 210  # characters of all mistakes together
@@ -191,7 +191,8 @@ def _sep(value: str) -> str:
 
 
 def _shift(value: str) -> Shift:
-    kind, _, level_text = value.partition(":")
+    head, _, level_text = value.partition(":")
+    part, _, kind = head.rpartition(".")
     if kind not in SHIFTS:
         raise _BadValueError(unknown_name("shift", kind, SHIFTS))
     spec = SHIFTS[kind]
@@ -208,7 +209,7 @@ def _shift(value: str) -> Shift:
         check_level(kind, level)
     except UsageError as error:
         raise _BadValueError(str(error)) from None
-    return Shift(kind=kind, level=level)
+    return Shift(kind=kind, level=level, part=part)
 
 
 def _part(value: str) -> tuple[int, int]:
@@ -281,6 +282,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "classes": _names("classes", "names or numbers"),
     "columns": _names("columns", "names"),
     "drop": _names("drop", "names"),
+    "inputs": _names("inputs", "names"),
     "sep": _sep,
     "encoding": _encoding,
     "shift": _shift,

@@ -7,6 +7,7 @@ are classes. The embedding is the head's input, averaged over spatial or token p
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,10 +44,38 @@ def call_network(network: nn.Module, x: Tensor | dict[str, Tensor]) -> Tensor:
     """Run the network on a preprocessed batch and return its logits; gradients stay on or off whatever it does."""
     enabled = torch.is_grad_enabled()
     try:
-        return unwrap_logits(network(**x) if isinstance(x, dict) else network(x))
+        return unwrap_logits(called_with(network, x) if isinstance(x, dict) else network(x))
     finally:
         if torch.is_grad_enabled() != enabled:
             torch.set_grad_enabled(enabled)
+
+
+def called_with(network: nn.Module, tree: dict[str, Tensor]) -> Any:
+    """What the network gives for several inputs: by name, in their order, or as one batch, as its forward takes them.
+
+    Inputs of a tuple have numbers for names. Raises ModelError where the forward takes inputs by other names.
+    """
+    if "input_ids" in tree:
+        return network(**tree)
+    numbered = all(name.isdecimal() for name in tree)
+    try:
+        taken = list(inspect.signature(network.forward).parameters.values())
+    except (TypeError, ValueError):  # a compiled forward may not say
+        return network(*tree.values()) if numbered else network(**tree)
+    by_name = {p.name for p in taken if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    needed = [
+        p for p in taken if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
+    ]
+    if not numbered and (set(tree) <= by_name or any(p.kind is p.VAR_KEYWORD for p in taken)):
+        return network(**tree)
+    if len(needed) == 1 and (len(tree) > 1 or not numbered):
+        return network(tuple(tree.values()) if numbered else dict(tree))
+    if numbered:
+        return network(*tree.values())
+    raise ModelError(
+        f"the network's forward takes {', '.join(sorted(by_name)) or 'nothing by name'}, and the data have the inputs "
+        f"{', '.join(tree)}: give them the same names, or let the forward take one dict"
+    )
 
 
 @contextmanager
@@ -343,5 +372,9 @@ def _batch_size(example: Tensor | dict[str, Tensor]) -> int:
 
 def described(example: Tensor | dict[str, Tensor]) -> str:
     """The shape of a batch, for messages."""
+    if isinstance(example, dict) and "input_ids" not in example:
+        return "shapes " + ", ".join(
+            f"{shown(name, 20)} {tuple(x.shape)}" for name, x in list(example.items())[:6]
+        )
     x = next(iter(example.values())) if isinstance(example, dict) else example
     return f"shape {tuple(x.shape)}"

@@ -143,6 +143,8 @@ def check_plan(plan: Preprocessing, where: str) -> None:
                 f"{where} takes samples of {_sides([channels or 1, *shape])}, more than {MOST_ELEMENTS:,} values: give "
                 "it a smaller input (input_size)"
             )
+    if plan.parts and (plan.kind != "vector" or sum(part.width for part in plan.parts) != math.prod(size)):
+        raise ModelError(f"{where} has inputs that do not make up its samples; {_AGAIN}")
     want = channels if plan.kind in ("image", "series") else (size[0] if size else None)
     for name, values in (("mean", plan.mean), ("std", plan.std)):
         if any(abs(value) > _LARGEST or not math.isfinite(value) for value in values):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from foretoll.data.parts import parts_said
 from foretoll.errors import ForetollError, ModelError, UsageError, is_out_of_memory, one_line, shown
 from foretoll.models.anatomy import (
     call_network,
@@ -21,7 +22,13 @@ from foretoll.models.anatomy import (
 from foretoll.models.copies import deep_copy
 from foretoll.models.heads import replace_head
 from foretoll.models.outputs import as_logits
-from foretoll.models.preprocess import ArrayPreprocess, ImagePreprocess, TextPreprocess, make_preprocess
+from foretoll.models.preprocess import (
+    ArrayPreprocess,
+    ImagePreprocess,
+    TextPreprocess,
+    TreePreprocess,
+    make_preprocess,
+)
 from foretoll.models.trust import Trust
 from foretoll.owned import owned
 from foretoll.records import DataCard, ModelCard, Preprocessing
@@ -45,7 +52,7 @@ class Model(nn.Module):
         self.network = network
         self.card = card
         self.trust = trust or Trust()
-        self.preprocess: ImagePreprocess | ArrayPreprocess | TextPreprocess
+        self.preprocess: ImagePreprocess | ArrayPreprocess | TextPreprocess | TreePreprocess
         self.preprocess = make_preprocess(card.preprocessing)
         pad = getattr(getattr(network, "config", None), "pad_token_id", None)
         if isinstance(self.preprocess, TextPreprocess) and isinstance(pad, int):
@@ -337,6 +344,12 @@ def check_fits(model: Model, data: TaskData) -> None:
                 if plan.kind == "image" and len(data.shape) > 1
                 else ""
             )
+        )
+    ours, theirs = ([(p.name, p.kind, p.shape) for p in parts] for parts in (plan.parts, data.card.parts))
+    if ours != theirs:
+        sides = [parts_said(parts) or "one input" for parts in (plan.parts, data.card.parts)]
+        raise ModelError(
+            f"the model takes {sides[0]}, and {data.card.uri} has {sides[1]}: give the same inputs by the same names"
         )
     shape = tuple(data.shape)
     if plan.kind == "image":

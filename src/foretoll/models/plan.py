@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from foretoll.data.parts import parts_said
 from foretoll.errors import ModelError, UsageError, shown, unknown_name
 from foretoll.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, channel_statistics
 from foretoll.models.spec import Convention, Spec
@@ -33,16 +34,10 @@ def plan_preprocessing(
             f"{spec.arch} takes {kind} samples, but {data.card.uri} holds {data.kind} samples of shape "
             f"{tuple(data.shape)}; use another architecture or other data"
         )
+    if data is not None and data.card.parts:
+        return _of_several_inputs(spec, data)
     if kind == "text":
-        if usual is None:
-            raise ModelError(f"{spec.arch} cannot take texts; load a transformers model with hf:PATH")
-        longest = spec.options.get("max_length", usual.max_length)
-        return Preprocessing(
-            kind="text",
-            max_length=longest,
-            tokenizer=spec.options.get("tokenizer", usual.tokenizer),
-            origin=usual.origin,
-        )
+        return _of_texts(spec, usual)
     shape = tuple(data.shape) if data is not None else ()
     channels: int | None
     size: tuple[int, ...] | None
@@ -73,6 +68,28 @@ def plan_preprocessing(
     if kind == "image" and channels is not None:
         mean, std = _per_channel(mean, channels), _per_channel(std, channels)
     return Preprocessing(kind=kind, channels=channels, size=size, mean=mean, std=std, **steps)
+
+
+def _of_several_inputs(spec: Spec, data: TaskData) -> Preprocessing:
+    parts = data.card.parts
+    if spec.scheme not in ("module", "factory"):
+        raise ModelError(
+            f"{spec.arch} takes one input, and {data.card.uri} has several ({parts_said(parts)}): give a module, or a "
+            "function that builds one, whose forward takes them by these names"
+        )
+    return Preprocessing(kind="vector", size=tuple(data.shape), parts=parts)
+
+
+def _of_texts(spec: Spec, usual: Convention | None) -> Preprocessing:
+    if usual is None:
+        raise ModelError(f"{spec.arch} cannot take texts; load a transformers model with hf:PATH")
+    longest = spec.options.get("max_length", usual.max_length)
+    return Preprocessing(
+        kind="text",
+        max_length=longest,
+        tokenizer=spec.options.get("tokenizer", usual.tokenizer),
+        origin=usual.origin,
+    )
 
 
 def _made_smaller(spec: Spec, size: tuple[int, ...] | None, have: tuple[int, ...]) -> bool:

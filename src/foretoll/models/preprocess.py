@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from foretoll.data.limits import BATCH_BYTES, samples_at_once
+from foretoll.data.parts import parts_said, unpacked
 from foretoll.errors import MissingExtraError, ModelError, one_line, shown
 from foretoll.models.bounded import check_plan
 from foretoll.models.geometry import brought_to_size
@@ -132,6 +133,35 @@ class ArrayPreprocess(_Normalise):
         return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
+class TreePreprocess(nn.Module):
+    """Rows (B, d) of several inputs to the tree that the network takes: tensors by name."""
+
+    def __init__(self, plan: Preprocessing) -> None:
+        super().__init__()
+        self.plan = plan
+
+    def forward(self, rows: Tensor) -> dict[str, Tensor]:
+        """Differentiable but for codes. Raises ModelError where the batch has another width than the inputs."""
+        if not isinstance(rows, Tensor) or rows.ndim != 2 or tuple(rows.shape[1:]) != self.plan.size:
+            raise ModelError(
+                f"the model takes rows of the inputs {parts_said(self.plan.parts)}, got a batch of {_shape(rows)}"
+            )
+        return unpacked(rows.float(), self.plan.parts)
+
+    def example(self, n: int) -> Tensor:
+        """n rows of noise, the same each time: numbers about 0, pictures in [0, 1], codes that were seen."""
+        noise = torch.Generator().manual_seed(0)
+        columns = []
+        for part in self.plan.parts:
+            if part.kind == "codes":
+                columns.append(torch.randint(0, max(part.codes, 1), (n, part.width), generator=noise).float())
+            elif part.kind == "image":
+                columns.append(torch.rand((n, part.width), generator=noise))
+            else:
+                columns.append(torch.randn((n, part.width), generator=noise))
+        return torch.cat(columns, dim=1)
+
+
 class TextPreprocess(nn.Module):
     """Texts (list of str, or token ids (B, L)) to input_ids and attention_mask (both (B, L))."""
 
@@ -206,9 +236,13 @@ def load_tokenizer(folder: str | None) -> Any:
         ) from error
 
 
-def make_preprocess(plan: Preprocessing) -> ImagePreprocess | ArrayPreprocess | TextPreprocess:
+def make_preprocess(
+    plan: Preprocessing,
+) -> ImagePreprocess | ArrayPreprocess | TextPreprocess | TreePreprocess:
     """The module that carries out a plan. Raises ModelError where its sizes or statistics are impossible."""
     check_plan(plan, "the model")
+    if plan.parts:
+        return TreePreprocess(plan)
     if plan.kind == "image":
         return ImagePreprocess(plan)
     return TextPreprocess(plan) if plan.kind == "text" else ArrayPreprocess(plan)

@@ -123,6 +123,10 @@ class Distill(Option):
         why = teach.suits(model, target, task_shift=task_shift) if teach is not None else None
         if why is not None:
             return f"{self.name} cannot make its teacher: {why}"
+        if not self.student and target.card.parts:
+            return (
+                f"{self.name} has no small student for several inputs; use finetune, or name one (student=)"
+            )
         if not self.student and target.kind not in STUDENTS:
             return f"{self.name} has no small student for {target.kind} data; use finetune, or name one (student=)"
         try:

@@ -118,6 +118,9 @@ class Reprogram(Option):
                 "sequences of other tokens there is foretoll.reprogram.TokenMap in Python)"
             )
         plan = model.card.preprocessing
+        if why is None and plan.parts:
+            names = ", ".join(part.name for part in plan.parts)
+            why = f"{self.name} changes one input, and the model takes several ({names}); use lora, head or finetune"
         if why is None and (plan.waveform or plan.spectrogram):
             why = f"{self.name} has no input program for sound that a speech model prepares itself; use lora or head"
         if why is None and model.card.outputs != "logits":

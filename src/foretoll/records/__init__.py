@@ -5,7 +5,7 @@ A missing measurement is None, never 0 and never NaN.
 
 from foretoll.records.base import SHARES, NonNegative, PresentedRecord, QualityScale, Record, Share
 from foretoll.records.comparison import Candidate, Comparison, Recommendation
-from foretoll.records.data import DataCard, Shift, TableColumn, TableLayout
+from foretoll.records.data import DataCard, InputPart, Shift, TableColumn, TableLayout
 from foretoll.records.estimate import (
     Basis,
     Coverage,
@@ -54,6 +54,7 @@ __all__ = [
     "Hardware",
     "IndexValue",
     "InferenceCost",
+    "InputPart",
     "Interval",
     "LifeCard",
     "LifeEvent",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -11,10 +12,31 @@ from foretoll.tasks import TargetScale
 
 
 class Shift(Record):
-    """A synthetic shift of a data set: its kind and level (the unit depends on the kind)."""
+    """A synthetic shift of a data set: its kind and level (the unit depends on the kind).
+
+    part: the input that it shifts, where a sample has several
+    """
 
     kind: str
     level: float
+    part: str = ""
+
+
+class InputPart(Record):
+    """One of several inputs of a sample: as it is stored in a row, and given to the network.
+
+    codes: numbers of categories, one more than the largest that was seen
+    """
+
+    name: str = Field(min_length=1)
+    kind: Literal["image", "vector", "series", "codes"]
+    shape: tuple[int, ...] = ()
+    codes: int = Field(0, ge=0)
+
+    @property
+    def width(self) -> int:
+        """Numbers that it takes in a row."""
+        return math.prod(self.shape)
 
 
 class TableColumn(Record):
@@ -52,3 +74,4 @@ class DataCard(Record):
     task: str = "classification"  # see `foretoll.tasks`; `classes` are the names of its outputs
     targets: TargetScale | None = None  # how the numbers to be predicted lie; None for classes
     layout: TableLayout | None = None  # of a table, by which other tables are matched by name
+    parts: tuple[InputPart, ...] = ()  # of samples with several inputs, which stand side by side in a vector

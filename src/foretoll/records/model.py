@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from foretoll.records.base import Record
-from foretoll.records.data import TableLayout
+from foretoll.records.data import InputPart, TableLayout
 from foretoll.tasks import TargetScale
 
 
@@ -61,6 +61,7 @@ class Preprocessing(Record):
     bgr: bool = False  # the network takes blue first
     waveform: Literal["", "as it is", "standardised"] = ""  # series (B, 1, L) given as (B, L)
     spectrogram: Spectrogram | None = None
+    parts: tuple[InputPart, ...] = ()  # of a network with several inputs: what stands where in a vector
     origin: str = ""  # where the processing was taken from: a file of the model's folder, or its library
 
 
