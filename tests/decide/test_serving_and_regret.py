@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretoll.decide import Limit, energy_with_serving, measured_best, regret_of
-from foretoll.records import Candidate, EnergyBasis, Interval, Outcome
+from foretoll.records import Candidate, Interval, Outcome
 
 from .making import candidate, exactly, run, serving
 
@@ -20,13 +20,6 @@ def test_energy_with_serving_adds_what_is_served() -> None:
     assert life.low == pytest.approx(1e-6 + 5 * 2e-6 * 0.8) and life.high == pytest.approx(
         9e-6 + 5 * 2e-6 * 1.5
     )
-
-
-def test_modelled_energy_widens_what_is_served_too() -> None:
-    modelled = EnergyBasis(method="power model", tool="t", relative_low=0.5, relative_high=2.0)
-    life = energy_with_serving(UPDATE, serving(2e-6), 5_000, modelled)
-    assert life is not None and life.median == pytest.approx(14e-6)
-    assert life.low == pytest.approx(1e-6 + 1e-5 * 0.4) and life.high == pytest.approx(9e-6 + 1e-5 * 3)
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from foretoll.forecast import compose_costs
-from foretoll.records import EnergyBasis, GridIntensity, Interval, StepProbe
+from foretoll.forecast.compose import BETWEEN_RUNS
+from foretoll.records import GridIntensity, Interval, StepProbe
 
 PROBE = StepProbe(
     steps=30,
@@ -18,23 +21,29 @@ PROBE = StepProbe(
     joules_per_evaluation=10.0,
 )
 GRID = GridIntensity(intensity_kg_per_kwh=0.4, region="X", level="user", source="test", year=2024, pue=1.5)
-BASIS = EnergyBasis(method="power model", tool="test", relative_low=0.5, relative_high=2.0)
 
 
 def composed(epochs: Interval, **changes: object):  # type: ignore[no-untyped-def]
-    arguments = {"probe": PROBE, "energy": BASIS, "grid": GRID, **changes}
+    arguments = {"probe": PROBE, "grid": GRID, **changes}
     return compose_costs(epochs, steps_per_epoch=40, evals_per_epoch=4, **arguments)  # type: ignore[arg-type]
+
+
+def farther(end: float, probe: float) -> float:
+    """Three independent deviations on a log scale: of the epochs, in the probe, and between runs."""
+    size = math.sqrt(math.log(end) ** 2 + math.log(probe) ** 2 + BETWEEN_RUNS**2)
+    return math.exp(math.copysign(size, math.log(end)))
 
 
 def test_by_hand() -> None:
     found = composed(Interval(median=2.0, low=1.0, high=4.0))
     # 80 steps and 1 + 8 evaluations
     assert found.duration_s.median == pytest.approx(80 * 0.1 + 9 * 1.0)
-    assert found.duration_s.low == pytest.approx(0.8 * (40 * 0.1 + 5 * 1.0))
-    assert found.duration_s.high == pytest.approx(1.5 * (160 * 0.1 + 17 * 1.0))
+    assert found.duration_s.low == pytest.approx(17 * farther((40 * 0.1 + 5 * 1.0) / 17, 0.8))
+    assert found.duration_s.high == pytest.approx(17 * farther((160 * 0.1 + 17 * 1.0) / 17, 1.5))
     joules = 80 * 2.0 + 9 * 10.0
     assert found.energy_kwh.median == pytest.approx(joules / 3.6e6)
-    assert found.energy_kwh.high == pytest.approx(1.5 * 2.0 * (160 * 2 + 17 * 10) / 3.6e6)
+    high = farther((160 * 2 + 17 * 10) / joules, 1.5)
+    assert found.energy_kwh.high == pytest.approx(high * joules / 3.6e6)
     assert found.emissions_kg.median == pytest.approx(joules / 3.6e6 * 0.4 * 1.5)
 
 

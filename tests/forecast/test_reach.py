@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foretoll.forecast.point import Table
 from foretoll.forecast.predictive import PredictiveDistribution
 from foretoll.forecast.reach import Reach
-from foretoll.forecast.regressor import CostModel, Table
+from foretoll.forecast.regressor import CostModel
 from foretoll.forecast.survival import kaplan_meier
 
 

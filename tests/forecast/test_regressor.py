@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from foretoll.forecast.regressor import CostModel, Neighbourhood, Table
+from foretoll.forecast.neighbourhood import Neighbourhood
+from foretoll.forecast.point import Table
+from foretoll.forecast.regressor import CostModel
 from foretoll.forecast.spread import GroupSpread
 
 

@@ -110,7 +110,7 @@ def test_the_page_says_what_the_table_says(examples: ModuleType, tmp_path: Path)
         "Probability of reaching the target",
         "What each candidate needs",
         "1.1 MB",
-        "plausible range 0.5 to 2.2 times",
+        "the truth may be 0.5 to 2.2 times this",
     ):
         assert piece in text, piece
     assert "No recommendation: " in page(document_of(comparison=examples.comparisons()["nothing"]))

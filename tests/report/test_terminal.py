@@ -32,7 +32,8 @@ def test_forecast_interval_measurement_and_basis_stand_on_one_line(examples: Mod
     ]
     assert row["epochs"][1:] == ["2.4", "1.7 … 3.6", "2.25"]
     assert row["duration"][1:] == ["4.8 s", "3.3 … 7.5", "4.40 s"]
-    assert row["energy"][1:] == ["21 mWh", "9.0 … 40", "19.0 mWh", "power model, 0 % by counter"]
+    assert row["energy"][1:] == ["21 mWh", "9.0 … 40", "19.0 mWh", "power model, 0 % by counter;"]
+    assert "the truth may be 0.5 to 2.2 times this" in " ".join(" ".join(lines).split())
     assert row["CO2e emissions"][1:] == ["7.0 mg", "3.0 … 13", "6.30 mg", "DE, 331 g/kWh (2022), PUE 1.0"]
     assert row["parameter change"][1:] == ["0.0081", "0.0066 … 0.010", "0.00793"]
     assert row["gradient norm"][1:] == ["3.9", "2.8 … 5.5", "4.21"]

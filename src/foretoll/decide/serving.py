@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from foretoll.records import EnergyBasis, InferenceCost, Interval
+from foretoll.records import InferenceCost, Interval
 
 
 def energy_with_serving(
     update_kwh: Interval | None,
     inference: InferenceCost | None,
     requests: int,
-    energy: EnergyBasis | None = None,
 ) -> Interval | None:
     """Energy (kWh) of the update and of `requests` samples; None where either is not known.
 
-    The ends of the interval add the ends of the inference probe's spread and, for modelled energy, of its plausible
-    range (`energy`), as the update's own interval does.
+    The ends of the interval add the ends of the inference probe's spread, as the update's own interval does.
     """
     if update_kwh is None or inference is None or inference.energy_kwh_per_1000 is None:
         return None
@@ -25,9 +23,6 @@ def energy_with_serving(
         if second
         else (1.0, 1.0)
     )
-    if energy is not None:
-        low *= 1.0 if energy.relative_low is None else energy.relative_low
-        high *= 1.0 if energy.relative_high is None else energy.relative_high
 
     def plus(value: float | None, factor: float) -> float | None:
         return None if value is None else value + factor * served

@@ -12,15 +12,17 @@ RISING = frozenset(
     {
         "gap", "probe_gap", "neighbour_gap", "renormalised_deficit", "deficit", "start_deficit",
         "start_z",
-        "pilot8_deficit", "pilot24_deficit",
+        "pilot8_deficit", "pilot24_deficit", "start_left", "pilot_left", "log_pilot_steps",
     }
 )  # fmt: skip
-OF_SOURCE = frozenset({"room", "resque"})  # what nobody can know without labelled data of the source
+# what nobody can know without labelled data of the source
+OF_SOURCE = frozenset({"room", "resque", "doc", "arm", "cka", "log_source_loss"})
 OTHER = (
     "option:"  # begins the feature of an option that foretoll does not bring; a case without it has 0 there
 )
 # Half an evaluation interval at four evaluations an epoch: a run that needed no step gets a finite logarithm.
 EPOCH_OFFSET = 0.125
+PILOT_STEPS = 24
 FeatureValues = dict[str, float | None]
 
 
@@ -199,7 +201,49 @@ def features(case: Case) -> FeatureValues:
         "log_travel": math.log(case.lr * case.steps_per_epoch),  # how far an epoch of such steps may go
         "resque": s.get("resque"),
         "inv_ari": s.get("inv_ari"),
+        **_size_features(case),
+        **_curve_features(case),
+        **_score_features(s),
     }
+
+
+def _size_features(case: Case) -> FeatureValues:
+    return {
+        "log_samples": math.log(max(case.train_samples, 1)),
+        "log_validation": math.log(max(case.validation_samples, 1)),
+        "log_evaluation_steps": math.log(max(case.steps_per_epoch / case.evals_per_epoch, 1)),
+    }
+
+
+def _curve_features(case: Case) -> FeatureValues:
+    """The pilot's curve extrapolated to the target: errors fall exponentially with the steps, as far as it says."""
+    s = case.signals
+    q8, q24, start = s.get("pilot8_quality"), s.get("pilot24_quality"), case.start_quality
+    told: FeatureValues = {"start_left": None if start is None else _times_too_large(start, case.until)}
+    if q24 is None or q8 is None:
+        return told
+    begun = s.get("initial_quality") or 0.0
+    fallen = max(_times_too_large(begun, q24), 1e-3)
+    told |= {
+        "pilot_left": _times_too_large(q24, case.until),
+        "pilot_share": (q24 - begun) / max(case.until - begun, 0.01),
+        "log_pilot_steps": math.log(PILOT_STEPS * max(_times_too_large(begun, case.until), 1e-2) / fallen),
+        "log_pilot8_loss": _log(s.get("pilot8_loss")),
+        "pilot_loss_drop": _log_ratio(s.get("pilot24_loss"), s.get("pilot8_loss")),
+    }
+    return told
+
+
+def _times_too_large(quality: float, until: float) -> float:
+    """Log of how many times the error at a quality is that at the target."""
+    return math.log(max(1 - quality, 1e-3) / max(1 - until, 1e-3))
+
+
+def _score_features(signals: dict[str, float | None]) -> FeatureValues:
+    """Scores of the literature, as they are or as logarithms."""
+    plain = ("logme", "leep", "nce", "h_score", "doc", "initial_confidence", "arm", "cka")
+    logs = ("ntk_steps", "ntk_gradient_norm", "ntk_trace", "source_loss")
+    return {name: signals.get(name) for name in plain} | {f"log_{n}": _log(signals.get(n)) for n in logs}
 
 
 def without_pilot(names: frozenset[str]) -> frozenset[str]:

@@ -12,7 +12,9 @@ from foretoll.forecast.case import RISING, Case, features
 from foretoll.forecast.kept import ArrayStore, key_of
 from foretoll.forecast.lessons import Lesson, lessons_of, with_digests
 from foretoll.forecast.model_arrays import arrays_of, digest_of, model_from
-from foretoll.forecast.regressor import CostModel, Neighbourhood, Table
+from foretoll.forecast.neighbourhood import Neighbourhood
+from foretoll.forecast.point import Table
+from foretoll.forecast.regressor import CostModel
 from foretoll.forecast.survival import Array
 from foretoll.records import Outcome, Run
 
@@ -141,6 +143,7 @@ class CostModels:
             rising=RISING if timed else frozenset(),
             limits=np.array([x.limit for x in lessons]) if timed else None,
             options=[x.option for x in lessons] if timed else (),
+            lower=np.array([x.lower for x in lessons]) if timed else None,
         )
         return table, keep
 

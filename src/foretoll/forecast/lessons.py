@@ -31,6 +31,7 @@ class Lesson:
     epochs: float | None  # that the run took
     decided: bool  # its first evaluation met the target: known beforehand
     limit: float  # log of the budget in steps
+    lower: float  # log of the steps at the evaluation before the target was met
     model_id: str
     weights_digest: str
     responses: Mapping[str, float | None]
@@ -71,6 +72,7 @@ def _lesson(run: Run, case: Case) -> Lesson:
         epochs=run.toll.epochs,
         decided=decided(case),
         limit=log_steps(case.max_epochs, case.steps_per_epoch),
+        lower=missed_until(epochs_to_target(run) or 0.0, case),
         model_id=case.model_id,
         weights_digest=case.weights_digest,
         responses={cost: _response(cost, run, case) for cost in COSTS},
@@ -101,6 +103,11 @@ def epochs_to_target(run: Run) -> float | None:
     return run.toll.epochs
 
 
+def missed_until(epochs: float, case: Case) -> float:
+    """Log of the steps at the evaluation before the one, after `epochs`, that met the target."""
+    return log_steps(max(epochs - 1 / case.evals_per_epoch, 0.0), case.steps_per_epoch)
+
+
 def with_digests(lessons: Sequence[Lesson]) -> list[Lesson]:
     """Runs from before weights had digests get that of a later run from the same model."""
     known = {x.model_id: x.weights_digest for x in lessons if x.model_id and x.weights_digest}
@@ -122,6 +129,7 @@ def columns_of(lessons: Sequence[Lesson]) -> Columns:
     }
     columns["epochs"] = _numbers(lesson.epochs for lesson in lessons)
     columns["limit"] = _numbers(lesson.limit for lesson in lessons)
+    columns["lower"] = _numbers(lesson.lower for lesson in lessons)
     columns["decided"] = np.array([lesson.decided for lesson in lessons], dtype=np.bool_)
     for cost in COSTS:
         columns[f"response {cost}"] = _numbers(lesson.responses[cost] for lesson in lessons)
@@ -141,7 +149,11 @@ def lessons_in(columns: Mapping[str, NDArray[Any]]) -> list[Lesson]:
     flat = zip(*texts.values(), strict=True)
     costs = zip(*(_optional(columns[f"response {cost}"]) for cost in COSTS), strict=True)
     rest = zip(
-        _optional(columns["epochs"]), columns["decided"].tolist(), columns["limit"].tolist(), strict=True
+        _optional(columns["epochs"]),
+        columns["decided"].tolist(),
+        columns["limit"].tolist(),
+        columns["lower"].tolist(),
+        strict=True,
     )
     rows = map(_optional, columns["features"])
     count = len(texts["run_id"])
@@ -152,11 +164,14 @@ def lessons_in(columns: Mapping[str, NDArray[Any]]) -> list[Lesson]:
             epochs=epochs,
             decided=known,
             limit=limit,
+            lower=lower,
             responses=dict(zip(COSTS, cost, strict=True)),
             features=dict(zip(names, row, strict=True)),
             task=task,
         )
-        for text, (epochs, known, limit), cost, row, task in zip(flat, rest, costs, rows, tasks, strict=True)
+        for text, (epochs, known, limit, lower), cost, row, task in zip(
+            flat, rest, costs, rows, tasks, strict=True
+        )
     ]
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foretoll.forecast.point import PointModel, Table
 from foretoll.forecast.reach import Reach
-from foretoll.forecast.regressor import CostModel, HeldOutResiduals, PointModel, Table
+from foretoll.forecast.regressor import CostModel, HeldOutResiduals
 from foretoll.forecast.spread import GroupSpread
-from foretoll.forecast.survival import CensoredRidge, Distribution
+from foretoll.forecast.survival import Distribution, IntervalRidge
 from foretoll.forecast.trees import Trees
 
 Arrays = dict[str, NDArray[Any]]
@@ -26,7 +27,7 @@ def digest_of(table: Table) -> bytes:
     texts = [names, table.groups, table.owners, sorted(table.rising), table.options]
     found = hashlib.sha256(json.dumps([list(text) for text in texts]).encode())
     limits = np.zeros(0) if table.limits is None else table.limits
-    for array in (values, table.y, table.censored, table.weights, limits):
+    for array in (values, table.y, table.lower_ends, table.censored, table.weights, limits):
         found.update(str(array.shape).encode())
         found.update(np.ascontiguousarray(array).tobytes())
     return found.digest()
@@ -42,18 +43,18 @@ def arrays_of(model: CostModel) -> Arrays:
     found: Arrays = {
         "columns": np.array(point.columns, dtype=np.str_),
         "medians": point.medians,
-        "ridge mean": point.ridge.mean,
-        "ridge scale": point.ridge.scale,
+        "mean": point.mean,
+        "scale": point.scale,
         "ridge coefficients": point.ridge.coefficients,
         "ridge": np.array([point.ridge.intercept, point.ridge.sigma]),
         "owners": np.array(list(point.offsets), dtype=np.str_),
         "offsets": np.array(list(point.offsets.values()), dtype=np.float64),
         "numbers": np.array([model.sigma, model.spread.within, model.spread.between]),
     }
-    for i, trees in enumerate(point.trees):
-        found |= _prefixed(f"trees {i}", trees.arrays())
+    if point.trees is not None:
+        found |= _prefixed("trees", point.trees.arrays())
     if model.scale_trees is not None:
-        found |= _prefixed("scale", model.scale_trees.arrays())
+        found |= _prefixed("spread", model.scale_trees.arrays())
     if model.shape is not None:
         found |= {"shape values": model.shape.values, "shape mass": model.shape.mass}
     if held is not None:
@@ -72,13 +73,10 @@ def arrays_of(model: CostModel) -> Arrays:
 def model_from(table: Table, arrays: Mapping[str, NDArray[Any]]) -> CostModel:
     """The model that `arrays_of` took apart. Raises KeyError, IndexError or ValueError where there is none."""
     intercept, ridge_sigma = arrays["ridge"].tolist()
-    ridge = CensoredRidge(
-        arrays["ridge mean"], arrays["ridge scale"], arrays["ridge coefficients"], intercept, ridge_sigma
-    )
+    ridge = IntervalRidge(arrays["ridge coefficients"], intercept, ridge_sigma)
     columns: list[str] = arrays["columns"].tolist()
-    trees = [
-        Trees.from_arrays(_of_prefix(f"trees {i}", arrays)) for i in range(2) if f"trees {i} roots" in arrays
-    ]
+    trees = Trees.from_arrays(_of_prefix("trees", arrays)) if "trees roots" in arrays else None
+    features = (arrays["medians"], arrays["mean"], arrays["scale"])
     offsets = dict(zip(arrays["owners"].tolist(), arrays["offsets"].tolist(), strict=True))
     sigma, within, between = arrays["numbers"].tolist()
     held = reach = shape = None
@@ -91,9 +89,9 @@ def model_from(table: Table, arrays: Mapping[str, NDArray[Any]]) -> CostModel:
         shape = Distribution(arrays["shape values"], arrays["shape mass"])
     return CostModel.restored(
         table,
-        point=PointModel.restored(columns, arrays["medians"], ridge, trees, offsets),
+        point=PointModel.restored(columns, features, ridge, trees, offsets),
         sigma=sigma,
-        scale_trees=Trees.from_arrays(_of_prefix("scale", arrays)) if "scale roots" in arrays else None,
+        scale_trees=Trees.from_arrays(_of_prefix("spread", arrays)) if "spread roots" in arrays else None,
         shape=shape,
         spread=GroupSpread(within, between),
         reach=reach,

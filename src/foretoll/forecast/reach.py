@@ -39,12 +39,9 @@ class Reach:
         fewest = min(int(reached.sum()), int((~reached).sum()))
         if len(margin) < FEWEST or fewest < FEWEST_OF_EACH:
             return None
-        from sklearn.linear_model import LogisticRegression
-
         known, spread = sorted(set(options)), max(float(np.std(margin)), 1e-6)
-        model = LogisticRegression(C=1 / OFFSET_SHRINKAGE, max_iter=1000)
-        model.fit(_matrix(margin / spread, options, known), reached)
-        return cls(known, spread, model.coef_[0], float(model.intercept_[0]))
+        slopes = _logistic(_matrix(margin / spread, options, known), reached)
+        return cls(known, spread, slopes[:-1], float(slopes[-1]))
 
     def of(self, margin: Array, options: Sequence[str]) -> Array:
         """Probabilities (n,) for margins (n,) and options. One that was never seen has no offset."""
@@ -55,3 +52,20 @@ class Reach:
 def _matrix(margin: Array, options: Sequence[str], known: Sequence[str]) -> Array:
     flags = np.array([[name == option for name in known] for option in options], dtype=float)
     return np.column_stack([margin, flags])
+
+
+def _logistic(x: Array, reached: Flags, iterations: int = 50) -> Array:
+    """Slopes of x (n, p), shrunk, and the intercept, which is not: logistic regression by Newton's method."""
+    design = np.column_stack([x, np.ones(len(x))])
+    prior = np.full(design.shape[1], OFFSET_SHRINKAGE)
+    prior[-1] = 0.0
+    slopes = np.zeros(design.shape[1])
+    for _ in range(iterations):
+        told = expit(design @ slopes)
+        gradient = design.T @ (reached - told) - prior * slopes
+        curvature = (design.T * (told * (1 - told))) @ design + np.diag(prior + 1e-9)
+        step = np.linalg.solve(curvature, gradient)
+        slopes = slopes + step / max(1.0, float(np.abs(step).max()) / 2)
+        if np.abs(step).max() < 1e-8:
+            break
+    return slopes

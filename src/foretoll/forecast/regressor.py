@@ -1,8 +1,6 @@
 """The model of one learned cost, on a log scale: location, scale and the calibrated shape around them.
 
-location   a censored ridge regression, which also gives censored runs their expected cost; from `FOREST_FROM`
-           runs on, the mean of extremely randomised trees and of boosted trees that rise with what is missing
-           to the target; plus the mean of what is left on the user's own model, shrunk towards 0
+location   `foretoll.forecast.point`
 scale      how far held-out runs like this one fell from their location
 shape      the Kaplan–Meier distribution of (value − location) / scale over runs held out in whole groups:
            intervals are split-conformal in that sense, asymmetric, and censored runs count as censored
@@ -20,155 +18,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
-from foretoll.forecast.case import OTHER, FeatureValues
+from foretoll.forecast.boosted import Boosting, boosted_trees, squared_score
+from foretoll.forecast.case import FeatureValues
+from foretoll.forecast.point import PointModel, Positions, Table
 from foretoll.forecast.predictive import PredictiveDistribution
 from foretoll.forecast.reach import Reach
 from foretoll.forecast.spread import GroupSpread
-from foretoll.forecast.survival import Array, CensoredRidge, Distribution, Flags, kaplan_meier
+from foretoll.forecast.survival import Array, Distribution, kaplan_meier
 from foretoll.forecast.trees import Trees
 
-FOREST_FROM = 40
-RANDOM_TREES = 50
-BOOSTED_TREES = 80
 SHAPE_FROM = 20
 SCALE_FROM = 80
 FOLDS = 6
-OWN_SHRINKAGE = 2.0  # own runs count n / (n + 2) of their mean residual
-Positions = NDArray[np.intp]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows a cost model learns from; y is the log of the cost, `groups` are held out together."""
-
-    rows: Sequence[FeatureValues]
-    y: Array
-    censored: Flags
-    weights: Array
-    groups: Sequence[str]
-    owners: Sequence[str]
-    rising: frozenset[str] = frozenset()  # features that y cannot fall with
-    held_out: Array | None = None  # residuals known beforehand, NaN where they are not
-    limits: Array | None = None  # log of the budget, where y is a time within one
-    options: Sequence[str] = ()  # the way of reuse of each run, where there are limits
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def take(self, keep: Positions) -> Table:
-        """The rows at the given positions."""
-        index = [int(i) for i in keep]
-        return Table(
-            [self.rows[i] for i in index],
-            self.y[index],
-            self.censored[index],
-            self.weights[index],
-            [self.groups[i] for i in index],
-            [self.owners[i] for i in index],
-            self.rising,
-            None if self.held_out is None else self.held_out[keep],
-            None if self.limits is None else self.limits[keep],
-            [self.options[i] for i in index] if self.options else (),
-        )
-
-
-class PointModel:
-    """Location without calibration."""
-
-    def __init__(self, table: Table, seed: int) -> None:
-        self.columns = sorted({name for row in table.rows for name, v in row.items() if v is not None})
-        raw = self._raw(table.rows)
-        with np.errstate(all="ignore"):
-            self.medians = np.array(
-                [np.median(c[~np.isnan(c)]) if (~np.isnan(c)).any() else 0 for c in raw.T]
-            )
-        x = self.matrix(table.rows)
-        n = len(table)
-        # A prior worth a third of the data: chosen on the left-out data sets of the second study.
-        self.ridge = CensoredRidge.fit(x, table.y, table.censored, table.weights, ridge=0.3 * n + 3)
-        filled = self.ridge.fill(x, table.y, table.censored)
-        self.trees: list[Trees] = []
-        if n >= FOREST_FROM:
-            from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
-
-            rising = [int(name in table.rising) for name in self.columns]
-            random_trees = ExtraTreesRegressor(
-                RANDOM_TREES, min_samples_leaf=2, max_features=0.7, random_state=seed, n_jobs=1
-            )
-            boosted_trees = HistGradientBoostingRegressor(
-                max_iter=BOOSTED_TREES,
-                learning_rate=0.08,
-                max_leaf_nodes=8,
-                min_samples_leaf=10,
-                l2_regularization=1.0,
-                monotonic_cst=rising,
-                early_stopping=False,
-                random_state=seed,
-            )
-            # A run of weight 4 is shown to the boosted trees four times: their binning of weighted samples takes
-            # several times as long as all the rest.
-            shown = np.repeat(np.arange(n), np.maximum(np.rint(table.weights), 1).astype(np.intp))
-            self.trees = [
-                Trees.of_forest(random_trees.fit(x, filled, sample_weight=table.weights)),
-                Trees.of_boosted(boosted_trees.fit(x[shown], filled[shown])),
-            ]
-        self.offsets: dict[str, float] = {}
-        residual = filled - self._shared(x)
-        for owner in {o for o in table.owners if o}:
-            mine = np.array([o == owner for o in table.owners])
-            count = int(mine.sum())
-            self.offsets[owner] = float(residual[mine].mean()) * count / (count + OWN_SHRINKAGE)
-
-    @classmethod
-    def restored(
-        cls,
-        columns: list[str],
-        medians: Array,
-        ridge: CensoredRidge,
-        trees: list[Trees],
-        offsets: dict[str, float],
-    ) -> PointModel:
-        """One that was fitted before."""
-        self = cls.__new__(cls)
-        self.columns, self.medians, self.ridge, self.trees, self.offsets = (
-            columns, medians, ridge, trees, offsets,
-        )  # fmt: skip
-        return self
-
-    def _raw(self, rows: Sequence[FeatureValues]) -> Array:
-        absent = [0.0 if name.startswith(OTHER) else math.nan for name in self.columns]
-        return np.array(
-            [
-                [
-                    none if (v := row.get(name)) is None else v
-                    for name, none in zip(self.columns, absent, strict=True)
-                ]
-                for row in rows
-            ],
-            dtype=float,
-        ).reshape(len(rows), len(self.columns))
-
-    def matrix(self, rows: Sequence[FeatureValues]) -> Array:
-        """Features (n, p), what is missing at the median of the runs."""
-        raw = self._raw(rows)
-        return np.where(np.isnan(raw), self.medians, raw)
-
-    def _shared(self, x: Array) -> Array:
-        if not self.trees:
-            return self.ridge.predict(x)
-        return np.asarray(np.mean([model.predict(x) for model in self.trees], axis=0))
-
-    def predict(self, rows: Sequence[FeatureValues], owners: Sequence[str]) -> Array:
-        """Locations (n,) of the rows."""
-        own = np.array([self.offsets.get(owner, 0.0) for owner in owners])
-        return np.asarray(self._shared(self.matrix(rows)) + own)
-
-    def standardised(self, rows: Sequence[FeatureValues]) -> Array:
-        """Feature matrix (n, p) in units of the learned spread."""
-        return np.asarray((self.matrix(rows) - self.ridge.mean) / self.ridge.scale)
+# Smooth: a spread is known less well than a mean.
+SCALE_TREES = Boosting(trees=40, rate=0.05, depth=2, fewest=25)
 
 
 @dataclass(frozen=True)
@@ -203,12 +68,13 @@ class CostModel:
             raise ValueError("a cost model needs at least one run")
         self.table = table
         self.point = PointModel(table, seed)
-        self.sigma = self.point.ridge.sigma
+        self.sigma = self.point.ridge.deviation
         self.scale_trees: Trees | None = None
         self.shape: Distribution | None = None
         self.spread = GroupSpread(within=1.0, between=0.0)
         self.reach: Reach | None = None
         self.outermost: float | None = None  # see `Neighbourhood`
+        self._coverages: dict[tuple[float, float], float] = {}
         self.held_out = self._given() or self._hold_out(seed)
         if self.held_out is not None:
             self._calibrate(self.held_out, seed)
@@ -231,7 +97,7 @@ class CostModel:
         self = cls.__new__(cls)
         self.table, self.point, self.sigma, self.scale_trees = table, point, sigma, scale_trees
         self.shape, self.spread, self.reach = shape, spread, reach
-        self.held_out, self.outermost = held_out, outermost
+        self.held_out, self.outermost, self._coverages = held_out, outermost, {}
         return self
 
     def predict(
@@ -310,7 +176,12 @@ class CostModel:
         """
         if self.held_out is None:
             return None
-        held, widen = self.held_out, self._for_new(group, task_shift=task_shift)
+        widen = self._for_new(group, task_shift=task_shift)
+        if (level, widen) not in self._coverages:
+            self._coverages[level, widen] = self._coverage(self.held_out, level, widen)
+        return self._coverages[level, widen]
+
+    def _coverage(self, held: HeldOutResiduals, level: float, widen: float) -> float:
         table = self.table.take(held.rows)
         location, scale = table.y - held.residual, self._scale(table.rows)
         limits, reach = table.limits, None
@@ -356,13 +227,14 @@ class CostModel:
         table = self.table.take(held.rows)
         self.sigma = max(float(np.median(np.abs(held.residual))) * 1.4826, 1e-3)
         if len(table) >= SCALE_FROM:
-            from sklearn.ensemble import ExtraTreesRegressor
-
-            x = self.point.matrix(table.rows)
-            forest = ExtraTreesRegressor(
-                RANDOM_TREES, min_samples_leaf=12, max_features=0.7, random_state=seed, n_jobs=1
+            self.scale_trees = boosted_trees(
+                self.point.clipped(table.rows),
+                squared_score(np.abs(held.residual)),
+                start=float(np.abs(held.residual).mean()),
+                rising=np.zeros(len(self.point.columns), dtype=bool),
+                seed=seed,
+                how=SCALE_TREES,
             )
-            self.scale_trees = Trees.of_forest(forest.fit(x, np.abs(held.residual)))
         units = held.residual / self._scale(table.rows)
         self.shape = kaplan_meier(units, table.censored)
         self.spread = GroupSpread.of(units, table.groups)
@@ -373,29 +245,5 @@ class CostModel:
     def _scale(self, rows: Sequence[FeatureValues]) -> Array:
         if self.scale_trees is None:
             return np.full(len(rows), self.sigma)
-        typical = self.scale_trees.predict(self.point.matrix(rows))
+        typical = self.scale_trees.predict(self.point.clipped(rows))
         return np.asarray(np.maximum(typical, 0.25 * self.sigma))
-
-
-class Neighbourhood:
-    """How near a case is to the runs that a model learned from (root mean square of standardised features)."""
-
-    def __init__(self, model: CostModel, nearest: int = 8) -> None:
-        self.model, self.nearest = model, nearest
-        self.z = model.point.standardised(model.table.rows)
-        if model.outermost is None and len(self.z) > nearest:
-            own = np.array([np.sort(self._distances(z))[1 : nearest + 1].mean() for z in self.z[:2000]])
-            model.outermost = float(np.quantile(own, 0.95))  # kept with the model: it takes a while
-
-    def of(self, row: FeatureValues) -> tuple[list[tuple[int, float]], float]:
-        """Positions and distances of the nearest runs, and how unlike the case is (1 = as the outermost 5 %)."""
-        distances = self._distances(self.model.point.standardised([row])[0])
-        order = np.argsort(distances)[: self.nearest]
-        mean = float(distances[order].mean())
-        return (
-            [(int(i), float(distances[i])) for i in order],
-            mean / self.model.outermost if self.model.outermost else 1.0,
-        )
-
-    def _distances(self, z: Array) -> Array:
-        return np.asarray(np.sqrt(((self.z - z) ** 2).mean(axis=1)))

@@ -1,8 +1,4 @@
-"""Regression trees as plain arrays: what scikit-learn fitted, predicted and kept without it.
-
-They predict to the bit what the library's own objects do, need no import of it (over a second), and are stored as
-numbers: nothing is pickled.
-"""
+"""Regression trees as plain arrays: many are asked at once, and they are stored as numbers (nothing is pickled)."""
 
 from __future__ import annotations
 
@@ -20,12 +16,11 @@ Nodes = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Trees:
-    """A sum or a mean of t trees with m nodes in all.
+    """A sum of t trees with m nodes in all.
 
     roots (t,): position of each tree's first node. feature (m,): the column that a node asks about. threshold (m,):
     rows up to it go `left` (m,), the others `right` (m,); a leaf leads to itself. value (m,): what a leaf adds.
-    start: what the sum begins with. mean: whether the sum is divided by t. single: whether the features are rounded to
-    32 bits first. depth: of the deepest tree.
+    start: what the sum begins with. depth: of the deepest tree.
     """
 
     roots: Nodes
@@ -35,34 +30,11 @@ class Trees:
     right: Nodes
     value: Array
     start: float
-    mean: bool
-    single: bool
     depth: int
 
     @classmethod
-    def of_forest(cls, forest: Any) -> Trees:
-        """Those of a fitted `ExtraTreesRegressor` or `RandomForestRegressor`."""
-        trees = [
-            (t.feature, t.threshold, t.children_left, t.children_right, t.value[:, 0, 0], t.max_depth)
-            for t in (one.tree_ for one in forest.estimators_)
-        ]
-        return cls._joined(trees, start=0.0, mean=True, single=True)
-
-    @classmethod
-    def of_boosted(cls, boosted: Any) -> Trees:
-        """Those of a fitted `HistGradientBoostingRegressor` with squared error and without categories."""
-        trees = []
-        for (one,) in boosted._predictors:
-            nodes, leaf = one.nodes, one.nodes["is_leaf"].astype(bool)
-            left, right = (np.where(leaf, -1, nodes[side].astype(np.int64)) for side in ("left", "right"))
-            feature = np.where(leaf, 0, nodes["feature_idx"])
-            depth = int(nodes["depth"].max())
-            trees.append((feature, nodes["num_threshold"], left, right, nodes["value"], depth))
-        start = float(np.ravel(boosted._baseline_prediction)[0])
-        return cls._joined(trees, start=start, mean=False, single=False)
-
-    @classmethod
-    def _joined(cls, trees: list[tuple[Any, ...]], *, start: float, mean: bool, single: bool) -> Trees:
+    def joined(cls, trees: list[tuple[Any, ...]], *, start: float) -> Trees:
+        """A sum of trees, each (feature, threshold, left, right, value, depth); the left of a leaf is −1."""
         sizes = [len(tree[0]) for tree in trees]
         roots = np.cumsum([0, *sizes[:-1]]).astype(np.int32)
         at = np.arange(sum(sizes))
@@ -77,23 +49,17 @@ class Trees:
             right=np.where(leaf, at, right + moved).astype(np.int32),
             value=np.concatenate([tree[4] for tree in trees]).astype(np.float64),
             start=start,
-            mean=mean,
-            single=single,
             depth=max(int(tree[5]) for tree in trees),
         )
 
     def predict(self, x: Array) -> Array:
         """Predictions (n,) for features (n, p) without a missing value."""
-        seen = x.astype(np.float32) if self.single else x
         row = np.arange(len(x))[:, None]
         node = np.broadcast_to(self.roots, (len(x), len(self.roots)))
         for _ in range(self.depth):
-            goes_left = seen[row, self.feature[node]] <= self.threshold[node]
+            goes_left = x[row, self.feature[node]] <= self.threshold[node]
             node = np.where(goes_left, self.left[node], self.right[node])
-        total = np.full(len(x), self.start)
-        for values in self.value[node].T:  # one after the other, as the library adds them
-            total += values
-        return total / len(self.roots) if self.mean else total
+        return np.asarray(self.start + self.value[node].sum(axis=1))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All of it as arrays by name."""
@@ -120,7 +86,5 @@ class Trees:
             threshold=arrays["threshold"].astype(np.float64),
             value=arrays["value"].astype(np.float64),
             start=float(arrays["start"]),
-            mean=bool(arrays["mean"]),
-            single=bool(arrays["single"]),
             depth=int(arrays["depth"]),
         )

@@ -178,8 +178,6 @@ def energy_table(energy: EnergyBasis | None) -> Table | None:
         )
     note = energy_basis_text(energy)
     note = note[:1].upper() + note[1:]
-    if energy.relative_low is not None and energy.relative_high is not None:
-        note += f"; plausible range {energy.relative_low:g} to {energy.relative_high:g} times the figure"
     if energy.left_out:
         note += f"; left out: {', '.join(energy.left_out)}"
     if energy.counter_share == 0:

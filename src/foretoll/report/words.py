@@ -286,9 +286,11 @@ def energy_basis_text(basis: EnergyBasis | None) -> str:
     """One line on what a kWh rests on. Empty where there is nothing to say."""
     if basis is None:
         return ""
-    if basis.counter_share is None or "%" in basis.method:
-        return basis.method
-    return f"{basis.method}, {percent(basis.counter_share)} by counter"
+    named = basis.counter_share is None or "%" in basis.method
+    text = basis.method if named else f"{basis.method}, {percent(basis.counter_share or 0.0)} by counter"
+    low, high = basis.relative_low, basis.relative_high
+    doubt = None not in (low, high) and (low, high) != (1.0, 1.0)
+    return f"{text}; the truth may be {low:.2g} to {high:.2g} times this" if doubt else text
 
 
 def grid_text(grid: GridIntensity | None) -> str:

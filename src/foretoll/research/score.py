@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from foretoll.engine import check_workers
 from foretoll.forecast.case import RISING, Case, FeatureValues, decided, epochs_of, log_steps
+from foretoll.forecast.lessons import missed_until
+from foretoll.forecast.point import PointModel, Table
 from foretoll.forecast.predictive import PredictiveDistribution
-from foretoll.forecast.regressor import CostModel, PointModel, Table
+from foretoll.forecast.regressor import CostModel
 from foretoll.options.table import DEFAULT
 from foretoll.records import Run
 from foretoll.research import metrics
@@ -177,6 +179,7 @@ def _table(
         rising=RISING,
         limits=np.array([log_steps(r.case.max_epochs, r.case.steps_per_epoch) for r in chosen]),
         options=[r.case.option for r in chosen],
+        lower=np.array([missed_until(r.epochs, r.case) for r in chosen]),
     )
 
 

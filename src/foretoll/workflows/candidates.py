@@ -93,7 +93,7 @@ class Prospect:
         return Candidate(
             model=self.name,
             option=name,
-            forecast=composed(update, settings, told, probed.step, probed.energy, self.accounting),
+            forecast=composed(update, settings, told, probed.step, self.accounting),
             quality=in_unit(told.quality, settings),
             reach_probability=told.reach_probability,
             trainable_parameters=probed.trainable_parameters,

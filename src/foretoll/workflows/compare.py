@@ -138,7 +138,7 @@ def compare(
             for name in wanted:
                 watcher.stage(f"probe and forecast {name}")
                 candidate, basis = looked[model_name].forecast(name, forecaster)
-                found.append(_costed(candidate, limit, requests, basis))
+                found.append(_costed(candidate, limit, requests))
                 energy = energy or basis
     advice = recommend(found, until=settings.until or 0.0, confidence=confidence, scale=settings.scale)
     if measure:
@@ -195,14 +195,12 @@ def _names(given: Sequence[ModelLike], opened: Sequence[Update]) -> list[str]:
     return [name if often[name] == 1 else f"model {i + 1} ({name})" for i, name in enumerate(names)]
 
 
-def _costed(
-    candidate: Candidate, limit: Limit | None, requests: int, energy: EnergyBasis | None
-) -> Candidate:
+def _costed(candidate: Candidate, limit: Limit | None, requests: int) -> Candidate:
     """With what serving adds, and which limit is broken."""
     if candidate.why_not:
         return candidate
     update = candidate.forecast.energy_kwh
-    served = energy_with_serving(update, candidate.inference, requests, energy) if requests else None
+    served = energy_with_serving(update, candidate.inference, requests) if requests else None
     broken = limit.broken_by(candidate.forecast) if limit is not None else ""
     return candidate.model_copy(update={"energy_with_serving_kwh": served, "over_budget": broken})
 

@@ -217,7 +217,7 @@ def estimate_update(
             for name, told in others.items()
         }
         alternatives = {
-            name: composed(update, settings, told, others[name].probe, others[name].energy, accounting)
+            name: composed(update, settings, told, others[name].probe, accounting)
             for name, told in beside.items()
         }
     return Estimate(
@@ -233,7 +233,7 @@ def estimate_update(
         rate=rate.how,
         indices=seen.indices,
         signals=seen.signals | asked.signals,
-        forecast=composed(update, settings, chosen, asked.probe, asked.energy, accounting),
+        forecast=composed(update, settings, chosen, asked.probe, accounting),
         reach_probability=chosen.reach_probability,
         expected_quality=in_unit(chosen.quality, settings),
         alternatives=alternatives,
@@ -351,7 +351,6 @@ def composed(
     settings: TrainingSettings,
     told: Prediction,
     probe: StepProbe | None,
-    energy: EnergyBasis | None,
     accounting: Accounting,
 ) -> Forecast:
     """The learned costs of an update, and those that follow from its steps."""
@@ -364,7 +363,6 @@ def composed(
         steps_per_epoch=settings.steps_per_epoch(len(update.target.train)),
         evals_per_epoch=settings.evals_per_epoch,
         probe=probe,
-        energy=energy,
         grid=accounting.grid,
         learned=told.forecast,
     )
