@@ -1,4 +1,4 @@
-"""How long the package takes to start, to refuse wrong calls, and to estimate on the digits; medians of processes.
+"""What it takes of the processor to start, to refuse wrong calls, and to estimate on the digits; medians of processes.
 
     python benchmarks/start.py --out benchmarks/start.md
 
@@ -16,12 +16,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 COMMANDS = {
-    "import foretoll": ([sys.executable, "-c", "import foretoll"], 3.0),
+    "import foretoll": ([sys.executable, "-c", "import foretoll"], 1.5),
     "import foretoll, and the names of its Python interface": (
         [sys.executable, "-c", "import foretoll; [getattr(foretoll, name) for name in foretoll.__all__]"],
         None,
@@ -43,40 +43,36 @@ WRONG = (
     "study run nofile",
     "study table nowhere",
     "ledger show nope",
-)  # their limit: a second of wall time
+)
 REFUSED_S, ESTIMATE_S = 1.0, 6.0
 
 
 def seconds(command: list[str], rounds: int) -> list[float]:
-    """Durations of `rounds` fresh processes, after one that warms the file cache."""
-    found = []
-    for _ in range(rounds + 1):
-        began = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        found.append(time.perf_counter() - began)
-    return sorted(found[1:])
+    """Processor seconds of `rounds` fresh processes, after one that warms the file cache."""
+    return sorted([_of_processor(command) for _ in range(rounds + 1)][1:])
+
+
+def _of_processor(command: list[str], *, check: bool = True, **options: Any) -> float:
+    """User and system seconds of one process; Python keeps what it compiles, as it does by default."""
+    environment = dict(options.pop("env", os.environ))
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=check, capture_output=True, env=environment, **options)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def processor_seconds(words: list[str], folder: Path, *, check: bool, threads: str | None = None) -> float:
     """User and system seconds of one `foretoll` command in a folder; `threads`: OMP_NUM_THREADS, "" for unset."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = os.environ | {
         "FORETOLL_LEDGER": str(folder / "ledger.db"),
         "FORETOLL_CACHE": str(folder / "cache"),
     }
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     if threads is not None:
         environment.pop("OMP_NUM_THREADS", None)
         environment |= {"OMP_NUM_THREADS": threads} if threads else {}
-    subprocess.run(
-        [sys.executable, "-m", "foretoll.cli", *words],
-        check=check,
-        capture_output=True,
-        cwd=folder,
-        env=environment,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    command = [sys.executable, "-m", "foretoll.cli", *words]
+    return _of_processor(command, check=check, cwd=folder, env=environment)
 
 
 def processor_rows(rounds: int) -> list[tuple[str, float | None, list[float]]]:
@@ -109,17 +105,8 @@ def processor_rows(rounds: int) -> list[tuple[str, float | None, list[float]]]:
             )
             for words in WRONG
         ]
-        torch = sorted(processor_seconds_of_torch() for _ in range(rounds))
+    torch = seconds([sys.executable, "-c", "import torch"], rounds)
     return [*estimates, ("python -c 'import torch', for comparison", None, torch), *refused]
-
-
-def processor_seconds_of_torch() -> float:
-    """What the import of torch alone takes on this machine at this load."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    subprocess.run([sys.executable, "-c", "import torch"], check=True, env=environment)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
@@ -128,13 +115,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the table to this file")
     args = parser.parse_args()
     times = {name: seconds(command, args.rounds) for name, (command, _) in COMMANDS.items()}
+    rows = processor_rows(args.rounds)
     lines = [
         "# Time to start",
         "",
         f"`python {' '.join(sys.argv)}`",
         "",
-        f"Python {platform.python_version()}, {os.cpu_count()} cores; {args.rounds} fresh processes each, after one "
-        "that warms the file cache.",
+        f"Python {platform.python_version()}, {os.cpu_count()} cores at a load of {os.getloadavg()[0]:.0f}: seconds of "
+        "the processor, user and system, which a load above",
+        f"the cores makes larger. {args.rounds} fresh processes each, after one that warms the file cache.",
         "",
         "| | target | median | range |",
         "|---|---|---|---|",
@@ -145,11 +134,9 @@ def main() -> None:
         lines.append(
             f"| `{name}` | {target} | {median(values):.2f} s | {values[0]:.2f} to {values[-1]:.2f} s |"
         )
-    rows = processor_rows(args.rounds)
     lines += [
         "",
-        "Processor seconds (user and system) of whole commands, "
-        f"load of the machine {os.getloadavg()[0]:.0f} (above its cores these are larger):",
+        "Whole commands:",
         "",
         "| | target | median | range |",
         "|---|---|---|---|",
