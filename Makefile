@@ -18,6 +18,8 @@ install: .venv/installed
 demo: install
 	$(BIN)/foretoll demo
 
+# a worker for each core, of one thread each
+test: export OMP_NUM_THREADS ?= 1
 test: install
 	$(BIN)/pytest -n logical --dist loadfile
 
