@@ -47,6 +47,16 @@ def test_one_that_is_given_in_any_usual_form_is_taken(ledger: Ledger, tmp_path: 
             Ledger.of(other)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "name", ["a b.db", "q?x=1.db", "#h.db", "50%.db", "%20.db", "übung.db", "'q\".db", "-x.db"]
+)
+def test_a_file_of_any_name_is_a_ledger(name: str, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / name)
+    ledger.begin(make_run("abc"))
+    assert Ledger(str(tmp_path / name)).get("abc").id == "abc"
+    assert [file.name for file in tmp_path.iterdir() if file.suffix == ".db"] == [name]
+
+
 def test_wrong_outcomes_are_refused(ledger: Ledger) -> None:
     with pytest.raises(UsageError, match="begin it with outcome running"):
         ledger.begin(ended(make_run("a")))
