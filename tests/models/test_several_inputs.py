@@ -260,3 +260,10 @@ def test_shifts_that_are_not_clear(shift: Shift, words: str) -> None:
 def test_trees_that_are_none(inputs: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words):
         open_data((inputs, np.arange(9) % 3))
+
+
+def test_a_shift_of_one_input_is_written_as_ever() -> None:
+    plain, named = Shift(kind="contrast", level=0.5), Shift(kind="contrast", level=0.5, part="image")
+    assert plain.model_dump() == {"kind": "contrast", "level": 0.5}, "hashes of studies rest on it"
+    for shift in (plain, named):
+        assert Shift.model_validate_json(shift.model_dump_json()) == shift

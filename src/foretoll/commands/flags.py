@@ -129,9 +129,10 @@ class LoadingFlags(Bundle):
         str | None,
         model_flag("--embedding-layer", help_="layer that represents a sample, found if not named"),
     ] = None
-    head: Annotated[str | None, model_flag("--head", help_="layer that classifies, found if not named")] = (
-        None
-    )
+    head: Annotated[
+        str | None,
+        model_flag("--head", help_="layer that classifies, or one of several outputs; found if not named"),
+    ] = None
     trust_code: TrustOption = False
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from foretoll.errors import ModelError, UsageError, shown, unknown_name
-from foretoll.reprogram import unwrap_logits
+from foretoll.models.several_outputs import logits_in, made_by, outputs_of
 
 CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 LAYERS = (nn.Linear, *CONV)
@@ -35,16 +35,24 @@ class Anatomy:
     num_classes: int
     dim: int
     others: tuple[str, ...] = ()
+    output: str | None = None  # which of the network's several outputs it is; None where there is one
 
 
 _Call = tuple[str, nn.Module, Tensor, Tensor]  # name, module, its first input, its output
 
 
-def call_network(network: nn.Module, x: Tensor | dict[str, Tensor]) -> Tensor:
-    """Run the network on a preprocessed batch and return its logits; gradients stay on or off whatever it does."""
+def call_network(network: nn.Module, x: Tensor | dict[str, Tensor], output: str | None = None) -> Tensor:
+    """Run the network on a preprocessed batch and return its logits; gradients stay on or off whatever it does.
+
+    `output`: which of its several outputs they are.
+    """
+    return logits_in(_called(network, x), output)
+
+
+def _called(network: nn.Module, x: Tensor | dict[str, Tensor]) -> Any:
     enabled = torch.is_grad_enabled()
     try:
-        return unwrap_logits(called_with(network, x) if isinstance(x, dict) else network(x))
+        return called_with(network, x) if isinstance(x, dict) else network(x)
     finally:
         if torch.is_grad_enabled() != enabled:
             torch.set_grad_enabled(enabled)
@@ -107,7 +115,9 @@ def find_anatomy(
     Raises UsageError for an unknown module name and ModelError when the network fails on the batch, does not
     return (batch, classes), or has no layer that looks like a head.
     """
-    modules = dict(network.named_modules())
+    modules, output = dict(network.named_modules()), None
+    if head is not None and head not in modules and head in outputs_of(_raw_run(network, example, {})):
+        output, head = head, None  # an output by its name: its head is found
     for what, name in (("head", head), ("embedding layer", embedding_layer)):
         if name is not None and name not in modules:
             raise UsageError(unknown_name(f"{what} (a module of the model)", name, _named(network)))
@@ -125,7 +135,9 @@ def find_anatomy(
     watched = {name for name in _named(network) if layer_width(modules[name])} | wanted
     batch = _batch_size(example)
     one = _first(example)  # taken before the network may write into the example
-    logits = dry_run(network, example, {name: record(name) for name in watched})
+    raw = _raw_run(network, example, {name: record(name) for name in watched})
+    output = output or _output_of(raw, None if head is None else _last(calls, head))
+    logits = logits_in(raw, output)
     if logits.ndim != 2 or logits.shape[0] != batch:
         raise ModelError(
             f"the network returns shape {tuple(logits.shape)} for a batch of {batch}, not (batch, classes); "
@@ -135,7 +147,7 @@ def find_anatomy(
     classes = logits.shape[1]
     if classes > 1 and bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-5).all()):
         raise ModelError("the network ends in a softmax; give foretoll one that returns logits, without it")
-    _check_batch_of_one(network, one, classes)
+    _check_batch_of_one(network, one, classes, output)
     others: tuple[str, ...] = ()
     if head is not None:
         found = _last(calls, head)
@@ -162,7 +174,15 @@ def find_anatomy(
             f"{len(pooled)} rows for a batch of {batch}, so it represents no sample; name a layer with one row a "
             "sample (--embedding-layer NAME)"
         )
-    return Anatomy(head, embedding_layer, classes, int(pooled.shape[1]), others)
+    return Anatomy(head, embedding_layer, classes, int(pooled.shape[1]), others, output)
+
+
+def _output_of(raw: Any, head: _Call | None) -> str | None:
+    """Which of several outputs the named head makes; None where there is one, or no head was named."""
+    several = outputs_of(raw)
+    if head is None or len(several) < 2:
+        return None
+    return made_by(several, pool_positions(head[3], head[1]))
 
 
 def _check_values(logits: Tensor) -> None:
@@ -236,10 +256,12 @@ def _is_sum(parts: list[Tensor], logits: Tensor) -> bool:
     return bool((matrix @ weights - wanted).norm() <= 1e-4 * wanted.norm())
 
 
-def _check_batch_of_one(network: nn.Module, one: Tensor | dict[str, Tensor], classes: int) -> None:
+def _check_batch_of_one(
+    network: nn.Module, one: Tensor | dict[str, Tensor], classes: int, output: str | None
+) -> None:
     """Evaluations end with a batch of one sample as often as not."""
     try:
-        shape = tuple(dry_run(network, one, {}).shape)
+        shape = tuple(dry_run(network, one, {}, output).shape)
     except ModelError as error:
         raise ModelError(
             f"the network takes a batch of two but fails on a batch of one ({shown(error.__cause__ or error, 100)}): "
@@ -263,12 +285,22 @@ def dry_run(
     network: nn.Module,
     example: Tensor | dict[str, Tensor],
     hooks: Mapping[str, Callable[[nn.Module, tuple[Any, ...], Any], None]],
+    output: str | None = None,
 ) -> Tensor:
     """The logits of one undisturbed pass with forward hooks on the named modules; ModelError where it fails."""
+    return logits_in(_raw_run(network, example, hooks), output)
+
+
+def _raw_run(
+    network: nn.Module,
+    example: Tensor | dict[str, Tensor],
+    hooks: Mapping[str, Callable[[nn.Module, tuple[Any, ...], Any], None]],
+) -> Any:
+    """All that the network gives in such a pass."""
     handles = [network.get_submodule(name).register_forward_hook(hook) for name, hook in hooks.items()]
     try:
         with undisturbed(network):
-            return call_network(network, example)
+            return _called(network, example)
     except ModelError:
         raise
     except Exception as error:  # whatever a user's network raises becomes one sentence

@@ -305,7 +305,10 @@ def _from_card(
     update["notes"] = tuple(dict.fromkeys((*card.notes, *frozen_notes(network))))
     model = model_of(network, card.model_copy(update=update), wanted.trust)
     if wanted.embedding_layer or wanted.head:  # names that the caller gives are tried out
-        find_anatomy(network, model.example(), embedding_layer=model.embedding_name, head=model.head_name)
+        found = find_anatomy(
+            network, model.example(), embedding_layer=model.embedding_name, head=model.head_name
+        )
+        model.card = model.card.model_copy(update={"head": found.head, "output": found.output or card.output})
     if wanted.data is not None:
         check_fits(model, wanted.data)
     return model

@@ -107,7 +107,7 @@ class Model(nn.Module):
     def _called(self, prepared: Tensor | dict[str, Tensor]) -> Tensor:
         """The network's outputs; what its own code raises becomes a ModelError, but for memory that ran out."""
         try:
-            outputs = call_network(self.network, prepared)
+            outputs = call_network(self.network, prepared, self.card.output)
         except ForetollError:
             raise
         except Exception as error:
@@ -234,7 +234,7 @@ class Model(nn.Module):
         )
         try:
             with undisturbed(other.network):
-                shape = tuple(call_network(other.network, other.example()).shape)
+                shape = tuple(call_network(other.network, other.example(), self.card.output).shape)
         except RuntimeError as error:  # such as heads of two widths, whose outputs cannot be added up
             raise _not_this_head_alone(self.head_name) from error
         if shape != (2, len(names)):
@@ -312,6 +312,7 @@ def make_model(
         update={
             "head": found.head,
             "other_heads": found.others,
+            "output": found.output,
             "num_classes": found.num_classes,
             "classes": names,
             "parameters": count_parameters(network),

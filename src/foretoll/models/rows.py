@@ -104,7 +104,7 @@ def _outputs(model: Model, names: list[str], samples: list[int]) -> dict[str, _S
         if isinstance(example, dict)
         else example[rows.to(example.device)]
     )
-    dry_run(model.network, part, {name: keep(name) for name in names})
+    dry_run(model.network, part, {name: keep(name) for name in names}, model.card.output)
     return seen
 
 

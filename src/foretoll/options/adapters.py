@@ -60,7 +60,7 @@ class LoraTraining(Training):
             layer.register_forward_hook(_noting(seen, name)) for name, layer in _adapters(network).items()
         ]
         try:
-            before = _outputs(network, self.model.example())
+            before = _outputs(network, self.model.example(), self.model.card.output)
         finally:
             for handle in handles:
                 handle.remove()
@@ -69,7 +69,7 @@ class LoraTraining(Training):
             network.set_submodule(name, layer.get_base_layer())
         if hasattr(network, "peft_config"):
             del network.peft_config
-        after = _outputs(network, self.model.example())
+        after = _outputs(network, self.model.example(), self.model.card.output)
         scale = max(float(before.abs().max()), 1.0)
         if not torch.allclose(
             before, after, rtol=1e-2, atol=1e-2 * scale, equal_nan=True
@@ -152,7 +152,7 @@ def _called(model: Model) -> list[int]:
         for module in model.network.modules()
     ]
     try:
-        _outputs(model.network, model.example())
+        _outputs(model.network, model.example(), model.card.output)
     finally:
         for handle in handles:
             handle.remove()
@@ -209,6 +209,6 @@ def import_peft() -> tuple[Any, Any]:
     return LoraConfig, inject_adapter_in_model
 
 
-def _outputs(network: nn.Module, example: Tensor | dict[str, Tensor]) -> Tensor:
+def _outputs(network: nn.Module, example: Tensor | dict[str, Tensor], output: str | None) -> Tensor:
     with undisturbed(network):
-        return call_network(network, example).float()
+        return call_network(network, example, output).float()

@@ -87,7 +87,7 @@ def _order(model: Model) -> dict[str, int]:
     handles = [module.register_forward_pre_hook(note) for module in model.network.modules()]
     try:
         with undisturbed(model.network):
-            call_network(model.network, model.example())
+            call_network(model.network, model.example(), model.card.output)
     finally:
         for handle in handles:
             handle.remove()

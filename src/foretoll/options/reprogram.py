@@ -123,6 +123,8 @@ class Reprogram(Option):
             why = f"{self.name} changes one input, and the model takes several ({names}); use lora, head or finetune"
         if why is None and (plan.waveform or plan.spectrogram):
             why = f"{self.name} has no input program for sound that a speech model prepares itself; use lora or head"
+        if why is None and model.card.output is not None:
+            why = f"{self.name} needs a network with one output, and this one gives several; use lora, head or finetune"
         if why is None and model.card.outputs != "logits":
             why = f"{self.name} maps logits, and {model.card.arch} gives {model.card.outputs}; use head or finetune"
         return why

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from foretoll.records.base import Record
 from foretoll.tasks import TargetScale
@@ -20,6 +20,12 @@ class Shift(Record):
     kind: str
     level: float
     part: str = ""
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `part` where there is none: the hashes of a study's cells stay what they were."""
+        written: dict[str, Any] = write(self)
+        return written if self.part else {name: v for name, v in written.items() if name != "part"}
 
 
 class InputPart(Record):

@@ -80,6 +80,7 @@ class ModelCard(Record):
     other_heads: tuple[
         str, ...
     ] = ()  # heads beside it, where the output is made of several (distilled networks)
+    output: str | None = None  # which of the network's several outputs are the logits; None: it gives one
     parameters: int = Field(ge=0)
     has_batch_norm: bool
     trained_on: str | None = None  # data URI
