@@ -1,155 +1,51 @@
 """Lives of models, lived over: what each policy costs above the best schedule there was.
 
-    FORETOLL_DATA=/path/to/data OMP_NUM_THREADS=1 python benchmarks/lives.py [--workers 2] [--only elec2] [--folder DIR]
+    FORETOLL_DATA=/path/to/data python benchmarks/life_records.py --folder DIR
+    FORETOLL_DATA=/path/to/data python benchmarks/lives.py --folder DIR [--write]
 
-Records each life (every possible update is carried out once; a second call goes on where the first was stopped), then
-replays all policies at six prices and two label delays. Policies with a parameter have it from the *other* lives.
-Prints a table.
+Replays all policies on the lives that are recorded, at six prices and two label delays. A policy with a parameter has
+it from the other streams, the forecast of `foresight` is learned on them, and RetrainOpt (`pip install
+retrainopt==0.4.2`, left out where it is missing) is tuned on the first third of the life itself. `--write` puts the
+scores into results/lives.json and the table into docs/life.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import json
 import platform
-import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from foretoll.decide.policies import get_policy
 from foretoll.decide.policies.base import WINDOW, Choice, Policy, Verdict, View
+from foretoll.decide.policies.foresight import Foresight
 from foretoll.decide.replay import RecordedLife, Replay, oracle, replay, worth_at
+from life_leads import report, rows_of, without
+from life_records import recorded
 
 PRICES = (3.0, 10.0, 30.0, 60.0, 120.0, 240.0)
 DELAYS = (0, 4)
-SEEDS = (0, 1, 2)
 GRID = {
-    "periodic": (1, 2, 3, 4, 6, 8, 12, 16, 24),
-    "floor": (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
-    "drop": (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3),
-    "ks": (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6),
-    "psi": (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
-    "adwin": (0.002, 0.05, 0.2, 0.5, 0.9),
-    "confidence": (0.01, 0.02, 0.05, 0.1, 0.2),
-    "cara": (0.1, 0.3, 1, 3, 10, 30),
+    "periodic": (1, 2, 4, 8, 12, 16, 24),
+    "floor": (0.5, 0.6, 0.7, 0.8, 0.9),
+    "drop": (0.02, 0.05, 0.1, 0.2, 0.3),
+    "ks": (0.1, 0.2, 0.3, 0.4, 0.6),
+    "psi": (0.1, 0.2, 0.4, 0.8, 1.6),
+    "adwin": (0.05, 0.2, 0.5, 0.9),
+    "confidence": (0.02, 0.05, 0.1, 0.2),
+    "cara": (0.3, 1, 3, 10, 30),
+    "upf": (0.3, 0.5, 0.7, 0.9),
+    "foresight": (8, 12, 16, 24),
 }
 PLAIN = ("rent", "keep", "every")
-
-
-@dataclass(frozen=True)
-class Made:
-    """A life to be recorded: its architecture, the data that its model was trained on, and its batches."""
-
-    name: str
-    kind: str
-    arch: str
-    source: str
-    stream: str | tuple[str, ...]
-    epochs: float = 4.0
-    lr: float = 1e-3
-
-
-def made_lives() -> Iterator[Made]:
-    """All lives: real streams, real data under computed shifts of four kinds, and new speakers."""
-    yield Made(
-        "elec2",
-        "real",
-        "foretoll:mlp?width=32",
-        "parquet:$D/elec2.parquet?rows=0:3000&split=time",
-        "parquet:$D/elec2.parquet?rows=3000:&every=672",
-    )
-    yield Made(
-        "weather",
-        "real",
-        "foretoll:mlp?width=32",
-        "parquet:$D/neweather.parquet?rows=0:2000&split=time",
-        "parquet:$D/neweather.parquet?rows=2000:&every=300",
-    )
-    speakers = (4, 3, 1, 2, 0, 5)  # theo and nicolas, then jackson, lucas, george, yweweler
-    npz = "npz:$D/fsdd_8khz.npz"
-    yield Made(
-        "speech",
-        "new speakers",
-        "foretoll:cnn1d?width=8",
-        f"{npz}?where=speaker:{speakers[0]}|{speakers[1]}",
-        tuple(f"{npz}?where=speaker:{speakers[2 + i // 4 % 4]}&part={i % 4 + 1}/4" for i in range(16)),
-        epochs=6.0,
-    )
-    shifts = {
-        "none": [""] * 24,
-        "gradual": [f"&shift=gaussian_noise:{0.012 * i:.3f}" if i else "" for i in range(24)],
-        "sudden": ["" if i < 9 else "&shift=contrast:0.35" for i in range(24)],
-        "recurring": ["&shift=contrast:0.4" if i // 4 % 2 else "" for i in range(24)],
-    }
-    images = {
-        "fashion": "npz:$D/fashion_mnist.npz",
-        "kmnist": "npz:$D/kmnist_test10k_split.npz",
-        "usps": "npz:$D/usps.npz",
-    }
-    for data, uri in images.items():
-        for kind, each in shifts.items():
-            yield Made(
-                f"{data} {kind}",
-                kind,
-                "foretoll:cnn?width=4&input_size=16",
-                f"{uri}?part=1/26",
-                tuple(f"{uri}?part={i + 2}/26{shift}" for i, shift in enumerate(each)),
-                epochs=4.0,
-                lr=3e-3,
-            )
-    devices = "npz:$D/ucr_electricdevices.npz"
-    yield Made(
-        "devices",
-        "none",
-        "foretoll:cnn1d?width=8",
-        f"{devices}?part=1/26",
-        tuple(f"{devices}?part={i + 2}/26" for i in range(24)),
-        epochs=4.0,
-        lr=3e-3,
-    )
-
-
-def record(made: Made, seed: int, folder: Path) -> RecordedLife:
-    """Train the first model and record the life."""
-    from foretoll.data import open_data
-    from foretoll.data.stream import open_stream
-    from foretoll.quality import evaluate
-    from foretoll.records import TrainingSettings
-    from foretoll.workflows.context import Accounting
-    from foretoll.workflows.life_recording import record_life
-    from foretoll.workflows.train import train_model
-
-    data = os.environ["FORETOLL_DATA"]
-    settings = TrainingSettings(max_epochs=made.epochs, lr=made.lr, seed=seed, batch_size=32)
-    accounting = Accounting(energy="watts:10")
-    source = made.source.replace("$D", data)
-    model = train_model(
-        made.arch,
-        source,
-        settings=settings.model_copy(update={"max_epochs": 4 * made.epochs}),
-        accounting=accounting,
-        ledger=None,
-    ).model
-    assert model is not None
-    given = made.stream if isinstance(made.stream, str) else list(made.stream)
-    stream = open_stream(
-        given.replace("$D", data) if isinstance(given, str) else [part.replace("$D", data) for part in given]
-    )
-    start = evaluate(model, open_data(source).test, metric="accuracy", device="cpu").quality
-    return record_life(
-        model,
-        stream,
-        name=f"{made.name} {seed}",
-        settings=settings,
-        accounting=accounting,
-        folder=folder / f"{made.name}-{seed}".replace(" ", "_"),
-        start=start,
-    )
+HERE = Path(__file__).parent
+Make = Callable[[RecordedLife, float, int], Policy]
 
 
 class Knows(Policy):
@@ -157,128 +53,282 @@ class Knows(Policy):
 
     name = "knows"
     title = "knows the next 8 batches"
-    weighs = False
 
-    def __init__(self, life: RecordedLife, price: float, delay: int, ahead: int = WINDOW) -> None:
-        self.life, self.delay, self.ahead = life, delay, ahead
-        self.cost = worth_at(life, price)
+    def __init__(self, life: RecordedLife, price: float, delay: int) -> None:
+        self.life, self.delay, self.worth = life, delay, worth_at(life, price)
 
     def _due(self, view: View, choice: Choice) -> Verdict:
-        now = view.now
-        served = next(
-            (u for u in self.life.updates if view.updated and u.last == max(view.updated) - self.delay),
-            self.life.first,
-        )
-        update = self.life.available(now, self.delay)[choice.offer.option]
-        coming = range(now + 1, min(now + 1 + self.ahead, self.life.batches))
+        update = self.life.available(view.now, self.delay)[choice.offer.option]
+        served = next((u for u in self.life.updates if self._serves(view, u.last)), self.life.first)
+        coming = range(view.now + 1, min(view.now + 1 + WINDOW, self.life.batches))
         won = sum(
             ((update.served[j].quality or 0) - (served.served[j].quality or 0)) * update.served[j].samples
             for j in coming
         )
-        return Verdict(won * self.cost > update.cost, "it knows")
+        return Verdict(won * self.worth > update.cost, "it knows")
+
+    def _serves(self, view: View, last: int) -> bool:
+        return bool(view.updated) and last == max(view.updated) - self.delay
 
 
-def every_replay(life: RecordedLife, make: Callable[[float, int], Policy]) -> list[Replay]:
-    """The life under a policy, at all prices and delays."""
-    return [replay(life, make(p, d), price=p, delay=d) for p in PRICES for d in DELAYS]
+class RetrainOpt(Policy):
+    """RetrainOpt's online policies (Yang and Mathioudakis 2026), by its own package, tuned on the first third."""
+
+    name = "retrainopt"
+    title = "RetrainOpt"
+    needs = ("labels",)
+
+    def __init__(self, life: RecordedLife, price: float, *, learned: bool) -> None:
+        import retrainopt
+
+        self.reference = 1 - (life.start or 0.0)
+        steps = life.batches // 3
+        share = (
+            worth_at(life, price) * life.mean_samples
+        )  # joules that all wrong answers of a batch are worth
+        option = "finetune"
+        made = {u.last: u for u in life.updates if u.option == option}
+
+        class Blocks(retrainopt.TimelineDataset):  # type: ignore[misc, name-defined]
+            num_steps = steps
+
+            def get_train_block(self, step: int) -> list[int]:
+                return [step]
+
+            def get_eval_block(self, step: int) -> list[int]:
+                return [step]
+
+            def train_size(self, step: int) -> int:
+                return 1
+
+        class Models(retrainopt.ModelAdapter):  # type: ignore[misc, name-defined]
+            def fit(self, train_data: list[int], *, step: int, n_samples: int, random_seed: int) -> int:
+                return step
+
+            def evaluate(self, model: int, eval_data: list[int], *, step: int) -> float:
+                served = life.first.served if model < 0 else made[model].served
+                return 1 - (served[step + 1].quality or 0.0)  # an update after a batch serves the next one
+
+        config = retrainopt.PlannerConfig(n_choices=(1.0,), loss_cost_weight=1.0)
+        found = retrainopt.collect_online_training_data(
+            Blocks(),
+            Models(),
+            config,
+            history_steps=steps,
+            initial_model=-1,
+            initial_reference_loss=self.reference,
+            training_cost_fn=lambda *, step, n_samples, training_seconds, model: made[step].cost / share,
+        )
+        self.state = retrainopt.OnlineState
+        self.policy = (
+            retrainopt.LearnedOnlinePolicy(random_seed=0).fit(found.states, found.decisions)
+            if learned
+            else retrainopt.BaseOnlinePolicy.from_plan(found.plan)
+        )
+
+    def _due(self, view: View, choice: Choice) -> Verdict:
+        losses = [1 - (batch.quality or 0.0) for batch in view.labelled]
+        if not losses:
+            return Verdict(False, "no labels")
+        reference = losses[0] if view.updated else self.reference
+        stale = [loss - reference for loss in losses]
+        state = self.state(view.now, stale[-1], sum(stale), len(view.since))
+        return Verdict(self.policy.decide(state, train_size=1).action.value == "retrain", "RetrainOpt")
+
+
+@dataclass(frozen=True, eq=False)
+class Same:
+    """A life that is the same where its name is: what is tuned on it is tuned once for all label delays."""
+
+    life: RecordedLife
+
+    def __hash__(self) -> int:
+        return hash(self.life.name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.life.name == self.life.name
 
 
 @dataclass(frozen=True)
 class Score:
-    """How a policy did over the seeds of a life, meaned over prices and delays."""
+    """How a policy did over the seeds of a life, meaned over prices and delays; `by_price`: its excess at each."""
 
     excess: float  # points a batch above the oracle
     updates: float
+    joules: float
     quality: float
     least: float
+    by_price: tuple[float, ...]
 
 
-def score_of(seeds: list[RecordedLife], make: Callable[[RecordedLife, float, int], Policy]) -> Score:
-    """The score of a policy on the lives of one name."""
-    done = [(life, each) for life in seeds for each in every_replay(life, lambda p, d, e=life: make(e, p, d))]
-    best = [oracle(life, price=p, delay=d) for life in seeds for p in PRICES for d in DELAYS]
-    return Score(
-        excess=float(np.mean([each.loss for _, each in done]) - np.mean(best)),
-        updates=float(np.mean([len(each.promoted) + len(each.rejected) for _, each in done])),
-        quality=float(np.mean([each.mean_quality for _, each in done])),
-        least=float(np.mean([each.least_quality for _, each in done])),
-    )
+@dataclass(frozen=True)
+class Lives:
+    """All recorded lives by name, the stream and kind of each, and the least loss at each price and delay."""
+
+    seeds: dict[str, list[RecordedLife]]
+    stream: dict[str, str]
+    kind: dict[str, str]
+    best: dict[tuple[str, float, int], float]
+
+    def score(self, name: str, make: Make) -> Score:
+        """The score of a policy on the lives of one name."""
+        done: list[tuple[float, float, Replay]] = []
+        for life in self.seeds[name]:
+            for price in PRICES:
+                for delay in DELAYS:
+                    each = replay(life, make(life, price, delay), price=price, delay=delay)
+                    done.append((price, each.loss - self.best[life.name, price, delay], each))
+        return Score(
+            excess=float(np.mean([excess for _, excess, _ in done])),
+            updates=float(np.mean([len(each.promoted) + len(each.rejected) for *_, each in done])),
+            joules=float(np.mean([each.spent for *_, each in done])),
+            quality=float(np.mean([each.mean_quality for *_, each in done])),
+            least=float(np.mean([each.least_quality for *_, each in done])),
+            by_price=tuple(float(np.mean([e for p, e, _ in done if p == price])) for price in PRICES),
+        )
+
+    def scores(self, make: Callable[[str], Make]) -> dict[str, Score]:
+        """The score on all lives, by name; the policy may depend on which one."""
+        return {name: self.score(name, make(name)) for name in self.seeds}
+
+    def tuned(self, each: dict[float, dict[str, Score]]) -> dict[str, Score]:
+        """Each life with the parameter that was best on the other streams."""
+
+        def best(name: str) -> float:
+            others = [other for other in self.seeds if self.stream[other] != self.stream[name]]
+            return min(each, key=lambda value: float(np.mean([each[value][o].excess for o in others])))
+
+        return {name: each[best(name)][name] for name in self.seeds}
 
 
-def scores(lives: dict[str, list[RecordedLife]]) -> dict[str, dict[str, Score]]:
-    """Scores by policy and life; parameters come from the other lives."""
-    found: dict[str, dict[str, Score]] = {}
-    for name in PLAIN:
-        found[name] = {
-            life: score_of(seeds, lambda _e, _p, _d, n=name: get_policy(n)) for life, seeds in lives.items()
-        }
-    found["knows the next 8"] = {
-        life: score_of(seeds, lambda e, p, d: Knows(e, p, d)) for life, seeds in lives.items()
-    }
+def read_lives(folder: Path, seeds: int) -> Lives:
+    """The recorded lives, with their oracles."""
+    lives = Lives({}, {}, {}, {})
+    for name, stream, kind, life in recorded(folder, seeds):
+        lives.seeds.setdefault(name, []).append(life)
+        lives.stream[name], lives.kind[name] = stream, kind
+        for price in PRICES:
+            for delay in DELAYS:
+                lives.best[life.name, price, delay] = oracle(life, price=price, delay=delay)
+    return lives
+
+
+def all_scores(lives: Lives) -> tuple[dict[str, dict[str, Score]], str]:
+    """Scores by policy and life, and how the forecast of the lead did."""
+    rows = rows_of((lives.stream[name], life) for name, seeds in lives.seeds.items() for life in seeds)
+    models = {stream: without(rows, stream) for stream in set(lives.stream.values())}
+    found = {name: lives.scores(lambda _, n=name: lambda *_a: get_policy(n)) for name in PLAIN}
+    found["knows the next 8"] = lives.scores(lambda _: Knows)
     for name, grid in GRID.items():
-        each = {
-            value: {
-                life: score_of(seeds, lambda _e, _p, _d, text=f"{name}:{value}": get_policy(text))
-                for life, seeds in lives.items()
-            }
-            for value in grid
-        }
-        found[name] = {
-            life: each[_best(each, [other for other in lives if other != life] or [life])][life]
-            for life in lives
-        }
-    return found
+        each: dict[float, dict[str, Score]] = {}
+        for value in grid:
+            if name == "foresight":
+                each[value] = lives.scores(
+                    lambda life, v=value: lambda *_a: Foresight(v, model=models[lives.stream[life]])
+                )
+            else:
+                each[value] = lives.scores(lambda _, text=f"{name}:{value:g}": lambda *_a: get_policy(text))
+        found[name] = lives.tuned(each)
+    try:
+        for learned in (True, False):
+            tune = cache(lambda life, price, by=learned: RetrainOpt(life.life, price, learned=by))
+            found[f"RetrainOpt {'Learned' if learned else 'Base'}"] = lives.scores(
+                lambda _, of=tune: lambda life, price, _d: of(Same(life), price)
+            )
+    except ImportError:
+        print("RetrainOpt is not installed, and left out")
+    return found, report(rows)
 
 
-def _best(each: dict[float, dict[str, Score]], lives: list[str]) -> float:
-    """The parameter with the least mean excess on these lives."""
-    return min(each, key=lambda value: float(np.mean([each[value][life].excess for life in lives])))
-
-
-def table(found: dict[str, dict[str, Score]]) -> str:
-    """Policies, the best first, with an interval over the lives."""
+def table(lives: Lives, found: dict[str, dict[str, Score]]) -> str:
+    """Policies, the best first, with an interval over streams (a stream's lives are drawn together)."""
+    streams = sorted(set(lives.stream.values()))
     draw = np.random.default_rng(0)
+    drawn = [draw.integers(len(streams), size=len(streams)) for _ in range(2000)]
+
+    def by_stream(scores: dict[str, Score]) -> np.ndarray:
+        return np.array(
+            [[np.mean([s.excess for n, s in scores.items() if lives.stream[n] == x])] for x in streams]
+        )[:, 0]
+
+    ours = by_stream(found["foresight"])
     lines = [
-        "| policy | excess, points a batch | 90 % interval over lives | updates a life | mean quality | least |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| policy | excess | 90 % interval | foresight less it | nothing to win | updates | energy, J | quality "
+        "| least |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    for name in sorted(found, key=lambda each: np.mean([score.excess for score in found[each].values()])):
-        values = list(found[name].values())
-        excess = np.array([score.excess for score in values])
-        means = [float(np.mean(excess[draw.integers(len(excess), size=len(excess))])) for _ in range(2000)]
-        low, high = np.quantile(means, [0.05, 0.95])
+    for name in sorted(found, key=lambda each: by_stream(found[each]).mean()):
+        values, scores = by_stream(found[name]), found[name]
+        low, high = np.quantile([values[d].mean() for d in drawn], [0.05, 0.95])
+        a, b = np.quantile([(ours - values)[d].mean() for d in drawn], [0.05, 0.95])
+        still = np.mean([s.excess for n, s in scores.items() if lives.kind[n] == "none"])
         rest = [
-            float(np.mean([getattr(score, key) for score in values]))
-            for key in ("updates", "quality", "least")
+            np.mean([getattr(s, key) for s in scores.values()])
+            for key in ("updates", "joules", "quality", "least")
         ]
+        paired = "" if name == "foresight" else f"{(ours - values).mean():+.1f} ({a:+.1f} … {b:+.1f})"
         lines.append(
-            f"| {name} | {excess.mean():.2f} | {low:.2f} … {high:.2f} | {rest[0]:.1f} | {rest[1]:.3f} | {rest[2]:.3f} |"
+            f"| {name} | {values.mean():.2f} | {low:.2f} … {high:.2f} | {paired} | {still:.2f} "
+            f"| {rest[0]:.1f} | {rest[1]:.2f} | {rest[2]:.3f} | {rest[3]:.3f} |"
         )
     return "\n".join(lines)
 
 
+def prices_table(found: dict[str, dict[str, Score]]) -> str:
+    """Excess by price level of the policies that weigh a cost, and the dummies."""
+    lines = [
+        "| policy | " + " | ".join(f"{price:g}" for price in PRICES) + " |",
+        "|---" + "|--:" * len(PRICES) + "|",
+    ]
+    for name in ("knows the next 8", "foresight", "rent", "upf", "cara", "periodic", "keep", "every"):
+        values = np.mean([score.by_price for score in found[name].values()], axis=0)
+        lines.append(f"| {name} | " + " | ".join(f"{value:.2f}" for value in values) + " |")
+    return "\n".join(lines)
+
+
+def write(lives: Lives, found: dict[str, dict[str, Score]], text: str) -> None:
+    """Scores as JSON, and the tables between the marks of docs/life.md."""
+    content = {
+        "lives": {
+            n: {"stream": lives.stream[n], "kind": lives.kind[n], "seeds": len(s)}
+            for n, s in lives.seeds.items()
+        },
+        "scores": {name: {life: asdict(s) for life, s in each.items()} for name, each in found.items()},
+    }
+    (HERE / "results" / "lives.json").write_text(json.dumps(content, indent=1) + "\n")
+    page = HERE.parent / "docs" / "life.md"
+    before, _, rest = page.read_text().partition("<!-- lives -->\n")
+    _, _, after = rest.partition("<!-- /lives -->\n")
+    page.write_text(f"{before}<!-- lives -->\n{text}\n<!-- /lives -->\n{after}")
+
+
 def main() -> None:
-    """Record, replay, print."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--only", default="", help="lives whose name holds this")
-    parser.add_argument("--seeds", type=int, default=len(SEEDS))
-    parser.add_argument("--folder", type=Path, default=Path("lives"), help="where updates are kept")
+    """Replay, print, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--folder", type=Path, required=True, help="where the records are")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
-    made = [each for each in made_lives() if chosen.only in each.name]
-    with ProcessPoolExecutor(chosen.workers) as pool:
-        waiting = [
-            (each.name, pool.submit(record, each, seed, chosen.folder))
-            for seed in SEEDS[: chosen.seeds]
-            for each in made
-        ]
-        lives: dict[str, list[RecordedLife]] = {}
-        for name, future in waiting:
-            lives.setdefault(name, []).append(future.result())
-            print(f"recorded {name}", file=sys.stderr, flush=True)
-    found = scores(lives)
-    print(table(found))
-    print(f"{len(lives)} lives, {chosen.seeds} seeds, {platform.machine()}, {date.today()}")
+    lives = read_lives(chosen.folder, chosen.seeds)
+    found, forecast = all_scores(lives)
+    records = sum(len(seeds) for seeds in lives.seeds.values())
+    said = (
+        f"{records} records of {len(lives.seeds)} lives from {len(set(lives.stream.values()))} streams, "
+        f"{platform.machine()}, {date.today()}."
+    )
+    text = "\n\n".join(
+        (
+            table(lives, found),
+            "Excess by price (points of one batch that a mean update is worth):",
+            prices_table(found),
+            "The forecast of the lead, each stream left out in turn:",
+            forecast,
+            said,
+        )
+    )
+    print(text)
+    if chosen.write:
+        write(lives, found, text)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from foretoll.decide.policies import POLICIES, Spending, get_policy
 from foretoll.decide.policies.quality import risen
 from foretoll.decide.policies.rent import avoidable_loss, largest_lower_bound
+from foretoll.decide.policies.upf import saved
 from foretoll.decide.timeline import Timeline
 from foretoll.errors import UsageError
 from foretoll.records import Offer, ServedBatch
@@ -313,3 +314,45 @@ def test_a_timeline_is_in_order_and_labels_follow_their_batch() -> None:
         Timeline((_batch(3),), (2,))
     with pytest.raises(UsageError, match="one each"):
         Timeline((_batch(3),), ())
+
+
+def _errors(values: list[float]) -> list[ServedBatch]:
+    return [
+        ServedBatch(
+            name=f"b{i}", number=i, samples=100, labelled=100, quality=1 - e, lead=0.1, lead_error=0.01
+        )
+        for i, e in enumerate(values)
+    ]
+
+
+def test_upf_forecasts_what_a_rising_error_will_cost_and_nothing_of_a_steady_one() -> None:
+    offer = [Offer(option="finetune", cost=1.0, cost_high=1.0)]
+    rising = Timeline.delayed(_errors([0.05 * i for i in range(8)]), 0).view(7, offer, worth=1.0)
+    steady = Timeline.delayed(_errors([0.2] * 8), 0).view(7, offer, worth=1.0)
+    more, few = saved(rising), saved(steady)
+    assert more is not None and few is not None
+    assert more[0] > 50 and abs(few[0]) < 5 and more[1] > 0
+    assert get_policy("upf").decide(rising).action == "update"
+    dear = [Offer(option="finetune", cost=400.0, cost_high=400.0)]
+    assert (
+        get_policy("upf").decide(Timeline.delayed(_errors([0.2] * 8), 0).view(7, dear, worth=1.0)).action
+        == "keep"
+    )
+
+
+def test_foresight_waits_for_a_loss_and_leaves_out_what_is_over() -> None:
+    """A drift that has just gone has cost as much as an update would, and will cost nothing more."""
+    offer = [Offer(option="finetune", cost=60.0, cost_high=60.0)]
+    gone = [0.0, 0.3, 0.3, 0.3, 0.01, 0.0, 0.0, 0.0]
+    stays = [0.0, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3]
+    views = []
+    for leads in (gone, stays):
+        served = [
+            b.model_copy(update={"lead": lead, "quality": 0.9 - lead})
+            for b, lead in zip(_errors([0.1] * 8), leads, strict=True)
+        ]
+        views.append(Timeline.delayed(served, 0).view(7, offer, worth=1.0, start=0.9))
+    assert get_policy("rent").decide(views[1]).action == "update"
+    assert [get_policy("foresight").decide(view).action for view in views] == ["keep", "update"]
+    found = get_policy("foresight").decide(views[1]).figures
+    assert found["forecast_lead_low"] <= found["forecast_lead"] <= found["forecast_lead_high"]  # type: ignore[operator]

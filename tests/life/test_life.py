@@ -13,6 +13,7 @@ import pytest
 
 from foretoll import cli
 from foretoll.decide.budget import parse_budget
+from foretoll.decide.offers import ESTIMATE_S, HANDED_IN, rough_offers
 from foretoll.errors import DataError, ForetollError, LedgerError, UsageError
 from foretoll.ledger import Ledger, LifeBook
 from foretoll.models import load_model
@@ -49,6 +50,7 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return tuple(Offer(option=o, cost=cost, cost_high=2 * cost) for o in life.card.options), Toll(), ""
 
     monkeypatch.setattr(life_module, "estimate_offers", offers)
+    monkeypatch.setattr(life_module, "rough_offers", lambda card, events: ())
     return asked
 
 
@@ -389,3 +391,42 @@ def test_a_stream_is_replayed_under_policies(here: Path, monkeypatch, capsys) ->
     assert rows["keep"]["updates"] == 0 and rows["keep"]["under the floor"] > rows["every"]["under the floor"]
     assert all(row["above the best"] >= -1e-9 for row in rows.values())
     assert rows["rent"]["loss"] < rows["keep"]["loss"]
+
+
+def test_where_looks_say_that_an_update_is_cheap_no_estimate_is_made(here: Path) -> None:
+    life = start(here)
+    for i in range(2):
+        life.watch(f"npz:{here}/w{i}.npz")
+    toll = Toll(energy_kwh=1e-7, emissions_kg=4e-8, duration_s=1e-3)
+    events = [e.model_copy(update={"spent": toll}) if e.kind == "look" else e for e in life.events()]
+    (offer,) = rough_offers(life.card, events)
+    # 200 labelled samples, each gone through by 10 epochs of training and validation, and once by the gate
+    passes = 200 * (10 * (4 * 0.6 + 0.2) + 1)
+    assert offer.cost_high == pytest.approx(1e-9 * passes) and offer.cost == pytest.approx(
+        offer.cost_high / 3
+    )
+    slow = toll.model_copy(update={"duration_s": 1.01 * ESTIMATE_S / passes * 100})
+    assert not rough_offers(
+        life.card, [e.model_copy(update={"spent": slow}) if e.spent else e for e in events]
+    )
+    handed = [e.model_copy(update={"note": HANDED_IN}) if e.kind == "look" else e for e in events]
+    assert not rough_offers(life.card, handed), "what a look without a forward pass took says nothing"
+
+
+def test_a_claim_of_another_machine_runs_out_after_a_day(here: Path, cheap: list[int]) -> None:
+    life = start(here)
+    for i in range(5):
+        decision = life.watch(f"npz:{here}/w{i}.npz")
+    assert decision.action == "update"
+    stamp = {"host": "elsewhere", "boot_id": "b", "pid_namespace": "n", "pid": 7, "started": "1"}
+    now = datetime.now(UTC)
+    claim = {"decision": decision, "note": json.dumps(stamp)}
+    life.append("claim", "update-0001", at=now - timedelta(hours=23), **claim)
+    with pytest.raises(UsageError, match=r"wait for it, or until \d{4}-"):
+        life.carry_out(decision)
+    assert life.serving == "start"
+    life.append("claim", "update-0002", at=now - timedelta(hours=25), **claim)
+    life.recover()
+    ended = {e.key: e for e in life.events() if e.kind == "update"}
+    assert set(ended) == {"update-0002"} and ended["update-0002"].promoted is False
+    assert "another machine" in ended["update-0002"].note

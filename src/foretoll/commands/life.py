@@ -21,7 +21,7 @@ from foretoll.commands.flags import (
     model_flag,
     output_flag,
 )
-from foretoll.commands.output import as_data, console_watcher, print_json, say, show
+from foretoll.commands.output import as_data, console_watcher, print_json, say, say_lines, show
 from foretoll.commands.settings_flags import SettingsFlags
 from foretoll.errors import shown
 from foretoll.options.table import DEFAULT
@@ -36,7 +36,8 @@ PolicyOption = Annotated[
     str,
     typer.Option(
         "--policy",
-        help="rent, cara, keep, every, periodic:4, floor:0.85, drop:0.05, ks:0.2, psi:0.2, adwin, confidence:0.05",
+        help="rent, foresight, cara, upf, keep, every, periodic:4, floor:0.85, drop:0.05, ks:0.2, psi:0.2, adwin, "
+        "confidence:0.05",
     ),
 ]
 WindowOption = Annotated[
@@ -235,6 +236,80 @@ def life_show(
         from foretoll.report import life_table
 
         show(life_table(card, events))
+
+
+@life_app.command("report")
+def life_report(
+    name: NameArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="the page to write, Markdown where it ends in .md; without it NAME.html"),
+    ] = None,
+    ledger: LedgerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the page of a life: quality over time, updates, what the next one would cost and win, the bill.
+
+    Example: `foretoll life report shop --out shop.html`
+    """
+    from foretoll.ledger import LifeBook
+
+    book = LifeBook(ledger)
+    card, events = book.card(name), book.events(name)
+    from foretoll.report import write_life
+
+    path = write_life(out or Path(f"{name}.html"), card, events)
+    if as_json:
+        print_json({"page": str(path)})
+    else:
+        say(f"page   {path}")
+
+
+@life_app.command("bill")
+def life_bill(name: NameArgument, ledger: LedgerOption = None, as_json: JsonOption = False) -> None:
+    """Show what a life cost, by what was paid for and by year.
+
+    Example: `foretoll life bill shop`
+    """
+    from foretoll.ledger import LifeBook
+
+    book = LifeBook(ledger)
+    card, events = book.card(name), book.events(name)
+    if as_json:
+        from foretoll.report.life_bill import bill_data
+
+        print_json(bill_data(card, events))
+    else:
+        from foretoll.report import life_bill_table
+
+        show(life_bill_table(card, events))
+
+
+@life_app.command("export")
+def life_export(
+    name: NameArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="JSON lines; without it the standard output")
+    ] = None,
+    ledger: LedgerOption = None,
+) -> None:
+    """Write a life as JSON lines: its card, then all that happened, oldest first.
+
+    Example: `foretoll life export shop --out shop.jsonl`
+    """
+    from foretoll.ledger import LifeBook
+    from foretoll.report.life_bill import export_lines
+
+    book = LifeBook(ledger)
+    lines = export_lines(book.card(name), book.events(name))
+    if out is None:
+        for line in lines:
+            say_lines(line)
+        return
+    from foretoll.report.jsonfile import write_text
+
+    path = write_text(out, "".join(f"{line}\n" for line in lines))
+    say(f"export {path}")
 
 
 @life_app.command("replay")

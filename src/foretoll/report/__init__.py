@@ -63,6 +63,14 @@ def life_table(card: LifeCard, events: Sequence[LifeEvent]) -> RenderableType:
     return Terminal(lambda: life_blocks(card, events))
 
 
+def life_bill_table(card: LifeCard, events: Sequence[LifeEvent]) -> RenderableType:
+    """What a life cost, by what was paid for and by year."""
+    from foretoll.report.life_bill import bill_blocks
+    from foretoll.report.terminal import Terminal
+
+    return Terminal(lambda: bill_blocks(card, events))
+
+
 def indices_table(rows: Iterable[object]) -> RenderableType:
     """A table of mappings, dataclasses or named tuples, one column per key, truth values as yes and no."""
     from foretoll.report.ledger_list import table_of
@@ -114,6 +122,20 @@ def write_report(
     return write_page(path, document)
 
 
+def write_life(path: str | Path, card: LifeCard, events: Sequence[LifeEvent]) -> Path:
+    """Write the page of a life, or Markdown where `path` ends in .md; atomically. Returns the path."""
+    from foretoll.report.life_document import life_document
+
+    document = life_document(card, events)
+    if Path(path).suffix.lower() in MARKDOWN:
+        from foretoll.report.markdown import write_markdown
+
+        return write_markdown(path, document)
+    from foretoll.report.html import write_page
+
+    return write_page(path, document)
+
+
 def write_reports(
     folder: Path,
     *,
@@ -145,12 +167,14 @@ __all__ = [
     "estimate_table",
     "indices_table",
     "ledger_table",
+    "life_bill_table",
     "life_table",
     "read_comparison",
     "read_estimate",
     "run_table",
     "write_badge",
     "write_json",
+    "write_life",
     "write_report",
     "write_reports",
 ]

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from foretoll.decide.budget import HUMAN
 from foretoll.decide.replay import Replay
 from foretoll.records import Decision, LifeCard, LifeEvent
-from foretoll.report.document import Block, Column, Note, Row, Table, known, table
+from foretoll.report.document import Block, Column, Row, Table, known
+from foretoll.report.life_bill import bill_table, budget_notes
 from foretoll.report.words import plain
-from foretoll.units import human_energy
 
 LINES = 30  # batches of a table, the newest
 COLUMNS = (
@@ -48,11 +48,15 @@ def decision_lines(card: LifeCard, decision: Decision) -> list[str]:
 
 def life_blocks(card: LifeCard, events: Sequence[LifeEvent]) -> list[Block]:
     """What was served, batch by batch, with the decisions; below it the bill."""
+    return known([served_table(card, events), bill_table(events), *budget_notes(card, events)])
+
+
+def served_table(card: LifeCard, events: Sequence[LifeEvent]) -> Table:
+    """What was served, batch by batch, with the decisions."""
     looks = [e for e in events if e.kind == "look" and e.served is not None]
     note = f"the newest {LINES} of {len(looks):,} batches" if len(looks) > LINES else ""
     title = f"Life of {plain(card.name)}, policy {plain(card.policy)}"
-    served = Table(COLUMNS, list(_rows(looks[-LINES:], events)), title, note, main=True)
-    return known([served, _bill(card, events), *_budget(card, events)])
+    return Table(COLUMNS, list(_rows(looks[-LINES:], events)), title, note, main=True)
 
 
 def _rows(looks: Sequence[LifeEvent], events: Sequence[LifeEvent]) -> Iterator[Row]:
@@ -77,35 +81,6 @@ def _rows(looks: Sequence[LifeEvent], events: Sequence[LifeEvent]) -> Iterator[R
             "" if decision is None else f"update by {plain(decision.option or '')}" if update else "keep",
         )
         yield Row(cells, chosen=update)
-
-
-def _bill(card: LifeCard, events: Sequence[LifeEvent]) -> Table:
-    """What looks, estimates and updates cost."""
-    human = HUMAN[card.cost]
-    rows = []
-    for kind, title in (("look", "looks"), ("offers", "estimates"), ("update", "updates")):
-        spent = [event.spent for event in events if event.kind == kind and event.spent is not None]
-        rejected = sum(event.promoted is False for event in events if event.kind == kind)
-        name = title + (f" ({rejected} not served)" if rejected else "")
-        cells = [name, str(len(spent)), human_energy(sum(each.energy_kwh or 0.0 for each in spent))]
-        if card.cost != "energy_kwh":
-            cells.append(human(sum(getattr(each, card.cost) or 0.0 for each in spent)))
-        rows.append(cells)
-    heads = ["", "number", "energy", *([card.cost.partition("_")[0]] if card.cost != "energy_kwh" else [])]
-    return table("Bill", heads, rows, numbers=range(1, len(heads)))
-
-
-def _budget(card: LifeCard, events: Sequence[LifeEvent]) -> list[Block]:
-    if card.budget is None:
-        return []
-    human = HUMAN[card.cost]
-    spent = sum(getattr(event.spent, card.cost) or 0.0 for event in events if event.spent is not None)
-    span = f"{card.budget_days:g} days" if card.budget_days else f"{card.budget_batches} batches"
-    return [
-        Note(
-            f"Of the budget of {human(card.budget)} for {span}, {human(max(card.budget - spent, 0.0))} is left."
-        )
-    ]
 
 
 def replay_rows(replays: Sequence[Replay], best: float, floor: float | None) -> list[dict[str, object]]:

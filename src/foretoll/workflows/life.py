@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy.typing as npt
 
+from foretoll.decide.offers import known_offers, rough_offers
 from foretoll.decide.policies import get_policy
 from foretoll.records import Decision, LifeEvent, Offer
 from foretoll.workflows.context import Data
-from foretoll.workflows.life_update import carry_out_update, estimate_offers, measured_offers, recover
+from foretoll.workflows.life_update import carry_out_update, estimate_offers, recover
 from foretoll.workflows.life_watch import WatchedModel, aware
 
 if TYPE_CHECKING:
     from foretoll.records import Run
+
+
+ROUGH = "no estimate was made: by what looks took, an update costs less than one"
 
 
 class Life(WatchedModel):
@@ -42,7 +46,8 @@ class Life(WatchedModel):
         """The policy's decision on all that is known now; recorded.
 
         An estimate is made only where an update would be worth making if it were free, and only for options that no
-        update of this life was made by yet: six estimates cost as much as fifty updates of a small model.
+        update of this life was made by yet: six estimates cost as much as fifty updates of a small model. Where an
+        update takes less than an estimate, as far as looks tell, none is made (`foretoll.decide.offers.rough_offers`).
         """
         events = self.events()
         policy = get_policy(self.card.policy)
@@ -55,19 +60,23 @@ class Life(WatchedModel):
 
     def _offers(self, events: Sequence[LifeEvent]) -> tuple[Offer, ...]:
         """What updates would cost: what earlier ones of this life took, and else one estimate of all options."""
-        measured = measured_offers(self.card, events)
-        if {offer.option for offer in measured} >= set(self.card.options):
-            return measured
-        known = [e for e in events if e.kind == "offers"]
-        if known:
-            estimated = known[-1].offers
-        else:
-            estimated, spent, note = estimate_offers(self, events)
-            self.append(
-                "offers", secrets.token_hex(6), at=datetime.now(UTC), offers=estimated, spent=spent, note=note
-            )
-        taken = {offer.option for offer in measured}
-        return (*measured, *(offer for offer in estimated if offer.option not in taken))
+        known = known_offers(self.card, events)
+        if {offer.option for offer in known} < set(self.card.options) and not _estimated(events):
+            rough = rough_offers(self.card, events)
+            if rough:
+                self.append("offers", secrets.token_hex(6), at=datetime.now(UTC), offers=rough, note=ROUGH)
+            else:
+                estimated, spent, note = estimate_offers(self, events)
+                self.append(
+                    "offers",
+                    secrets.token_hex(6),
+                    at=datetime.now(UTC),
+                    offers=estimated,
+                    spent=spent,
+                    note=note,
+                )
+            return known_offers(self.card, self.events())
+        return known
 
     def carry_out(self, decision: Decision, *, data: Sequence[Data] = ()) -> Run:
         """Carry out a decision to update: train, compare with the served model, and serve the new one if it is better.
@@ -79,3 +88,7 @@ class Life(WatchedModel):
     def recover(self) -> None:
         """Bring an update to its end whose process was killed after its model was judged."""
         recover(self)
+
+
+def _estimated(events: Sequence[LifeEvent]) -> bool:
+    return any(event.kind == "offers" for event in events)

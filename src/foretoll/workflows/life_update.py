@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,13 +21,14 @@ from foretoll.atomic import replacing
 from foretoll.data.partition import in_order
 from foretoll.data.stream import LEAST_ROWS, JoinedSplit, digest_of, open_batch
 from foretoll.data.taskdata import TaskData
+from foretoll.decide.offers import UNKNOWN_END
 from foretoll.decide.policies.base import recent_lead
 from foretoll.errors import DataError, ForetollError, LedgerError, UsageError, one_line, shown
 from foretoll.measure import SelfCostMeter
 from foretoll.models import save_checkpoint
 from foretoll.options import get_option
 from foretoll.process import Liveness, ProcessStamp, life_of, this_process
-from foretoll.records import Decision, Estimate, LifeCard, LifeEvent, Offer, Outcome, Run, Toll
+from foretoll.records import Decision, Estimate, LifeEvent, Offer, Outcome, Run, Toll
 from foretoll.workflows.carry_out import carry_out
 from foretoll.workflows.context import Data, choose_device
 from foretoll.workflows.estimate import estimate
@@ -40,8 +41,11 @@ if TYPE_CHECKING:
     from foretoll.data import Split
     from foretoll.models import Model
 
-UNKNOWN_END = 1e300  # of a forecast without an upper end: no budget bears it
 MOST_TARGET = 0.999
+HOURS = 24
+LEASE = timedelta(
+    hours=HOURS
+)  # for which a claim of a process that cannot be seen from here keeps others out
 
 
 def estimate_offers(life: WatchedModel, events: Sequence[LifeEvent]) -> tuple[tuple[Offer, ...], Toll, str]:
@@ -73,30 +77,6 @@ def estimate_offers(life: WatchedModel, events: Sequence[LifeEvent]) -> tuple[tu
             offers.append(offer)
     note = f"no cost is known for {', '.join(without)}" if without else ""
     return tuple(offers), life.toll(meter.record()), note
-
-
-def measured_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, ...]:
-    """What the updates of this life took so far, by option; the upper end is a quarter above the dearest."""
-    options = {
-        event.key: event.decision.option for event in events if event.kind == "claim" and event.decision
-    }
-    costs: dict[str, list[float]] = {}
-    promoted: dict[str, list[bool]] = {}
-    for event in events:
-        option = options.get(event.key) if event.kind == "update" else None
-        cost = getattr(event.spent, card.cost) if event.spent is not None else None
-        if option is not None and cost is not None:
-            costs.setdefault(option, []).append(cost)
-            promoted.setdefault(option, []).append(bool(event.promoted))
-    return tuple(
-        Offer(
-            option=option,
-            cost=sum(each) / len(each),
-            cost_high=1.25 * max(each),
-            share=(sum(promoted[option]) + 1) / (len(each) + 1),  # rejected ones win nothing
-        )
-        for option, each in costs.items()
-    )
 
 
 def _offer(found: Estimate, option: str, cost: str) -> Offer | None:
@@ -240,9 +220,11 @@ def recover(life: WatchedModel) -> None:
     life.folder.forget_all_waiting({event.key for event in events if event.kind == "labels"})
     ended = {event.key for event in events if event.kind == "update"}
     for event in events:
-        if event.kind != "claim" or event.key in ended:
-            continue
         path = _result_path(life, event.key)
+        if event.kind != "claim" or event.key in ended:
+            if event.kind == "claim":
+                path.unlink(missing_ok=True)  # of a process that came back after its claim had run out
+            continue
         if path.exists():
             found = json.loads(path.read_text())
             if found["promoted"]:
@@ -259,6 +241,10 @@ def recover(life: WatchedModel) -> None:
             path.unlink(missing_ok=True)
         elif _state_of(event) is Liveness.DEAD:
             _ended(life, event.key, note="the process that made this update was killed")
+        elif _state_of(event) is Liveness.UNKNOWN and datetime.now(UTC) - event.at > LEASE:
+            _ended(
+                life, event.key, note=f"its process, on another machine, did not end it within {HOURS} hours"
+            )
 
 
 def _claimed(life: WatchedModel, events: Sequence[LifeEvent], decision: Decision) -> str:
@@ -266,8 +252,13 @@ def _claimed(life: WatchedModel, events: Sequence[LifeEvent], decision: Decision
     ended = {event.key for event in events if event.kind == "update"}
     for event in events:
         if event.kind == "claim" and event.key not in ended:
+            until = (
+                f", or until {event.at + LEASE:%Y-%m-%d %H:%M} UTC"
+                if _state_of(event) is Liveness.UNKNOWN
+                else ""
+            )
             raise UsageError(
-                f"another process makes an update of the life {shown(life.card.name, 40)}: wait for it"
+                f"another process makes an update of the life {shown(life.card.name, 40)}: wait for it{until}"
             )
     stamp = this_process()
     attempt = sum(event.kind == "claim" for event in events) + 1

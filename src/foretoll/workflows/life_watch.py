@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from foretoll.data.stream import digest_of, open_batch
 from foretoll.decide.budget import Limit, parse_budget
+from foretoll.decide.offers import HANDED_IN
 from foretoll.decide.policies import Spending, View, get_policy
 from foretoll.errors import DataError, LedgerError, UsageError, shown
 from foretoll.ledger import Ledger, LifeBook
@@ -268,6 +269,7 @@ class WatchedModel:
     ) -> None:
         serving = self.serving
         place = choose_device(self.device)
+        handed = representations is not None and outputs is not None
         with SelfCostMeter(self.accounting.meter(place)) as meter:
             if representations is not None and outputs is not None:
                 look = Look.of_outputs(representations, outputs)
@@ -287,6 +289,7 @@ class WatchedModel:
             model=serving,
             served=found,
             uri=_uri(card),
+            note=HANDED_IN if handed else "",
             spent=self.toll(meter.record()),
         )
 

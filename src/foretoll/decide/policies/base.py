@@ -122,12 +122,11 @@ class Policy(ABC):
             waited = [b for b in view.measured if b.number > max(view.tried)]
             if not waited and "labels" in self.needs:
                 return self._keep(view, "the last update was not promoted, and no newer labels say more")
-        choice = choose_offer(view, positive=self.weighs)
+        choice = self._choose(view)
         if choice is None:
             lead = recent_lead(view.measured[-view.window :]) if view.measured else None
             cheapest = min((offer.cost for offer in view.offers), default=None)
-            reason = why_no_offer(view, positive=self.weighs)
-            return self._keep(view, reason, figures={"lead": lead, "cost": cheapest})
+            return self._keep(view, self._why_none(view), figures={"lead": lead, "cost": cheapest})
         found = self._due(view, choice)
         figures = {**choice.figures, **found.figures}
         if not found.due:
@@ -141,6 +140,14 @@ class Policy(ABC):
             figures=figures,
             after=view.now,
         )
+
+    def _choose(self, view: View) -> Choice | None:
+        """The update that would be made, if one is due; None where there is none."""
+        return choose_offer(view, positive=self.weighs)
+
+    def _why_none(self, view: View) -> str:
+        """Why no update can be chosen, in words."""
+        return why_no_offer(view, positive=self.weighs)
 
     @abstractmethod
     def _due(self, view: View, choice: Choice) -> Verdict:

@@ -29,7 +29,7 @@ class Rent(Policy):
 
     def _due(self, view: View, choice: Choice) -> Verdict:
         if view.worth is None:
-            return _under_floor(view)
+            return under_floor(view)
         wrong = avoidable_loss(view) * choice.offer.share
         cost = choice.offer.cost * (view.spending.price if view.spending is not None else 1.0)
         loss = wrong * view.worth
@@ -79,7 +79,8 @@ def largest_lower_bound(counted: Sequence[tuple[float, float, int]], doubt: floa
     return best
 
 
-def _under_floor(view: View) -> Verdict:
+def under_floor(view: View) -> Verdict:
+    """Whether the quality that was served lately lies under the floor of the life."""
     recent: tuple[ServedBatch, ...] = view.labelled[-view.window :]
     samples = sum(b.labelled for b in recent)
     if view.floor is None or not samples:

@@ -11,8 +11,10 @@ from foretoll.decide.policies.base import Policy
 from foretoll.decide.policies.cara import Cara
 from foretoll.decide.policies.drift import Confidence, Ks, Psi
 from foretoll.decide.policies.dummies import Every, Keep, Periodic
+from foretoll.decide.policies.foresight import Foresight
 from foretoll.decide.policies.quality import Adwin, Drop, Floor
 from foretoll.decide.policies.rent import Rent
+from foretoll.decide.policies.upf import Upf
 from foretoll.errors import UsageError, shown
 from foretoll.registry import Registry
 
@@ -48,6 +50,8 @@ _OWN = {
     "confidence": Entry(Confidence, "a drop in confidence", most=1.0),
     "cara": Entry(Cara, "a multiple of the cost"),
     "rent": Entry(Rent),
+    "foresight": Entry(Foresight, "a number of batches"),
+    "upf": Entry(Upf, "a probability", most=1.0),
 }
 POLICIES: Registry[Entry] = Registry("policy", "foretoll.policies", _OWN, made=_entry)
 

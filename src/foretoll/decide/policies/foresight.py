@@ -1,0 +1,100 @@
+"""Foresight: rent, and only where the forecast lead of the next batches pays for the update."""
+
+# Rent alone pays for what is over: where a drift comes and goes, the loss piles up and the update comes too late. So an
+# update must also be forecast to win more than it costs. The forecast (`foretoll.forecast.lead`) was learned from
+# replayed lives of other streams, and option and time are chosen by it together.
+
+from __future__ import annotations
+
+from foretoll.decide.policies.base import Choice, Policy, Verdict, View, affordable, recent_lead
+from foretoll.decide.policies.rent import avoidable_loss, under_floor
+from foretoll.forecast.lead import LeadForecast, LeadModel, lead_features, shipped
+from foretoll.records import Offer
+
+AHEAD = 12.0  # batches within which an update must pay back
+ONLY_HEAD = "head"
+
+
+class Foresight(Policy):
+    """Update when the avoidable loss has come up to the cost, and the forecast lead pays it back within `ahead`."""
+
+    name = "foresight"
+    title = "update when rent says so and the forecast lead of the next batches pays for it"
+    needs = ("labels", "lead")
+    weighs = True
+
+    def __init__(self, ahead: float = AHEAD, *, model: LeadModel | None = None) -> None:
+        self.ahead = ahead
+        self._model = model
+
+    def forecast(self, view: View, offer: Offer) -> LeadForecast | None:
+        """The mean lead of this update over the next batches; None where no lead was measured yet."""
+        start = view.start if not view.updated else None
+        features = lead_features(view.since, start, only_head=offer.option == ONLY_HEAD)
+        return None if features is None else (self._model or shipped())(features)
+
+    def _choose(self, view: View) -> Choice | None:
+        """Of the affordable offers the one with the largest forecast benefit; at no worth, or cost, the least lead."""
+        samples = sum(b.samples for b in view.since) / len(view.since) * self.ahead
+        price = view.spending.price if view.spending is not None else 1.0
+        lead = recent_lead(view.measured[-view.window :])
+        best: tuple[float, float] | None = None
+        chosen: Choice | None = None
+        for offer in affordable(view):
+            forecast = self.forecast(view, offer)
+            if forecast is None or not lead > 0:
+                continue
+            cost = offer.cost * price
+            won = max(forecast.value, 0.0) * offer.share * samples
+            gain = None if view.worth is None else won * view.worth
+            if gain is not None and gain < cost:
+                continue
+            rank = (won, -cost) if gain is None else (gain - cost, -cost)
+            if best is None or rank > best:
+                best = rank
+                figures = {
+                    "lead": lead,
+                    "forecast_lead": forecast.value,
+                    "forecast_lead_low": forecast.low,
+                    "forecast_lead_high": forecast.high,
+                    "cost": offer.cost,
+                    "gain": gain,
+                    "price": price,
+                }
+                chosen = Choice(offer, forecast.value * offer.share, gain, figures)
+        return chosen
+
+    def _why_none(self, view: View) -> str:
+        if (
+            view.offers
+            and affordable(view)
+            and view.measured
+            and recent_lead(view.measured[-view.window :]) > 0
+        ):
+            return f"no update is forecast to pay back within {self.ahead:g} batches"
+        return super()._why_none(view)
+
+    def _due(self, view: View, choice: Choice) -> Verdict:
+        if view.worth is None:
+            return under_floor(view)
+        wrong = avoidable_loss(view) * choice.offer.share
+        cost = choice.offer.cost * (view.spending.price if view.spending is not None else 1.0)
+        loss = wrong * view.worth
+        figures: dict[str, float | None] = {"avoidable_loss": loss}
+        if loss >= cost:
+            return Verdict(
+                True,
+                f"{wrong:.1f} answers that an update would have won are worth its cost, and it is forecast to pay back",
+                "a cost above what was lost, or leads that turn out smaller",
+                figures,
+            )
+        missing = "" if loss <= 0 else f"a loss {cost / loss:.2g} times as large"
+        return Verdict(
+            False,
+            f"what was lost since the last update ({wrong:.1f} answers) is worth less than one",
+            missing,
+            figures,
+        )
+
+    def __str__(self) -> str:
+        return self.name if self.ahead == AHEAD else f"{self.name}:{self.ahead:g}"

@@ -1,0 +1,226 @@
+"""What a life cost, by what it was spent on and by year."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from foretoll.decide.budget import HUMAN
+from foretoll.records import LifeCard, LifeEvent, Toll
+from foretoll.report.document import Block, Note, Table, known, table
+from foretoll.report.words import MISSING, two_digits
+from foretoll.units import human_duration, human_energy, human_mass
+
+KINDS = (("look", "looks"), ("offers", "estimates"), ("update", "updates"))
+DAYS = 365.25  # of a year
+COSTS = ("energy_kwh", "emissions_kg", "duration_s")
+
+
+@dataclass
+class Spent:
+    """Sums of what several events took; a cost that one of them does not know makes no sum wrong unseen."""
+
+    events: int = 0
+    energy_kwh: float = 0.0
+    emissions_kg: float = 0.0
+    duration_s: float = 0.0
+    unknown: set[str] = field(default_factory=set)
+
+    def add(self, toll: Toll | None) -> None:
+        """Add what one event took; None where it took nothing that was measured."""
+        self.events += 1
+        if toll is None:
+            return
+        for cost in HUMAN:
+            value = getattr(toll, cost)
+            if value is None:
+                self.unknown.add(cost)
+            else:
+                setattr(self, cost, getattr(self, cost) + value)
+
+    def plus(self, other: Spent) -> Spent:
+        """Both together."""
+        return Spent(
+            self.events + other.events,
+            self.energy_kwh + other.energy_kwh,
+            self.emissions_kg + other.emissions_kg,
+            self.duration_s + other.duration_s,
+            self.unknown | other.unknown,
+        )
+
+    def text(self, cost: str) -> str:
+        """A cost with its unit; at least so much where a part of it was not measured."""
+        value = getattr(self, cost)
+        if cost in self.unknown:
+            return MISSING if not value else f"≥ {HUMAN[cost](value)}"
+        return HUMAN[cost](value)
+
+
+def spent_by_kind(events: Iterable[LifeEvent]) -> dict[str, Spent]:
+    """What looks, estimates and updates took."""
+    found = {kind: Spent() for kind, _ in KINDS}
+    for event in events:
+        if event.kind in found:
+            found[event.kind].add(event.spent)
+    return found
+
+
+@dataclass
+class Year:
+    """One calendar year of a life."""
+
+    batches: int = 0
+    samples: int = 0
+    labelled: int = 0
+    right: float = 0.0
+    updates: int = 0
+    served: int = 0  # of the updates
+    spent: Spent = field(default_factory=Spent)
+
+    @property
+    def quality(self) -> float | None:
+        """Mean quality of the labelled samples; None where there are none."""
+        return self.right / self.labelled if self.labelled else None
+
+
+def years(events: Sequence[LifeEvent]) -> dict[int, Year]:
+    """The life by calendar year (UTC) of its batches and updates."""
+    found: dict[int, Year] = {}
+    labelled = {e.key: e.served for e in events if e.kind == "labels" and e.served is not None}
+    for event in events:
+        if event.kind not in ("look", "offers", "update"):
+            continue
+        year = found.setdefault(event.at.year, Year())
+        year.spent.add(event.spent)
+        if event.kind == "look" and event.served is not None:
+            batch = labelled.get(event.key, event.served)
+            year.batches += 1
+            year.samples += batch.samples
+            year.labelled += batch.labelled
+            year.right += (batch.quality or 0.0) * batch.labelled
+        elif event.kind == "update":
+            year.updates += 1
+            year.served += bool(event.promoted)
+    return dict(sorted(found.items()))
+
+
+def days_of(events: Sequence[LifeEvent]) -> float | None:
+    """Days that the batches stand for: from first to last, and one mean distance more; None of fewer than two."""
+    times = [event.at for event in events if event.kind == "look"]
+    if len(times) < 2:
+        return None
+    seconds = (max(times) - min(times)).total_seconds()
+    return seconds / 86400 * len(times) / (len(times) - 1) or None
+
+
+def bill_blocks(card: LifeCard, events: Sequence[LifeEvent]) -> list[Block]:
+    """The bill by what was paid for, by year, and what is left of the budget."""
+    return known([bill_table(events), year_table(events), *budget_notes(card, events)])
+
+
+def bill_table(events: Sequence[LifeEvent]) -> Table:
+    """What looks, estimates and updates took, and all together."""
+    found = spent_by_kind(events)
+    rejected = sum(event.promoted is False for event in events if event.kind == "update")
+    rows = []
+    for kind, title in KINDS:
+        name = title + (f" ({rejected} not served)" if kind == "update" and rejected else "")
+        rows.append(_costs(name, found[kind]))
+    whole = Spent()
+    for each in found.values():
+        whole = whole.plus(each)
+    rows.append(_costs("together", whole))
+    heads = ("", "number", "energy", "CO2e", "time")
+    return table("Bill", heads, rows, numbers=range(1, len(heads)), note=_share(found))
+
+
+def _share(found: dict[str, Spent]) -> str:
+    watching = found["look"].plus(found["offers"])
+    updates = found["update"]
+    if not updates.energy_kwh or "energy_kwh" in watching.unknown:
+        return ""
+    share = watching.energy_kwh / updates.energy_kwh
+    said = f"{share:,.0f} times" if share >= 10 else f"{two_digits(100 * share)} % of"
+    return f"Watching and estimating took {said} the updates' energy."
+
+
+def _costs(name: str, spent: Spent) -> tuple[str, ...]:
+    return (name, f"{spent.events:,}", *(spent.text(cost) for cost in COSTS))
+
+
+def year_table(events: Sequence[LifeEvent]) -> Table:
+    """Each calendar year, and where the batches span a day or more what a whole year takes at this rate."""
+    rows = []
+    for number, year in years(events).items():
+        rows.append(
+            (
+                str(number),
+                f"{year.batches:,}",
+                f"{year.samples:,}",
+                MISSING if year.quality is None else f"{year.quality:.3f}",
+                f"{year.updates:,}",
+                *(year.spent.text(cost) for cost in COSTS),
+            )
+        )
+    days, note = days_of(events), ""
+    if days is not None and days >= 1:
+        whole = Year()
+        for year in years(events).values():
+            whole.updates += year.updates
+            whole.batches += year.batches
+            whole.spent = whole.spent.plus(year.spent)
+        factor = DAYS / days
+        note = (
+            f"At the rate of these {days:.0f} days a year has {whole.batches * factor:,.0f} batches and "
+            f"{whole.updates * factor:.2g} updates, and takes {human_energy(whole.spent.energy_kwh * factor)}, "
+            f"{human_mass(whole.spent.emissions_kg * factor)} CO2e and "
+            f"{human_duration(whole.spent.duration_s * factor)}."
+        )
+    heads = ("year", "batches", "samples", "quality", "updates", "energy", "CO2e", "time")
+    return table("By year", heads, rows, numbers=range(1, len(heads)), note=note)
+
+
+def budget_notes(card: LifeCard, events: Sequence[LifeEvent]) -> list[Block]:
+    """What is left of the budget; nothing where there is none."""
+    if card.budget is None:
+        return []
+    human = HUMAN[card.cost]
+    spent = sum(getattr(event.spent, card.cost) or 0.0 for event in events if event.spent is not None)
+    span = f"{card.budget_days:g} days" if card.budget_days else f"{card.budget_batches} batches"
+    return [
+        Note(
+            f"Of the budget of {human(card.budget)} for {span}, {human(max(card.budget - spent, 0.0))} is left."
+        )
+    ]
+
+
+def bill_data(card: LifeCard, events: Sequence[LifeEvent]) -> dict[str, object]:
+    """The bill as plain data: kWh, kg and s by what was paid for and by year; None where a part is not known."""
+
+    def plain(spent: Spent) -> dict[str, object]:
+        return {"number": spent.events} | {
+            cost: None if cost in spent.unknown else getattr(spent, cost) for cost in COSTS
+        }
+
+    return {
+        "life": card.name,
+        "by_kind": {title: plain(spent_by_kind(events)[kind]) for kind, title in KINDS},
+        "by_year": {
+            str(number): {
+                "batches": year.batches,
+                "samples": year.samples,
+                "quality": year.quality,
+                "updates": year.updates,
+                "served": year.served,
+                **{cost: plain(year.spent)[cost] for cost in COSTS},
+            }
+            for number, year in years(events).items()
+        },
+        "budget": card.budget,
+        "unit": card.cost,
+    }
+
+
+def export_lines(card: LifeCard, events: Sequence[LifeEvent]) -> list[str]:
+    """The life as JSON lines: its card, then each event, oldest first."""
+    return [card.model_dump_json(by_alias=True), *(event.model_dump_json() for event in events)]
