@@ -97,6 +97,21 @@ def test_the_start_is_light() -> None:
     assert done.returncode == 0, done.stderr
 
 
+MANY = 8
+WITH_MANY = 44  # never more: what is given once is held by a Session, what belongs together is one value
+
+
+def test_functions_with_many_parameters_become_no_more() -> None:
+    found = []
+    for path in _files():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                given = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+                if sum(argument.arg not in ("self", "cls") for argument in given) >= MANY:
+                    found.append(f"{path.relative_to(PACKAGE)}: {node.name}")
+    assert len(found) <= WITH_MANY, found
+
+
 def _words(path: Path) -> set[str]:
     nodes = ast.walk(ast.parse(path.read_text()))
     return {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}

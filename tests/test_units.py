@@ -18,7 +18,6 @@ def test_constants_are_exact() -> None:
     assert units.kwh_from_joules(3_600_000) == 1.0
     assert units.joules_from_kwh(1.0) == 3_600_000.0
     assert units.kg_from_grams(250.0) == 0.25
-    assert units.kwh_from_watts(1000.0, 3600.0) == 1.0
     assert units.emissions_kg(2.0, 0.5, 1.5) == 1.5
 
 

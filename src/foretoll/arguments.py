@@ -14,13 +14,6 @@ from foretoll.errors import ForetollError, UsageError, shown, unknown_name
 DEVICES = ("cpu", "cuda", "xpu")
 
 
-def check_name(kind: str, name: str, valid: tuple[str, ...]) -> str:
-    """Return a name that there is; UsageError with the nearest ones otherwise."""
-    if name not in valid:
-        raise UsageError(unknown_name(kind, name, valid))
-    return name
-
-
 def check_device_name(name: str) -> str:
     """Return the name of a kind of device that foretoll can use, whether this machine has one or not.
 

@@ -21,11 +21,6 @@ def kg_from_grams(mass_g: float) -> float:
     return mass_g / GRAMS_PER_KG
 
 
-def kwh_from_watts(power_w: float, duration_s: float) -> float:
-    """Energy in kWh of a constant power over a duration."""
-    return kwh_from_joules(power_w * duration_s)
-
-
 def emissions_kg(energy_kwh: float, intensity_kg_per_kwh: float, pue: float = 1.0) -> float:
     """Emissions in kg CO2e = energy × PUE × grid intensity (design: the toll of a run)."""
     return energy_kwh * pue * intensity_kg_per_kwh

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from foretoll.forecast.reference import reference_runs
 from foretoll.ledger import Ledger
 from foretoll.records import Comparison, Outcome
 from foretoll.report import read_comparison
-from foretoll.workflows import candidates
+from foretoll.workflows import candidates, experience
 
 from .conftest import Call
 
@@ -37,9 +36,8 @@ MLP = "foretoll:mlp?width=16&depth=1"
 @pytest.fixture(autouse=True)
 def _fewer_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forecasts rest on every twentieth run of the reference, which are learned from in moments."""
-    module = import_module("foretoll.workflows.compare")
     some = reference_runs()[::20]
-    monkeypatch.setattr(module, "reference_forecaster", lambda own: Forecaster([*some, *own]))
+    monkeypatch.setattr(experience, "reference_forecaster", lambda own: Forecaster([*some, *own]))
 
 
 @pytest.fixture(scope="module")

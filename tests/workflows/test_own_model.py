@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from foretoll.forecast.reference import reference_held_out, reference_runs
 from foretoll.ledger import Ledger
 from foretoll.models import build_model, load_model, save_checkpoint, weights_digest
 from foretoll.records import Estimate, ModelCard, TrainingSettings
-from foretoll.workflows import Accounting
+from foretoll.workflows import Accounting, experience
 from foretoll.workflows.context import open_update
 from options.making import blobs, mlp
 
@@ -83,8 +82,7 @@ def estimate(model: object, ledger: Ledger, **more: object) -> Estimate:
 def test_runs_count_as_the_models_own_through_every_door(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = importlib.import_module("foretoll.workflows.estimate")  # the package has a function of that name
-    monkeypatch.setattr(stage, "reference_forecaster", Forecaster)  # a fit on three runs takes no time
+    monkeypatch.setattr(experience, "reference_forecaster", Forecaster)  # a fit on three runs takes no time
     data, ledger = blobs(), Ledger.open(tmp_path / "own.db")
     model = mlp(data, seed=5)
     save_checkpoint(model, tmp_path / "folder")

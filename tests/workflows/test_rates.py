@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from foretoll.options.optimizer import OWN_RATE as OWN
 from foretoll.records import Estimate, TrainingSettings
 from foretoll.report.comparison import rates_text
 from foretoll.report.reasons import instead, trains
-from foretoll.workflows import Accounting
+from foretoll.workflows import Accounting, experience
 from foretoll.workflows.context import Update, open_update
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.rates import default_rate, range_test, rising, settled
@@ -128,9 +127,7 @@ def test_a_pilot_whose_loss_rises_is_told(elsewhere: Update) -> None:
 def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forecasts from a part of the reference ledger: what is tested here does not depend on it."""
     some = tuple(run for run in reference_runs() if run.option in ("finetune", "scratch", "head"))[:60]
-    for name in ("estimate", "compare"):  # the package has functions of these names
-        stage = importlib.import_module(f"foretoll.workflows.{name}")
-        monkeypatch.setattr(stage, "reference_forecaster", lambda own: Forecaster([*some, *own]))
+    monkeypatch.setattr(experience, "reference_forecaster", lambda own: Forecaster([*some, *own]))
 
 
 def estimate(ledger: Ledger, **more: object) -> Estimate:

@@ -42,6 +42,18 @@ def test_a_call_may_differ_and_a_session_is_not_changed_by_another(tmp_path: Pat
     assert run.grid is not None and run.grid.region.startswith("SWE")
 
 
+def test_what_was_learnt_is_held_until_there_are_other_runs(tmp_path: Path) -> None:
+    session = foretoll.Session(device="cpu", energy=NoMeter, ledger=str(tmp_path / "l.db"), settings=SETTINGS)
+    first = session.forecaster
+    assert session.forecaster is first and session.with_(region="SE").forecaster is first
+    source = blobs()
+    session.retrain(mlp(source), source, blobs(seed=1), option="keep")
+    second = session.forecaster
+    assert second is not first and session.forecaster is second
+    other = foretoll.Session(ledger=str(tmp_path / "l.db"))
+    assert other.forecaster is not second, "another session has its own"
+
+
 def test_every_verb_takes_the_path_of_a_ledger(tmp_path: Path) -> None:
     source, target, accounting = blobs(), blobs(seed=1), foretoll.Accounting(energy="none", region="DE")
     quiet: dict[str, Any] = {"device": "cpu", "settings": SETTINGS, "accounting": accounting}

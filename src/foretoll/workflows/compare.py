@@ -19,7 +19,7 @@ from foretoll.decide import (
     regret_of,
 )
 from foretoll.errors import UsageError
-from foretoll.forecast.reference import reference_forecaster, reference_settings
+from foretoll.forecast.reference import reference_settings
 from foretoll.forecast.unseen import unseen_settings
 from foretoll.indices.collect import DEFAULT_SAMPLES
 from foretoll.ledger import Ledger
@@ -43,6 +43,7 @@ from foretoll.workflows.context import (
     open_update,
 )
 from foretoll.workflows.estimate import default_region_warning
+from foretoll.workflows.experience import experience_of
 from foretoll.workflows.goal import with_target
 from foretoll.workflows.rates import Named
 from foretoll.workflows.retrain import take_signals
@@ -129,8 +130,7 @@ def compare(
     looked: dict[str, Prospect] = {}
     energy: EnergyBasis | None = None
     with SelfCostMeter(accounting.meter(first.device)) as own:
-        known = store.select()
-        forecaster = reference_forecaster(known.runs)
+        known, forecaster = experience_of(store)
         for model_name, update in jobs.items():
             watcher.stage(f"look at source and target through {model_name}")
             seen = take_signals(update, settings, samples=samples)

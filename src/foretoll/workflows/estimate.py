@@ -13,7 +13,7 @@ from foretoll.engine import InProcess, open_engine
 from foretoll.errors import ForetollError, is_out_of_memory
 from foretoll.forecast import Case, Prediction, compose_costs
 from foretoll.forecast.case import case_of
-from foretoll.forecast.reference import reference_forecaster, reference_settings
+from foretoll.forecast.reference import reference_settings
 from foretoll.forecast.unseen import unseen_settings
 from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
@@ -37,6 +37,7 @@ from foretoll.workflows.context import (
     open_update,
     unshifted_uri,
 )
+from foretoll.workflows.experience import experience_of
 from foretoll.workflows.goal import with_target
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.planned import planned_update
@@ -203,9 +204,8 @@ def estimate_update(
             )
             own.switch("forecast")
         watcher.stage("forecast")
-        known = ledger.select()
+        known, forecaster = experience_of(ledger)
         said += unseen_settings(settings, [*reference_settings(), *known.runs])
-        forecaster = reference_forecaster(known.runs)
         chosen = forecaster.foretell(case_of_update(update, option, settings, seen, asked.signals, start))
         beside = {
             name: forecaster.foretell(

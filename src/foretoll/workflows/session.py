@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from foretoll.forecast import Forecaster
 from foretoll.ledger import Ledger
 from foretoll.records import Comparison, Estimate, Run, TrainingSettings
 from foretoll.workflows.compare import compare
 from foretoll.workflows.context import Accounting, Data, ModelLike, Watcher
 from foretoll.workflows.estimate import estimate
+from foretoll.workflows.experience import experience_of
 from foretoll.workflows.retrain import retrain
 from foretoll.workflows.train import train
 
@@ -43,9 +45,21 @@ class Session:
         """The ledger, opened once."""
         return Ledger.of(self.ledger)
 
+    @property
+    def forecaster(self) -> Forecaster:
+        """What the forecasts rest on: fitted once, and anew where the ledger has other runs."""
+        return experience_of(self.opened_ledger)[1]
+
+    @cached_property
+    def full_accounting(self) -> Accounting:
+        """How energy and emissions are counted, `energy` and `region` included."""
+        short: dict[str, Any] = {"energy": self.energy, "region": self.region}
+        given = {name: value for name, value in short.items() if value is not None}
+        return replace(self.accounting or Accounting(), **given)
+
     def with_(self, **changes: Any) -> Session:
-        """The same session but for these."""
-        return replace(self, **changes)
+        """The same session but for these; the ledger stays open, and what its runs taught is kept."""
+        return replace(self, **{"ledger": self.opened_ledger, **changes})
 
     def estimate(self, model: ModelLike, source: Data = None, target: Data = None, **more: Any) -> Estimate:
         """What an update will cost: `foretoll.estimate`."""
@@ -65,14 +79,9 @@ class Session:
         return train(arch, data, **self._given() | more)
 
     def _given(self) -> dict[str, Any]:
-        accounting = self.accounting or Accounting()
-        changes: dict[str, Any] = {"energy": self.energy, "region": self.region}
-        accounting = replace(
-            accounting, **{name: value for name, value in changes.items() if value is not None}
-        )
         return {
             "device": self.device,
-            "accounting": accounting,
+            "accounting": self.full_accounting,
             "ledger": self.opened_ledger,
             "settings": self.settings,
             "watcher": self.watcher,
