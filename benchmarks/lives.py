@@ -295,11 +295,20 @@ def write(lives: Lives, found: dict[str, dict[str, Score]], text: str) -> None:
         },
         "scores": {name: {life: asdict(s) for life, s in each.items()} for name, each in found.items()},
     }
-    (HERE / "results" / "lives.json").write_text(json.dumps(content, indent=1) + "\n")
+    (HERE / "results" / "lives.json").write_text(json.dumps(_short(content), separators=(",", ":")) + "\n")
     page = HERE.parent / "docs" / "life.md"
     before, _, rest = page.read_text().partition("<!-- lives -->\n")
     _, _, after = rest.partition("<!-- /lives -->\n")
     page.write_text(f"{before}<!-- lives -->\n{text}\n<!-- /lives -->\n{after}")
+
+
+def _short(value: object) -> object:
+    """Numbers with four decimals: the last of them are noise, and the file is read by people."""
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {key: _short(each) for key, each in value.items()}
+    return [_short(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def main() -> None:

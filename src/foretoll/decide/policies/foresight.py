@@ -1,8 +1,8 @@
 """Foresight: rent, and only where the forecast lead of the next batches pays for the update."""
 
-# Rent alone pays for what is over: where a drift comes and goes, the loss piles up and the update comes too late. So an
-# update must also be forecast to win more than it costs. The forecast (`foretoll.forecast.lead`) was learned from
-# replayed lives of other streams, and option and time are chosen by it together.
+# Rent takes the recent lead for what an update will win. Here that is forecast (`foretoll.forecast.lead`, learned from
+# replayed lives): a drift that stays wins more than one that has gone, and one that has gone may come again. Option and
+# time are chosen by the forecast together.
 
 from __future__ import annotations
 
