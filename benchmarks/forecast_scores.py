@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/forecast_scores.py
 
 The same figures as `foretoll study score reference --json`. Writes benchmarks/results/forecast_scores.json and the
-blocks of the page: the aims beside what came of them, and all tables. Last line: one JSON object.
+blocks of the page: the aims beside what came of them, and all tables; and the headline figures of README.md. Last line:
+one JSON object.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def main() -> None:
         f"`{COMMAND}`: {took_s / 60:.1f} min on {machine.cpu}, {machine.cores} cores, Python "
         f"{platform.python_version()}, {date.today()}; {found['runs']} fine-tuning runs, seed 0.\n\n"
     )
+    replace_ledger_block(ROOT / "README.md", "headline", headline(found))
     replace_ledger_block(PAGE, "aims", aims(found))
     replace_ledger_block(PAGE, "scores", heading + markdown(Document("", score_blocks(found)), level=2))
     (RESULTS / "forecast_scores.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -46,6 +48,36 @@ def main() -> None:
         for split, block in found["splits"].items()
     }
     print(json.dumps({"minutes": took_s / 60, "splits": figures}))
+
+
+def headline(found: dict[str, Any]) -> str:
+    """Open runs that reached their target, and beside them the easy average over all runs."""
+    rows = []
+    for split, block in found["splits"].items():
+        own, repeat = block["open"]["foretoll"], block["open_repeat"]
+        if not own["runs"]:
+            continue
+        rows.append(
+            [
+                split,
+                f"{own['runs']:.0f}",
+                f"{own['median_factor']:.2f} ({own['median_factor_low']:.2f} … {own['median_factor_high']:.2f})",
+                f"{own['factor_0.9']:.1f}",
+                f"{own['within_2']:.0%}",
+                f"{repeat['median_factor']:.2f}" if repeat["runs"] else "–",
+                f"{block['methods']['foretoll']['median_factor']:.2f}",
+            ]
+        )
+    head = [
+        "left out",
+        "runs",
+        "median factor, 95 % interval",
+        "9 of 10 within",
+        "within 2 ×",
+        "another seed: median factor",
+        "all runs: median factor",
+    ]
+    return markdown_table(head, rows)
 
 
 def aims(found: dict[str, Any]) -> str:

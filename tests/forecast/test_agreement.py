@@ -34,6 +34,16 @@ def test_so_much_of_the_quality_lies_at_the_target_as_runs_reach_it(location: fl
     assert np.mean(values >= -0.03) == pytest.approx(reach, abs=0.01)
 
 
+@pytest.mark.parametrize("reach", [0.02, 0.5, 1.0])
+@pytest.mark.parametrize("location", [-0.3, 0.0, 0.4])
+def test_the_chance_of_at_least_a_value_is_what_the_quantiles_say(location: float, reach: float) -> None:
+    agreed = Agreement(normal(location, 0.05), reach, slack=0.03)
+    values = np.array([agreed.quantile(float(level)) for level in np.linspace(0.0005, 0.9995, 1000)])
+    for value in (-0.2, -0.031, -0.03, -0.01, 0.0, 0.01, 0.5):
+        assert agreed.at_least(value) == pytest.approx(np.mean(values >= value), abs=0.03)
+    assert agreed.at_least(-0.03) == pytest.approx(reach, abs=1e-3)
+
+
 def test_where_both_agree_the_learned_quality_stays() -> None:
     learned = normal(0.01, 0.05)
     agreed = Agreement(learned, 1 - learned.cdf(-0.03), slack=0.03)

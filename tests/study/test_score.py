@@ -9,11 +9,14 @@ import pytest
 
 from foretoll.forecast.case import decided
 from foretoll.forecast.reference import reference_runs
+from foretoll.report.score_tables import score_blocks
 from foretoll.research import metrics
-from foretoll.research.leave_out import Row, rows_of, splits_of
+from foretoll.research.leave_out import Fold, Row, rows_of, splits_of
 from foretoll.research.metrics import Outcomes
+from foretoll.research.open_runs import interval_measures, open_measures, tell_left_out
 from foretoll.research.peers import FORETOLL, GAP, METHODS, PEERS
-from foretoll.research.score import LEVELS, against, forecast_left_out, repeat_scores, score_all, scores
+from foretoll.research.repeats import repeat_scores
+from foretoll.research.score import LEVELS, against, forecast_left_out, score_all, scores
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +125,47 @@ def test_our_forecast_is_scored_with_its_intervals_and_beside_its_repeats(rows: 
 
 def test_the_table_names_the_best_peer_that_does_not_train_first(rows: list[Row]) -> None:
     chosen = [m for m in METHODS if m.name in {"foretoll", "initial loss", "pilot epoch, extrapolated"}]
-    table = score_all([row.run for row in rows], methods=chosen, jobs=1)
+    table = score_all([row.run for row in rows], methods=chosen, jobs=1, costs=False)
     assert set(table["splits"]) <= {split.name for split in splits_of(rows)}
     for block in table["splits"].values():
         assert block["best_peer"] == "initial loss"
         assert block["methods"]["pilot epoch, extrapolated"]["trained_first"] == 1
+        own = block["open"]["foretoll"]
+        if own["runs"]:
+            assert own["runs"] <= block["methods"]["foretoll"]["open_runs"]
+            assert 1 <= own["median_factor_low"] <= own["median_factor"] <= own["median_factor_high"]
+            assert own["median_factor"] <= own["factor_0.9"] and own["within_1.5"] <= own["within_2"]
+    said = str(score_blocks(table))
+    assert said.index("Open runs that reached their target") < said.index("Left out: ")
+
+
+def test_open_measures_leave_out_what_is_known_and_count_a_miss_in_full(rows: list[Row]) -> None:
+    tested = list(range(len(rows)))
+    open_reached = [row for row in rows if not decided(row.case) and not row.censored]
+    truth = np.array([row.epochs for row in rows])
+    perfect = open_measures(rows, tested, truth)
+    assert perfect["runs"] == len(open_reached) and perfect["factor_0.9"] == perfect["within_1.5"] == 1
+    never = open_measures(rows, tested, np.full(len(rows), np.inf))  # foretold to miss, yet they reached
+    most = [(row.case.max_epochs + 0.125) / (row.epochs + 0.125) for row in open_reached]
+    assert never["median_factor"] == pytest.approx(np.median(most))
+
+
+def test_intervals_of_all_costs_are_those_that_a_user_is_told(rows: list[Row]) -> None:
+    few = [row for row in rows if not row.case.task_shift]
+    half = Fold("half", lambda row: "left" if row.case.family in ("mlp", "cnn") else None)
+    told = tell_left_out(few, half)
+    assert set(told) == {k for k, row in enumerate(few) if half.fold(row) and not decided(row.case)}
+    found = interval_measures(told, few)
+    assert set(found) == {
+        "epochs",
+        "gradient_norm",
+        "parameter_change",
+        "quality",
+        "duration_s",
+        "energy_kwh",
+    }
+    for cost, measures in found.items():
+        assert 0.6 <= measures["held"] <= 1, cost
+        assert measures["width"] > (0 if cost == "quality" else 1)
+    for made, forecast in told.values():
+        assert made.forecast.epochs == forecast.epochs and made.own_runs == 0

@@ -26,6 +26,19 @@ class Agreement:
     reach: float
     slack: float
 
+    def at_least(self, value: float) -> float:
+        """Probability that quality less target is `value` or more."""
+        if value < -self.slack:
+            below = self.learned.cdf(-self.slack)
+            # without anything learned of it: just below what counts as reached
+            under = self.learned.cdf(value) / below if below > NOTHING else 1.5 + value / (2 * self.slack)
+            return 1 - (1 - self.reach) * min(max(under, 0.0), 1.0)
+        above = 1 - min(max(self.learned.cdf(-self.slack), 0.0), 1.0)
+        if above > NOTHING:
+            return self.reach * min(max((1 - self.learned.cdf(value)) / above, 0.0), 1.0)
+        # without anything learned of it: anywhere about what counts as reached
+        return self.reach * min(max((self.slack - value) / (2 * self.slack), 0.0), 1.0)
+
     def quantile(self, level: float) -> float:
         """The value that quality less target stays below with probability `level`."""
         below = min(max(self.learned.cdf(-self.slack), 0.0), 1.0)

@@ -43,7 +43,7 @@ class Case(Record):
     batch_size: int
     lr: float
     optimizer: str
-    until: float
+    until: float  # that the validation data have to show
     max_epochs: float
     task_shift: bool
     signals: dict[str, float | None]
@@ -59,9 +59,15 @@ class Case(Record):
     test_samples: int = 0
     model_id: str = ""  # the run that made the source model: runs of one model share what is particular to it
     task: str = "classification"
+    wanted: float | None = None  # on unseen data, where that is less than `until`
     weights_digest: str = (
         ""  # of the source model's weights, which tells it also where no run of foretoll made it
     )
+
+    @property
+    def margin(self) -> float:
+        """How much more the validation data have to show than is wanted on unseen data."""
+        return 0.0 if self.wanted is None else self.until - self.wanted
 
     @property
     def owner(self) -> str:
@@ -103,6 +109,7 @@ def case_of(run: Run, *, start_quality: float | None, looked_at: int = 0) -> Cas
         lr=run.settings.lr,
         optimizer=run.settings.optimizer,
         until=1.0 if run.settings.until is None else run.settings.progress(run.settings.until),
+        wanted=None if run.settings.aim is None else run.settings.progress(run.settings.aim),
         task=run.target.task,
         max_epochs=run.settings.epoch_budget(per_epoch),
         task_shift=run.task_shift,

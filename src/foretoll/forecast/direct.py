@@ -35,6 +35,11 @@ def test_quality(quality: float, seen_on: int, test_samples: int, level: float) 
     return Interval(median=quality, low=max(quality - half, 0.0), high=min(quality + half, 1.0), level=level)
 
 
+def served_by_looking(case: Case, quality: float, samples: int) -> float:
+    """Probability that a model whose quality was seen on so many samples meets the target on all data like them."""
+    return float(ndtr((quality - case.until + case.margin) / binomial_deviation(quality, samples)))
+
+
 def reach_by_looking(case: Case) -> float | None:
     """Probability that an option that takes no step meets the target on the validation data."""
     seen = looked_up_quality(case)

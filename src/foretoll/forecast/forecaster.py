@@ -12,6 +12,7 @@ from foretoll.forecast.direct import (
     binomial_deviation,
     looked_up_quality,
     reach_by_looking,
+    served_by_looking,
     test_quality,
 )
 from foretoll.forecast.kept import ArrayStore
@@ -39,7 +40,8 @@ class Prediction:
 
     forecast: Forecast
     quality: Interval | None  # on the test data, after the update
-    reach_probability: float | None
+    reach_probability: float | None  # on the validation data, which stop the run
+    served_probability: float | None  # that the served model meets the target on data that it never saw
     coverage: Coverage
     nearest: tuple[NearRun, ...]
     runs: int
@@ -128,14 +130,16 @@ class Forecaster:
                 "coverage could not be measured"
             )
         _, kept = self.learned.table("epochs", pool, frozenset())
+        quality, served = (None, None) if time_only else self._quality(case, widen, reach)
         return Prediction(
             forecast=Forecast(
                 epochs=epochs,
                 gradient_norm=None if time_only else self._positive("gradient_norm", case, widen),
                 parameter_change=None if time_only else self._positive("parameter_change", case, widen),
             ),
-            quality=None if time_only else self._quality(case, widen, reach),
+            quality=quality,
             reach_probability=reach,
+            served_probability=served,
             coverage=Coverage(
                 level=self.level,
                 empirical=time.coverage(self.level, group=case.source_name, task_shift=case.task_shift),
@@ -164,6 +168,7 @@ class Forecaster:
             Forecast(epochs=self._exactly(0.0)),
             test_quality(*seen, case.test_samples, self.level),
             reach_by_looking(case),
+            served_by_looking(case, *seen),
             "one pass over the data; the interval is that of the sample",
         )
 
@@ -175,16 +180,24 @@ class Forecaster:
             Forecast(epochs=self._exactly(0.0), parameter_change=self._exactly(0.0)),
             test_quality(start, case.validation_samples, case.test_samples, self.level),
             1.0,
+            served_by_looking(case, start, case.validation_samples),
             "the first evaluation already meets the target, which ends the run",
         )
 
     def _known(
-        self, case: Case, forecast: Forecast, quality: Interval, reach: float | None, method: str
+        self,
+        case: Case,
+        forecast: Forecast,
+        quality: Interval,
+        reach: float | None,
+        served: float | None,
+        method: str,
     ) -> Prediction:
         return Prediction(
             forecast=forecast,
             quality=quality,
             reach_probability=reach,
+            served_probability=served,
             coverage=Coverage(level=self.level, empirical=None, runs=0, method=method),
             nearest=(),
             runs=len(self.lessons),
@@ -209,14 +222,15 @@ class Forecaster:
         predictive = _predictive(model, case, widen)
         return self._interval(predictive, lambda v: math.exp(min(v, 700.0)), None)
 
-    def _quality(self, case: Case, widen: float, reach: float) -> Interval | None:
-        """The quality on the test data, in agreement with the probability of reaching the target."""
+    def _quality(self, case: Case, widen: float, reach: float) -> tuple[Interval | None, float | None]:
+        """The quality on the test data, in agreement with the probability of reaching; that of the target there."""
         model = self.learned.model("quality", case)
         if model is None:
-            return None
+            return None, None
         slack = SLACK * binomial_deviation(case.until, case.validation_samples, case.test_samples)
         agreed = Agreement(_predictive(model, case, widen), reach, slack)
-        return self._interval(agreed, lambda v: min(max(case.until + v, 0.0), 1.0), 1.0)
+        interval = self._interval(agreed, lambda v: min(max(case.until + v, 0.0), 1.0), 1.0)
+        return interval, agreed.at_least(-case.margin)
 
     def _interval(
         self,
@@ -249,6 +263,7 @@ class Forecaster:
             forecast=Forecast(),
             quality=None,
             reach_probability=None,
+            served_probability=None,
             coverage=Coverage(
                 level=self.level, empirical=None, runs=len(self.lessons), method="too few runs"
             ),

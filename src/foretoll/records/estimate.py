@@ -121,7 +121,10 @@ class Estimate(PresentedRecord):
     indices: dict[str, IndexValue]
     signals: dict[str, float | None]
     forecast: Forecast
-    reach_probability: Share | None
+    reach_probability: Share | None  # on the validation data, which stop the run
+    served_probability: Share | None = (
+        None  # that the served model meets the target on data that it never saw
+    )
     expected_quality: Interval | None = None  # on the test data, after the update
     alternatives: dict[str, Forecast] = {}  # the same for other options, training from scratch among them
     alternatives_reach: dict[str, Share | None] = {}

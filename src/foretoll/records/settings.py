@@ -95,6 +95,10 @@ class TrainingSettings(Record):
     patience: int | None = _setting(
         None, "stop after so many evaluations in a row without a better one", ge=1
     )
+    sure: float | None = _setting(
+        None, "probability, such as 0.9, with which a run that reaches its target meets it on unseen data too: on the "
+        "validation data it then has to show so much more as their number leaves open", ge=0.5, lt=1, shapes=False,
+    )  # fmt: skip
     nesterov: bool = _setting(False, "Nesterov's momentum, with sgd")
     betas: tuple[float, float] = _setting((0.9, 0.999), "decay rates of the moments of adam, adamw and nadam")
     schedule: Schedule = _setting(
@@ -128,6 +132,8 @@ class TrainingSettings(Record):
     compile: bool = _setting(False, "compile the network (torch.compile)", shapes=False)
     # of the metric on the target; set where the data are known, and no flag
     scale: QualityScale | None = None
+    # what was asked for, where `sure` has raised `until` above it; set where the data are known, and no flag
+    aim: float | None = None
 
     @field_validator("metric", mode="before")
     @classmethod
@@ -225,6 +231,11 @@ class TrainingSettings(Record):
         """A quality on the common scale from 0 (trivial) to 1 (perfect); of a share it is the share itself."""
         return self.known_scale.progress(quality)
 
+    @property
+    def wanted(self) -> float | None:
+        """The quality that is wanted on unseen data: `until`, or what it was before `sure` raised it."""
+        return self.until if self.aim is None else self.aim
+
     def meets(self, quality: float) -> bool:
         """Whether a quality is as good as the target; True where there is none."""
         return self.until is None or self.known_scale.meets(quality, self.until)
@@ -260,7 +271,7 @@ class TrainingSettings(Record):
         return {
             name: value
             for name, value in self.model_dump(mode="json").items()
-            if name not in {*FIRST, "scale"}
+            if name not in {*FIRST, "scale", "aim"}
         }
 
 

@@ -52,7 +52,7 @@ def _row(run: Run, short: str) -> Row:
         run.option,
         model_name(run.model),
         data_name(run.target),
-        OUTCOME_WORDS[run.outcome],
+        "reached, not on test" if story.missed_on_test(run) else OUTCOME_WORDS[run.outcome],
         human_number(run.toll.epochs),
         cost_text("energy_kwh", run.toll.energy_kwh, digits=3),
         quality_text(run.settings.metric, after),

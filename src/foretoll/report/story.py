@@ -26,6 +26,7 @@ from foretoll.report.words import (
 from foretoll.tasks import known_metric
 from foretoll.units import human_number
 
+ONE_SIDED_Z = 1.645  # 5 % of samples fall short of the truth by more
 SAMPLING_Z = (
     1.645  # two measurements of one accuracy differ by more than this many standard errors 1 time in 10
 )
@@ -185,10 +186,26 @@ def both_qualities(run: Run) -> str:
         f"Its {name} is {quality_text(metric, seen)} on the validation data, by which it stops, and "
         f"{quality_text(metric, after)} on test data that it never saw"
     )
-    missed = run.outcome is Outcome.REACHED and not run.settings.meets(after)
-    side = "below" if run.settings.known_scale.higher_is_better else "above"
-    below = f", where it is {side} the target" if missed else ""
+    wanted, scale = run.settings.wanted, run.settings.known_scale
+    missed = run.outcome is Outcome.REACHED and wanted is not None and not scale.meets(after, wanted)
+    side = "below" if scale.higher_is_better else "above"
+    by = "significantly " if missed_on_test(run) else ""
+    below = f", where it is {by}{side} the target" if missed else ""
     return f"{text}{below}: {_difference(run, seen, after)}"
+
+
+def missed_on_test(run: Run) -> bool:
+    """Whether a run reached its target by luck: on test data it misses it by more than their number leaves open.
+
+    One-sided, at 5 %: on few validation samples the first evaluation above the target may be chance.
+    """
+    metric, until = known_metric(run.settings.metric), run.settings.wanted
+    after = run.quality.after if run.quality else None
+    if run.outcome is not Outcome.REACHED or metric is None or until is None or after is None:
+        return False
+    error = metric.error(until, run.target.test) if run.target.test else 0.0
+    missing = until - after if metric.direction == "higher" else after - until
+    return error > 0 and missing > ONE_SIDED_Z * error
 
 
 def _difference(run: Run, seen: float, after: float) -> str:
@@ -219,7 +236,8 @@ def outcome_short(run: Run) -> str:
         if value is not None
     ]
     if run.outcome is Outcome.REACHED:
-        return f"yes: {', '.join(found)}" if found else "yes"
+        yes = "yes, but not on test data" if missed_on_test(run) else "yes"
+        return f"{yes}: {', '.join(found)}" if found else yes
     said = "not reached" if run.outcome is Outcome.CENSORED else run.outcome.value
     return f"no, {said}: {', '.join(found)}" if found else f"no, {said}"
 

@@ -121,6 +121,8 @@ def _reached(estimate: Estimate | None, run: Run | None) -> Row | None:
     if estimate is not None:
         unknown = estimate.reach_probability is None
         note += "; probability unknown" if unknown else ""
+        if estimate.served_probability is not None:
+            note += f"; on data that it never saw: {percent(estimate.served_probability)}"
         cells += [percent(estimate.reach_probability), ""]
     if run is not None:
         cells.append(story.outcome_short(run))

@@ -14,6 +14,8 @@ from foretoll.records import Outcome, Run
 from foretoll.research.metrics import Outcomes
 
 PAIR_FOLDS = 10
+SIZES = ((400, "up to 400 samples"), (2000, "401 to 2,000"), (5000, "2,001 to 5,000"))
+LARGEST = "over 5,000"
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,14 @@ def splits_of(rows: Sequence[Row]) -> list[Fold]:
         ),
         Fold("architecture families", lambda r: r.case.family),
         Fold("task pairs", _pair_fold),
+        Fold("sizes", _size),
+        Fold("kinds of data", lambda r: r.run.target.kind if r.run.target.kind != "image" else None),
     ]
+
+
+def _size(row: Row) -> str:
+    samples = row.case.train_samples
+    return next((name for most, name in SIZES if samples <= most), LARGEST)
 
 
 def _pair_fold(row: Row) -> str | None:

@@ -25,10 +25,20 @@ from foretoll.options.table import DEFAULT
 from foretoll.records import Run
 from foretoll.research import metrics
 from foretoll.research.leave_out import Fold, Row, outcomes, rows_of, splits_of
+from foretoll.research.open_runs import (
+    interval_measures,
+    open_measures,
+    served_measures,
+    tell_left_out,
+    warning_measures,
+)
 from foretoll.research.peers import FORETOLL, METHODS, Method
+from foretoll.research.repeats import open_repeat, repeat_scores
 
 LEVELS = (0.5, 0.8, 0.9)
 BOOTSTRAP = 400
+# whose intervals of all costs are scored: what a user may bring that the ledger has nothing like
+COST_SPLITS = ("data sets", "task pairs", "sizes", "kinds of data")
 FEWEST_ROWS = 20  # to learn from, before a fold is forecast
 
 
@@ -231,34 +241,6 @@ def _target(row: Row) -> str:
     return f"{row.case.target_name}|{row.case.family}" if row.case.task_shift else ""
 
 
-def repeat_scores(rows: Sequence[Row], tested: Sequence[int]) -> dict[str, float | None]:
-    """How well another seed of the same setting predicts a run, over the tested rows that have one."""
-    by_setting: dict[str, list[int]] = defaultdict(list)
-    for i in tested:
-        by_setting[rows[i].setting].append(i)
-    pairs = [
-        (group[k], group[k - 1]) for group in by_setting.values() if len(group) > 1 for k in range(len(group))
-    ]
-    if not pairs:
-        return {"runs": 0.0}
-    seen = outcomes([rows[i] for i, _ in pairs])
-    other = np.array([math.inf if rows[j].censored else rows[j].epochs for _, j in pairs])
-    reached = np.isfinite(other).astype(float)
-    open_ = np.flatnonzero([not decided(rows[i].case) for i, _ in pairs])
-    left = seen.take(open_)
-    return {
-        "runs": float(len(pairs)),
-        "auc": metrics.auc(reached, seen),
-        "auc_open": metrics.auc(reached[open_], left),
-        "spearman": metrics.spearman(np.minimum(other, seen.limit), seen),
-        "concordance": metrics.harrell(other, seen),
-        "median_factor": metrics.median_factor(other, seen),
-        "open_runs": float(len(open_)),
-        "spearman_open": metrics.spearman(np.minimum(other[open_], left.limit), left),
-        "median_factor_open": metrics.median_factor(other[open_], left),
-    }
-
-
 def against(
     ours: Forecasts, theirs: Forecasts, rows: Sequence[Row], *, seed: int = 0
 ) -> dict[str, tuple[float, float, float]]:
@@ -298,8 +280,12 @@ def score_all(
     option: str | None = DEFAULT,
     methods: Sequence[Method] = METHODS,
     jobs: int = 2,
+    costs: bool = True,
 ) -> dict[str, Any]:
-    """The whole score table: split → method → measures, the repeat line, and ours against the best peer."""
+    """The whole score table: split → method → measures, the repeat line, and ours against the best peer.
+
+    `costs`: also the intervals of all costs that a user would have been told, of `COST_SPLITS`: four models a fold.
+    """
     from joblib import Parallel, delayed
 
     check_workers(jobs, f"--jobs {jobs}")
@@ -308,6 +294,9 @@ def score_all(
     tasks = [(name, method) for method in methods for name in names]
     done = Parallel(n_jobs=jobs)(delayed(_one)(rows, name, method) for name, method in tasks)
     forecasts = {(name, method.name): found for (name, method), found in zip(tasks, done, strict=True)}
+    told_of = [name for name in names if costs and name in COST_SPLITS]
+    told = Parallel(n_jobs=jobs)(delayed(_told)(rows, name) for name in told_of)
+    intervals = dict(zip(told_of, told, strict=True))
     table: dict[str, Any] = {}
     for split in names:
         own = forecasts[split, FORETOLL.name]
@@ -324,8 +313,23 @@ def score_all(
             "methods": measured,
             "best_peer": best,
             "ahead_of_best_peer": against(own, forecasts[split, best], rows),
+            "open": {
+                m.name: open_measures(rows, forecasts[split, m.name].rows, forecasts[split, m.name].median)
+                for m in methods
+            },
+            "open_repeat": open_repeat(rows, own.rows),
+            **intervals.get(split, {}),
         }
     return {"runs": len(rows), "option": option, "splits": table}
+
+
+def _told(rows: Sequence[Row], name: str) -> dict[str, Any]:
+    told = tell_left_out(rows, next(s for s in splits_of(rows) if s.name == name))
+    return {
+        "intervals": interval_measures(told, rows),
+        "unlike": warning_measures(told, rows),
+        "served": served_measures(told, rows),
+    }
 
 
 def _one(rows: Sequence[Row], split: str, method: Method) -> Forecasts:

@@ -235,6 +235,7 @@ def estimate_update(
         signals=seen.signals | asked.signals,
         forecast=composed(update, settings, chosen, asked.probe, accounting),
         reach_probability=chosen.reach_probability,
+        served_probability=chosen.served_probability,
         expected_quality=in_unit(chosen.quality, settings),
         alternatives=alternatives,
         alternatives_reach={name: told.reach_probability for name, told in beside.items()},

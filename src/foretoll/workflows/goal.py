@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from scipy.special import ndtri
+
 from foretoll.data import TaskData
 from foretoll.errors import DataError, UsageError
 from foretoll.quality import evaluate, scale_of
-from foretoll.records import SHARES, TrainingSettings
+from foretoll.records import SHARES, DataCard, TrainingSettings
 from foretoll.tasks import check_metric, check_until, get_task, known_metric
 from foretoll.workflows.context import Update
 
@@ -71,7 +73,28 @@ def with_target(update: Update, settings: TrainingSettings, until: float | None)
                 f"the model is never right on its source {source.card.uri}: give the data that it was trained "
                 "on, or name a quality target, for example --until 0.9"
             )
-    return settings.model_copy(update={"until": check_until(until, settings.metric)})
+    # raised before, in an estimate that is carried out
+    if settings.aim is not None and until == settings.until:
+        until = settings.aim
+    until = check_until(until, settings.metric)
+    if settings.sure is None:
+        return settings.model_copy(update={"until": until, "aim": None})
+    raised = _raised(until, settings, update.target.card)
+    return settings.model_copy(update={"until": raised, "aim": until})
+
+
+def _raised(until: float, settings: TrainingSettings, target: DataCard) -> float:
+    """What validation data have to show: a model that is just at the target shows it with 1 − sure, by chance."""
+    metric, samples = known_metric(settings.metric, target.task), target.validation
+    assert metric is not None and settings.sure is not None  # noqa: S101  (for the type checker)
+    margin = float(ndtri(settings.sure)) * metric.error(until, samples)
+    raised = until + margin if metric.direction == "higher" else until - margin
+    if not metric.low <= raised <= metric.high:
+        raise UsageError(
+            f"{samples:,} validation samples cannot show {metric.title} {until:g} with --sure {settings.sure:g}: even "
+            f"{metric.best:g} is within their error; give more data, or a lower --until or --sure"
+        )
+    return float(f"{raised:.4g}")
 
 
 def _usual(on_source: TrainingSettings, on_target: TrainingSettings, quality: float) -> float:
