@@ -37,11 +37,15 @@ _LOOK = 64  # texts among which the longest is looked for
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Quality in the metric's unit, the task's mean loss, and the number of samples both rest on."""
+    """Quality in the metric's unit, the task's mean loss, and the number of samples both rest on.
+
+    error: standard error of the quality, from the samples themselves where the metric can say it
+    """
 
     quality: float
     loss: float
     samples: int
+    error: float | None = None
 
 
 CHANCE_Z = 1.645  # guessing lies below this many standard errors above its level 19 times in 20
@@ -55,7 +59,7 @@ def chance_level(labels: Tensor, metric: str, task: str = "classification") -> f
 def chance_ceiling(labels: Tensor, metric: str, samples: int, task: str = "classification") -> float:
     """The quality on `samples` samples up to which it may be chance: its level and its sampling error."""
     level, of = chance_level(labels, metric, task), _metric(metric, task)
-    error = CHANCE_Z * of.error(level, samples)
+    error = CHANCE_Z * get_task(task).chance_error(labels, of, samples)
     return min(level + error, of.high) if of.direction == "higher" else max(level - error, of.low)
 
 
@@ -170,14 +174,18 @@ def evaluate(
     width, scale = model.card.num_classes, model.card.targets
     check_targets(split.labels, width)
     tally = Whole() if found.whole else task.tally(width, device=device)
-    loss = torch.zeros((), dtype=torch.float64)
+    loss, mass = (torch.zeros((), dtype=torch.float64) for _ in range(2))
     with evaluating(model):
         for inputs, labels in split.batches(samples_that_fit(model, split, batch_size)):
             truth = labels.to(device)
             logits = model(inputs.to(device) if isinstance(inputs, Tensor) else inputs)
             tally.update(logits, truth)
-            loss += task.losses(logits.float(), truth, scale).double().sum().cpu()
-    return Evaluation(found.compute(tally), float(loss) / len(split), len(split))
+            each, counts = task.losses(logits.float(), truth, scale).double(), task.mass(truth)
+            loss += (each * counts).sum().cpu()
+            mass += counts.sum().cpu()
+    quality = found.compute(tally)
+    error = None if found.measured is None else found.error_of(tally, quality)
+    return Evaluation(quality, float(loss) / max(float(mass), 1.0), len(split), error)
 
 
 def check_targets(targets: Tensor, width: int) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from foretoll.errors import DataError, ModelError
 from foretoll.models.anatomy import first_tensor
+from foretoll.models.at_places import choose_places
 from foretoll.models.rows import Order, pool_rows
 from foretoll.quality import evaluating, samples_that_fit
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Features:
     """What one batch looks like from inside the model; all on the model's device.
+
+    Of a task with a class at each place, labels, representations and logits are those of one place of each sample.
 
     ids: (B,) int64, the sample's number in the data set: the same for any batch size, order or split
     labels: (B,) int64, −1 where unknown
@@ -87,15 +90,21 @@ def sweep(
     with ExitStack() as stack:
         stack.enter_context(evaluating(model))
         captured = stack.enter_context(_Capture(model, layers))
-        for inputs, labels in split.batches(size):
+        for inputs, targets in split.batches(size):
+            where, labels, done = None, targets, 0
+            if model.task.places:
+                where, labels = choose_places(
+                    targets, split.ids[seen : seen + len(targets)], model.task.places
+                )
             outputs: list[tuple[Tensor, Tensor]] = []
             pooled: list[dict[str, Tensor]] = []
             for part in arranged.bites(inputs):
                 captured.samples = len(part)
                 with autocast:
-                    embedded, logits = model.embed_and_classify(
-                        part.to(device, non_blocking=True) if isinstance(part, Tensor) else part
-                    )
+                    here = part.to(device, non_blocking=True) if isinstance(part, Tensor) else part
+                    at = None if where is None else where[done : done + len(part)]
+                    embedded, logits = model.embed_and_classify(here, at)
+                done += len(part)
                 outputs.append((embedded, logits.clone()))  # a network may give the same memory next time
                 pooled.append(captured.take())
             representations, logits = (torch.cat(rows) for rows in zip(*outputs, strict=True))

@@ -18,9 +18,15 @@ NEEDS = {
     "lightning_fit": ("lightning",),
     "accelerate_script": ("accelerate",),
     "timm_amp_cosine": ("timm",),
+    "lora_language_model": ("transformers", "peft"),
 }
 
-FORECAST = {"plain_loop", "regression_table", "multilabel"}  # the others name no source
+FORECAST = {
+    "plain_loop",
+    "regression_table",
+    "multilabel",
+    "lora_language_model",
+}  # the others name no source
 
 
 @pytest.mark.slow

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from foretoll.data import TaskData
+from foretoll.data.tokenizers import load_tokenizer
 from foretoll.errors import ForetollError, ModelError, UsageError
 from foretoll.models import Model, Trust, build_model, fresh_copy, load_model, save_checkpoint
-from foretoll.models.preprocess import load_tokenizer
 from foretoll.models.reprogrammed import unwrapped, wrap
 from foretoll.models.spec import parse_spec
 from foretoll.reprogram import make_mapping, make_program

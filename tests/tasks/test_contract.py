@@ -43,11 +43,34 @@ def _two_classes(random: torch.Generator, width: int) -> tuple[Tensor, Tensor]:
     return targets[:, :1].contiguous(), outputs[:, :1].contiguous()
 
 
+def _tokens(random: torch.Generator, width: int) -> tuple[Tensor, Tensor]:
+    """Sequences of several lengths: what is behind their end counts for nothing."""
+    width += 1
+    targets = torch.randint(0, width, (60, 5), generator=random)
+    targets[:, 0] = torch.arange(60) % width
+    ends = torch.randint(1, 6, (60, 1), generator=random)
+    perfect = 30.0 * torch.nn.functional.one_hot(targets, width).float().movedim(-1, 1)
+    return torch.where(torch.arange(5) < ends, targets, -1), perfect
+
+
+def _masks(random: torch.Generator, width: int) -> tuple[Tensor, Tensor]:
+    """Small images, some of whose pixels are left out."""
+    width += 1
+    targets = torch.randint(0, width, (60, 2, 3), generator=random)
+    targets[:, 0, 0] = torch.arange(60) % width
+    perfect = 30.0 * torch.nn.functional.one_hot(targets, width).float().movedim(-1, 1)
+    left_out = torch.rand((60, 2, 3), generator=random) < 0.2
+    left_out[:, 0, 0] = False
+    return torch.where(left_out, -1, targets), perfect
+
+
 EXAMPLES: dict[str, Example] = {
     "binary": _two_classes,
     "classification": _classes,
+    "language": _tokens,
     "multilabel": _labels,
     "regression": _numbers,
+    "segmentation": _masks,
 }
 
 

@@ -18,6 +18,12 @@ from foretoll.records import TableLayout
 
 def open_hf(uri: DataUri, layout: TableLayout | None = None) -> RawData:
     """All splits of the set as one table; `config=` chooses among its configurations."""
+    parts, path = load_parts(uri), Path(uri.path).expanduser()
+    return source_of_parts(parts, uri, name=path.name, where=f"hf:{uri.path}", layout=layout)
+
+
+def load_parts(uri: DataUri) -> dict[str, Any]:
+    """The data sets of the `datasets` library behind a URI, by split; one without a name is the whole."""
     try:
         import datasets
     except ImportError as error:
@@ -35,8 +41,7 @@ def open_hf(uri: DataUri, layout: TableLayout | None = None) -> RawData:
         raise DataError(
             f"hf:{uri.path} cannot be opened: {reason}; give a local folder or a name on the hub"
         ) from error
-    parts = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
-    return source_of_parts(parts, uri, name=path.name, where=f"hf:{uri.path}", layout=layout)
+    return dict(loaded) if isinstance(loaded, dict) else {"": loaded}
 
 
 def source_of_parts(

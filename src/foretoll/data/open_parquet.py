@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,25 +23,29 @@ _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBL
 
 def open_parquet(uri: DataUri, layout: TableLayout | None = None) -> RawData:
     """Read a Parquet file. Images are decoded after rows are chosen, so a `limit` saves the work."""
+    check_there(uri)
+    table = read_table(uri.file, uri.shown_path)
+    if uri.inputs:
+        return source_of_trees(_trees(table, uri), uri, name=uri.file.stem, where=uri.shown_path)
+    return source_of_table(table, uri, name=uri.file.stem, where=uri.shown_path, layout=layout)
+
+
+def read_table(path: Path, shown_path: str) -> Any:
+    """The pyarrow Table in a Parquet file; DataError where it cannot be read, or does not fit into memory."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = uri.file
-    check_there(uri)
     try:
         with pq.ParquetFile(path) as file:
-            check_names(file.schema_arrow.names, uri.shown_path)  # reading would fail without a word of why
-            table = _read(file, path.stat().st_size, uri.shown_path)
+            check_names(file.schema_arrow.names, shown_path)  # reading would fail without a word of why
+            return _read(file, path.stat().st_size, shown_path)
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError) as error:
-        check_refused(error, uri.shown_path, DataError)
+        check_refused(error, shown_path, DataError)
         if is_out_of_memory(error):
-            raise DataError(f"{uri.shown_path} takes more memory than there is: give a part of it") from error
+            raise DataError(f"{shown_path} takes more memory than there is: give a part of it") from error
         raise DataError(
-            f"{uri.shown_path} cannot be read as Parquet: it is truncated or of another format; make or copy it again"
+            f"{shown_path} cannot be read as Parquet: it is truncated or of another format; make or copy it again"
         ) from error
-    if uri.inputs:
-        return source_of_trees(_trees(table, uri), uri, name=path.stem, where=uri.shown_path)
-    return source_of_table(table, uri, name=path.stem, where=uri.shown_path, layout=layout)
 
 
 def _trees(table: Any, uri: DataUri) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from foretoll.data.address import DataUri
 from foretoll.data.items import array_of, item_of, reason, size_of
 from foretoll.data.open_dataset import class_names_of, labels_of, open_dataset
 from foretoll.data.open_hf import source_of_parts
+from foretoll.data.open_ids import source_of_ids
 from foretoll.data.open_npz import arrays_of, named_arrays, source_of_arrays, source_of_trees
 from foretoll.data.parts import is_tree
 from foretoll.data.raw import ROLES, RawData, role_of
@@ -21,6 +22,7 @@ from foretoll.data.tabular import source_of_table
 from foretoll.data.tokens import source_of_tokens
 from foretoll.errors import DataError, listed
 from foretoll.records import TableLayout
+from foretoll.tasks import get_task
 
 _LETTERS = {"train": "train", "validation": "val", "test": "test"}  # as in an .npz file
 
@@ -40,6 +42,8 @@ def open_python(
         DataError: it is none of these, or its splits are of different kinds.
 
     """
+    if task is not None and get_task(task).names_are_numbers:
+        return source_of_ids(data, task), _uri("token ids", task)
     splits = _splits(data)
     if splits is not None:
         return _of_splits(splits, layout, task)

@@ -29,10 +29,12 @@ def strata(targets: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """A number (n,) for each sample, in whose order samples are taken: so that each part is like the whole.
 
     Classes are their own; of numbers (n, k) the standardised sum counts, so that every part has all quantiles; of
-    truth values (n, k) the combination, from the most frequent on.
+    truth values (n, k) the combination, from the most frequent on. Samples with a class at each place are all alike.
     """
     if targets.ndim == 1:
         return targets
+    if targets.dtype.kind in "iu":
+        return np.zeros(len(targets), dtype=np.int64)
     if targets.shape[1] > 1 and np.isin(targets, (0.0, 1.0)).all():
         _, numbers, counts = np.unique(targets, axis=0, return_inverse=True, return_counts=True)
         rank = np.empty(len(counts), dtype=np.int64)

@@ -100,6 +100,7 @@ def assemble(source: RawData, uri: DataUri, *, seed: int, whole: bool = False) -
     source = replace(
         source, name=writable(source.name), classes=tuple(writable(name) for name in source.classes)
     )
+    _check_places(source)
     for shift in uri.shifts:
         check_shift(shift, source.kind, source.parts)
     partition_seed = 0 if uri.seed is None else uri.seed
@@ -154,6 +155,18 @@ def assemble(source: RawData, uri: DataUri, *, seed: int, whole: bool = False) -
     )
     data = TaskData(card, **splits, reference=reference_of(source.rows, source.kind))
     return data.shifted(uri.shifts, seed=sample_seed)
+
+
+def _check_places(source: RawData) -> None:
+    """Refuse masks of another size than their images."""
+    labels = source.rows.labels
+    if get_task(source.task).places != 2 or labels is None:
+        return
+    if tuple(labels.shape[1:]) != tuple(source.shape[1:]):
+        raise DataError(
+            f"{source.name} has masks of {' × '.join(map(str, labels.shape[1:]))} pixels and images of "
+            f"{' × '.join(map(str, source.shape[1:]))}: bring both to one size"
+        )
 
 
 def _scale_of(task: str, train: ArraySplit | DatasetSplit) -> TargetScale | None:
@@ -366,6 +379,8 @@ def _more_of(splits: Mapping[str, ArraySplit | DatasetSplit], classes: tuple[str
 
 def label_texts(targets: npt.NDArray[Any], names: Sequence[str]) -> npt.NDArray[Any]:
     """The labels as a column of values: names of classes, or the first of the numbers that are predicted."""
+    if targets.ndim > 1 and targets.dtype.kind in "iu":  # a class at each place has no name
+        return np.full(len(targets), "")
     return np.asarray(names)[targets] if targets.ndim == 1 else targets[:, 0].astype(np.float64)
 
 

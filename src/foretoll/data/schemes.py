@@ -54,7 +54,9 @@ _OWN = (
     OwnScheme("parquet", "columns", "drop", "inputs", "size", "skip_unreadable", table=True),
     OwnScheme("csv", "columns", "drop", "encoding", "sep", table=True),
     OwnScheme("folder", "size", "skip_unreadable"),
+    OwnScheme("masks", "size"),
     OwnScheme("torchvision", "root", "download", "config", "size", follows="a name"),
+    OwnScheme("text", "block", "column", "tokenizer"),
     OwnScheme("hf", "columns", "config", "drop", "size", "skip_unreadable", follows="a name", table=True),
 )
 SCHEMES: Registry[DataScheme] = Registry(

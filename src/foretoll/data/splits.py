@@ -28,7 +28,8 @@ class Batch(NamedTuple):
     """Some samples: inputs as stored, and labels.
 
     Images uint8 (B, C, H, W); vectors float32 (B, d); series float32 (B, C, L); text list[str], or int64
-    token ids (B, L) once tokenised. Labels int64 (B,), −1 where unknown; numbers to predict float32 (B, k).
+    token ids (B, L) once tokenised. Labels int64 (B,), −1 where unknown; numbers to predict float32 (B, k); of a class
+    at each place, int64 (B, L) of tokens and (B, H, W) of pixels, −1 where none counts.
     """
 
     inputs: Any  # Tensor or list[str]
@@ -36,7 +37,7 @@ class Batch(NamedTuple):
 
 
 class Split(ABC):
-    """A part of a data set. `ids` are the rows' numbers in it; `labels` int64 (n,), float32 (n, k), or None."""
+    """A part of a data set. `ids` are the rows' numbers in it; `labels` int64 (n, …), float32 (n, k), or None."""
 
     labels: Tensor | None
     ids: Tensor
@@ -103,7 +104,10 @@ class Split(ABC):
         self.labels = None if labels is None else _stored_targets(torch.as_tensor(labels))
         self.explicit_ids = ids is not None
         self.ids = torch.arange(size) if ids is None else torch.as_tensor(ids).to(torch.int64).cpu()
-        if self.labels is not None and (self.labels.shape[:1] != (size,) or self.labels.ndim > 2):
+        most = (
+            2 if self.labels is not None and self.labels.is_floating_point() else 3
+        )  # pixels are whole numbers
+        if self.labels is not None and (self.labels.shape[:1] != (size,) or self.labels.ndim > most):
             raise DataError(
                 f"{size} samples but labels of shape {tuple(self.labels.shape)}: one label a sample"
             )

@@ -13,8 +13,10 @@ from foretoll.data.shifts.tree import shift_tree
 from foretoll.data.splits import Split
 from foretoll.errors import DataError, UsageError
 from foretoll.records import DataCard, InputPart, Shift
+from foretoll.tasks import get_task
 
 _REFERENCE_ROWS = 4096
+MOVING = ("rotation", "translation")
 
 
 def reference_of(split: Split, kind: str) -> Reference | None:
@@ -93,6 +95,12 @@ class TaskData:
         chain = (shifts,) if isinstance(shifts, Shift) else tuple(shifts)
         if not chain:
             return self
+        moving = [shift.kind for shift in chain if shift.kind in MOVING]
+        if moving and get_task(self.card.task).places:
+            raise UsageError(
+                f"the shift {moving[0]} moves pixels, and their classes would stay: take one that moves none, such as "
+                "gaussian_noise or contrast"
+            )
         before = self.card.shift
         reference = self.reference or reference_of(self.train, self.card.kind)
         for shift in chain:

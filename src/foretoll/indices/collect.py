@@ -65,7 +65,7 @@ class PartCollection:
     def __call__(self, features: Features) -> None:
         """Take in a batch."""
         task, scale = get_task(self.wanted.task), self.wanted.targets
-        numbers = features.labels.is_floating_point()
+        numbers = features.labels.is_floating_point() or (task.places > 0 and not task.groups_are)
         groups = task.groups(features.labels, scale) if numbers else features.labels
         kept = {"representations": features.representations, "logits": features.logits}
         if numbers:

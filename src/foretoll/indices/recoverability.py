@@ -126,6 +126,8 @@ def linear_probe_progress(
     keys = hash_rows(x) if ids is None else check_ids(ids, x.shape[0]).to(x.device)
     order = torch.argsort(hash_ids(keys, seed))
     x, keys, y = x[order], hash_ids(keys, seed)[order], targets.to(x.device)[order]
+    if task.places:  # of a large vocabulary only what occurs
+        y = torch.unique(y.long(), return_inverse=True)[1]
     strata = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     if groups is not None and bool((groups >= 0).all()):
         _, strata = torch.unique(groups.to(x.device)[order], return_inverse=True)
@@ -133,14 +135,14 @@ def linear_probe_progress(
     fitted = _out_of_fold(_normalised(x), task.design(y, scale).to(x.dtype), fold, folds)
     outputs = task.outputs(fitted, scale)
 
-    def scored(rows: Tensor) -> float:
+    def scored(rows: Tensor) -> tuple[float, float]:
         tally = Whole() if metric.whole else task.tally(outputs.shape[1], device=outputs.device)
         tally.update(outputs[rows], y[rows])
-        return metric.compute(tally)
+        value = metric.compute(tally)
+        return value, metric.error_of(tally, value)
 
-    value = scored(torch.ones_like(fold, dtype=torch.bool))
-    error = metric.error(value, len(x))
-    each = torch.tensor([progress(scored(fold == f)) for f in range(folds) if bool((fold == f).any())])
+    value, error = scored(torch.ones_like(fold, dtype=torch.bool))
+    each = torch.tensor([progress(scored(fold == f)[0]) for f in range(folds) if bool((fold == f).any())])
     spread = float(each.std() / len(each) ** 0.5) if len(each) > 1 else 0.0
     own = abs(progress(value + error) - progress(value - error)) / 2
     return Probe(progress(value), max(own, spread), len(x), int(strata.max()) + 1, ())

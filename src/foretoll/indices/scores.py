@@ -65,7 +65,7 @@ class SideSample:
     @property
     def labelled(self) -> bool:
         """Whether the targets of all samples are known."""
-        return self.targets.is_floating_point() or bool((self.targets >= 0).all())
+        return (self.numbers is not None and not self.task.places) or bool((self.targets >= 0).all())
 
     @property
     def predicted(self) -> Tensor:

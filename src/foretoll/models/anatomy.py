@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from foretoll.errors import ModelError, UsageError, shown, unknown_name
 from foretoll.models.several_outputs import logits_in, made_by, outputs_of
+from foretoll.tasks import Task
 
 CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 LAYERS = (nn.Linear, *CONV)
@@ -61,10 +63,15 @@ def _called(network: nn.Module, x: Tensor | dict[str, Tensor]) -> Any:
 def called_with(network: nn.Module, tree: dict[str, Tensor]) -> Any:
     """What the network gives for several inputs: by name, in their order, or as one batch, as its forward takes them.
 
-    Inputs of a tuple have numbers for names. Raises ModelError where the forward takes inputs by other names.
+    Inputs of a tuple have numbers for names. A network of tokens that names no `input_ids` gets the ids alone. Raises
+    ModelError where the forward takes inputs by other names.
     """
     if "input_ids" in tree:
-        return network(**tree)
+        kind: Any = type(network)
+        names = _arguments(kind)
+        if names is not None and "input_ids" not in names:
+            return network(tree["input_ids"])
+        return network(**{name: value for name, value in tree.items() if names is None or name in names})
     numbered = all(name.isdecimal() for name in tree)
     try:
         taken = list(inspect.signature(network.forward).parameters.values())
@@ -84,6 +91,18 @@ def called_with(network: nn.Module, tree: dict[str, Tensor]) -> Any:
         f"the network's forward takes {', '.join(sorted(by_name)) or 'nothing by name'}, and the data have the inputs "
         f"{', '.join(tree)}: give them the same names, or let the forward take one dict"
     )
+
+
+@cache
+def _arguments(kind: Any) -> frozenset[str] | None:
+    """The names of what a network's forward takes; None where it takes any, or does not say."""
+    try:
+        found = inspect.signature(kind.forward).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in found):
+        return None
+    return frozenset(p.name for p in found)
 
 
 @contextmanager
@@ -108,10 +127,12 @@ def find_anatomy(
     num_classes: int | None = None,
     embedding_layer: str | None = None,
     head: str | None = None,
+    task: Task | None = None,
 ) -> Anatomy:
     """Find head and embedding by one dry run on a preprocessed `example` batch of at least two samples.
 
-    `head` and `embedding_layer` name modules instead (the head's *input*, the embedding layer's *output*).
+    `head` and `embedding_layer` name modules instead (the head's *input*, the embedding layer's *output*). Of a task
+    with a class at each place the outputs are looked at averaged over the places.
     Raises UsageError for an unknown module name and ModelError when the network fails on the batch, does not
     return (batch, classes), or has no layer that looks like a head.
     """
@@ -138,6 +159,8 @@ def find_anatomy(
     raw = _raw_run(network, example, {name: record(name) for name in watched})
     output = output or _output_of(raw, None if head is None else _last(calls, head))
     logits = logits_in(raw, output)
+    dense = task is not None and task.places > 0
+    logits = _over_places(task, logits) if task is not None and dense else logits
     if logits.ndim != 2 or logits.shape[0] != batch:
         raise ModelError(
             f"the network returns shape {tuple(logits.shape)} for a batch of {batch}, not (batch, classes); "
@@ -147,7 +170,7 @@ def find_anatomy(
     classes = logits.shape[1]
     if classes > 1 and bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-5).all()):
         raise ModelError("the network ends in a softmax; give foretoll one that returns logits, without it")
-    _check_batch_of_one(network, one, classes, output)
+    _check_batch_of_one(network, one, classes, output, task)
     others: tuple[str, ...] = ()
     if head is not None:
         found = _last(calls, head)
@@ -158,7 +181,7 @@ def find_anatomy(
                 "(--embedding-layer NAME)"
             )
     else:
-        found = _find_head(calls, logits)
+        found = _find_head(calls, logits, dense=dense)
         if found is None:
             raise _no_head(calls, classes)
         head = found[0]
@@ -209,14 +232,27 @@ def _no_head(calls: list[_Call], classes: int) -> ModelError:
     )
 
 
-def _find_head(calls: list[_Call], logits: Tensor) -> _Call | None:
+def _over_places(task: Task, outputs: Tensor) -> Tensor:
+    """Outputs of each place as their mean (B, C); ModelError where they are none."""
+    arranged = task.arranged(outputs)
+    if arranged.ndim != 2 + task.places:
+        form = {1: "(batch, tokens, vocabulary)", 2: "(batch, classes, height, width)"}[task.places]
+        raise ModelError(
+            f"the network returns shape {tuple(outputs.shape)}, and {task.title} needs {form}: give a network made for "
+            "it"
+        )
+    return arranged.flatten(2).mean(2)
+
+
+def _find_head(calls: list[_Call], logits: Tensor, *, dense: bool = False) -> _Call | None:
     fitting = _fitting(calls, logits)
     for call in reversed(fitting):
         _, module, _, out = call
         for y in (out, torch.relu(out)):
             if torch.allclose(pool_positions(y, module).float(), logits.float(), rtol=1e-4, atol=1e-5):
                 return call
-    return next((c for c in reversed(fitting) if isinstance(c[1], nn.Linear)), None)
+    # the maps of a dense network may be enlarged behind its head, which changes their mean
+    return next((c for c in reversed(fitting) if dense or isinstance(c[1], nn.Linear)), None)
 
 
 def _fitting(calls: list[_Call], logits: Tensor) -> list[_Call]:
@@ -257,11 +293,12 @@ def _is_sum(parts: list[Tensor], logits: Tensor) -> bool:
 
 
 def _check_batch_of_one(
-    network: nn.Module, one: Tensor | dict[str, Tensor], classes: int, output: str | None
+    network: nn.Module, one: Tensor | dict[str, Tensor], classes: int, output: str | None, task: Task | None
 ) -> None:
     """Evaluations end with a batch of one sample as often as not."""
     try:
-        shape = tuple(dry_run(network, one, {}, output).shape)
+        outputs = dry_run(network, one, {}, output)
+        shape = tuple((_over_places(task, outputs) if task is not None and task.places else outputs).shape)
     except ModelError as error:
         raise ModelError(
             f"the network takes a batch of two but fails on a batch of one ({shown(error.__cause__ or error, 100)}): "
@@ -362,11 +399,16 @@ def pool_any(x: Tensor, module: nn.Module, mask: Tensor | None = None) -> Tensor
         )
     if x.ndim == 2:
         return x
-    last = isinstance(module, nn.Linear) or (not isinstance(module, CONV) and _channels_last(x, module))
+    last = channels_last(x, module)
     if mask is not None and x.ndim == 3 and last and mask.shape == x.shape[:2]:
         weight = mask.to(x.dtype).unsqueeze(2)
         return (x * weight).sum(1) / weight.sum(1).clamp(min=1)
     return x.flatten(1, -2).mean(1) if last else x.flatten(2).mean(2)
+
+
+def channels_last(x: Tensor, module: nn.Module) -> bool:
+    """Whether the channels of what goes in or out of a module lie on the last axis."""
+    return isinstance(module, nn.Linear) or (not isinstance(module, CONV) and _channels_last(x, module))
 
 
 def _channels_last(x: Tensor, module: nn.Module) -> bool:

@@ -19,11 +19,14 @@ _NORMS = ("batch", "group", "none")
 class Architecture:
     """One entry of ARCHITECTURES: how to build it, what it takes, and its family for the forecaster."""
 
-    network: str  # class of `foretoll.models.networks`
+    network: str  # class of `foretoll.models.networks`, or of `dense_networks` where each place has outputs
     family: str
     defaults: Mapping[str, Scalar]
     dims: tuple[int, ...]  # how many axes a sample may have
     about: str
+    task: str = (
+        "classification"  # the kind of outputs; others than those of places serve any task without places
+    )
 
 
 _ANY = (1, 2, 3)
@@ -36,6 +39,17 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "cnn1d": Architecture(
         "ConvNet", "cnn1d", {"width": 24, "norm": "batch"}, (2,), "4 convolution blocks for series"
+    ),
+    "gpt": Architecture(
+        "CausalTransformer",
+        "causal-transformer",
+        {"dim": 64, "depth": 3, "heads": 4, "context": 256},
+        (0,),
+        "small causal transformer of tokens",
+        task="language",
+    ),
+    "unet": Architecture(
+        "UNet", "unet", {"width": 16, "norm": "batch"}, (3,), "small U-Net of pixels", task="segmentation"
     ),
 }
 
@@ -72,7 +86,7 @@ def build_architecture(
 
     Raises UsageError for an unknown name or option and ModelError where the input's shape cannot be taken.
     """
-    from foretoll.models import networks
+    from foretoll.models import dense_networks, networks
 
     architecture = check_architecture(name, options)
     if len(shape) not in architecture.dims:
@@ -80,5 +94,6 @@ def build_architecture(
         raise ModelError(
             f"foretoll:{name} cannot take samples of shape {shape}; architectures that can: {', '.join(fits)}"
         )
-    network: nn.Module = getattr(networks, architecture.network)(shape, num_classes, **options)
+    home = networks if architecture.task == "classification" else dense_networks
+    network: nn.Module = getattr(home, architecture.network)(shape, num_classes, **options)
     return network

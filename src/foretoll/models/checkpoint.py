@@ -20,10 +20,10 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from foretoll.atomic import clear_leftovers, own_name
+from foretoll.data.tokenizers import load_tokenizer
 from foretoll.errors import ForetollWarning, ModelError, one_line, printable, shown
 from foretoll.models.bounded import check_plan
 from foretoll.models.named import local_path, missing_path
-from foretoll.models.preprocess import load_tokenizer
 from foretoll.models.reprogrammed import innermost
 from foretoll.models.weights import read_metadata, read_weights
 from foretoll.records import ModelCard

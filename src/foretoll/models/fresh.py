@@ -235,5 +235,6 @@ def _fresh_transformer(model: Model, data: TaskData, *, seed: int) -> Model:
         preprocessing=plan,
         classes=tuple(data.classes),
         trust=model.trust,
+        task=data.card.task,
     )
     return serving(fresh, data.card, new_head=True).to(model.device)

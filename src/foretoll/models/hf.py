@@ -57,18 +57,26 @@ def hf_config(name: str) -> Any:
     return config
 
 
-def hf_class(config: Any, kind: Kind | None = None) -> tuple[Any, Kind]:
+def hf_class(config: Any, kind: Kind | None = None, task: str = "") -> tuple[Any, Kind]:
     """The auto class for a configuration, and the kind of its samples: "image", "text", or "series" for raw sound.
+
+    `task`: of which a class at each place is wanted, "" for a class a sample.
 
     Raises ModelError for a speech model whose input foretoll cannot make.
     """
     from transformers import (
         AutoModelForAudioClassification,
+        AutoModelForCausalLM,
         AutoModelForImageClassification,
+        AutoModelForSemanticSegmentation,
         AutoModelForSequenceClassification,
     )
     from transformers.models.auto.modeling_auto import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES
 
+    if task == "language":
+        return AutoModelForCausalLM, "text"
+    if task == "segmentation":
+        return AutoModelForSemanticSegmentation, "image"
     named = " ".join(config.architectures or ())
     if kind is None:
         vision = hasattr(config, "image_size") or hasattr(config, "num_channels")
@@ -108,13 +116,14 @@ def hf_network(
 ) -> nn.Module:
     """A transformers classifier with fresh weights, from a configuration alone: one in memory, or read by name."""
     config = copy.deepcopy(config) or hf_config(str(config_folder) if config_folder else spec.name)
+    task = str(spec.options.get("task", ""))
     if num_classes is not None:
-        config.num_labels = num_classes
+        _widen(config, num_classes, task)
     if kind == "image" and len(shape) == 3 and hasattr(config, "image_size"):
         square = shape[1] == shape[2] and not isinstance(config.image_size, list | tuple)
         config.image_size = shape[1] if square else [shape[1], shape[2]]
     _settle(config, kind)
-    auto, _ = hf_class(config, kind)
+    auto, _ = hf_class(config, kind, task)
     pooling = str(spec.options.get("pooling", LIBRARY))
     from transformers import AutoModel
 
@@ -130,7 +139,7 @@ def hf_network(
 
 
 def hf_pretrained(
-    name: str, *, kind: Kind | None, num_classes: int | None, pooling: str = LIBRARY
+    name: str, *, kind: Kind | None, num_classes: int | None, pooling: str = LIBRARY, task: str = ""
 ) -> tuple[nn.Module, list[str]]:
     """A transformers classifier with the weights of its folder, in float32, and the names that it has no weights for.
 
@@ -150,9 +159,9 @@ def hf_pretrained(
         raise ModelError(
             f"hf:{shown(name)} holds quantised weights, which cannot be trained: save it again without quantisation"
         )
-    auto, kind = hf_class(config, kind)
+    auto, kind = hf_class(config, kind, task)
     if num_classes is not None:
-        config.num_labels = num_classes
+        _widen(config, num_classes, task)
     _settle(config, kind)
     restore = _quiet_transformers()
     reader, extra = (auto, {}) if pooling == LIBRARY else (AutoModel, backbone_options(AutoModel, config))
@@ -194,6 +203,14 @@ def hf_class_names(network: nn.Module, num_classes: int) -> tuple[str, ...]:
 def stored_precision(name: str) -> str:
     """The precision in which a folder says that its weights are stored, such as "float16"; empty where unsaid."""
     return str(getattr(hf_config(name), "dtype", None) or "").removeprefix("torch.")
+
+
+def _widen(config: Any, outputs: int, task: str) -> None:
+    """So many outputs: of a language model its vocabulary."""
+    if task == "language":
+        config.vocab_size = outputs
+    else:
+        config.num_labels = outputs
 
 
 def _settle(config: Any, kind: str) -> None:

@@ -43,6 +43,7 @@ from foretoll.models.weights import (
     read_weights,
 )
 from foretoll.records import ModelCard, Preprocessing
+from foretoll.tasks import get_task
 
 if TYPE_CHECKING:
     from foretoll.data import TaskData
@@ -91,7 +92,8 @@ def load_model(
         return spec
     names = tuple(str(c) for c in classes) if classes is not None else _names_of(data)
     pretrained = isinstance(spec, nn.Module) or weights is not None or str(spec).startswith("hf:")
-    if classes is None and pretrained and _are_part(names):
+    own_numbers = data is not None and get_task(data.card.task).names_are_numbers
+    if classes is None and pretrained and (own_numbers or _are_part(names)):
         names = ()  # the head says how many there are
     given = tuple(str(c) for c in classes) if classes is not None else None
     wanted = ModelRequest(
@@ -199,6 +201,8 @@ def _load_sized(
     spec: Spec, wanted: ModelRequest, *, fresh: bool = False, usual: Convention | None = None
 ) -> Model:
     weights, names = wanted.weights, wanted.classes
+    if spec.scheme == "hf" and wanted.task != "classification":  # which class of transformers it takes
+        spec = replace(spec, options={"task": wanted.task, **spec.options})
     if "new_head" in spec.options and weights is None and (fresh or spec.scheme != "hf"):
         raise UsageError(
             "new_head=true keeps the weights but the head's, so it needs weights (--weights FILE)"
@@ -249,6 +253,7 @@ def _finish(
         embedding_layer=wanted.embedding_layer,
         head=wanted.head,
         trust=wanted.trust,
+        task=wanted.task,
     )
     model.card = model.card.model_copy(update={"reading": reading, "notes": (*notes, *frozen_notes(network))})
     if wanted.data is not None:
@@ -306,7 +311,11 @@ def _from_card(
     model = model_of(network, card.model_copy(update=update), wanted.trust)
     if wanted.embedding_layer or wanted.head:  # names that the caller gives are tried out
         found = find_anatomy(
-            network, model.example(), embedding_layer=model.embedding_name, head=model.head_name
+            network,
+            model.example(),
+            embedding_layer=model.embedding_name,
+            head=model.head_name,
+            task=model.task,
         )
         model.card = model.card.model_copy(update={"head": found.head, "output": found.output or card.output})
     if wanted.data is not None:

@@ -19,6 +19,7 @@ from foretoll.models.anatomy import (
     token_of,
     undisturbed,
 )
+from foretoll.models.at_places import rows_at
 from foretoll.models.copies import deep_copy
 from foretoll.models.heads import replace_head
 from foretoll.models.outputs import as_logits
@@ -98,13 +99,24 @@ class Model(nn.Module):
         """The network's input for a raw batch, on the model's device, in memory that the network may write into."""
         here = inputs.to(self.device, non_blocking=True) if isinstance(inputs, Tensor) else inputs
         prepared: Tensor | dict[str, Tensor] = owned(self.preprocess(here), inputs)
+        if self.task.places and isinstance(prepared, dict) and isinstance(here, Tensor):
+            # which places are padding is known: an id that also pads may stand within a text
+            prepared["attention_mask"] = (here >= 0).to(prepared["attention_mask"])
         return prepared
 
     def forward(self, inputs: Inputs) -> Tensor:
-        """Logits (B, C) of a raw batch as stored: images uint8 or float in [0, 1], vectors, series, or texts."""
-        return self.read(self._called(self.prepare(inputs)))
+        """Logits (B, C) of a raw batch as stored: images uint8 or float in [0, 1], vectors, series, or texts.
 
-    def _called(self, prepared: Tensor | dict[str, Tensor]) -> Tensor:
+        Of a task with a class at each place (B, C, *places).
+        """
+        return self.read(self._called(self.prepare(inputs), self._sides(inputs)))
+
+    def _sides(self, inputs: Inputs) -> tuple[int, ...] | None:
+        """The places of a raw batch: its tokens, or its pixels as they are stored."""
+        places = self.task.places
+        return tuple(inputs.shape[-places:]) if places and isinstance(inputs, Tensor) else None
+
+    def _called(self, prepared: Tensor | dict[str, Tensor], sides: tuple[int, ...] | None = None) -> Tensor:
         """The network's outputs; what its own code raises becomes a ModelError, but for memory that ran out."""
         try:
             outputs = call_network(self.network, prepared, self.card.output)
@@ -118,6 +130,8 @@ class Model(nn.Module):
                 f"the network fails in {mode} on a batch of {described(prepared)} ({type(error).__name__}: "
                 f"{one_line(str(error), 120)}): run it on such a batch by itself to see where"
             ) from error
+        if self.task.places:
+            return self._over_places(outputs, prepared, sides)
         if outputs.shape[1:] != (self.num_classes,):
             raise ModelError(
                 f"the network returns shape {tuple(outputs.shape)} for a batch of {described(prepared)}, and has "
@@ -125,16 +139,31 @@ class Model(nn.Module):
             )
         return outputs
 
+    def _over_places(
+        self, outputs: Tensor, prepared: Tensor | dict[str, Tensor], sides: tuple[int, ...] | None
+    ) -> Tensor:
+        """Outputs (B, C, *places) of a task with places; ModelError where they are of other places or classes."""
+        arranged = self.task.arranged(outputs, sides)
+        wanted = (self.num_classes, *(sides or arranged.shape[2:]))
+        if arranged.ndim != 2 + self.task.places or arranged.shape[1:] != wanted:
+            raise ModelError(
+                f"the network returns shape {tuple(outputs.shape)} for a batch of {described(prepared)}, and "
+                f"{self.task.title} needs {' × '.join(map(str, wanted))} numbers a sample: it may read no more at once "
+                "(a smaller block= or max_length), or be made for another task"
+            )
+        return arranged
+
     def read(self, outputs: Tensor) -> Tensor:
         """What the network gives (B, C) as the task reads it: logits, or values in the unit of the target."""
         return as_logits(outputs, self.card.outputs, self.card.targets)
 
-    def embed_and_classify(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+    def embed_and_classify(self, inputs: Inputs, where: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Representation (B, d), float32 and averaged over positions, and logits (B, C), in one forward pass.
 
         Where a head on tokens gives each sample the logits of one of them (the last one, in language models), that
-        token represents the sample. Gradients flow if they are enabled. Raises ModelError when the embedding layer
-        is not reached.
+        token represents the sample. Of a task with a class at each place, `where` (B, axes) says which place of each
+        sample is looked at (`foretoll.models.at_places`). Gradients flow if they are enabled. Raises ModelError when
+        the embedding layer is not reached.
         """
         module = self.head_module() if self.embedding_name is None else self.layer(self.embedding_name)
         prepared = self.prepare(inputs)
@@ -147,13 +176,15 @@ class Model(nn.Module):
         def keep(value: Any) -> None:
             tensor = first_tensor(value)
             if tensor is not None:  # pooled at once, and copied: a next layer may work in place
-                pooled = pool_any(tensor, module, mask).float()
+                pooled = pool_any(tensor, module, mask) if where is None else rows_at(tensor, where, module)
+                pooled = pooled.float()
                 seen[:] = [owned(pooled, tensor)]
 
         def before_head(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
             tensor = first_tensor((*args, *kwargs.values()))
             keep(tensor)
-            given[:] = [tensor.clone()] if tensor is not None and tensor.ndim == 3 else []
+            tokens_in = where is None and tensor is not None and tensor.ndim == 3
+            given[:] = [tensor.clone()] if tokens_in and tensor is not None else []
 
         def after_head(_module: nn.Module, _args: Any, output: Any) -> None:
             if given and isinstance(output, Tensor) and output.ndim == 3:
@@ -167,7 +198,7 @@ class Model(nn.Module):
         else:
             handles = [module.register_forward_hook(lambda _m, _args, output: keep(output))]
         try:
-            logits = self._called(prepared)
+            logits = self._called(prepared, self._sides(inputs))
         finally:
             for handle in handles:
                 handle.remove()
@@ -175,7 +206,9 @@ class Model(nn.Module):
             raise ModelError(
                 f"the embedding layer {self.embedding_name or self.head_name!r} is never reached"
             )
-        if tokens:
+        if where is not None:
+            return seen[0], self.read(rows_at(logits, where))
+        if tokens and not self.task.places:
             token = token_of(tokens[0][1], logits.detach())
             if token is not None:
                 seen = [tokens[0][0][torch.arange(len(token), device=token.device), token].float()]
@@ -234,10 +267,11 @@ class Model(nn.Module):
         )
         try:
             with undisturbed(other.network):
-                shape = tuple(call_network(other.network, other.example(), self.card.output).shape)
+                outputs = call_network(other.network, other.example(), self.card.output)
+                shape = tuple(other.task.arranged(outputs).shape)
         except RuntimeError as error:  # such as heads of two widths, whose outputs cannot be added up
             raise _not_this_head_alone(self.head_name) from error
-        if shape != (2, len(names)):
+        if shape[:2] != (2, len(names)) or len(shape) != 2 + other.task.places:
             raise _not_this_head_alone(self.head_name)
         return other
 
@@ -288,6 +322,7 @@ def make_model(
     head: str | None = None,
     trained_on: str | None = None,
     trust: Trust | None = None,
+    task: str = "classification",
 ) -> Model:
     """Wrap a network: find its anatomy and write its card. `classes` None: named "0", "1", … by the head's width."""
     draft = ModelCard(
@@ -302,9 +337,12 @@ def make_model(
         parameters=0,  # counted after the dry run, which gives lazy layers their weights
         has_batch_norm=any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules()),
         trained_on=trained_on,
+        task=task if get_task(task).places else "classification",
     )
     model = Model(network, draft, trust)
-    found = find_anatomy(network, model.example(), embedding_layer=embedding_layer, head=head)
+    found = find_anatomy(
+        network, model.example(), embedding_layer=embedding_layer, head=head, task=model.task
+    )
     names = tuple(classes) if classes else tuple(str(i) for i in range(found.num_classes))
     if len(names) != found.num_classes:
         raise wrong_class_count(arch, found.head, found.num_classes, len(names))
@@ -370,7 +408,8 @@ def check_fits(model: Model, data: TaskData) -> None:
                 f"the model takes {plan.kind} samples of shape {want}, but {data.card.uri} holds samples of "
                 f"shape {shape}; bring them to the same columns, channels and length"
             )
-    if plan.kind == "text" and plan.tokenizer is None:
+    ids = get_task(data.card.task).names_are_numbers
+    if plan.kind == "text" and plan.tokenizer is None and not ids:
         raise ModelError(
             "the model has no tokenizer, so it cannot read texts: load it with options tokenizer=FOLDER"
         )

@@ -21,7 +21,8 @@ _BATCH_NORM: dict[int, type[nn.BatchNorm1d] | type[nn.BatchNorm2d]] = {1: nn.Bat
 _MAX_POOL: dict[int, type[nn.MaxPool1d] | type[nn.MaxPool2d]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
 
 
-def _norm(kind: str, channels: int, dims: int) -> nn.Module:
+def norm_layer(kind: str, channels: int, dims: int) -> nn.Module:
+    """The normalisation of that name for so many channels: batch, group or none."""
     if kind == "batch":
         return _BATCH_NORM[dims](channels)
     return nn.GroupNorm(math.gcd(8, channels), channels) if kind == "group" else nn.Identity()
@@ -57,7 +58,7 @@ class ConvNet(nn.Module):
         blocks: list[nn.Module] = []
         for i, out in enumerate((width, 2 * width, 4 * width, 4 * width)):
             conv = _CONV[dims](channels, out, 3, padding=1, bias=norm == "none")
-            layers: list[nn.Module] = [conv, _norm(norm, out, dims), nn.ReLU()]
+            layers: list[nn.Module] = [conv, norm_layer(norm, out, dims), nn.ReLU()]
             stride = tuple(2 if side >= 4 and i < 3 else 1 for side in sides)
             if max(stride) > 1:
                 layers.append(_MAX_POOL[dims](stride if dims == 2 else stride[0]))
@@ -78,12 +79,14 @@ class _BasicBlock(nn.Module):
         super().__init__()
         bias = norm == "none"
         self.conv1 = nn.Conv2d(inside, out, 3, stride, 1, bias=bias)
-        self.norm1 = _norm(norm, out, 2)
+        self.norm1 = norm_layer(norm, out, 2)
         self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=bias)
-        self.norm2 = _norm(norm, out, 2)
+        self.norm2 = norm_layer(norm, out, 2)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inside != out:
-            self.shortcut = nn.Sequential(nn.Conv2d(inside, out, 1, stride, bias=bias), _norm(norm, out, 2))
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inside, out, 1, stride, bias=bias), norm_layer(norm, out, 2)
+            )
         if (
             norm == "none"
         ):  # without normalisation a residual sum grows with depth; start each block at identity
@@ -102,7 +105,7 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(shape[0], width, 3, 1, 1, bias=norm == "none")
-        self.norm = _norm(norm, width, 2)
+        self.norm = norm_layer(norm, width, 2)
         inside, blocks = width, []
         for out, stride in ((width, 1), (2 * width, 2), (4 * width, 2), (8 * width, 2)):
             blocks.append(

@@ -10,6 +10,7 @@ from foretoll.errors import ModelError, UsageError, shown, unknown_name
 from foretoll.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, channel_statistics
 from foretoll.models.spec import Convention, Spec
 from foretoll.records import Preprocessing
+from foretoll.tasks import get_task
 
 if TYPE_CHECKING:
     from foretoll.data import TaskData
@@ -37,7 +38,7 @@ def plan_preprocessing(
     if data is not None and data.card.parts:
         return _of_several_inputs(spec, data)
     if kind == "text":
-        return _of_texts(spec, usual)
+        return _of_texts(spec, usual, data)
     shape = tuple(data.shape) if data is not None else ()
     channels: int | None
     size: tuple[int, ...] | None
@@ -80,7 +81,9 @@ def _of_several_inputs(spec: Spec, data: TaskData) -> Preprocessing:
     return Preprocessing(kind="vector", size=tuple(data.shape), parts=parts)
 
 
-def _of_texts(spec: Spec, usual: Convention | None) -> Preprocessing:
+def _of_texts(spec: Spec, usual: Convention | None, data: TaskData | None) -> Preprocessing:
+    if usual is None and data is not None and get_task(data.card.task).places:
+        return Preprocessing(kind="text", max_length=spec.options.get("max_length"))  # its data are ids
     if usual is None:
         raise ModelError(f"{spec.arch} cannot take texts; load a transformers model with hf:PATH")
     longest = spec.options.get("max_length", usual.max_length)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from foretoll.data.limits import BATCH_BYTES, samples_at_once
 from foretoll.data.parts import parts_said, unpacked
-from foretoll.errors import MissingExtraError, ModelError, one_line, shown
+from foretoll.data.tokenizers import load_tokenizer
+from foretoll.errors import ModelError, one_line, shown
 from foretoll.models.bounded import check_plan
 from foretoll.models.geometry import brought_to_size
 from foretoll.models.spectrogram import LogMel
@@ -215,25 +216,6 @@ class TextPreprocess(nn.Module):
         if self.plan.tokenizer is not None:
             return [f"an example text, number {i}" for i in range(n)]
         return torch.arange(3, 3 + 6 * n).remainder(7).add(3).view(n, 6)
-
-
-def load_tokenizer(folder: str | None) -> Any:
-    """A transformers tokenizer from a local folder, without running any code that the folder holds."""
-    if folder is None:
-        raise ModelError(
-            "the model has no tokenizer, so it cannot read texts: load it with options tokenizer=FOLDER"
-        )
-    try:
-        from transformers import AutoTokenizer
-    except ImportError as error:
-        raise MissingExtraError("a text model's tokenizer", "hf") from error
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # on a file of somebody else's the library raises nearly anything
-        raise ModelError(
-            f"no tokenizer can be read from {shown(folder)} ({one_line(str(error), 100)}); save one there with "
-            "tokenizer.save_pretrained"
-        ) from error
 
 
 def make_preprocess(

@@ -43,6 +43,8 @@ from foretoll.models.weights import (
     strip_prefixes,
 )
 from foretoll.records import Preprocessing
+from foretoll.tasks import get_task
+from foretoll.tasks.language import vocabulary
 
 if TYPE_CHECKING:
     from foretoll.data import TaskData
@@ -62,13 +64,21 @@ class ModelRequest:
     outputs: tuple[str, ...] = ()  # what the folder of the weights calls them, in order
     named: bool = False  # whether the caller names the classes, output by output; else they are the data's
 
+    @property
+    def task(self) -> str:
+        """The task of the data, as far as it decides what a network must give: else classification."""
+        named = "classification" if self.data is None else self.data.card.task
+        return named if get_task(named).places else "classification"
+
     def anatomy(self, network: nn.Module, plan: Preprocessing) -> Anatomy:
         """Head and embedding of a network that is not yet a Model."""
         preprocess = make_preprocess(plan)
         device = next((p.device for p in network.parameters()), torch.device("cpu"))
         example: Any = preprocess.example(2)
         example = preprocess.to(device)(example.to(device) if isinstance(example, Tensor) else example)
-        return find_anatomy(network, example, embedding_layer=self.embedding_layer, head=self.head)
+        return find_anatomy(
+            network, example, embedding_layer=self.embedding_layer, head=self.head, task=get_task(self.task)
+        )
 
 
 def build(
@@ -158,6 +168,7 @@ def hf_with_weights(spec: Spec, plan: Preprocessing, wanted: ModelRequest) -> Lo
             kind=plan.kind,
             num_classes=len(names) if names and new_head else None,
             pooling=str(spec.options.get("pooling", LIBRARY)),
+            task=str(spec.options.get("task", "")),
         )
     stored = stored_precision(spec.name)
     anatomy = wanted.anatomy(network, plan)
@@ -177,6 +188,8 @@ def hf_with_weights(spec: Spec, plan: Preprocessing, wanted: ModelRequest) -> Lo
         replace_heads(network, anatomy, len(names), seed=wanted.seed)
         return LoadedNetwork(network, names, stored)
     have = anatomy.num_classes
+    if get_task(wanted.task).names_are_numbers:
+        return LoadedNetwork(network, vocabulary(have), stored)
     own = named_outputs(getattr(network.config, "id2label", None), have)
     if wanted.named and names is not None and len(names) == have:
         return LoadedNetwork(network, names, stored)  # the caller names the outputs

@@ -43,10 +43,13 @@ def comparable_layers(model: Model) -> ComparableRows:
 
     A module that is called twice is named once, and what counts is its last call.
     """
+    # the ids of a vocabulary say nothing of how wide layers are
+    least = 0 if model.task.names_are_numbers else model.num_classes
+    heads = model.head_names() if model.task.names_are_numbers else ()
     names = [
         name
         for name, module in model.network.named_modules()
-        if name and layer_width(module) > model.num_classes
+        if name and layer_width(module) > least and name not in heads
     ]
     three, two = (_outputs(model, names, samples) for samples in ([0, 1, 2], [1, 0]))
     rows = {name: _order(three[name], two[name]) for name in three if name in two}

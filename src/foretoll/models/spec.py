@@ -65,6 +65,8 @@ def family_of(spec: Spec, network: nn.Module) -> str:
         config = getattr(network, "config", None)
         if type(network).__name__.endswith("ForSequenceClassification"):
             return "text-transformer"
+        if spec.options.get("task") == "language":
+            return "causal-transformer"
         return family_label(str(getattr(config, "model_type", "")))
     return family_label(spec.name if spec.scheme in ("torchvision", "timm") else type(network).__name__)
 

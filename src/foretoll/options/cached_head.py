@@ -172,7 +172,7 @@ class HeadTraining(Training):
             replay for replay in self._replays if _agrees(in_unit(self.full, replay(head, output)), logits)
         ]
         if not replays:
-            token = token_of(output, logits)
+            token = None if self.full.task.places else token_of(output, logits)
             if token is None:
                 return None
             given = given[torch.arange(len(given), device=given.device), token]
@@ -191,7 +191,9 @@ class HeadTraining(Training):
 
 
 def in_unit(model: Model, outputs: Tensor) -> Tensor:
-    """What a head gives as the model gives it: standardised values in the unit of the target."""
+    """What a head gives as the model gives it: standardised values in the unit of the target, places behind classes."""
+    if model.task.places:
+        return model.task.arranged(outputs)
     return model.read(outputs) if model.card.outputs == "standardised" else outputs
 
 

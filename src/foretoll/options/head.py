@@ -33,6 +33,17 @@ class Head(Option):
     def _frozen(self, model: Model, *, task_shift: bool) -> str | None:
         return None  # the head is trained even where it is frozen
 
+    def suits(self, model: Model, target: TaskData, *, task_shift: bool) -> str | None:
+        """A head that is the embedding of a language model cannot be trained apart from it."""
+        why = super().suits(model, target, task_shift=task_shift)
+        shared = why is None and not task_shift and shares_weights(model)
+        return (
+            f"head would train the token embedding too, whose weights the head of {model.card.arch} shares; use lora, "
+            "partial or finetune"
+            if shared
+            else why
+        )
+
     def _training(self, prepared: Model, target: TaskData, settings: TrainingSettings) -> Training:
         from foretoll.options.cached_head import HeadTraining
 
@@ -43,6 +54,17 @@ class Head(Option):
             self.trainable(prepared),
             stored=not settings.augment,  # samples that change come through the backbone in every epoch
         )
+
+
+def shares_weights(model: Model) -> bool:
+    """Whether a layer outside the head uses the head's own weights (a tied embedding)."""
+    inside = {id(p) for p in head_parameters(model).values()}
+    heads = model.head_names()
+    return any(
+        id(parameter) in inside
+        for name, parameter in model.network.named_parameters(remove_duplicate=False)
+        if not any(name.startswith(f"{head}.") for head in heads)
+    )
 
 
 def head_parameters(model: Model) -> dict[str, nn.Parameter]:

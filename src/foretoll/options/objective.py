@@ -35,6 +35,7 @@ class Objective:
         if task != CLASSES and (settings.class_weights or settings.label_smoothing):
             name = "class_weights" if settings.class_weights else "label_smoothing"
             raise UsageError(f"{name} is for single classes, and the task is {task}: leave it out")
+        self.task = training.model.task
         self.smoothing = settings.label_smoothing
         self.weights: Tensor | None = None
         if settings.class_weights == BALANCED:
@@ -54,7 +55,11 @@ class Objective:
 
     def mass(self, labels: Tensor) -> float:
         """What the mean of a batch with these labels is taken over."""
-        return float(len(labels)) if self.weights is None else float(self.weights[labels.cpu()].sum())
+        return (
+            float(self.task.mass(labels).sum())
+            if self.weights is None
+            else float(self.weights[labels.cpu()].sum())
+        )
 
 
 def balanced_weights(labels: Tensor, classes: int) -> Tensor:

@@ -5,8 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
+MANY_NAMES = 1_000
+
+
+def _named(value: Any) -> Any:
+    return [str(i) for i in range(value)] if isinstance(value, int) and 0 <= value <= 10_000_000 else value
+
+
+def _stored(names: tuple[str, ...]) -> Any:
+    many = len(names) > MANY_NAMES
+    return len(names) if many and all(name == str(i) for i, name in enumerate(names)) else names
+
+
+# more than a thousand names that are numbers from 0 on (a vocabulary) are stored as their count
+Names = Annotated[tuple[str, ...], BeforeValidator(_named), PlainSerializer(_stored)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 

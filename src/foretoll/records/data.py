@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from foretoll.records.base import Record
+from foretoll.records.base import Names, Record
 from foretoll.tasks import TargetScale
 
 
@@ -69,7 +69,7 @@ class DataCard(Record):
     name: str
     kind: Literal["image", "vector", "series", "text"]
     shape: tuple[int, ...]
-    classes: tuple[str, ...]
+    classes: Names
     train: int = Field(ge=0)
     validation: int = Field(ge=0)
     test: int = Field(ge=0)

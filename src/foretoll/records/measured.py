@@ -88,6 +88,7 @@ class Quality(Record):
     after: float | None = None
     loss_before: float | None = None
     loss_after: float | None = None
+    error: float | None = None  # standard error of `after`, where the samples themselves say it
 
     @model_validator(mode="after")
     def _within_the_metric(self) -> Self:

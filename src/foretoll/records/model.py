@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from foretoll.records.base import Record
+from foretoll.records.base import Names, Record
 from foretoll.records.data import InputPart, TableLayout
 from foretoll.tasks import TargetScale
 
@@ -73,7 +73,7 @@ class ModelCard(Record):
     arch_options: dict[str, int | float | str | bool] = {}
     family: str
     num_classes: int = Field(ge=1)
-    classes: tuple[str, ...]
+    classes: Names
     preprocessing: Preprocessing
     embedding_layer: str | None = None  # None: the input of the head
     head: str

@@ -213,7 +213,11 @@ def _difference(run: Run, seen: float, after: float) -> str:
     metric, sizes = known_metric(run.settings.metric), (run.target.validation, run.target.test)
     if metric is None or not all(sizes):
         return f"they differ by {two_digits(abs(seen - after))}"
-    error = SAMPLING_Z * math.hypot(metric.error(seen, sizes[0]), metric.error(after, sizes[1]))
+    measured = run.quality.error if run.quality else None
+    if measured is not None:  # of the test data; the validation data are as much alike
+        error = SAMPLING_Z * measured * math.sqrt(1 + sizes[1] / sizes[0])
+    else:
+        error = SAMPLING_Z * math.hypot(metric.error(seen, sizes[0]), metric.error(after, sizes[1]))
     within = f"what samples of {sizes[0]:,} and {sizes[1]:,} leave open (± {two_digits(error)})"
     if abs(seen - after) <= error:
         return f"they differ by no more than {within}"

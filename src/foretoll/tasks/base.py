@@ -50,6 +50,7 @@ class Metric:
         prediction, measured on the target's training part
     error: standard deviation of a value that was seen on so many samples, up to what a closed form says
     whole: whether it needs the outputs of all samples at once, not sums of them
+    measured: the same deviation from the samples themselves, by the task's tally; None: there is the closed form alone
     """
 
     name: str
@@ -62,11 +63,18 @@ class Metric:
     trivial: float | None = 0.0
     error: Callable[[float, int], float] = lambda value, samples: share_error(value, samples)
     whole: bool = False
+    measured: Callable[[Any], float] | None = None
 
     @property
     def best(self) -> float:
         """The best possible value, which is progress 1."""
         return self.high if self.direction == "higher" else self.low
+
+    def error_of(self, tally: Tally, value: float) -> float:
+        """The deviation of a value that comes from a tally: measured where that can be, else by the closed form."""
+        measured = None if self.measured is None else self.measured(tally)
+        usable = measured is not None and math.isfinite(measured) and tally.samples > 1
+        return measured if usable and measured is not None else self.error(value, tally.samples)
 
     def check_until(self, until: float) -> float:
         """Return a quality target of this metric that can be asked for; UsageError otherwise."""
@@ -121,6 +129,8 @@ class Task(ABC):
     has_probabilities: ClassVar[
         bool
     ]  # whether a softmax of the outputs is what the model believes of the classes
+    places: ClassVar[int] = 0  # axes that targets have after that of the samples: 1 for tokens, 2 for pixels
+    names_are_numbers: ClassVar[bool] = False  # whether outputs are ids of the model's own vocabulary
 
     def metric(self, name: str) -> Metric | None:
         """The metric of that name, or None."""
@@ -173,6 +183,26 @@ class Task(ABC):
         """
         raise NotImplementedError(self.name)
 
+    def mass(self, targets: Tensor) -> Tensor:
+        """What each sample (B,) counts in the mean loss."""
+        import torch
+
+        return torch.ones(len(targets), dtype=torch.float64, device=targets.device)
+
+    # --- targets with places -----------------------------------------------------------------------
+
+    def arranged(self, outputs: Tensor, size: tuple[int, ...] | None = None) -> Tensor:
+        """What a network gives as the task takes it: (B, width), or (B, width, *places) of places of this size."""
+        return outputs
+
+    def everywhere(self, constant: Tensor, targets: Tensor) -> Tensor:
+        """Outputs (width,) that are the same for all of these targets."""
+        return constant.expand(len(targets), -1)
+
+    def rows(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs (m, width) and targets of whatever is predicted by itself: a sample, or a place that counts."""
+        return outputs, targets
+
     # --- quality ---------------------------------------------------------------------------------
 
     @abstractmethod
@@ -187,8 +217,12 @@ class Task(ABC):
         """What guessing reaches on these targets: the metric of the best constant prediction."""
         outputs = self.constant(targets, width or targets.shape[-1])
         tally = Whole() if metric.whole else self.tally(len(outputs))
-        tally.update(outputs.expand(len(targets), -1), targets)
+        tally.update(self.everywhere(outputs, targets), targets)
         return metric.compute(tally)
+
+    def chance_error(self, targets: Tensor, metric: Metric, samples: int) -> float:
+        """The deviation of what guessing reaches on so many samples like these."""
+        return metric.error(self.chance(targets, metric), samples)
 
     # --- indices ---------------------------------------------------------------------------------
 

@@ -11,14 +11,17 @@ from foretoll.registry import Registry, instance_of
 from foretoll.tasks.base import Direction, Metric, Task, Whole, named
 from foretoll.tasks.binary import Binary
 from foretoll.tasks.classification import Classification
+from foretoll.tasks.language import Language
 from foretoll.tasks.multilabel import Multilabel
 from foretoll.tasks.regression import Regression
+from foretoll.tasks.segmentation import Segmentation
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (Classification(), Binary(), Regression(), Multilabel())
+    task.name: task
+    for task in (Classification(), Binary(), Regression(), Multilabel(), Language(), Segmentation())
 }
 """By name; of several that recognise a target's form the last one is taken."""
 

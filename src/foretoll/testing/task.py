@@ -47,17 +47,21 @@ def _loss(task: Task, targets: Tensor, perfect: Tensor, random: torch.Generator)
     least = task.losses(perfect, targets, scale)
     _law(least.shape == (len(targets),), task, "each sample has one loss")
     mean = float(task.loss(perfect, targets, scale))
-    _law(math.isclose(mean, float(least.mean()), abs_tol=NEAR), task, "the loss is the mean of the losses")
+    mass = task.mass(targets).to(least)
+    weighted = float((least * mass).sum() / mass.sum())
+    _law(
+        math.isclose(mean, weighted, abs_tol=NEAR), task, "the loss is the mean of the losses, by their mass"
+    )
     spread = float(perfect.std())
     for _ in range(DRAWS):
         other = perfect + spread * torch.randn(perfect.shape, generator=random)
         loss = float(task.loss(other, targets, scale))
         _law(mean <= loss + NEAR, task, "no prediction has a lower loss than the perfect one")
     constant = task.constant(targets, perfect.shape[1]).to(perfect.dtype)
-    best = float(task.loss(constant.expand(len(targets), -1), targets, scale))
+    best = float(task.loss(task.everywhere(constant, targets), targets, scale))
     for _ in range(DRAWS):
         moved = constant + 0.1 * spread * torch.randn(constant.shape, generator=random)
-        loss = float(task.loss(moved.expand(len(targets), -1), targets, scale))
+        loss = float(task.loss(task.everywhere(moved, targets), targets, scale))
         _law(best <= loss + NEAR, task, "no constant prediction has a lower loss than `constant`")
 
 
@@ -66,14 +70,18 @@ def _tally(task: Task, metric: Metric, width: int) -> Tally:
 
 
 def _value(task: Task, metric: Metric, outputs: Tensor, targets: Tensor, *sizes: int) -> float:
+    return metric.compute(_filled(task, metric, outputs, targets, *sizes))
+
+
+def _filled(task: Task, metric: Metric, outputs: Tensor, targets: Tensor, *sizes: int) -> Tally:
     tally = _tally(task, metric, outputs.shape[1])
     for part, truth in zip(torch.split(outputs, list(sizes)), torch.split(targets, list(sizes)), strict=True):
         tally.update(part, truth)
-    return metric.compute(tally)
+    return tally
 
 
 def _metric(task: Task, metric: Metric, targets: Tensor, perfect: Tensor, random: torch.Generator) -> None:
-    n, width = perfect.shape
+    n, width = perfect.shape[:2]
     guess = perfect + 2 * perfect.std() * torch.randn(perfect.shape, generator=random)
     whole = _value(task, metric, guess, targets, n)
     _law(metric.low <= whole <= metric.high, task, f"{metric.name} lies within its range")
@@ -118,9 +126,21 @@ def _metric(task: Task, metric: Metric, targets: Tensor, perfect: Tensor, random
         task,
         f"{metric.name}: more samples, less error",
     )
+    if metric.measured is not None:
+        few, many = (
+            metric.error_of(
+                _filled(
+                    task, metric, guess.repeat(k, *ones), targets.repeat(k, *ones[: targets.ndim - 1]), k * n
+                ),
+                whole,
+            )
+            for k, ones in ((1, [1] * (guess.ndim - 1)), (4, [1] * (guess.ndim - 1)))
+        )
+        _law(few >= many >= 0, task, f"{metric.name}: four times the samples, no more measured error")
 
 
 def _groups(task: Task, targets: Tensor, perfect: Tensor) -> None:
+    perfect, targets = task.rows(perfect, targets)
     scale, names = task.scale(targets), tuple(str(i) for i in range(perfect.shape[1]))
     groups, words = task.groups(targets, scale), task.group_names(names, scale)
     _law(groups.dtype == torch.int64 and groups.shape == (len(targets),), task, "each sample has one group")
@@ -132,6 +152,7 @@ def _groups(task: Task, targets: Tensor, perfect: Tensor) -> None:
 
 
 def _probe(task: Task, targets: Tensor, perfect: Tensor, random: torch.Generator) -> None:
+    perfect, targets = task.rows(perfect, targets)
     scale = task.scale(targets)
     design = task.design(targets, scale)
     metric = task.metrics[0]

@@ -254,6 +254,7 @@ def _quality(metric: str, before: Evaluation | None, after: Evaluation) -> Quali
         after=after.quality,
         loss_before=finite(before.loss) if before else None,
         loss_after=finite(after.loss),
+        error=None if after.error is None else finite(after.error),
     )
 
 

@@ -97,6 +97,9 @@ def _settle_outputs(
     model: Model, source: TaskData, target: TaskData, clean: TaskData | None, said: bool | None
 ) -> tuple[TaskData, TaskData, TaskData | None, bool]:
     """The same where source or target are of another task than classification: outputs are told by their names."""
+    if get_task(model.card.task).places or get_task(target.card.task).places:
+        source, target = _with_places(model, source, target)
+        clean = clean and _as_known(model, clean)
     if source.card.task != model.card.task or source.num_classes != model.num_classes:
         raise DataError(
             f"the source {shown(source.card.uri)} is a {get_task(source.card.task).title} with {source.num_classes:,} "
@@ -123,7 +126,7 @@ def _settle_outputs(
         )
     note = ""
     if not new and ours != theirs:
-        if sorted(ours) == sorted(theirs):
+        if sorted(ours) == sorted(theirs) and not get_task(target.card.task).places:
             order = torch.tensor([theirs.index(name) for name in ours])
             target, clean = _reordered(target, order, source), clean and _reordered(clean, order, source)
         else:
@@ -132,6 +135,33 @@ def _settle_outputs(
                 "say --task if it is another"
             )
     return source, told(target, f"taken as {'a new' if new else 'the same'} task", note), clean, bool(new)
+
+
+def _with_places(model: Model, source: TaskData, target: TaskData) -> tuple[TaskData, TaskData]:
+    """Source and target of a task with a class at each place, which no other task can take the place of."""
+    of = get_task(model.card.task)
+    for data in (source, target):
+        if data.card.task != of.name and data.card.labelled:
+            raise UsageError(
+                f"{shown(data.card.uri)} is a {get_task(data.card.task).title}, and the model serves {of.title}: a new "
+                f"head cannot turn one into the other; give data with task={of.name}, or another model"
+            )
+    return _as_known(model, source), _as_known(model, target)
+
+
+def _as_known(model: Model, data: TaskData) -> TaskData:
+    """Data whose numbers are ids of the model's own vocabulary, of which they may have the first ones alone."""
+    if data.classes == model.classes or get_task(data.card.task).places == 0:
+        return data
+    if not get_task(data.card.task).names_are_numbers:
+        first = model.classes[: data.num_classes] == data.classes  # masks without the last classes
+        return replace(data, card=data.card.model_copy(update={"classes": model.classes})) if first else data
+    if data.num_classes > model.num_classes:
+        raise DataError(
+            f"{shown(data.card.uri)} has {data.num_classes:,} tokens and the model {model.num_classes:,}: make the ids "
+            "with the model's own tokenizer (tokenizer=FOLDER)"
+        )
+    return replace(data, card=data.card.model_copy(update={"classes": model.classes}))
 
 
 def _reordered(data: TaskData, order: torch.Tensor, like: TaskData) -> TaskData:
