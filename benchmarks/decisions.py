@@ -20,7 +20,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from foretoll.decide import recommend
-from foretoll.forecast.case import decided
+from foretoll.forecast.case import CLASSIFICATION, decided
 from foretoll.forecast.reference import reference_runs
 from foretoll.records import Candidate, Forecast, Interval
 from foretoll.research.leave_out import Row, rows_of, splits_of
@@ -46,7 +46,7 @@ class Told:
 
 def settings_left_out(name: str) -> list[list[Told]]:
     """The settings with enough options, forecast without their own fold of the split."""
-    rows = rows_of(reference_runs(), option=None)
+    rows = rows_of(reference_runs(), task=CLASSIFICATION)
     split = next(split for split in splits_of(rows) if split.name == name)
     found = forecast_left_out(rows, split, FORETOLL)
     assert found.reach is not None

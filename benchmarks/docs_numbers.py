@@ -13,7 +13,9 @@ from collections import Counter
 
 import decisions
 import forecast_scores
+import no_source
 import replication
+import task_scores
 from foretoll.forecast.reference import reference_runs
 from pages import ROOT, markdown_table, replace_ledger_block
 
@@ -43,6 +45,8 @@ def main() -> None:
     """Write all pages, the quick ones first."""
     replace_ledger_block(ROOT / "docs" / "studies.md", "ledger", shipped())
     replication.main()
+    task_scores.main()
+    no_source.main()
     decisions.main()
     forecast_scores.main()
 

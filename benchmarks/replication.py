@@ -13,15 +13,22 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from foretoll.forecast.case import CLASSIFICATION
 from foretoll.records import Run
-from foretoll.report.details import Grid
+from foretoll.report.document import Table
 from foretoll.report.figures import Svg
 from foretoll.report.plots import Figure
 from foretoll.research.columns import COSTS, columns, title_of
 from foretoll.research.findings import Section, StudyTables
 from foretoll.research.leave_out import rows_of
 from foretoll.research.study_pictures import levels_figure, scatter
-from foretoll.research.study_tables import OF_KIND, correlation_grid, kinds_grid, section_title, spread_grid
+from foretoll.research.study_tables import (
+    OF_KIND,
+    correlation_table,
+    kinds_table,
+    section_title,
+    spread_table,
+)
 from foretoll.research.tables import KIND, MODEL, POOLED, TARGET, shift_of, study_tables
 from foretoll.study.reading import runs_of
 from pages import IMAGES, ROOT, STYLE, markdown_table, replace_ledger_block
@@ -52,7 +59,7 @@ EXTRA += "".join(f".open.c{i}.shapes {{ stroke: {c}; }} " for i, c in enumerate(
 
 def main() -> None:
     """Relate, write, draw."""
-    runs = runs_of("reference")
+    runs = [run for run in runs_of("reference") if run.target.task == CLASSIFICATION]
     tables, trained = study_tables(runs), study_tables(runs, trained=True)
     blocks = {
         "basis": basis(runs, tables),
@@ -61,7 +68,7 @@ def main() -> None:
         "costs": costs(tables),
         "kinds": kinds(tables),
         "tasks": tasks(tables),
-        "seeds": grid_text(spread_grid(tables)),
+        "seeds": table_text(spread_table(tables)),
     }
     for name, text in blocks.items():
         replace_ledger_block(PAGE, name, text)
@@ -146,23 +153,23 @@ def costs(tables: StudyTables) -> str:
 def kinds(tables: StudyTables) -> str:
     """The papers' own form: one index, kind by kind, against the costs."""
     section = _section(tables, "distribution")
-    grids = [kinds_grid(section, name) for name in OF_KIND] if section else []
-    return "\n\n".join(f"**{grid.title}**\n\n{grid_text(grid)}" for grid in grids if grid)
+    found_tables = [kinds_table(section, name) for name in OF_KIND] if section else []
+    return "\n\n".join(f"**{table.title}**\n\n{table_text(table)}" for table in found_tables if table)
 
 
 def tasks(tables: StudyTables) -> str:
     """Task shifts: every signal against the epochs, pooled, within a source model, within a target."""
     section = _section(tables, "task")
-    grid = correlation_grid(section, "epochs") if section else None
-    return grid_text(grid) if grid else "(too few runs yet)"
+    table = correlation_table(section, "epochs") if section else None
+    return table_text(table) if table else "(too few runs yet)"
 
 
-def grid_text(grid: Grid) -> str:
-    """A grid of the report as Markdown, with its note."""
-    heads = [head.replace("\n", ": ", 1).replace("\n", " ") for head in grid.heads]
-    rows = [[cell.replace("\u00a0", " ") for cell in row] for row in grid.rows]
+def table_text(table: Table) -> str:
+    """A table of the report as Markdown, with its note."""
+    heads = [column.head.replace("\n", ": ", 1).replace("\n", " ") for column in table.columns]
+    rows = [[str(cell).replace("\u00a0", " ") for cell in row.cells] for row in table.rows]
     text = markdown_table(heads, rows)
-    note = grid.note
+    note = table.note
     return f"{text}\n\n{note}" if note else text
 
 

@@ -19,6 +19,7 @@ PAGES = {
     "recoverability_gap.md": {"worth"},
     "replication.md": {"basis", "summary", "summary-trained", "costs", "kinds", "tasks", "seeds"},
     "compare.md": {"decisions"},
+    "tasks.md": {"task-scores"},
     "forecasts.md": {"aims", "scores"},
 }
 

@@ -32,6 +32,7 @@ COUNTS = {  # runs, settings, source models
     "smoke": (10, 5, 1),
     "records": (244, 122, 33),
     "many_samples": (139, 139, 19),
+    "language": (40, 40, 8),
     "tasks_records": (418, 209, 99),
     "tasks_images": (212, 106, 24),
     "pretrained": (92, 92, 5),

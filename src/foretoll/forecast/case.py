@@ -20,6 +20,8 @@ OF_SOURCE = frozenset({"room", "resque", "doc", "arm", "cka", "log_source_loss"}
 OTHER = (
     "option:"  # begins the feature of an option that foretoll does not bring; a case without it has 0 there
 )
+CLASSIFICATION = "classification"
+TASK = "task:"  # begins the feature of any other task; a case without it has 0 there
 # Half an evaluation interval at four evaluations an epoch: a run that needed no step gets a finite logarithm.
 EPOCH_OFFSET = 0.125
 PILOT_STEPS = 24
@@ -165,6 +167,7 @@ def setting_features(case: Case) -> FeatureValues:
         "task_shift": float(case.task_shift),
         **_option_features(case.option),
         "sgd": float(case.optimizer == "sgd"),
+        **({} if case.task == CLASSIFICATION else {TASK + case.task: 1.0}),
     }
 
 

@@ -108,7 +108,7 @@ class Forecaster:
                 f"the ledger holds {of_task} runs of {case.task}: the forecast rests on other tasks, by progress from "
                 "a trivial prediction to the best, and the intervals are widened; add --calibrate for firmer ones"
             )
-        own, pool = len(self.learned.in_pool(case.option)), self.learned.pool(case.option)
+        own, pool = len(self.learned.in_pool(case.option)), self.learned.pool(case.option, case.task)
         if own < FEW_OF_OPTION < len(self.learned.in_pool(pool)):
             widen = min(widen * OTHER_OPTIONS, WIDEST)
             warnings.append(

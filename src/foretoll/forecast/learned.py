@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from foretoll.forecast.case import RISING, Case, features
+from foretoll.forecast.case import CLASSIFICATION, RISING, Case, features
 from foretoll.forecast.kept import ArrayStore, key_of
 from foretoll.forecast.lessons import Lesson, lessons_of, with_digests
 from foretoll.forecast.model_arrays import arrays_of, digest_of, model_from
@@ -20,6 +20,7 @@ from foretoll.records import Outcome, Run
 
 FEWEST_RUNS = 3
 FEWEST_ALONE = 200  # runs of one option before it is learned from alone
+ALL_TASKS = "*"  # the pool of all runs
 OWN_WEIGHT = 4.0  # a run of the user's own model counts as this many of others
 HeldOutTable = Mapping[str, Mapping[str, Mapping[str, float]]]  # cost → pool and features → run id → residual
 
@@ -56,16 +57,24 @@ class CostModels:
         self._near: dict[int, Neighbourhood] = {}  # of fitted models, which are kept
         self._fitted: dict[tuple[str, str, str, frozenset[str]], CostModel | None] = {}
 
-    def pool(self, option: str) -> str:
+    def pool(self, option: str, task: str = CLASSIFICATION) -> str:
         """What an option is learned from: its own runs where there are enough, else those of all options ("").
+
+        Both are of classification alone; any other task is learned from the runs of all tasks and options.
 
         The options are told apart among all of them, as features, and each has its own chance of reaching its target.
         """
+        if task != CLASSIFICATION:
+            return ALL_TASKS
         return option if len(self.in_pool(option)) >= FEWEST_ALONE else ""
 
     def in_pool(self, pool: str) -> list[int]:
-        """Positions of a pool's runs that were not known to need no step; a pool is an option, or "" for all."""
-        return [i for i, x in enumerate(self.lessons) if pool in ("", x.option) and not x.decided]
+        """Positions of a pool's runs that were not known to need no step; a pool is what `pool` says."""
+        return [
+            i
+            for i, x in enumerate(self.lessons)
+            if not x.decided and (pool == ALL_TASKS or (x.task == CLASSIFICATION and pool in ("", x.option)))
+        ]
 
     def model(self, cost: str, case: Case) -> CostModel | None:
         """The model of one cost; None where there are too few runs.
@@ -73,7 +82,7 @@ class CostModels:
         The runs of the case's own source model weigh more. A feature that the case does not know is left out, not
         made up.
         """
-        known, pool = known_features(case), self.pool(case.option)
+        known, pool = known_features(case), self.pool(case.option, case.task)
         own = self.own_runs(case)
         key = (cost, pool, case.owner if own else "", known)
         if key not in self._fitted:

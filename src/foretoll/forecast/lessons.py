@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretoll.forecast.case import Case, FeatureValues, case_of_run, decided, features, log_steps, usable
+from foretoll.options.table import traits_of
 from foretoll.records import Outcome, Run
 
 COSTS = ("epochs", "gradient_norm", "parameter_change", "quality")  # learned; the others are composed
@@ -29,13 +30,13 @@ class Lesson:
     shift: str  # kinds and levels, to be read
     outcome: Outcome
     epochs: float | None  # that the run took
-    decided: bool  # its first evaluation met the target: known beforehand
+    decided: bool  # its first evaluation met the target, or it takes no step: known beforehand
     limit: float  # log of the budget in steps
     lower: float  # log of the steps at the evaluation before the target was met
     model_id: str
     weights_digest: str
     responses: Mapping[str, float | None]
-    features: FeatureValues
+    features: FeatureValues  # those that are known
     task: str = "classification"
 
     @property
@@ -70,13 +71,13 @@ def _lesson(run: Run, case: Case) -> Lesson:
         shift=", ".join(f"{s.kind} {s.level:g}" for s in run.target.shift),
         outcome=run.outcome,
         epochs=run.toll.epochs,
-        decided=decided(case),
+        decided=decided(case) or not traits_of(run.option).takes_steps,
         limit=log_steps(case.max_epochs, case.steps_per_epoch),
         lower=missed_until(epochs_to_target(run) or 0.0, case),
         model_id=case.model_id,
         weights_digest=case.weights_digest,
         responses={cost: _response(cost, run, case) for cost in COSTS},
-        features=features(case),
+        features={name: value for name, value in features(case).items() if value is not None},
         task=case.task,
     )
 
@@ -166,7 +167,7 @@ def lessons_in(columns: Mapping[str, NDArray[Any]]) -> list[Lesson]:
             limit=limit,
             lower=lower,
             responses=dict(zip(COSTS, cost, strict=True)),
-            features=dict(zip(names, row, strict=True)),
+            features={name: value for name, value in zip(names, row, strict=True) if value is not None},
             task=task,
         )
         for text, (epochs, known, limit, lower), cost, row, task in zip(

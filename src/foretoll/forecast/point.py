@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretoll.forecast.boosted import boosted_trees
-from foretoll.forecast.case import OTHER, FeatureValues
+from foretoll.forecast.case import OTHER, TASK, FeatureValues
 from foretoll.forecast.survival import Array, Flags, IntervalRidge, expected_beyond, interval_score
 from foretoll.forecast.trees import Trees
 
@@ -132,7 +132,7 @@ class PointModel:
         return self
 
     def _raw(self, rows: Sequence[FeatureValues]) -> Array:
-        absent = [0.0 if name.startswith(OTHER) else math.nan for name in self.columns]
+        absent = [0.0 if name.startswith((OTHER, TASK)) else math.nan for name in self.columns]
         return np.array(
             [
                 [

@@ -20,7 +20,7 @@ import numpy as np
 from foretoll.forecast.case import without_pilot, without_source
 from foretoll.forecast.forecaster import Forecaster
 from foretoll.forecast.kept import ArrayStore, key_of
-from foretoll.forecast.learned import CostModels, HeldOut, HeldOutTable, table_key
+from foretoll.forecast.learned import ALL_TASKS, CostModels, HeldOut, HeldOutTable, table_key
 from foretoll.forecast.lessons import COSTS, Lesson, columns_of, lessons_in, lessons_of
 from foretoll.forecast.regressor import CostModel
 from foretoll.forecast.trimming import trimmed
@@ -30,7 +30,7 @@ from foretoll.records import Run, TrainingSettings
 
 RUNS = Path(__file__).with_name("reference.jsonl.gz")
 HELD_OUT = Path(__file__).with_name("reference_held_out.json.gz")
-FEWEST = 8  # cases with a set of known features before residuals for that set are kept
+FEWEST = 20  # cases with a set of known features before residuals for that set are kept
 
 
 @cache
@@ -89,9 +89,27 @@ def reference_held_out() -> HeldOut:
     return HeldOut(cache(lambda: _unpacked(packed)), hashlib.sha256(packed).hexdigest())
 
 
+def _packed(table: HeldOutTable) -> bytes:
+    """The residuals in columns, in the order of the runs' ids, which stand there once."""
+    ids = sorted({run for sets in table.values() for told in sets.values() for run in told})
+    columns = {
+        cost: {key: [told.get(run) for run in ids] for key, told in sets.items()}
+        for cost, sets in table.items()
+    }
+    text = json.dumps({"runs": ids, "residuals": columns}, separators=(",", ":"), sort_keys=True)
+    return gzip.compress(text.encode(), mtime=0)  # mtime 0: the same runs give the same bytes
+
+
 def _unpacked(packed: bytes) -> HeldOutTable:
-    found: HeldOutTable = json.loads(gzip.decompress(packed))
-    return found
+    found = json.loads(gzip.decompress(packed))
+    ids = found["runs"]
+    return {
+        cost: {
+            key: {run: value for run, value in zip(ids, values, strict=True) if value is not None}
+            for key, values in sets.items()
+        }
+        for cost, sets in found["residuals"].items()
+    }
 
 
 def pack(runs: Iterable[Run], *, into: Path | None = None) -> tuple[int, int]:
@@ -99,10 +117,7 @@ def pack(runs: Iterable[Run], *, into: Path | None = None) -> tuple[int, int]:
     folder = into or RUNS.parent
     kept = sorted((trimmed(run) for run in runs), key=lambda run: run.id)
     write_runs(folder / RUNS.name, kept)
-    table = held_out_of(kept)
-    text = json.dumps(table, separators=(",", ":"), sort_keys=True).encode()
-    # mtime 0: the same runs give the same bytes
-    (folder / HELD_OUT.name).write_bytes(gzip.compress(text, mtime=0))
+    (folder / HELD_OUT.name).write_bytes(_packed(held_out_of(kept)))
     return len(kept), sum((folder / name).stat().st_size for name in (RUNS.name, HELD_OUT.name))
 
 
@@ -110,19 +125,19 @@ def held_out_of(runs: Iterable[Run]) -> HeldOutTable:
     """Residuals of each run when its group is left out, for every set of known features that is common.
 
     Times also without what a pilot tells: so the options that stand beside the one that is asked about are forecast.
-    All of them also without what the source's data tell: models come without these.
+    All of them for classification also without what the source's data tell: models come without these.
     """
     learned = CostModels(runs)
     sets: dict[tuple[str, frozenset[str]], int] = defaultdict(int)
     for lesson in learned.lessons:
         if not lesson.decided:
             known = frozenset(name for name, value in lesson.features.items() if value is not None)
-            sets[learned.pool(lesson.option), known] += 1
+            sets[learned.pool(lesson.option, lesson.task), known] += 1
     found: dict[str, dict[str, dict[str, float]]] = {cost: {} for cost in COSTS}
     for (pool, known), count in sorted(sets.items(), key=lambda item: table_key(*item[0])):
         if count < FEWEST:
             continue
-        for kept in dict.fromkeys((known, without_source(known))):
+        for kept in (known,) if pool == ALL_TASKS else dict.fromkeys((known, without_source(known))):
             for cost in COSTS:
                 found[cost][table_key(pool, kept)] = _held_out(learned, cost, pool, kept)
             fewer = without_pilot(kept)
@@ -137,7 +152,7 @@ def _held_out(learned: CostModels, cost: str, pool: str, known: frozenset[str]) 
     if held is None:
         return {}
     return {
-        learned.lessons[kept[int(row)]].run_id: round(float(value), 4)
+        learned.lessons[kept[int(row)]].run_id: round(float(value), 3)
         for row, value in zip(held.rows, held.residual, strict=True)
         if np.isfinite(value)
     }

@@ -95,12 +95,17 @@ def _pair_fold(row: Row) -> str | None:
     return f"pairs {zlib.crc32(' → '.join(pair).encode()) % PAIR_FOLDS}"
 
 
-def rows_of(runs: Iterable[Run], *, option: str | None = None) -> list[Row]:
-    """Usable runs as rows; `option` keeps one way of reuse."""
+def rows_of(runs: Iterable[Run], *, option: str | None = None, task: str | None = None) -> list[Row]:
+    """Usable runs as rows; `option` keeps one way of reuse, `task` one task."""
     rows = []
     for run in runs:
         case = case_of_run(run)
-        if case is None or not usable(run) or (option and run.option != option):
+        if (
+            case is None
+            or not usable(run)
+            or (option and run.option != option)
+            or (task and case.task != task)
+        ):
             continue
         setting = next((t for t in run.tags if t.startswith("setting:")), run.id)
         rows.append(Row(run, case, f"{setting}:{run.option}"))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretoll.engine import check_workers
-from foretoll.forecast.case import RISING, Case, FeatureValues, decided, epochs_of, log_steps
+from foretoll.forecast.case import CLASSIFICATION, RISING, Case, FeatureValues, decided, epochs_of, log_steps
 from foretoll.forecast.lessons import missed_until
 from foretoll.forecast.point import PointModel, Table
 from foretoll.forecast.predictive import PredictiveDistribution
@@ -282,14 +282,14 @@ def score_all(
     jobs: int = 2,
     costs: bool = True,
 ) -> dict[str, Any]:
-    """The whole score table: split → method → measures, the repeat line, and ours against the best peer.
+    """The score table of classification: split → method → measures, the repeat line, and ours against the best peer.
 
     `costs`: also the intervals of all costs that a user would have been told, of `COST_SPLITS`: four models a fold.
     """
     from joblib import Parallel, delayed
 
     check_workers(jobs, f"--jobs {jobs}")
-    rows = rows_of(runs, option=option)
+    rows = rows_of(runs, option=option, task=CLASSIFICATION)
     names = [split.name for split in splits_of(rows)]
     tasks = [(name, method) for method in methods for name in names]
     done = Parallel(n_jobs=jobs)(delayed(_one)(rows, name, method) for name, method in tasks)
