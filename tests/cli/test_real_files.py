@@ -75,6 +75,20 @@ def test_photographs_are_evaluated_within_bounded_memory(tmp_path: Path) -> None
     assert grown_mb(tmp_path, command) < 700
 
 
+def test_forty_pictures_of_81_megapixels(tmp_path: Path) -> None:
+    """Ten gigabytes as they are decoded; in JPEG, and in a format that cannot be decoded smaller."""
+    _needs_linux()
+    for value, name in ((60, "a"), (200, "b")):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        colour = Image.new("RGB", (9000, 9000), (value, 10, 255 - value))
+        colour.save(tmp_path / "d" / name / "00.jpg")
+        colour.convert("1").save(tmp_path / "d" / name / "01.tif", compression="group4")
+        for i in range(2, 20):
+            (tmp_path / "d" / name / f"{i:02}.jpg").hardlink_to(tmp_path / "d" / name / "00.jpg")
+    command = f"train --arch foretoll:cnn?width=2 --data folder:d --max-epochs 0.05 {QUIET} --out m"
+    assert grown_mb(tmp_path, command) < 1000
+
+
 def _write_samples(file: Path, sign: float = 1.0) -> None:
     draw = np.random.default_rng(0)
     y = np.arange(240) % 3
