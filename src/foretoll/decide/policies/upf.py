@@ -8,6 +8,7 @@
 #    are known. A life knows the pairs that were served.
 # 2. Errors are Gaussian around their mean, clipped to [0, 1]; the paper's Beta distribution has the same two moments.
 # 3. The costs are compared over the window in place of the rest of a horizon, since a life has no known end.
+# Written from the paper's abstract and what others tell of its method, not checked line by line against its full text.
 
 from __future__ import annotations
 
