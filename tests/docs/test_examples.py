@@ -22,11 +22,14 @@ NEEDS = {
 }
 
 FORECAST = {
+    "accelerate_script",
+    "lightning_fit",
     "plain_loop",
     "regression_table",
     "multilabel",
     "lora_language_model",
-}  # the others name no source
+    "timm_amp_cosine",
+}  # the others name no target
 
 
 @pytest.mark.slow
