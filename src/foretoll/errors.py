@@ -47,7 +47,11 @@ class MeasureError(ForetollError):
 
 
 class LedgerError(ForetollError):
-    """The ledger cannot be read or written."""
+    """The ledger cannot be read or written. `saved`: the file in which the run was kept instead."""
+
+    def __init__(self, message: str = "", *, saved: Path | None = None) -> None:
+        super().__init__(message)
+        self.saved = saved
 
 
 class MissingExtraError(ForetollError):

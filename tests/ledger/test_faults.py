@@ -171,13 +171,14 @@ def test_a_full_disk_keeps_the_finished_run(tmp_path: Path, monkeypatch: pytest.
     try:
         lost = ended(make_run("x/1"), reason="y" * 20_000)
         with pytest.raises(
-            LedgerError, match=r"the disk is full.*saved in .*foretoll-run-x-1.jsonl, add it with"
-        ):
+            LedgerError, match=r"the disk is full.*saved, add it with `.* import .*foretoll-run-x-1.jsonl`"
+        ) as raised:
             ledger.finish(lost)
         assert ledger.runs() == before
     finally:
         sa.event.remove(sa.Engine, "connect", no_more_pages)
     [file] = waiting(ledger.where)
+    assert raised.value.saved == file
     assert file.name == "foretoll-run-x-1.jsonl" and not waiting(str(tmp_path / "other.db"))
     ledger.begin(make_run("next"))  # reaches the ledger, and takes in what waited
     assert ledger.get("x/1") == lost and not file.exists() and ledger.flush() == 0

@@ -153,8 +153,9 @@ def test_a_ledger_that_is_lost_costs_the_record_its_place_only(
 
 
 def test_a_ledger_that_is_lost_while_the_loop_runs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / ("far" * 80)))  # the file is named whole
     path = tmp_path / "mine.db"
 
     def lose(step: int) -> None:
@@ -176,7 +177,7 @@ def test_nowhere_to_keep_it_is_said(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("foretoll.ledger.store.write_runs", full)
+    monkeypatch.setattr("foretoll.ledger.spool.write_runs", full)
     Loop().run({"ledger": gone(tmp_path)})
     assert "it is lost" in capsys.readouterr().err
 

@@ -146,7 +146,8 @@ class Ledger:
             if saved is None:
                 raise
             raise LedgerError(
-                f"{error}; the finished run is saved in {saved}, add it with `foretoll ledger import {saved}`"
+                f"{error}; the finished run is saved, add it with `foretoll ledger import {saved}`",
+                saved=saved,
             ) from error
 
     def flush(self) -> int:

@@ -9,6 +9,8 @@ from foretoll.records import Estimate, Run
 from foretoll.tracking.plan import RunLogger
 from foretoll.training.guard import Guard, say, why
 
+LONGEST_COMMAND = 10_000  # characters: a path that lost its middle names no file
+
 
 def begin(ledger: Ledger | None, run: Run, guard: Guard) -> bool:
     """Write the start of a run; whether the ledger has it."""
@@ -31,16 +33,17 @@ def keep(ledger: Ledger | None, run: Run, guard: Guard, *, known: bool) -> None:
     except (Exception, SystemExit) as error:
         if guard.strict and known:
             raise
-        if "ledger import" in str(error):  # it is rescued already
-            say(str(error))
-            return
-        where = ledger.where if ledger is not None else None
-        saved = guard.call("saving the run in a file", lambda: rescue(run, where))
-        text = f"the run could not be written to the ledger ({why(error)})"
+        saved = error.saved if isinstance(error, LedgerError) else None
+        reason = why(error if saved is None else error.__cause__ or error)
+        if saved is None:
+            where = ledger.where if ledger is not None else None
+            saved = guard.call("saving the run in a file", lambda: rescue(run, where))
+        text = f"the run could not be written to the ledger ({reason})"
         if saved is None:
             say(f"{text}, nor to any file: it is lost")
         else:
-            say(f"{text}: it is kept in {saved}; take it in by `foretoll ledger import {saved}`")
+            say(f"{text}: it is kept in a file")
+            say(f"take it in by `foretoll ledger import {saved}`", longest=LONGEST_COMMAND)
 
 
 def log_run(logger: RunLogger, run: Run, estimate: Estimate | None, guard: Guard) -> None:

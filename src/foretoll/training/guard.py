@@ -63,10 +63,10 @@ def why(error: BaseException | str) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def say(text: str) -> None:
+def say(text: str, *, longest: int = LONGEST) -> None:
     """One line on the standard error, whatever has become of it. No warning: those may be made errors."""
     try:
-        sys.stderr.write(one_line(f"foretoll: {text}", LONGEST) + "\n")
+        sys.stderr.write(one_line(f"foretoll: {text}", longest) + "\n")
         sys.stderr.flush()
     except Exception:  # noqa: BLE001, S110  # closed, full or replaced: nothing is left to say it to
         pass
