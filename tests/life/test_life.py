@@ -202,7 +202,10 @@ def test_a_floor_in_place_of_a_worth(here: Path, cheap: list[int]) -> None:
 
 
 @pytest.mark.slow
-def test_the_first_update_is_estimated_and_the_estimate_is_on_the_bill(here: Path) -> None:
+def test_the_first_update_is_estimated_and_the_estimate_is_on_the_bill(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foretoll.decide.offers.ESTIMATE_S", 0.0)  # no update is too small for an estimate
     life = start(here, worth="500J")
     for i in range(5):
         life.watch(f"npz:{here}/w{i}.npz")
@@ -211,6 +214,20 @@ def test_the_first_update_is_estimated_and_the_estimate_is_on_the_bill(here: Pat
     assert 0 < made[0].offers[0].cost <= made[0].offers[0].cost_high and 0 < made[0].offers[0].share <= 1
     assert made[0].spent is not None and (made[0].spent.energy_kwh or 0) > 0
     assert life.spent(life.events()) > (made[0].spent.energy_kwh or 0)
+
+
+def test_an_update_that_takes_less_than_an_estimate_is_not_estimated_and_the_note_says_why(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Life] = []
+    monkeypatch.setattr(life_module, "estimate_offers", lambda life, events: asked.append(life))
+    monkeypatch.setattr("foretoll.decide.offers.ESTIMATE_S", 1e6)  # on a slow machine too
+    life = start(here, worth="500J")
+    for i in range(5):
+        life.watch(f"npz:{here}/w{i}.npz")
+    (made,) = [e for e in life.events() if e.kind == "offers"]
+    assert made.note == "no estimate was made: by what looks took, an update costs less than one"
+    assert not asked and made.spent is None and 0 < made.offers[0].cost < made.offers[0].cost_high
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_every_option_works_or_says_why_not(name: str) -> None:
     data, new = open_data("digits?limit=80"), open_data("digits?limit=60&classes=3,5,8")
     torch.manual_seed(0)
     model = load_model(NETWORKS[name](), data=data)
-    worked = []
+    worked, refused = [], {}
     for option in map(get_option, ("head", "lora", "partial", "finetune", "scratch")):
         for target, task_shift in ((data, False), (new, True))[: 1 + (option.name == "finetune")]:
             try:
@@ -176,11 +176,16 @@ def test_every_option_works_or_says_why_not(name: str) -> None:
             except ForetollError as error:
                 text = str(error)
                 assert len(text) <= 300 and text.isprintable() and "\n" not in text
+                refused[option.name, task_shift] = text
                 continue
             assert done.curve[-1].loss == pytest.approx(done.curve[-1].loss)  # a number
             assert training.finish().num_classes == len(target.classes)
             worked.append((option.name, task_shift))
-    assert {("head", False), ("finetune", False)} <= set(worked)
+    assert ("finetune", False) in worked
+    if name == "Tied":  # what is stored before its head would change with the head's weights
+        assert "train an earlier layer too, whose weights the head" in refused["head", False]
+    else:
+        assert ("head", False) in worked
 
 
 def test_a_tuple_whose_first_tensor_is_no_logits_is_told() -> None:

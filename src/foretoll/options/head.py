@@ -34,11 +34,12 @@ class Head(Option):
         return None  # the head is trained even where it is frozen
 
     def suits(self, model: Model, target: TaskData, *, task_shift: bool) -> str | None:
-        """A head that is the embedding of a language model cannot be trained apart from it."""
+        """A head that shares its weights with an earlier layer (a token embedding) cannot be trained apart from it."""
         why = super().suits(model, target, task_shift=task_shift)
         shared = why is None and not task_shift and shares_weights(model)
+        layer = "the token embedding" if model.task.name == "language" else "an earlier layer"
         return (
-            f"head would train the token embedding too, whose weights the head of {model.card.arch} shares; use lora, "
+            f"head would train {layer} too, whose weights the head of {model.card.arch} shares; use lora, "
             "partial or finetune"
             if shared
             else why
