@@ -10,6 +10,7 @@ from foretoll.options.table import DEFAULT
 from foretoll.records import Estimate, Run, TrainingSettings
 from foretoll.training import StopRule
 from foretoll.workflows.context import Accounting, Data
+from foretoll.workflows.unknown_source import named_source
 
 
 class RunLogger(Protocol):
@@ -38,3 +39,9 @@ class Plan:
     loggers: tuple[RunLogger, ...] = ()
     quiet: bool = False
     strict: bool = False
+
+    @property
+    def looks(self) -> bool:
+        """Whether there is something to forecast: a target, and a goal that is named or that a source can tell."""
+        goal = self.until is not None or self.settings.until is not None
+        return self.forecast and self.target is not None and (goal or named_source(self.source) is not None)

@@ -149,7 +149,7 @@ class TrackedRun:
         plan, guard = self.plan, self._guard
         self._ledger = guard.call("opening the ledger", self._open_ledger, so="the run is kept in a file")
         target: DataCard | None = None
-        if plan.forecast and plan.target is not None:
+        if plan.looks:
             with random_states_kept():
                 self._look, notes = look_before(
                     self.model, plan, self._settings, ledger=self._ledger, guard=guard
