@@ -106,8 +106,8 @@ URIS = (
     usage("a path for a URI", "estimate … --target new.npz",
           "'new.npz' is a path and not a data URI: write npz:new.npz"),
     usage("an unknown scheme", "estimate … --target npy:new.npz",
-          "data URI 'npy:new.npz': unknown scheme 'npy': did you mean 'npz'? (valid: csv, digits, folder, hf, npz, "
-          "parquet, torchvision)"),
+          "data URI 'npy:new.npz': unknown scheme 'npy': did you mean 'npz'? (valid: csv, digits, folder, hf, "
+          "masks, npz, parquet, text, torchvision)"),
     usage("an unknown key", "estimate … --target npz:new.npz?limt=100",
           "data URI 'npz:new.npz?limt=100': unknown key 'limt': did you mean 'limit' or 'split' or 'time'? (valid: "
           "classes, every, inputs, kind, label, limit, part, rows, seed, shift, split, task, time, where)"),
@@ -194,7 +194,7 @@ MODELS = (
           "w.safetensors is a weights file: name its architecture as the model (--arch) and give the file as "
           "--weights"),
     usage("an unknown architecture", "train … --arch foretoll:mpl",
-          "unknown foretoll architecture 'mpl': did you mean 'mlp'? (valid: cnn, cnn1d, mlp, resnet, vit)"),
+          "unknown foretoll architecture 'mpl': did you mean 'mlp'? (valid: cnn, cnn1d, gpt, mlp, resnet, unet, vit)"),
     usage("an unknown architecture of a library", "estimate … --model torchvision:resnet19",
           "unknown torchvision model 'resnet19': did you mean 'resnet18' or 'resnet152' or 'resnet101'?"),
     usage("an architecture without its library", "estimate … --model mlp",
@@ -303,7 +303,7 @@ FLAGS = (
     usage("an unknown option of reuse", "retrain … --option fintune",
           "unknown option 'fintune': did you mean 'finetune'? (valid: OPTIONS)"),
     usage("an unknown metric", "retrain … --metric acuracy",
-          "unknown metric 'acuracy': did you mean 'accuracy' or 'hamming_accuracy' or 'balanced_accuracy'?"),
+          "unknown metric 'acuracy': did you mean 'accuracy' or 'token_accuracy' or 'pixel_accuracy'?"),
     usage("an unknown optimiser", "train … --optimizer adagrad",
           "--optimizer: unknown optimizer 'adagrad': did you mean 'adam' or 'nadam' or 'adamw'? "
           "(valid: adafactor, adam, adamw, nadam, rmsprop, sgd)"),
@@ -356,7 +356,7 @@ FLAGS = (
     Case("an estimate of another schema", "retrain … --estimate schema.json",
          "schema.json is no estimate.json of this version (schema: Input should be 'foretoll.estimate/1'): write it "
          "anew with foretoll estimate"),
-    usage("a missing flag", "estimate --model m", "missing option '--source' / '-s'; see foretoll estimate --help"),
+    usage("a missing flag", "estimate --model m", "missing option '--target' / '-t'; see foretoll estimate --help"),
     usage("an unknown flag", "retrain … --xyzzy", "no such option: --xyzzy; see foretoll retrain --help"),
     usage("an unknown command", "estimat", "no such command 'estimat': did you mean 'estimate'? see foretoll --help"),
     usage("an unknown engine", "estimate … --engine proceses:2",

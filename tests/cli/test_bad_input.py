@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from foretoll.errors import listed
 from foretoll.ledger import Ledger
 from foretoll.options import OPTIONS
 from foretoll.records import Outcome
@@ -115,7 +116,7 @@ def said(done: Called, yard: Path) -> str:
     text = text.replace(", ".join(sorted(OPTIONS)), "OPTIONS")
     text = re.sub(r"give 1 to \d+", "give 1 to MANY", text)
     shipped = sorted(file.stem for file in (Path(study_file.__file__).parent / "files").glob("*.toml"))
-    text = text.replace(", ".join(shipped), "STUDIES")
+    text = text.replace(listed(shipped), "STUDIES")
     return re.sub(r"run \d{8}-\d{6}-\w{6}|show \d{8}-\d{6}-\w{6}", lambda m: f"{m[0].split()[0]} RUN", text)
 
 

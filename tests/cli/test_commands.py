@@ -238,7 +238,7 @@ def test_version_help_and_wrong_use(call: Call) -> None:
     assert call("--help").code == 0
     done = call("estimate --model m")
     assert (done.code, done.out) == (2, "")
-    assert done.err == "foretoll: missing option '--source' / '-s'; see foretoll estimate --help\n"
+    assert done.err == "foretoll: missing option '--target' / '-t'; see foretoll estimate --help\n"
     assert call("nosuch").err == "foretoll: no such command 'nosuch'; see foretoll --help\n"
     done = call("retrain --seed x -m m -s s -t t")
     assert done.code == 2 and done.err.startswith("foretoll: invalid value for '--seed': ")

@@ -90,7 +90,7 @@ def test_tensors_of_any_precision_are_read(x: torch.Tensor) -> None:
         ((X.astype(object), Y), "x is ragged or holds Python objects"),
         ((torch.from_numpy(X).to("meta"), Y), "x is ragged or no plain array"),
         ((torch.from_numpy(X).to_sparse(), Y), "x is ragged or no plain array"),
-        (((X, Y), (X, Y)), "is ragged or no plain array"),
+        (((X, Y), (X, Y)), "are several arrays themselves: give (inputs, labels)"),
         (
             (np.broadcast_to(np.float32(0), (10**9, 1000)), np.broadcast_to(0, 10**9)),
             "repeats 4 bytes to 4,000,000,000,000, which",

@@ -292,6 +292,7 @@ def life_export(
         Path | None, typer.Option("--out", help="JSON lines; without it the standard output")
     ] = None,
     ledger: LedgerOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a life as JSON lines: its card, then all that happened, oldest first.
 
@@ -309,7 +310,10 @@ def life_export(
     from foretoll.report.jsonfile import write_text
 
     path = write_text(out, "".join(f"{line}\n" for line in lines))
-    say(f"export {path}")
+    if as_json:
+        print_json({"file": str(path), "lines": len(lines)})
+    else:
+        say(f"export {path}")
 
 
 @life_app.command("replay")

@@ -57,6 +57,11 @@ def open_python(
             ), uri
         uri = _uri("arrays", task)
         if values and is_tree(values[0]):
+            if any(is_tree(labels) for labels in values[1::2]):
+                raise DataError(
+                    "the labels beside several inputs are several arrays themselves: give (inputs, labels) with one "
+                    "array of labels, or splits by name, {'train': (x, y), 'test': (x, y)}"
+                )
             return source_of_trees(named_arrays(values), uri, name="arrays", where="arrays"), uri
         return source_of_arrays(arrays_of(values), uri, name="arrays", where="arrays"), uri
     uri = _uri(name, task)

@@ -94,10 +94,10 @@ def _interval_blocks(block: dict[str, Any]) -> list[Block]:
         Table(heads, rows),
         Note(
             "width: median ratio of the ends, of the quality their difference; duration and energy from a step's time "
-            f"in another seed. Told to be unlike all runs: {unlike['warned']:.0%}, median factor {said[0]} there and "
+            f"in another seed. Said to be unlike all runs: {unlike['warned']:.0%}, median factor {said[0]} there and "
             f"{said[1]} elsewhere"
             + (
-                f". The served model meets the target on test data: {served['met']:.0%}, foretold {served['told']:.0%} "
+                f". The served model meets the target on test data: {served['met']:.0%}, forecast {served['forecast']:.0%} "
                 f"(Brier {served['brier']:.2f})"
                 if served
                 else ""

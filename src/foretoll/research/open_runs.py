@@ -203,7 +203,7 @@ def served_measures(told: Told, rows: Sequence[Row]) -> dict[str, float]:
         return {}
     chance, met = np.array(pairs, dtype=float).T
     return {
-        "told": float(chance.mean()),
+        "forecast": float(chance.mean()),
         "met": float(met.mean()),
         "brier": float(((chance - met) ** 2).mean()),
     }
