@@ -189,7 +189,7 @@ def test_a_speech_model_is_estimated_on_its_waves(call: Call) -> None:
     assert "8,000 samples a second" in " ".join(done.data["warnings"])
 
 
-@pytest.mark.parametrize("home", ["/dev/null", "/nowhere/at/all", ""])
+@pytest.mark.parametrize("home", ["/dev/null", "/proc/nowhere/at/all", ""])
 def test_without_a_home_or_a_device(home: str, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """A home that cannot be written to, and no visible device, as in a container."""
     _write_samples(Path("d.npz"))

@@ -60,7 +60,7 @@ def test_closing_stops_idle_and_busy_workers(tmp_path: Path) -> None:
     with LocalProcesses(2) as engine:
         idle = {pid for pid, _ in (r.value for r in engine.run(work.count_loads, range(20)))}  # type: ignore[misc]
         results = engine.run(
-            work.sleep_and_tell, [work.Marked(0, str(tmp_path)), work.Marked("x", "/nowhere")]
+            work.sleep_and_tell, [work.Marked(0, str(tmp_path)), work.Marked("x", str(tmp_path / "nowhere"))]
         )  # type: ignore[arg-type]
         assert next(results).error is not None  # the second one; the first sleeps
         wait_for(lambda: bool(workers_of(tmp_path)), "the sleeper")

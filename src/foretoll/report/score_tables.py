@@ -97,8 +97,8 @@ def _interval_blocks(block: dict[str, Any]) -> list[Block]:
             f"in another seed. Said to be unlike all runs: {unlike['warned']:.0%}, median factor {said[0]} there and "
             f"{said[1]} elsewhere"
             + (
-                f". The served model meets the target on test data: {served['met']:.0%}, forecast {served['forecast']:.0%} "
-                f"(Brier {served['brier']:.2f})"
+                f". The served model meets the target on test data: {served['met']:.0%}, "
+                f"forecast {served['forecast']:.0%} (Brier {served['brier']:.2f})"
                 if served
                 else ""
             )
