@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from foretoll.forecast.case import TASK, case_of_run, features
+import pytest
+
+from foretoll.forecast import forecaster
+from foretoll.forecast.case import TASK, case_of_run, decided, features
+from foretoll.forecast.forecaster import Forecaster
 from foretoll.forecast.learned import CostModels
 from foretoll.forecast.reference import reference_runs
 from foretoll.records import Run
 
-CLASSES = [run for run in reference_runs()[::20] if run.option == "finetune"]
+CLASSES = [
+    run for run in reference_runs()[::20] if run.option == "finetune" and run.target.task == "classification"
+]
 
 
 def of_task(run: Run, task: str) -> Run:
@@ -48,3 +54,19 @@ def test_another_task_is_learned_from_all_tasks_and_told_apart() -> None:
     for task, row in zip(tasks, table.rows, strict=True):
         assert row.get(f"{TASK}regression") == (1.0 if task == "regression" else None)
     assert not any(name.startswith(TASK) for name in features(case_of_run(CLASSES[0]) or case))
+
+
+def test_a_task_that_the_ledger_hardly_knows_has_wider_intervals_and_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = next(c for c in map(case_of_run, NUMBERS) if c is not None and not decided(c))
+    asked = Forecaster(CLASSES)
+    few = asked.foretell(case)
+    monkeypatch.setattr(forecaster, "FEW_OF_TASK", 0)
+    enough = asked.foretell(case)
+    assert "the ledger holds 0 runs of regression" in " ".join(few.warnings)
+    assert "rests on other tasks" not in " ".join(enough.warnings)
+    wide, narrow = few.forecast.gradient_norm, enough.forecast.gradient_norm
+    assert wide is not None and narrow is not None
+    assert wide.low and wide.high and narrow.low and narrow.high
+    assert wide.high / wide.low > 1.1 * narrow.high / narrow.low

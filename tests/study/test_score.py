@@ -147,7 +147,8 @@ def test_open_measures_leave_out_what_is_known_and_count_a_miss_in_full(rows: li
     assert perfect["runs"] == len(open_reached) and perfect["factor_0.9"] == perfect["within_1.5"] == 1
     never = open_measures(rows, tested, np.full(len(rows), np.inf))  # foretold to miss, yet they reached
     most = [(row.case.max_epochs + 0.125) / (row.epochs + 0.125) for row in open_reached]
-    assert never["median_factor"] == pytest.approx(np.median(most))
+    # whole steps: a budget's end lies between two of them
+    assert never["median_factor"] == pytest.approx(np.median(most), rel=1e-4)
 
 
 def test_intervals_of_all_costs_are_those_that_a_user_is_told(rows: list[Row]) -> None:

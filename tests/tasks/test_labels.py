@@ -131,8 +131,7 @@ def test_the_whole_way(task: str, name: str, until: float, tmp_path: Path) -> No
         model, source, target, until=until, settings=plan, ledger=ledger, accounting=PLAIN
     )
     assert told.forecast.epochs is not None and told.reach_probability is not None
-    if told.forecast.epochs.high:  # else the first evaluation meets the target, and nothing has to be learned
-        assert f"the ledger holds 3 runs of {task}" in " ".join(told.warnings)
+    assert "rests on other tasks" not in " ".join(told.warnings)  # the ledger that ships knows it
     assert ("resque" in told.indices) == (task == "binary")  # a sample with several labels stands in no class
     gap, probe = told.indices["recoverability_gap"].value, told.indices["probe_accuracy"].value
     assert gap is not None and probe is not None and 0 < probe <= 1
