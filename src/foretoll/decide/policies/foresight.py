@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from foretoll.decide.policies.base import Choice, Policy, Verdict, View, affordable, recent_lead
-from foretoll.decide.policies.rent import avoidable_loss, under_floor
+from foretoll.decide.policies.rent import rent_due
 from foretoll.forecast.lead import LeadForecast, LeadModel, lead_features, shipped
 from foretoll.records import Offer
 
@@ -75,26 +75,7 @@ class Foresight(Policy):
         return super()._why_none(view)
 
     def _due(self, view: View, choice: Choice) -> Verdict:
-        if view.worth is None:
-            return under_floor(view)
-        wrong = avoidable_loss(view) * choice.offer.share
-        cost = choice.offer.cost * (view.spending.price if view.spending is not None else 1.0)
-        loss = wrong * view.worth
-        figures: dict[str, float | None] = {"avoidable_loss": loss}
-        if loss >= cost:
-            return Verdict(
-                True,
-                f"{wrong:.1f} answers that an update would have won are worth its cost, and it is forecast to pay back",
-                "a cost above what was lost, or leads that turn out smaller",
-                figures,
-            )
-        missing = "" if loss <= 0 else f"a loss {cost / loss:.2g} times as large"
-        return Verdict(
-            False,
-            f"what was lost since the last update ({wrong:.1f} answers) is worth less than one",
-            missing,
-            figures,
-        )
+        return rent_due(view, choice)
 
     def __str__(self) -> str:
         return self.name if self.ahead == AHEAD else f"{self.name}:{self.ahead:g}"

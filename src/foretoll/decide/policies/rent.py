@@ -28,26 +28,31 @@ class Rent(Policy):
     weighs = True
 
     def _due(self, view: View, choice: Choice) -> Verdict:
-        if view.worth is None:
-            return under_floor(view)
-        wrong = avoidable_loss(view) * choice.offer.share
-        cost = choice.offer.cost * (view.spending.price if view.spending is not None else 1.0)
-        loss = wrong * view.worth
-        figures: dict[str, float | None] = {"avoidable_loss": loss}
-        if wrong > 0 and loss >= cost:
-            return Verdict(
-                True,
-                f"{wrong:.1f} answers that an update would have won since the last one are worth its cost",
-                "a cost above what was lost, or leads that turn out smaller",
-                figures,
-            )
-        missing = "" if loss <= 0 else f"a loss {cost / loss:.2g} times as large"
+        return rent_due(view, choice)
+
+
+def rent_due(view: View, choice: Choice) -> Verdict:
+    """Whether what the chosen update would have won since the last one has come up to its cost."""
+    if view.worth is None:
+        return under_floor(view)
+    wrong = avoidable_loss(view) * choice.offer.share
+    cost = choice.offer.cost * (view.spending.price if view.spending is not None else 1.0)
+    loss = wrong * view.worth
+    figures: dict[str, float | None] = {"avoidable_loss": loss}
+    if wrong > 0 and loss >= cost:
         return Verdict(
-            False,
-            f"what was lost since the last update ({wrong:.1f} answers) is worth less than one",
-            missing,
+            True,
+            f"{wrong:.1f} answers that an update would have won since the last one are worth its cost",
+            "a cost above what was lost, or leads that turn out smaller",
             figures,
         )
+    missing = "" if loss <= 0 else f"a loss {cost / loss:.2g} times as large"
+    return Verdict(
+        False,
+        f"what was lost since the last update ({wrong:.1f} answers) is worth less than one",
+        missing,
+        figures,
+    )
 
 
 def avoidable_loss(view: View, doubt: float = DOUBT) -> float:
