@@ -7,24 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from foretoll.errors import ModelError, UsageError
-from foretoll.models.networks import norm_layer
-
-
-class _CausalBlock(nn.Module):
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.fc1, self.fc2 = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        b, t, d = x.shape
-        q, k, v = self.qkv(self.norm1(x)).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(b, t, d)
-        x = x + self.proj(y)
-        out: Tensor = x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
-        return out
+from foretoll.models.networks import TransformerBlock, norm_layer
 
 
 class CausalTransformer(nn.Module):
@@ -48,7 +31,7 @@ class CausalTransformer(nn.Module):
             raise UsageError(f"foretoll:gpt needs dim divisible by heads, got dim={dim} and heads={heads}")
         self.embed = nn.Embedding(num_classes, dim)
         self.position = nn.Parameter(torch.empty(1, context, dim).normal_(std=0.02))
-        self.blocks = nn.Sequential(*[_CausalBlock(dim, heads) for _ in range(depth)])
+        self.blocks = nn.Sequential(*[TransformerBlock(dim, heads, causal=True) for _ in range(depth)])
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, num_classes)
         nn.init.normal_(self.embed.weight, std=0.02)

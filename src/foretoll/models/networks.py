@@ -122,19 +122,22 @@ class ResNet(nn.Module):
         return logits
 
 
-class _EncoderBlock(nn.Module):
-    def __init__(self, dim: int, heads: int) -> None:
+class TransformerBlock(nn.Module):
+    """Pre-norm attention and a perceptron over (B, T, dim); `causal`: no place sees a later one."""
+
+    def __init__(self, dim: int, heads: int, *, causal: bool = False) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.causal = heads, causal
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.fc1, self.fc2 = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        """States (B, T, dim) to states of the same shape."""
         b, t, d = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, t, d)
-        x = x + self.proj(y)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal).transpose(1, 2)
+        x = x + self.proj(y.reshape(b, t, d))
         out: Tensor = x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
         return out
 
@@ -160,7 +163,7 @@ class ViT(nn.Module):
         tokens = -(-height // patch) * -(-width // patch)
         self.embed = nn.Conv2d(channels, dim, patch, patch)
         self.position = nn.Parameter(torch.empty(1, tokens, dim).normal_(std=0.02))
-        self.blocks = nn.Sequential(*[_EncoderBlock(dim, heads) for _ in range(depth)])
+        self.blocks = nn.Sequential(*[TransformerBlock(dim, heads) for _ in range(depth)])
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, num_classes)
 

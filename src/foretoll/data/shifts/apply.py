@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -92,6 +92,11 @@ def shift_split(
 
     if not steps:
         return split
+    return transformed(split, transform)
+
+
+def transformed(split: Split, transform: Callable[[Inputs, Tensor], Inputs]) -> Split:
+    """The split with its inputs through `transform(inputs, ids)`: arrays at once, data sets as they are read."""
     if isinstance(split, ArraySplit):
         return ArraySplit(
             transform(split.inputs, split.ids),

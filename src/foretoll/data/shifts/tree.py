@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from foretoll.data.parts import columns_of, shifted_part
-from foretoll.data.shifts.apply import apply_shift
+from foretoll.data.shifts.apply import apply_shift, transformed
 from foretoll.data.shifts.context import FloatArray, Reference
 from foretoll.data.shifts.registry import check_level
-from foretoll.data.splits import ArraySplit, DatasetSplit, Inputs, Split
+from foretoll.data.splits import Inputs, Split
 from foretoll.errors import UsageError
 from foretoll.records import InputPart, Shift
 
@@ -61,15 +61,7 @@ def shift_tree(
                 rows[:, where] = flat.float() / 255.0 if part.kind == "image" else flat
         return rows
 
-    if isinstance(split, ArraySplit):
-        return ArraySplit(
-            transform(split.inputs, split.ids),
-            split.labels,
-            ids=split.ids if split.explicit_ids else None,
-        )
-    if isinstance(split, DatasetSplit):
-        return split.with_transform(transform)
-    raise UsageError(f"a {type(split).__name__} cannot be shifted: use an ArraySplit or a DatasetSplit")
+    return transformed(split, transform)
 
 
 def _of_part(whole: Reference, part: InputPart, where: slice) -> Reference:
