@@ -125,7 +125,9 @@ class Task(ABC):
     recognise_ends: ClassVar[bool] = (
         True  # whether outputs that look like probabilities are turned into logits
     )
-    groups_are: ClassVar[str]  # what stands in for classes where an index needs them; "" where nothing does
+    groups_are: ClassVar[str] = (
+        ""  # what stands in for classes where an index needs them; "" where nothing does
+    )
     has_probabilities: ClassVar[
         bool
     ]  # whether a softmax of the outputs is what the model believes of the classes
@@ -226,17 +228,19 @@ class Task(ABC):
 
     # --- indices ---------------------------------------------------------------------------------
 
-    @abstractmethod
     def groups(self, targets: Tensor, scale: TargetScale | None = None) -> Tensor:
-        """Group numbers int64 (n,) that stand in for classes; −1 where unknown."""
+        """Group numbers int64 (n,) that stand in for classes; −1 where a sample is in none, as all are by default."""
+        import torch
 
-    @abstractmethod
+        return torch.full((len(targets),), -1, dtype=torch.int64, device=targets.device)
+
     def predicted_groups(self, outputs: Tensor, scale: TargetScale | None = None) -> Tensor:
-        """The groups (n,) that a model's outputs say."""
+        """The groups (n,) that a model's outputs say; by default none."""
+        return self.groups(outputs)
 
-    @abstractmethod
     def group_names(self, names: Sequence[str], scale: TargetScale | None = None) -> tuple[str, ...]:
         """The groups in words, by their numbers; empty where there are none."""
+        return ()
 
     @abstractmethod
     def design(self, targets: Tensor, scale: TargetScale | None = None) -> Tensor:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from foretoll.errors import DataError
-from foretoll.tasks.base import Metric, Tally, TargetScale
+from foretoll.tasks.base import Metric, Tally
 from foretoll.tasks.dense import UNKNOWN, Dense, counted
 
 if TYPE_CHECKING:
@@ -103,7 +103,6 @@ class Language(Dense):
     title = "next-token prediction"
     places: ClassVar[int] = 1
     names_are_numbers: ClassVar[bool] = True
-    groups_are: ClassVar[str] = ""
     metrics: ClassVar[tuple[Metric, ...]] = (
         # the error of a value alone is that of losses as far apart as exponential ones: more than texts are
         Metric(
@@ -179,20 +178,6 @@ class Language(Dense):
         tally = self.tally(0)
         tally.add_constant(self.constant(targets, width or int(targets.max()) + 1), targets)
         return tally
-
-    def groups(self, targets: Tensor, scale: TargetScale | None = None) -> Tensor:
-        """None: of so many tokens most would have no sample."""
-        import torch
-
-        return torch.full((len(targets),), -1, dtype=torch.int64, device=targets.device)
-
-    def predicted_groups(self, outputs: Tensor, scale: TargetScale | None = None) -> Tensor:
-        """None either."""
-        return self.groups(outputs)
-
-    def group_names(self, names: Sequence[str], scale: TargetScale | None = None) -> tuple[str, ...]:
-        """There are none."""
-        return ()
 
 
 def vocabulary(size: int) -> tuple[str, ...]:

@@ -97,7 +97,6 @@ class Multilabel(Task):
 
     name = "multilabel"
     title = "multi-label classification"
-    groups_are: ClassVar[str] = ""
     has_probabilities: ClassVar[bool] = False  # of classes that exclude each other
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("micro_f1", "micro F1", micro_f1),
@@ -180,20 +179,6 @@ class Multilabel(Task):
         tally = Whole() if metric.whole else self.tally(targets.shape[1])
         tally.update(torch.ones_like(targets), targets)
         return max(super().chance(targets, metric, width), metric.compute(tally))
-
-    def groups(self, targets: Tensor, scale: TargetScale | None = None) -> Tensor:
-        """None: a sample stands in several."""
-        import torch
-
-        return torch.full((len(targets),), -1, dtype=torch.int64, device=targets.device)
-
-    def predicted_groups(self, outputs: Tensor, scale: TargetScale | None = None) -> Tensor:
-        """None either."""
-        return self.groups(outputs)
-
-    def group_names(self, names: Sequence[str], scale: TargetScale | None = None) -> tuple[str, ...]:
-        """There are none."""
-        return ()
 
     def design(self, targets: Tensor, scale: TargetScale | None = None) -> Tensor:
         """The labels, each a regression of its own."""
