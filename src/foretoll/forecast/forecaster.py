@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from foretoll.forecast.agreement import Agreement
-from foretoll.forecast.case import Case, decided, epochs_of, features, log_steps
+from foretoll.forecast.case import CLASSIFICATION, Case, decided, epochs_of, features, log_steps
 from foretoll.forecast.direct import (
     binomial_deviation,
     looked_up_quality,
@@ -102,7 +102,7 @@ class Forecaster:
                 "5 %): the intervals are widened; add --calibrate for firmer ones"
             )
         of_task = sum(lesson.task == case.task for lesson in self.lessons)
-        if case.task != "classification" and of_task < FEW_OF_TASK:
+        if case.task != CLASSIFICATION and of_task < FEW_OF_TASK:
             widen = min(widen * OTHER_TASKS, WIDEST)
             warnings.append(
                 f"the ledger holds {of_task} runs of {case.task}: the forecast rests on other tasks, by progress from "
@@ -147,7 +147,7 @@ class Forecaster:
                 method="held out by source data set; censored runs counted as censored",
             ),
             nearest=tuple(self._near(kept[i], distance) for i, distance in near),
-            runs=len(self.lessons),
+            runs=self._rests_on(case),
             own_runs=self._own_runs(case),
             already_met=False,
             unlike=unlike,
@@ -200,7 +200,7 @@ class Forecaster:
             served_probability=served,
             coverage=Coverage(level=self.level, empirical=None, runs=0, method=method),
             nearest=(),
-            runs=len(self.lessons),
+            runs=self._rests_on(case),
             own_runs=self._own_runs(case),
             already_met=decided(case),
             unlike=None,
@@ -208,6 +208,11 @@ class Forecaster:
         )
 
     # --- pieces ------------------------------------------------------------------------------------
+
+    def _rests_on(self, case: Case) -> int:
+        """Runs that a forecast of this case is learned from: classification from its own, other tasks from all."""
+        own = case.task == CLASSIFICATION
+        return sum(not own or lesson.task == CLASSIFICATION for lesson in self.lessons)
 
     def _own_runs(self, case: Case) -> int:
         return len(self.learned.own_runs(case))
@@ -268,7 +273,7 @@ class Forecaster:
                 level=self.level, empirical=None, runs=len(self.lessons), method="too few runs"
             ),
             nearest=(),
-            runs=len(self.lessons),
+            runs=self._rests_on(case),
             own_runs=self._own_runs(case),
             already_met=False,
             unlike=None,
