@@ -96,7 +96,7 @@ DATA = (
     Case("no labels to retrain on", "retrain … --target npz:bare.npz",
          "npz:bare.npz has no labels: finetune needs them; only foretoll estimate works without"),
     Case("no labels to train on", "train … --data npz:bare.npz",
-         "bare has no labels, which training needs: give them, or a file that holds them"),
+         "bare has no labels, which training needs: give them (of a table by label=COLUMN), or a file that holds them"),
     usage("a source without labels, and no quality target", "estimate … --source npz:bare.npz --same-task",
           "without labelled data of the source there is no usual quality target: name one (--until 0.9), or give "
           "labels (of a table by label=)"),

@@ -95,7 +95,8 @@ def train_model(
     task = open_data(data, seed=settings.seed)
     if task.train.labels is None:
         raise DataError(
-            f"{task.name} has no labels, which training needs: give them, or a file that holds them"
+            f"{task.name} has no labels, which training needs: give them (of a table by label=COLUMN), or a file that "
+            "holds them"
         )
     model = build_model(arch, data=task, seed=settings.seed, options=options or {}, trust=trust).to(place)
     task = seen_by(model.card.preprocessing, task)
