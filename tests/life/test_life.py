@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -428,6 +430,22 @@ def test_where_looks_say_that_an_update_is_cheap_no_estimate_is_made(here: Path)
     )
     handed = [e.model_copy(update={"note": HANDED_IN}) if e.kind == "look" else e for e in events]
     assert not rough_offers(life.card, handed), "what a look without a forward pass took says nothing"
+
+
+def test_what_a_killed_process_left_half_written_is_cleared(here: Path, cheap: list[int]) -> None:
+    life = start(here)
+    dead = subprocess.run(
+        [sys.executable, "-c", f"""
+import os, sys
+from pathlib import Path
+from foretoll.atomic import own_name
+folder = Path({str(life.folder.path)!r})
+for name in ("result-update-0030.json", "shadow-start.npz", "served"):
+    (folder / own_name(f".{{name}}.", ".part")).touch()
+"""], check=True)  # fmt: skip
+    assert dead.returncode == 0 and len(list(life.folder.path.glob(".*.part"))) == 3
+    life.recover()
+    assert not list(life.folder.path.glob(".*.part"))
 
 
 def test_a_claim_of_another_machine_runs_out_after_a_day(here: Path, cheap: list[int]) -> None:

@@ -18,6 +18,7 @@ from foretoll.commands.flags import (
     ModelOption,
     OptionsOption,
     OutputFlags,
+    TrustOption,
     model_flag,
     output_flag,
 )
@@ -84,6 +85,7 @@ def life_start(
     recipe, _ = settings.read()
     get_policy(policy)
     check_call(data=[source], settings=recipe, options=option or (), **measuring.values())
+    from foretoll.models.spec import parse_spec
     from foretoll.workflows.life import Life
 
     with console_watcher(output.silent) as watcher:
@@ -115,7 +117,8 @@ def life_start(
             f"life     {shown(name, 60)}, begun with a quality of {life.card.start_quality:.3g} on its source"
         )
         say(f"served   {life.folder.served}")
-        say(f"next     foretoll life watch {name} --batch URI")
+        own = " --trust-code" if parse_spec(life.card.model.arch).scheme == "factory" else ""
+        say(f"next     foretoll life watch {name} --batch URI{own}")
 
 
 @life_app.command("watch")
@@ -135,6 +138,7 @@ def life_watch(
     textfile: Annotated[
         Path | None, output_flag("--textfile", help_="also write figures for Prometheus' textfile collector")
     ] = None,
+    trust_code: TrustOption = False,
 ) -> None:
     """Look at a batch that was served, and decide whether an update is due.
 
@@ -155,6 +159,7 @@ def life_watch(
             device=measuring.device,
             accounting=measuring.accounting(),
             watcher=watcher,
+            trust_code=trust_code,
         )
         life.recover()
         decision = life.watch(batch, at=at)

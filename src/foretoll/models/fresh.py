@@ -27,7 +27,7 @@ from foretoll.models.model import Model, check_fits, make_model, serving
 from foretoll.models.plan import as_seen_by, input_shape
 from foretoll.models.preprocess import channel_statistics, make_preprocess
 from foretoll.models.reprogrammed import unwrapped
-from foretoll.models.spec import SCHEMES, parse_spec
+from foretoll.models.spec import SCHEMES, in_memory, parse_spec
 from foretoll.models.untrained import constants, thaw_fresh_layers, without_loaded_weights
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
     """
     model = unwrapped(model)
     card = model.card
-    if not card.arch.startswith("module:"):
+    if not in_memory(card.arch):
         if card.arch.startswith("hf:"):
             return _fresh_transformer(model, data, seed=seed)
         options = dict(card.arch_options)

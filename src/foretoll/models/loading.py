@@ -34,7 +34,7 @@ from foretoll.models.pretrained import (
 from foretoll.models.reprogrammed import innermost, model_of, rebuild, with_innermost
 from foretoll.models.sizes import enlarged, own_size
 from foretoll.models.sources import convention
-from foretoll.models.spec import LOADING_OPTIONS, Convention, Spec, family_of, parse_spec
+from foretoll.models.spec import LOADING_OPTIONS, Convention, Spec, family_of, in_memory, parse_spec
 from foretoll.models.timm_folder import timm_folder
 from foretoll.models.trust import Trust, factory_key
 from foretoll.models.untrained import frozen_notes
@@ -264,7 +264,7 @@ def _finish(
 
 def _load_checkpoint(path: Path, wanted: ModelRequest) -> Model:
     inside, _ = innermost(read_card(path, quiet=True))  # what it names is refused before anything else
-    if inside.arch.startswith("module:"):
+    if in_memory(inside.arch):
         raise ModelError(
             f"{shown(path)} was saved from a module in memory ({shown(inside.arch.removeprefix('module:'))}), which a "
             "file cannot rebuild: build the module yourself and call load_model(module, weights=FOLDER)"

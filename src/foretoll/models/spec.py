@@ -111,3 +111,8 @@ def nearest(kind: str, name: str, names: Iterable[str]) -> str:
 def one_line(error: BaseException) -> str:
     """The message of an error on one line, cut to a readable length."""
     return " ".join(str(error).split())[:200]
+
+
+def in_memory(arch: str) -> bool:
+    """Whether a card's architecture is a module that Python handed in, which no file can rebuild."""
+    return arch.startswith("module:")

@@ -11,7 +11,6 @@ No inputs are kept. All files are plain arrays, written whole or not at all.
 
 from __future__ import annotations
 
-import os
 import zipfile
 import zlib
 from collections.abc import Collection
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foretoll.atomic import replacing
+from foretoll.atomic import clear_leftovers, own_name, replacing
 from foretoll.errors import ForetollError, shown
 from foretoll.indices.shadow import Shadow
 from foretoll.workflows.look import KEPT, Look
@@ -54,10 +53,9 @@ class LifeFolder:
 
     def serve(self, name: str) -> None:
         """Switch the link in one step; `name` is a model of this life."""
-        beside = self.path / f".served-{os.getpid()}"
+        beside = self.path / own_name(".served.", ".part")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            beside.unlink(missing_ok=True)
             beside.symlink_to(Path("models") / name, target_is_directory=True)
             beside.replace(self.served)
         except OSError as error:
@@ -102,8 +100,9 @@ class LifeFolder:
         """The labels are there."""
         (self.path / f"waiting-{model}-{batch}.npz").unlink(missing_ok=True)
 
-    def forget_all_waiting(self, labelled: Collection[str]) -> None:
-        """Take away what waits for labels that were taken, which a process left that was killed in between."""
+    def tidy(self, labelled: Collection[str]) -> None:
+        """Take away what killed processes left: half-written files, and what waits for labels that were taken."""
+        clear_leftovers(self.path, ".", ".part", named=True)
         for path in self.path.glob("waiting-*.npz"):
             if path.stem.rpartition("-")[2] in labelled:
                 path.unlink(missing_ok=True)

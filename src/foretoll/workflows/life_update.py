@@ -217,7 +217,7 @@ def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data
 def recover(life: WatchedModel) -> None:
     """Bring to an end what a process left that was killed: an update that was judged, or one that never will be."""
     events = life.events()
-    life.folder.forget_all_waiting({event.key for event in events if event.kind == "labels"})
+    life.folder.tidy({event.key for event in events if event.kind == "labels"})
     ended = {event.key for event in events if event.kind == "update"}
     for event in events:
         path = _result_path(life, event.key)

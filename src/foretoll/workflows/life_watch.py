@@ -20,6 +20,8 @@ from foretoll.errors import DataError, LedgerError, UsageError, shown
 from foretoll.ledger import Ledger, LifeBook
 from foretoll.measure import SelfCostMeter
 from foretoll.models import load_model, save_checkpoint
+from foretoll.models.copies import deep_copy
+from foretoll.models.spec import in_memory
 from foretoll.options import get_option
 from foretoll.options.table import DEFAULT
 from foretoll.quality import evaluate
@@ -40,6 +42,8 @@ from foretoll.workflows.look import Look, look_at, served_batch
 from foretoll.workflows.rates import default_rate
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from foretoll.data import Split
     from foretoll.models import Model
     from foretoll.records import DataCard
@@ -61,6 +65,8 @@ class WatchedModel:
     device: str = "auto"
     ledger: Ledger | None = None
     watcher: Watcher = field(default_factory=Watcher)
+    trust_code: bool = False  # whether the function that the model's card names may be imported
+    network: nn.Module | None = None  # of a life begun with a module in memory: what its weights are read into
 
     @classmethod
     def start(
@@ -161,7 +167,11 @@ class WatchedModel:
             folder=str(files.path),
         )
         book.start(card)
-        return cls._of(card, book, accounting, device, watcher, ledger)
+        life = cls._of(card, book, accounting, device, watcher, ledger)
+        life.trust_code = True  # what the model is built by was named, or trusted, in this call
+        if in_memory(opened.model.card.arch):
+            life.network = opened.model.network
+        return life
 
     @classmethod
     def open(
@@ -172,10 +182,18 @@ class WatchedModel:
         accounting: Accounting | None = None,
         device: str = "auto",
         watcher: Watcher | None = None,
+        trust_code: bool = False,
+        network: nn.Module | None = None,
     ) -> Self:
-        """The life of this name; LedgerError where there is none."""
+        """The life of this name; LedgerError where there is none.
+
+        `trust_code`: import the function that the model was built by, where that is one of your own. `network`: a
+        module like the one that the life was begun with, where that was a module in memory: a file cannot rebuild it.
+        """
         book = LifeBook(ledger)
-        return cls._of(book.card(name), book, accounting, device, watcher, ledger)
+        life = cls._of(book.card(name), book, accounting, device, watcher, ledger)
+        life.trust_code, life.network = trust_code, network
+        return life
 
     @classmethod
     def _of(
@@ -255,7 +273,18 @@ class WatchedModel:
 
     def model(self) -> Model:
         """The model that is served, on its device."""
-        return load_model(str(self.folder.model(self.serving))).to(choose_device(self.device))
+        folder = self.folder.model(self.serving)
+        if self.network is None and in_memory(self.card.model.arch):
+            raise UsageError(
+                f"the life {shown(self.card.name, 40)} was begun with a module in memory, which no file can rebuild: "
+                "give one like it, Life.open(name, network=MODULE)"
+            )
+        found = (
+            load_model(folder, trust_code=self.trust_code)
+            if self.network is None
+            else load_model(deep_copy(self.network), weights=folder)
+        )
+        return found.to(choose_device(self.device))
 
     def _pass(
         self,
