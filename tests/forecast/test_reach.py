@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from foretoll.forecast.point import Table
 from foretoll.forecast.predictive import PredictiveDistribution
@@ -116,3 +117,9 @@ def test_reach_is_calibrated_on_runs_that_were_held_out() -> None:
     sure = told > 0.9
     assert reached[sure].mean() > 0.88
     assert float(np.mean((told - reached) ** 2)) < 0.6 * float(np.var(reached))
+
+
+def test_probabilities_are_those_of_scipy_to_the_bit() -> None:
+    margin = np.concatenate([np.random.default_rng(0).normal(size=20_000) * 30, [-1e4, 1e4]])
+    model = Reach(["finetune"], 1.0, np.array([1.0, 0.25]), 0.5)
+    assert (model.of(margin, ["finetune"] * len(margin)) == expit(margin + 0.25 + 0.5)).all()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from foretoll.errors import MeasureError
 from foretoll.measure import open_meter
+from foretoll.measure.codecarbon_table import read_without_pandas, watts_of
 from foretoll.measure.plausible import CPU_WATTS_PER_THREAD, cpu_range, ram_range
 
 TICK_S = 0.01  # of the process clock
@@ -236,3 +237,44 @@ def test_plausible_ranges_at_known_points() -> None:
     assert cpu_range(280.0, 128, load=0.5, recognised=True) == pytest.approx((0.5, 1.5 * 1.3))
     assert ram_range(20.0, 64.0) == pytest.approx((0.32, 1.28))
     assert ram_range(10.0, 1.0) == pytest.approx((0.01, 1.0))
+
+
+WITHOUT = """
+import sys
+from foretoll.measure import open_meter
+with open_meter("codecarbon") as meter:
+    meter.start("run")
+    reading = meter.stop()
+assert reading.energy_kwh is not None
+print(sorted({"pandas", "requests"} & set(sys.modules)))
+"""
+
+
+def test_a_measurement_loads_neither_pandas_nor_tables_of_countries() -> None:
+    out = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "AMD EPYC 7763 64-Core Processor",
+        "Intel(R) Core(TM) i7-7600U CPU @ 2.80GHz",
+        "1075T",
+        "No Such CPU 9",
+        "",
+    ],
+)
+def test_a_processor_has_the_watts_that_codecarbon_knows(model: str) -> None:
+    from codecarbon.core.cpu import TDP
+
+    assert watts_of(model) == TDP.__new__(TDP)._get_cpu_power_from_registry(model)
+
+
+def test_codecarbon_is_as_it_was_afterwards() -> None:
+    from codecarbon.core.cpu import TDP
+
+    before = TDP._get_cpu_power_from_registry
+    with read_without_pandas():
+        assert TDP._get_cpu_power_from_registry is not before
+    assert TDP._get_cpu_power_from_registry is before

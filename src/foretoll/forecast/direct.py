@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from scipy.special import ndtr, ndtri
-
 from foretoll.forecast.case import Case
 from foretoll.options.table import traits_of
 from foretoll.records import Interval
@@ -30,6 +28,8 @@ def binomial_deviation(quality: float, *samples: int) -> float:
 
 def test_quality(quality: float, seen_on: int, test_samples: int, level: float) -> Interval:
     """Test quality of a model whose quality was seen on other samples of the same data."""
+    from scipy.special import ndtri
+
     deviation = binomial_deviation(quality, seen_on, test_samples)
     half = float(ndtri((1 + level) / 2)) * deviation
     return Interval(median=quality, low=max(quality - half, 0.0), high=min(quality + half, 1.0), level=level)
@@ -37,6 +37,8 @@ def test_quality(quality: float, seen_on: int, test_samples: int, level: float) 
 
 def served_by_looking(case: Case, quality: float, samples: int) -> float:
     """Probability that a model whose quality was seen on so many samples meets the target on all data like them."""
+    from scipy.special import ndtr
+
     return float(ndtr((quality - case.until + case.margin) / binomial_deviation(quality, samples)))
 
 
@@ -48,5 +50,7 @@ def reach_by_looking(case: Case) -> float | None:
     quality, samples = seen
     if traits_of(case.option).leaves_model:
         return float(quality >= case.until)  # seen on the very data that decide
+    from scipy.special import ndtr
+
     deviation = binomial_deviation(quality, samples, case.validation_samples)
     return float(ndtr((quality - case.until) / deviation))

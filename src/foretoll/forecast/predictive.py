@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scipy.special import stdtr, stdtrit
-
 from foretoll.forecast.survival import Distribution
 
 
@@ -45,10 +43,16 @@ class PredictiveDistribution:
 
     def _quantile(self, level: float) -> float | None:
         if self.shape is None:
+            from scipy.special import stdtrit
+
             return self.location + self.scale * float(stdtrit(self.freedom, level))
         unit = self.shape.quantile(level)
         return None if unit is None else self.location + self.scale * unit
 
     def _cdf(self, value: float) -> float:
         unit = (value - self.location) / self.scale
-        return float(stdtr(self.freedom, unit)) if self.shape is None else self.shape.cdf(unit)
+        if self.shape is not None:
+            return self.shape.cdf(unit)
+        from scipy.special import stdtr
+
+        return float(stdtr(self.freedom, unit))

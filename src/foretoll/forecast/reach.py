@@ -7,17 +7,18 @@ the margin alone, the budget less the foretold time, so its meaning is learned d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from foretoll.forecast.survival import Array, Flags
 
 FEWEST = 40  # runs, of them
 FEWEST_OF_EACH = 8  # that reached their target, and that did not
 OFFSET_SHRINKAGE = 1.0  # inverse variance of an option's offset, in units of the logit
+FARTHEST_LOGIT = 709.0  # below it the exponential overflows
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,13 @@ class Reach:
     def of(self, margin: Array, options: Sequence[str]) -> Array:
         """Probabilities (n,) for margins (n,) and options. One that was never seen has no offset."""
         x = _matrix(margin / self.spread, options, self.options)
-        return np.asarray(expit((x @ self.slopes[:, None])[:, 0] + self.intercept))
+        logits: Array = (x @ self.slopes[:, None])[:, 0] + self.intercept
+        return np.array([_of_logit(logit) for logit in logits.tolist()])
+
+
+def _of_logit(logit: float) -> float:
+    """`scipy.special.expit` to the bit, without loading SciPy for one number."""
+    return 0.0 if logit < -FARTHEST_LOGIT else 1 / (1 + math.exp(-logit))
 
 
 def _matrix(margin: Array, options: Sequence[str], known: Sequence[str]) -> Array:
@@ -56,6 +63,8 @@ def _matrix(margin: Array, options: Sequence[str], known: Sequence[str]) -> Arra
 
 def _logistic(x: Array, reached: Flags, iterations: int = 50) -> Array:
     """Slopes of x (n, p), shrunk, and the intercept, which is not: logistic regression by Newton's method."""
+    from scipy.special import expit
+
     design = np.column_stack([x, np.ones(len(x))])
     prior = np.full(design.shape[1], OFFSET_SHRINKAGE)
     prior[-1] = 0.0

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
 
 from foretoll.forecast.boosted import Boosting, boosted_trees, squared_score
 from foretoll.forecast.case import FeatureValues
@@ -165,6 +164,8 @@ class CostModel:
         if group is None or len(counts) < 3:
             return 1.0
         if group not in counts:
+            from scipy.special import ndtri, stdtrit
+
             return float(stdtrit(len(counts) - 1, 0.95) / ndtri(0.95))
         return 1.0 if task_shift else self.spread.left_after(counts[group])
 

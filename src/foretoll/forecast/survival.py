@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -33,6 +32,8 @@ def interval_score(
     units of σ, the slope is (F(u) + F(l) − 1) / σ and the curvature (F(u)F(−u) + F(l)F(−l)) / σ². An upper end at
     infinity is a censored value, and equal ends are an exact one.
     """
+    from scipy.special import expit
+
     up, low = expit((upper - located) / sigma), expit((lower - located) / sigma)
     slope = weights * (up + low - 1) / sigma
     return slope, weights * (up * (1 - up) + low * (1 - low)) / sigma**2
@@ -89,6 +90,8 @@ class IntervalRidge:
 
 def _scale_score(located: Array, lower: Array, upper: Array, sigma: float, weights: Array) -> float:
     """Derivative of the log likelihood in log σ; that of a narrow interval is that of its upper end."""
+    from scipy.special import expit
+
     b, a = (upper - located) / sigma, (lower - located) / sigma
     top, bottom = expit(b), expit(a)
     mass = top - bottom

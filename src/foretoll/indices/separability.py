@@ -203,10 +203,12 @@ def match_classes_by_transport(
 
 def _assignment(costs: Tensor) -> Tensor:
     """The same plan where all masses are equal: an assignment, without loading POT and what it imports."""
-    from scipy.optimize import linear_sum_assignment
+    plan, rows = torch.zeros_like(costs), torch.arange(len(costs))
+    columns = costs.argmin(dim=1)
+    if len(set(columns.tolist())) < len(costs):  # else each has its cheapest, and no plan costs less
+        from scipy.optimize import linear_sum_assignment
 
-    plan = torch.zeros_like(costs)
-    rows, columns = linear_sum_assignment(costs.numpy())
+        rows, columns = map(torch.from_numpy, linear_sum_assignment(costs.numpy()))
     plan[rows, columns] = 1 / len(costs)
     return plan
 

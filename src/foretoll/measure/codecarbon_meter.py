@@ -12,12 +12,13 @@ What was found in CodeCarbon 3.3.2 and what is done about it:
    the grid over the network, a PUE of its own: everything of that kind is overridden here. `force_cpu_power`
    and `force_ram_power` are left to the user, and the basis then says "set by the user". A broken file would
    leave a tracker half made: see `foretoll.measure.codecarbon_config`.
-4. Its emissions are not used: intensity 0 is forced so that no data of any country is looked up.
+4. Its emissions are not used: intensity 0 is forced so that no data of any country is looked up, and its samplers
+   are stopped rather than the tracker, whose `stop` loads tables of countries and clouds to make up emissions.
+5. It loads pandas to look one processor up: see `foretoll.measure.codecarbon_table`.
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import logging
 import os
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from foretoll.errors import MeasureError, one_line
 from foretoll.measure.basis import PartReport
 from foretoll.measure.codecarbon_config import only_user_settings
+from foretoll.measure.codecarbon_table import read_without_pandas, watts_of
 from foretoll.measure.meter import Clock, EnergyMeter, Scope
 from foretoll.measure.plausible import COUNTER_RANGE, CPU_WATTS_PER_THREAD, cpu_range, ram_range
 from foretoll.records import EnergyComponent
@@ -46,6 +48,8 @@ HOOKS = (
     "_total_ram_energy",
     "_total_gpu_energy",
     "_hardware",
+    "_scheduler",
+    "_scheduler_monitor_power",
 )
 CPU_COUNTERS = {
     "intel_rapl": "RAPL",
@@ -96,7 +100,7 @@ class CodeCarbonMeter(EnergyMeter):
             self._level = logger.level
             logger.setLevel(logging.CRITICAL)
             try:
-                with only_user_settings():
+                with only_user_settings(), read_without_pandas():
                     tracker = self._new_tracker(OfflineEmissionsTracker)
                     if hasattr(tracker, "get_detected_hardware"):
                         tracker.get_detected_hardware()  # sets the hardware up now: 2 to 4 s, once in a process
@@ -169,7 +173,8 @@ class CodeCarbonMeter(EnergyMeter):
         ram = next((part for part in tracker._hardware if type(part).__name__ == "RAM"), None)
         if ram is not None:
             self._held_gb = ram.process_memory_GB if self._mode == "process" else ram.machine_memory_GB
-        tracker.stop()
+        tracker._scheduler.stop()
+        tracker._scheduler_monitor_power.stop()
         if self._level is not None:
             logging.getLogger("codecarbon").setLevel(self._level)
 
@@ -270,10 +275,8 @@ def _part_of(part: Any) -> str:
 def _recognised(model: str) -> bool | None:
     """Whether CodeCarbon has this CPU in its table; None where it cannot be asked."""
     try:
-        cpu = importlib.import_module("codecarbon.core.cpu")
-        cache = importlib.import_module("codecarbon.core.hardware_cache")
-        return cache.get_cached_tdp(cpu)._get_cpu_power_from_registry(model) is not None
-    except (ImportError, AttributeError, LookupError):
+        return watts_of(model) is not None
+    except (ImportError, AttributeError, TypeError, OSError, LookupError, ValueError):
         return None
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from scipy.special import ndtri
-
 from foretoll.data import TaskData
 from foretoll.errors import DataError, UsageError
 from foretoll.quality import evaluate, scale_of
@@ -87,6 +85,8 @@ def _raised(until: float, settings: TrainingSettings, target: DataCard) -> float
     """What validation data have to show: a model that is just at the target shows it with 1 − sure, by chance."""
     metric, samples = known_metric(settings.metric, target.task), target.validation
     assert metric is not None and settings.sure is not None  # noqa: S101  (for the type checker)
+    from scipy.special import ndtri
+
     margin = float(ndtri(settings.sure)) * metric.error(until, samples)
     raised = until + margin if metric.direction == "higher" else until - margin
     if not metric.low <= raised <= metric.high:
