@@ -85,6 +85,23 @@ def test_an_empty_time_is_named(tmp_path: Path) -> None:
         open_data(f"parquet:{tmp_path}/e.parquet?time=t&drop=t")
 
 
+@pytest.mark.parametrize("form", ["arrays", "tensors", "dict", "dataset", "list"])
+def test_what_python_hands_in_is_cut_in_its_own_order(form: str) -> None:
+    x, y = np.arange(200, dtype=np.float32)[:, None].repeat(2, 1), np.arange(200) % 3
+    tensors = torch.from_numpy(x), torch.from_numpy(y)
+    sources: dict[str, object] = {
+        "arrays": (x, y),
+        "tensors": tensors,
+        "dict": {"x": x, "y": y},
+        "dataset": torch.utils.data.TensorDataset(*tensors),
+        "list": [(x[i : i + 50], y[i : i + 50]) for i in range(0, 200, 50)],
+    }
+    stream = open_stream(sources[form], every=50)
+    for number in range(4):
+        rows = stream.batch(number).rows.all().inputs[:, 0]
+        assert rows.tolist() == list(range(50 * number, 50 * number + 50))
+
+
 def test_a_stream_is_cut_in_time_order_and_loses_no_row(table: Path) -> None:
     stream = open_stream(f"parquet:{table}?time=position&columns=position,x&label=label&every=30")
     seen = torch.cat([stream.batch(i).rows.all().inputs[:, 0] for i in range(len(stream))])

@@ -52,6 +52,21 @@ def open_rows(source: Any, *, layout: TableLayout | None = None) -> TaskData:
     return arranged(assemble(opened, uri, seed=0, whole=True), layout)
 
 
+def open_in_order(
+    source: Any, *, every: int | None = None, seed: int = 0, layout: TableLayout | None = None
+) -> tuple[TaskData, int | None]:
+    """What `open_data` opens, its parts following each other in time where the source does not name a split of its own.
+
+    Returned with the rows of a batch: `every`, else what its URI says. Data that are open already stay as they are.
+    """
+    if isinstance(source, TaskData):
+        return arranged(source, layout), every
+    opened, uri = _opened(source, layout)
+    every = uri.every if every is None else every
+    uri = replace(uri, every=None, split=TIME if uri.split is None else uri.split)
+    return arranged(assemble(opened, uri, seed=seed), layout), every
+
+
 def _opened(source: Any, layout: TableLayout | None, task: str | None = None) -> tuple[RawData, DataUri]:
     """The rows of anything that `open_data` takes, and what was said of them."""
     if isinstance(source, (str, Path)):

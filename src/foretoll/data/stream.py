@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foretoll.data.opening import open_data, open_rows
+from foretoll.data.opening import open_in_order, open_rows
 from foretoll.data.partition import in_order
 from foretoll.data.splits import Inputs, Split
 from foretoll.data.taskdata import TaskData, reference_of
@@ -192,23 +192,15 @@ def open_stream(
 ) -> Stream:
     """Open a stream: a data URI with `every=`, anything that `open_data` takes with `every` given, or a list of them.
 
-    A list is one batch for each of its members. A single source is put in time order, by `time=` or as it stands.
+    A list is one batch for each of its members. A source is put in time order, by `time=` or as it stands; of data that
+    are open already (TaskData) the parts follow each other as they are.
     Raises UsageError where neither says how many rows are a batch, and what `open_data` raises.
     """
     if isinstance(source, list):
-        return chain([open_data(part, seed=seed, layout=layout) for part in source])
-    if isinstance(source, str):
-        base, _, query = source.partition("?")
-        keys = [key for key in query.split("&") if key]
-        said = [key.partition("=")[2] for key in keys if key.startswith("every=")]
-        if said and said[0].isdecimal():
-            every = int(said[0]) if every is None else every
-            keys = [key for key in keys if not key.startswith("every=")]
-        if not any(key.startswith(("split=", "time=")) for key in keys):
-            keys.append("split=time")
-        source = f"{base}?{'&'.join(keys)}"
+        return chain([open_in_order(part, seed=seed, layout=layout)[0] for part in source])
+    data, every = open_in_order(source, every=every, seed=seed, layout=layout)
     if every is None:
         raise UsageError(
             "a stream is cut into batches: say how many rows are one, for example ?every=500 at the end of its URI"
         )
-    return cut(open_data(source, seed=seed, layout=layout), every)
+    return cut(data, every)

@@ -66,7 +66,9 @@ class WatchedModel:
     ledger: Ledger | None = None
     watcher: Watcher = field(default_factory=Watcher)
     trust_code: bool = False  # whether the function that the model's card names may be imported
-    network: nn.Module | None = None  # of a life begun with a module in memory: what its weights are read into
+    network: nn.Module | None = (
+        None  # of a life begun with a module in memory: what its weights are read into
+    )
 
     @classmethod
     def start(
