@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from foretoll.tracking import TrackedRun, log_model_card, track, tracked
     from foretoll.workflows import Accounting, compare, estimate, retrain, train
     from foretoll.workflows.life import Life
+    from foretoll.workflows.plan import plan
     from foretoll.workflows.session import Session
 
 # Names and the modules they come from: nothing heavy is loaded before it is used.
@@ -45,6 +46,7 @@ _HOME = {
     "log_model_card": "foretoll.tracking",
     "metric": "foretoll.tasks",
     "open_data": "foretoll.data",
+    "plan": "foretoll.workflows.plan",
     "retrain": "foretoll.workflows",
     "save_checkpoint": "foretoll.models",
     "track": "foretoll.tracking",
@@ -73,6 +75,7 @@ __all__ = [
     "log_model_card",
     "metric",
     "open_data",
+    "plan",
     "retrain",
     "save_checkpoint",
     "track",

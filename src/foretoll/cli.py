@@ -12,6 +12,7 @@ from foretoll.commands.checks import check_texts
 from foretoll.commands.compare import compare_command
 from foretoll.commands.ledger import ledger_app
 from foretoll.commands.life import life_app
+from foretoll.commands.plan import plan_command
 from foretoll.commands.study import study_app
 from foretoll.commands.updates import commands
 from foretoll.errors import ForetollError, is_out_of_memory, one_line, shown
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(commands)
 app.add_typer(compare_command)
+app.add_typer(plan_command)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(life_app, name="life")
 app.add_typer(study_app, name="study")

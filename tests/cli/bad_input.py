@@ -278,6 +278,13 @@ COMPARE = (
           "--budget '5euro' is no budget: give an energy (0.1kWh), a time (20min) or emissions (50g)"),
     usage("no budget at all", "compare … --budget 0kWh",
           "--budget '0kWh' is no budget: give an energy (0.1kWh), a time (20min) or emissions (50g)"),
+    usage("a plan without budget and floor", "plan …",
+          "a plan needs what it may cost (--budget 2kWh) or the least quality that may be served (--floor 0.85): give "
+          "one of them or both"),
+    usage("a plan of no update", "plan … --updates 0 --budget 2kWh",
+          "a plan of 0 updates is none: give 1 to 366, one for each period at most"),
+    usage("a floor in percent", "plan … --floor 85",
+          "--floor 85 is no quality: it lies above 0 and at most at 1"),
     usage("a negative number of requests", "compare … --requests -1",
           "invalid value for '--requests': Input should be greater than or equal to 0; see foretoll compare --help"),
     usage("a confidence in percent", "compare … --confidence 80",

@@ -32,6 +32,7 @@ from foretoll.records.measured import (
     Toll,
 )
 from foretoll.records.model import ModelCard, Preprocessing, ProgramCard, Spectrogram
+from foretoll.records.plan import LifePlan, Schedule
 from foretoll.records.run import Outcome, Run
 from foretoll.records.settings import TrainingSettings
 
@@ -58,6 +59,7 @@ __all__ = [
     "Interval",
     "LifeCard",
     "LifeEvent",
+    "LifePlan",
     "MadeForecast",
     "ModelCard",
     "NearRun",
@@ -74,6 +76,7 @@ __all__ = [
     "Recommendation",
     "Record",
     "Run",
+    "Schedule",
     "SelfCost",
     "ServedBatch",
     "Share",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretoll.errors import UsageError
-from foretoll.records import Comparison, Estimate, LifeCard, LifeEvent, Run
+from foretoll.records import Comparison, Estimate, LifeCard, LifeEvent, LifePlan, Run
 from foretoll.report.jsonfile import read_comparison, read_estimate, write_badge, write_json
 
 if TYPE_CHECKING:
@@ -69,6 +69,14 @@ def life_bill_table(card: LifeCard, events: Sequence[LifeEvent]) -> RenderableTy
     from foretoll.report.terminal import Terminal
 
     return Terminal(lambda: bill_blocks(card, events))
+
+
+def plan_table(plan: LifePlan) -> RenderableType:
+    """Schedules of updates: the one to take, what each option could do, and what quality a budget buys."""
+    from foretoll.report.plan import plan_blocks
+    from foretoll.report.terminal import Terminal
+
+    return Terminal(lambda: plan_blocks(plan))
 
 
 def indices_table(rows: Iterable[object]) -> RenderableType:
@@ -160,6 +168,7 @@ def write_reports(
 Estimate.present_with(estimate_table)
 Run.present_with(run_table)
 Comparison.present_with(comparison_table)
+LifePlan.present_with(plan_table)
 
 __all__ = [
     "comparison_table",
@@ -169,6 +178,7 @@ __all__ = [
     "ledger_table",
     "life_bill_table",
     "life_table",
+    "plan_table",
     "read_comparison",
     "read_estimate",
     "run_table",
