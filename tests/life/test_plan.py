@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from foretoll.records import LifePlan
 
 from .test_own_model import call
-from .worlds import build
+from .worlds import build, samples
 
 
 def test_a_year_is_planned_within_its_budget(tmp_path: Path) -> None:
-    build(tmp_path, batches=4)
+    build(tmp_path, batches=1)
+    x, y = samples(600, 1.2, 7)
+    np.savez(tmp_path / "later.npz", x=x, y=y)
     flags = "--energy watts:10 --region DE --quiet --max-epochs 5 --lr 0.02 -o keep -o head -o finetune"
     code, said = call(
         tmp_path,
-        f"plan --model m --source npz:src.npz --target npz:w3.npz --updates 6 --budget 1Wh {flags} --out p.json",
+        f"plan --model m --source npz:src.npz --target npz:later.npz --updates 6 --budget 1Wh {flags} --out p.json",
     )
     assert code == 0, said
     plan = LifePlan.model_validate_json((tmp_path / "p.json").read_text())
