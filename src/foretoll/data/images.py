@@ -241,12 +241,13 @@ def _in_mode(mode: str, picture: Any, size: tuple[int, int], form: ImageForm) ->
         return Image.fromarray(_eight_bits(picture, form)).convert(mode)
     if not picture.has_transparency_data:
         return picture if picture.mode == mode else picture.convert(mode)
-    picture = picture.convert("LA").convert("RGBA") if picture.mode == "La" else picture.convert("RGBA")
+    if picture.mode != "RGBA":
+        picture = picture.convert("LA").convert("RGBA") if picture.mode == "La" else picture.convert("RGBA")
     if picture.size != size:  # Pillow weighs by alpha: what is invisible has no colour
         picture = picture.resize(size, Image.Resampling.BILINEAR)
-    white = Image.new("RGBA", picture.size, "white")
-    white.alpha_composite(picture)
-    return white.convert(mode)
+    white = Image.new("RGB", picture.size, "white")
+    white.paste(picture, mask=picture)  # the values of `alpha_composite` in a third of its time
+    return white if mode == "RGB" else white.convert(mode)
 
 
 def _is_wide(picture: Any) -> bool:
