@@ -149,6 +149,24 @@ def small(call: Call, tmp_path: Path) -> Call:
     return call
 
 
+def test_train_and_scratch_take_the_head_that_is_named(call: Call, tmp_path: Path) -> None:
+    """A layer of the user's own class, which nobody can find by its looks."""
+    (tmp_path / "own_heads.py").write_text(
+        "import torch\nfrom torch import nn\n\nclass Own(nn.Module):\n    def __init__(self):\n"
+        "        super().__init__()\n        self.weight = nn.Parameter(torch.randn(10, 64) / 8)\n\n"
+        "    def forward(self, x):\n        return x @ self.weight.T\n\n"
+        "def build():\n    return nn.Sequential(nn.Flatten(), Own())\n"
+    )
+    train = f"train --arch own_heads:build --data digits?limit=100 --max-epochs 1 {QUIET} --out m"
+    assert "name one with --head NAME" in call(train).err
+    assert call(f"{train} --head 1").code == 0
+    data = "--source digits?limit=100 --target digits?limit=100&shift=inversion:1"
+    done = call(
+        f"retrain --model own_heads:build --weights m {data} --option scratch --max-epochs 1 {QUIET} --json"
+    )
+    assert done.data["model"]["head"] == "1"
+
+
 def test_quiet_prints_the_page_and_no_progress(small: Call) -> None:
     done = small(f"estimate --model m --source npz:ok.npz --target npz:moved.npz --out est {QUIET}")
     assert (done.code, done.err) == (0, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 
 from foretoll.data import ArraySplit, DatasetSplit, TaskData, open_data
+from foretoll.data.open_hf import OLDEST
 from foretoll.errors import DataError, UsageError
 from foretoll.records import Shift
 
@@ -222,3 +224,28 @@ def test_hf_from_disk(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be opened"):
         (tmp_path / "empty").mkdir()
         open_data(f"hf:{tmp_path}/empty")
+
+
+def test_a_data_sets_script_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("datasets")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stranger").mkdir()
+    (tmp_path / "stranger" / "stranger.py").write_text("from pathlib import Path; Path('CANARY').touch()")
+    (tmp_path / "stranger" / "data.csv").write_text("x,label\n" + "1,0\n2,1\n" * 30)
+    try:
+        told = open_data("hf:stranger").card.reading  # the file beside it may be read
+    except DataError as error:
+        told = str(error)
+    assert told.isprintable()
+    assert len(told) <= 300
+    assert not (tmp_path / "CANARY").exists()
+
+
+def test_datasets_that_may_run_a_script_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert f"datasets>={OLDEST}" in project["optional-dependencies"]["hf"]
+    assert int(datasets.__version__.split(".")[0]) >= OLDEST
+    monkeypatch.setattr(datasets, "__version__", "3.2.0")
+    with pytest.raises(DataError, match=r"needs datasets 4 or newer and '3.2.0' is installed.*pip install"):
+        open_data(f"hf:{tmp_path}")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretoll.data import TaskData, open_data
 from foretoll.errors import ModelError
 from foretoll.measure import NoMeter
-from foretoll.models import load_model, save_checkpoint
+from foretoll.models import fresh_copy, load_model, save_checkpoint
 from foretoll.options import get_option, train_to_target
 from foretoll.records import TrainingSettings
 
@@ -115,6 +118,20 @@ def test_a_head_is_taken_replaced_and_trained(which: str, digits: TaskData, tmp_
     save_checkpoint(first, tmp_path)
     loaded = load_model(make(), data=target, weights=tmp_path, classes=["a", "b", "c"])
     assert torch.equal(loaded.eval()(target.test.all().inputs), first.eval()(target.test.all().inputs))
+
+
+@pytest.mark.parametrize("which", ["own class", "a head with layers", "cosine"])
+def test_a_named_head_is_taken_from_scratch_too(which: str, digits: TaskData, tmp_path: Path) -> None:
+    """Of a factory, which builds the network anew; and of one whose outputs have other classes."""
+    _, names = NAMED[which]
+    sys.modules["own_heads"] = module = ModuleType("own_heads")
+    module.build = NAMED[which][0]  # type: ignore[attr-defined]
+    save_file(NAMED[which][0]().state_dict(), tmp_path / "w.safetensors")
+    model = load_model("own_heads:build", data=digits, weights=tmp_path / "w.safetensors", **names)  # type: ignore[arg-type]
+    for data in (digits, open_data("digits?limit=80&classes=3,5,8")):
+        fresh = fresh_copy(model, data, seed=1)
+        assert fresh.head_name == "fc" and fresh.embedding_name == names.get("embedding_layer")
+        assert fresh(data.test.all().inputs).shape == (len(data.test), data.num_classes)
 
 
 def test_heads_beside_the_head_are_found(digits: TaskData) -> None:

@@ -91,6 +91,28 @@ MlflowOption = Annotated[
 QuietOption = Annotated[bool, output_flag("--quiet", "-q", help_="no progress")]
 
 
+EmbeddingOption = Annotated[
+    str | None, model_flag("--embedding-layer", help_="layer that represents a sample, found if not named")
+]
+HeadOption = Annotated[
+    str | None,
+    model_flag("--head", help_="layer that classifies, or one of several outputs; found if not named"),
+]
+
+
+@dataclass(frozen=True)
+class FreshFlags(Bundle):
+    """A network with fresh weights, and the data that it is trained on."""
+
+    arch: Annotated[
+        str,
+        model_flag("--arch", "-a", help_="foretoll:cnn, foretoll:resnet?width=32, torchvision:resnet18, …"),
+    ]
+    data: Annotated[str, model_flag("--data", "-d", help_="data URI")]
+    embedding_layer: EmbeddingOption = None
+    head: HeadOption = None
+
+
 @dataclass(frozen=True)
 class DataFlags(Bundle):
     """What a model was trained on, and what it must now serve."""
@@ -125,14 +147,8 @@ class LoadingFlags(Bundle):
     weights: Annotated[
         Path | None, model_flag("--weights", "-w", help_="weights: .safetensors, or .pt holding a state dict")
     ] = None
-    embedding_layer: Annotated[
-        str | None,
-        model_flag("--embedding-layer", help_="layer that represents a sample, found if not named"),
-    ] = None
-    head: Annotated[
-        str | None,
-        model_flag("--head", help_="layer that classifies, or one of several outputs; found if not named"),
-    ] = None
+    embedding_layer: EmbeddingOption = None
+    head: HeadOption = None
     trust_code: TrustOption = False
 
 

@@ -13,6 +13,7 @@ from foretoll.commands.flags import (
     DataFlags,
     EnergyOption,
     EngineOption,
+    FreshFlags,
     JsonOption,
     LoadingFlags,
     MeasuringFlags,
@@ -74,11 +75,7 @@ def demo(
 @commands.command()
 @unfolded
 def train(
-    arch: Annotated[
-        str,
-        model_flag("--arch", "-a", help_="foretoll:cnn, foretoll:resnet?width=32, torchvision:resnet18, …"),
-    ],
-    data: Annotated[str, model_flag("--data", "-d", help_="data URI")],
+    fresh: FreshFlags,
     settings: TrainFlags,
     measuring: MeasuringFlags,
     output: OutputFlags,
@@ -90,14 +87,13 @@ def train(
     Example: `foretoll train --arch foretoll:cnn --data digits --out source --until 0.95`
     """
     recipe, _ = settings.read()
-    check_call(data=[data], models=[arch], settings=recipe, out=out, **measuring.values())
+    check_call(data=[fresh.data], models=[fresh.arch], settings=recipe, out=out, **measuring.values())
     from foretoll.workflows import train as train_
 
     loggers = loggers_of(mlflow)
     with console_watcher(output.silent) as watcher:
         run = train_(
-            arch,
-            data,
+            **fresh.values(),
             out=out,
             settings=recipe,
             device=measuring.device,

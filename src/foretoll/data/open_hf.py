@@ -12,8 +12,10 @@ from typing import Any
 from foretoll.data.address import DataUri
 from foretoll.data.raw import RawData, role_of
 from foretoll.data.tabular import source_of_table
-from foretoll.errors import DataError, MissingExtraError
+from foretoll.errors import DataError, MissingExtraError, shown
 from foretoll.records import TableLayout
+
+OLDEST = 4  # of the `datasets` library: earlier ones run the script of a data set after a y, or without one
 
 
 def open_hf(uri: DataUri, layout: TableLayout | None = None) -> RawData:
@@ -28,6 +30,12 @@ def load_parts(uri: DataUri) -> dict[str, Any]:
         import datasets
     except ImportError as error:
         raise MissingExtraError(f"hf:{uri.path}", "hf") from error
+    version: str = datasets.__version__
+    if int(version.partition(".")[0]) < OLDEST:
+        raise DataError(
+            f"hf:{shown(uri.path, 100)} needs datasets {OLDEST} or newer and {shown(version, 20)} is installed, which "
+            "may run a data set's script: pip install 'foretoll[hf]'"
+        )
     path = Path(uri.path).expanduser()
     try:
         if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():

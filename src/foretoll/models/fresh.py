@@ -61,7 +61,16 @@ def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
             card.preprocessing.kind == "image" and card.preprocessing.size is not None
         ):  # the same work per sample
             options["input_size"] = "x".join(str(side) for side in card.preprocessing.size)
-        fresh = build_model(card.arch, data=data, seed=seed, options=options, trust=model.trust)
+        build = partial(
+            build_model,
+            card.arch,
+            data=data,
+            options=options,
+            embedding_layer=card.embedding_layer,
+            head=card.head,
+            trust=model.trust,
+        )
+        fresh = build(seed=seed)
         plan = as_seen_by(fresh.card.preprocessing, card.preprocessing)
         fresh.card = fresh.card.model_copy(
             update={"preprocessing": plan, "outputs": _outputs_of(fresh, card)}
@@ -69,7 +78,7 @@ def fresh_copy(model: Model, data: TaskData, *, seed: int) -> Model:
         fresh.preprocess = make_preprocess(plan)
         if not card.arch.startswith(LIBRARIES):
             # a user's factory may load weights itself: what another seed does not change was not drawn
-            other = build_model(card.arch, data=data, seed=seed + 1, options=options, trust=model.trust)
+            other = build(seed=seed + 1)
             with torch.random.fork_rng():
                 torch.manual_seed(seed)
                 without_loaded_weights(fresh.network, other.network, card.arch, TOKENS)

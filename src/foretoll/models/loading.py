@@ -157,17 +157,22 @@ def build_model(
     data: TaskData,
     seed: int,
     options: Mapping[str, Any] | None = None,
+    embedding_layer: str | None = None,
+    head: str | None = None,
     trust: Trust | None = None,
 ) -> Model:
     """A model with fresh weights, from `seed` alone, for the inputs and classes of `data`.
 
-    Preprocessing statistics come from data.train. `trust`: what code may be imported where `arch` comes from a file;
-    None: the caller names it. Raises UsageError and ModelError as `load_model` does.
+    Preprocessing statistics come from data.train. `embedding_layer`, `head`: as in `load_model`. `trust`: what code
+    may be imported where `arch` comes from a file; None: the caller names it. Raises UsageError and ModelError as
+    `load_model` does.
     """
     spec = parse_spec(arch, options)
     wanted = ModelRequest(
         data,
         classes=tuple(data.classes) or None,
+        embedding_layer=embedding_layer,
+        head=head,
         seed=seed,
         trust=Trust.of_call(spec) if trust is None else trust,
     )

@@ -41,6 +41,8 @@ def train(
     until: float | None = None,
     settings: TrainingSettings | None = None,
     options: Mapping[str, Any] | None = None,
+    embedding_layer: str | None = None,
+    head: str | None = None,
     device: str = "auto",
     accounting: Accounting | None = None,
     ledger: Ledger | str | Path | None = None,
@@ -50,6 +52,7 @@ def train(
     """Train `arch` on `data` from a fresh initialisation; save the checkpoint folder to `out`.
 
     `until` (or `settings.until`) stops at that validation quality; without it the whole budget is trained.
+    `embedding_layer`, `head`: layers by name, as in `load_model`; found where they are not named.
     Returns the run; raises UsageError, DataError or ModelError where the inputs cannot be used.
     """
     return train_model(
@@ -59,6 +62,8 @@ def train(
         until=until,
         settings=settings,
         options=options,
+        embedding_layer=embedding_layer,
+        head=head,
         device=device,
         accounting=accounting,
         ledger=ledger,
@@ -75,6 +80,8 @@ def train_model(
     until: float | None = None,
     settings: TrainingSettings | None = None,
     options: Mapping[str, Any] | None = None,
+    embedding_layer: str | None = None,
+    head: str | None = None,
     device: str = "auto",
     accounting: Accounting | None = None,
     ledger: Ledger | str | Path | None = None,
@@ -98,7 +105,15 @@ def train_model(
             f"{task.name} has no labels, which training needs: give them (of a table by label=COLUMN), or a file that "
             "holds them"
         )
-    model = build_model(arch, data=task, seed=settings.seed, options=options or {}, trust=trust).to(place)
+    model = build_model(
+        arch,
+        data=task,
+        seed=settings.seed,
+        options=options,
+        embedding_layer=embedding_layer,
+        head=head,
+        trust=trust,
+    ).to(place)
     task = seen_by(model.card.preprocessing, task)
     settings = on_data(settings, task)
     recognise_outputs(model, task.train)
