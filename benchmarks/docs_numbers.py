@@ -1,4 +1,4 @@
-"""Makes every number of the docs that rests on the ledger that ships, anew: `make numbers`, some ten minutes.
+"""Makes every number of the docs that rests on the ledger that ships, anew: `make numbers`, some half an hour.
 
     OMP_NUM_THREADS=1 python benchmarks/docs_numbers.py
 
@@ -13,10 +13,12 @@ from collections import Counter
 
 import decisions
 import forecast_scores
+import interval_scores
 import no_source
 import replication
 import task_scores
 from foretoll.forecast.reference import reference_runs
+from foretoll.research.score import COST_SPLITS
 from pages import ROOT, markdown_table, replace_ledger_block
 
 
@@ -49,6 +51,7 @@ def main() -> None:
     no_source.main()
     decisions.main()
     forecast_scores.main()
+    interval_scores.main(list(COST_SPLITS))
 
 
 if __name__ == "__main__":

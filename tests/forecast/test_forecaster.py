@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from foretoll.forecast import Case, Forecaster, case_of_run
 from foretoll.forecast.case import decided
 from foretoll.forecast.direct import reach_by_looking, test_quality
+from foretoll.forecast.forecaster import HARD
 from foretoll.forecast.learned import FEWEST_ALONE, CostModels
 from foretoll.forecast.reference import reference_runs
 from foretoll.options.table import traits_of
@@ -152,3 +153,23 @@ def test_without_runs_nothing_is_claimed(runs: list[Run]) -> None:
 def test_failed_runs_teach_nothing(runs: list[Run]) -> None:
     failed = [run.model_copy(update={"outcome": Outcome.FAILED}) for run in runs]
     assert Forecaster(failed).lessons == []
+
+
+def test_a_family_without_runs_has_wider_intervals_of_gradients_and_changes(
+    runs: list[Run], forecaster: Forecaster
+) -> None:
+    case = open_case(runs)
+    known, new = (forecaster.foretell(c) for c in (case, case.model_copy(update={"family": "another"})))
+    for cost in ("gradient_norm", "parameter_change"):
+        a, b = getattr(known.forecast, cost), getattr(new.forecast, cost)
+        assert a.median == pytest.approx(b.median, rel=0.05)
+        assert b.high / b.low > 1.1 * a.high / a.low
+    assert new.forecast.epochs == known.forecast.epochs
+
+
+def test_what_is_forecast_badly_is_said_to_be(runs: list[Run], forecaster: Forecaster) -> None:
+    cases = [c for run in runs if run.option == "finetune" and (c := case_of_run(run)) and not decided(c)]
+    told = [forecaster.foretell(case, time_only=True) for case in cases[:120]]
+    said = [any("forecast less well" in warning for warning in one.warnings) for one in told]
+    assert said == [(one.hardness or 0) > HARD for one in told]
+    assert 0 < sum(said) < 0.25 * len(said)

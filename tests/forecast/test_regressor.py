@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 
 from foretoll.forecast.neighbourhood import Neighbourhood
 from foretoll.forecast.point import Table
-from foretoll.forecast.regressor import CostModel
+from foretoll.forecast.regressor import CostModel, new_among
 from foretoll.forecast.spread import GroupSpread
 
 
@@ -140,3 +141,62 @@ def test_the_coverage_that_is_told_is_that_of_intervals_as_wide() -> None:
     assert known is not None and any_ is not None and new is not None
     assert known < any_ <= new
     assert model.coverage(0.9, group=table.groups[0], task_shift=True) == any_
+
+
+@pytest.mark.parametrize("groups", [4, 7, 12])
+@pytest.mark.parametrize("level", [0.8, 0.9])
+def test_an_interval_of_one_group_more_holds_what_it_says(groups: int, level: float) -> None:
+    # exchangeable groups: a normal interval of the spread that was seen holds too few, widened by `new_among` enough
+    rng, draws = np.random.default_rng(groups), 40_000
+    seen, new = rng.normal(0, 1, (draws, groups)), rng.normal(0, 1, draws)
+    spread = seen.std(axis=1, ddof=1) * np.sqrt(1 + 1 / groups)
+    units = np.abs(new - seen.mean(axis=1)) / spread
+    names = [str(k) for k in range(groups)]
+    end = NormalDist().inv_cdf((1 + level) / 2)
+    plain, widened = (float((units <= end * w).mean()) for w in (1.0, new_among(names, "another")))
+    assert plain < level - 0.005
+    # exact at 0.9; nearer the middle a normal errs less than in its tails
+    assert abs(widened - level) < (0.005 if level == 0.9 else 0.04)
+
+
+def test_nothing_is_widened_for_a_group_that_was_seen_or_where_two_say_nothing_of_their_spread() -> None:
+    assert (
+        new_among(["a", "b", "c"], "a") == new_among(["a", "b", "c"], None) == new_among(["a", "b"], "c") == 1
+    )
+    wider = [new_among([str(k) for k in range(n)], "another") for n in (3, 5, 9, 50)]
+    assert wider == sorted(wider, reverse=True) and wider[-1] > 1
+
+
+def test_what_is_learned_relative_to_a_feature_follows_it_beyond_what_was_seen() -> None:
+    table = make_table(300, 8, noise=0.1)
+    rng = np.random.default_rng(8)
+    base = rng.normal(0, 1, 300)
+    rows = [row | {"base": float(b)} for row, b in zip(table.rows, base, strict=True)]
+    plain = replace(table, rows=rows, y=table.y + base)
+    model, without = CostModel(replace(plain, base="base")), CostModel(plain)
+    there = {"gap": 0.0, "loss": 1.5, "base": 8.0}
+    near, far = (model.predict(there | {"base": b}).location for b in (0.0, 8.0))
+    assert far - near == pytest.approx(8, abs=0.5)
+    assert without.predict(there).location < far - 3  # no line is drawn on that far
+    for row, y in zip(rows[:20], plain.y, strict=False):  # with everything else as before
+        assert model.predict(row).location == pytest.approx(float(y), abs=0.6)
+
+
+def test_runs_like_those_that_were_forecast_badly_are_known_to_be_hard() -> None:
+    table = make_table(400, 9, noise=0.1)
+    rng = np.random.default_rng(9)
+    loud = np.array([(row["gap"] or 0) > 0.15 for row in table.rows])
+    model = CostModel(replace(table, y=table.y + np.where(loud, rng.normal(0, 2, 400), 0.0)))
+    easy, hard = (model.hardness({"gap": gap, "loss": 1.5}) for gap in (-0.1, 0.28))
+    assert easy < 1.2 and hard > 2 * easy
+    assert CostModel(make_table(40, 9)).hardness({"gap": 0.0, "loss": 1.0}) == 1  # too few to tell runs apart
+
+
+@pytest.mark.parametrize("limit", [None, 1.5])
+def test_quantiles_rise_with_their_level(limit: float | None) -> None:
+    model = CostModel(make_table(300, 10, limit=2.5))
+    for row in model.table.rows[:20]:
+        told = model.predict(row, group="another", limit=limit)
+        found = [told.quantile(level) for level in np.linspace(0.01, 0.99, 50)]
+        ends = [np.inf if value is None else value for value in found]
+        assert ends == sorted(ends)

@@ -166,8 +166,7 @@ def test_intervals_of_all_costs_are_those_that_a_user_is_told(rows: list[Row]) -
         "energy_kwh",
     }
     for cost, measures in found.items():
-        # what a family's gradient norm is, others hardly tell
-        assert (0.5 if cost == "gradient_norm" else 0.6) <= measures["held"] <= 1, cost
+        assert 0.6 <= measures["held"] <= 1, cost
         assert measures["width"] > (0 if cost == "quality" else 1)
     for made, forecast in told.values():
         assert made.forecast.epochs == forecast.epochs and made.own_runs == 0

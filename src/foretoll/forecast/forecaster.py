@@ -19,13 +19,14 @@ from foretoll.forecast.kept import ArrayStore
 from foretoll.forecast.learned import FEWEST_RUNS, CostModels, HeldOut
 from foretoll.forecast.lessons import Lesson
 from foretoll.forecast.predictive import PredictiveDistribution
-from foretoll.forecast.regressor import CostModel
+from foretoll.forecast.regressor import CostModel, new_among
 from foretoll.options.table import traits_of
 from foretoll.records import Coverage, Forecast, Interval, NearRun, Run
 
 FEW_OF_TASK = 150  # with fewer runs of its task a forecast rests on those of others,
 OTHER_TASKS = 2.0  # and its intervals are widened so much
 UNLIKE = 1.25  # times the outermost 5 % of the runs: from here on a case is told that it is unlike them
+HARD = 1.4  # times the usual error on held-out runs: from here on a case is told that such runs were forecast badly
 WIDEST = 4.0
 FEW_OF_OPTION = 10  # with fewer runs of an option its forecast rests on others,
 SLACK = (
@@ -48,6 +49,7 @@ class Prediction:
     own_runs: int
     already_met: bool  # the first evaluation ends the run: nothing is prepared and no step taken
     unlike: float | None  # 1: as the outermost 5 % of the runs; above: unlike all of them
+    hardness: float | None  # the error of held-out runs like this one over the usual one
     warnings: tuple[str, ...]
 
 
@@ -101,6 +103,12 @@ class Forecaster:
                 f"this case is unlike the runs that the forecast rests on ({unlike:.1f} times the outermost "
                 "5 %): the intervals are widened; add --calibrate for firmer ones"
             )
+        hardness = time.hardness(row)
+        if hardness > HARD:
+            warnings.append(
+                f"runs like this one are forecast less well than others (errors {hardness:.1f} times the usual, which "
+                "the intervals allow for); add --calibrate for a firmer forecast"
+            )
         of_task = sum(lesson.task == case.task for lesson in self.lessons)
         if case.task != CLASSIFICATION and of_task < FEW_OF_TASK:
             widen = min(widen * OTHER_TASKS, WIDEST)
@@ -151,6 +159,7 @@ class Forecaster:
             own_runs=self._own_runs(case),
             already_met=False,
             unlike=unlike,
+            hardness=hardness,
             warnings=tuple(warnings),
         )
 
@@ -204,6 +213,7 @@ class Forecaster:
             own_runs=self._own_runs(case),
             already_met=decided(case),
             unlike=None,
+            hardness=None,
             warnings=(),
         )
 
@@ -277,6 +287,7 @@ class Forecaster:
             own_runs=self._own_runs(case),
             already_met=False,
             unlike=None,
+            hardness=None,
             warnings=(warning,),
         )
 
@@ -289,7 +300,7 @@ def _predictive(
         owner=case.owner,
         group=case.source_name,
         task_shift=case.task_shift,
-        widen=widen,
+        widen=widen * new_among(model.table.families, case.family),
         limit=limit,
         option=case.option,
     )

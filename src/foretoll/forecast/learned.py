@@ -21,6 +21,8 @@ from foretoll.records import Outcome, Run
 FEWEST_RUNS = 3
 FEWEST_ALONE = 200  # runs of one option before it is learned from alone
 ALL_TASKS = "*"  # the pool of all runs
+# What a cost is learned relative to, the first that is known: gradients go on from those of the pilot.
+BASES = {"gradient_norm": ("log_pilot_gradient_norm", "log_initial_gradient_norm")}
 OWN_WEIGHT = 4.0  # a run of the user's own model counts as this many of others
 HeldOutTable = Mapping[str, Mapping[str, Mapping[str, float]]]  # cost → pool and features → run id → residual
 
@@ -153,6 +155,9 @@ class CostModels:
             limits=np.array([x.limit for x in lessons]) if timed else None,
             options=[x.option for x in lessons] if timed else (),
             lower=np.array([x.lower for x in lessons]) if timed else None,
+            base=next((name for name in BASES.get(cost, ()) if name in known), ""),
+            # intervals of times, which come in whole evaluations, hold what they say without
+            families=() if timed else [x.family for x in lessons],
         )
         return table, keep
 

@@ -24,7 +24,15 @@ def digest_of(table: Table) -> bytes:
     """A digest of all that a model of this table follows from, but for residuals that are known beforehand."""
     names = sorted({name for row in table.rows for name in row})
     values = np.array([[_nan(row.get(name)) for name in names] for row in table.rows], dtype=np.float64)
-    texts = [names, table.groups, table.owners, sorted(table.rising), table.options]
+    texts = [
+        names,
+        table.groups,
+        table.owners,
+        sorted(table.rising),
+        table.options,
+        [table.base],
+        table.families,
+    ]
     found = hashlib.sha256(json.dumps([list(text) for text in texts]).encode())
     limits = np.zeros(0) if table.limits is None else table.limits
     for array in (values, table.y, table.lower_ends, table.censored, table.weights, limits):
@@ -47,9 +55,10 @@ def arrays_of(model: CostModel) -> Arrays:
         "scale": point.scale,
         "ridge coefficients": point.ridge.coefficients,
         "ridge": np.array([point.ridge.intercept, point.ridge.sigma]),
+        "base": np.array(point.base, dtype=np.str_),
         "owners": np.array(list(point.offsets), dtype=np.str_),
         "offsets": np.array(list(point.offsets.values()), dtype=np.float64),
-        "numbers": np.array([model.sigma, model.spread.within, model.spread.between]),
+        "numbers": np.array([model.sigma, model.usual, model.spread.within, model.spread.between]),
     }
     if point.trees is not None:
         found |= _prefixed("trees", point.trees.arrays())
@@ -78,7 +87,7 @@ def model_from(table: Table, arrays: Mapping[str, NDArray[Any]]) -> CostModel:
     trees = Trees.from_arrays(_of_prefix("trees", arrays)) if "trees roots" in arrays else None
     features = (arrays["medians"], arrays["mean"], arrays["scale"])
     offsets = dict(zip(arrays["owners"].tolist(), arrays["offsets"].tolist(), strict=True))
-    sigma, within, between = arrays["numbers"].tolist()
+    sigma, usual, within, between = arrays["numbers"].tolist()
     held = reach = shape = None
     if "held rows" in arrays:
         held = HeldOutResiduals(arrays["held rows"], arrays["held residual"], arrays["held fold"])
@@ -89,7 +98,7 @@ def model_from(table: Table, arrays: Mapping[str, NDArray[Any]]) -> CostModel:
         shape = Distribution(arrays["shape values"], arrays["shape mass"])
     return CostModel.restored(
         table,
-        point=PointModel.restored(columns, features, ridge, trees, offsets),
+        point=PointModel.restored(columns, features, ridge, trees, offsets, str(arrays["base"])),
         sigma=sigma,
         scale_trees=Trees.from_arrays(_of_prefix("spread", arrays)) if "spread roots" in arrays else None,
         shape=shape,
@@ -97,6 +106,7 @@ def model_from(table: Table, arrays: Mapping[str, NDArray[Any]]) -> CostModel:
         reach=reach,
         held_out=held,
         outermost=float(arrays["outermost"]) if "outermost" in arrays else None,
+        usual=usual,
     )
 
 

@@ -44,6 +44,8 @@ class Table:
     limits: Array | None = None  # log of the budget, where y is a time within one
     options: Sequence[str] = ()  # the way of reuse of each run, where there are limits
     lower: Array | None = None  # log of the evaluation before, at which a run had not met its target yet
+    base: str = ""  # feature that y is learned relative to: what is learned is how far y lies above it
+    families: Sequence[str] = ()  # the architecture family of each run, where a new one widens the interval
 
     def __len__(self) -> int:
         return len(self.y)
@@ -73,6 +75,8 @@ class Table:
             None if self.limits is None else self.limits[keep],
             [self.options[i] for i in index] if self.options else (),
             None if self.lower is None else self.lower[keep],
+            self.base,
+            [self.families[i] for i in index] if self.families else (),
         )
 
 
@@ -91,7 +95,9 @@ class PointModel:
         self.scale = np.sqrt(table.weights @ (x - self.mean) ** 2 / total)
         self.scale[self.scale < 1e-9] = 1.0  # a constant column has slope 0 by the ridge
         z = self._clipped(x)
-        lower, upper, weights = table.lower_ends, table.upper_ends, table.weights
+        self.base = table.base
+        start = self._start(x)
+        lower, upper, weights = table.lower_ends - start, table.upper_ends - start, table.weights
         held = RIDGE if table.limits is None else RIDGE_OF_TIMES
         self.ridge = IntervalRidge.fit(z, lower, upper, weights, ridge=held * len(table) + 3)
         self.trees: Trees | None = None
@@ -100,12 +106,12 @@ class PointModel:
             self.trees = boosted_trees(
                 z,
                 lambda located: interval_score(located, lower, upper, sigma, weights),
-                start=float(np.median(table.y)),
+                start=float(np.median(table.y - start)),
                 rising=np.array([name in table.rising for name in self.columns]),
                 seed=seed,
             )
         self.offsets: dict[str, float] = {}
-        located = self._shared(z)
+        located = self._shared(z) + start
         seen = np.where(
             table.censored,
             np.maximum(expected_beyond(located, table.y, self.ridge.sigma), table.y),
@@ -124,11 +130,13 @@ class PointModel:
         ridge: IntervalRidge,
         trees: Trees | None,
         offsets: dict[str, float],
+        base: str,
     ) -> PointModel:
         """One that was fitted before; `features`: their medians, means and scales."""
         self = cls.__new__(cls)
         self.columns, self.ridge, self.trees, self.offsets = columns, ridge, trees, offsets
         self.medians, self.mean, self.scale = features
+        self.base = base
         return self
 
     def _raw(self, rows: Sequence[FeatureValues]) -> Array:
@@ -156,6 +164,10 @@ class PointModel:
         """Feature matrix (n, p) in units of the learned spread, at most `FARTHEST` of them: what is learned from."""
         return self._clipped(self.matrix(rows))
 
+    def _start(self, x: Array) -> Array:
+        """What y is learned relative to (n,): of a feature matrix (n, p), as it is and not clipped."""
+        return x[:, self.columns.index(self.base)] if self.base in self.columns else np.zeros(len(x))
+
     def _shared(self, z: Array) -> Array:
         linear = self.ridge.predict(z)
         return linear if self.trees is None else np.asarray((linear + self.trees.predict(z)) / 2)
@@ -163,7 +175,8 @@ class PointModel:
     def predict(self, rows: Sequence[FeatureValues], owners: Sequence[str]) -> Array:
         """Locations (n,) of the rows."""
         own = np.array([self.offsets.get(owner, 0.0) for owner in owners])
-        return np.asarray(self._shared(self.clipped(rows)) + own)
+        x = self.matrix(rows)
+        return np.asarray(self._shared(self._clipped(x)) + self._start(x) + own)
 
     def standardised(self, rows: Sequence[FeatureValues]) -> Array:
         """Feature matrix (n, p) in units of the learned spread."""

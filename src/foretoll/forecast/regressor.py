@@ -55,6 +55,20 @@ def _folds(groups: Sequence[str], seed: int) -> Positions:
     return np.array([fold_of[group] for group in groups], dtype=np.intp)
 
 
+def new_among(groups: Sequence[str], group: str | None) -> float:
+    """How much wider an interval is for a group that none of the runs is of; 1 for one that was seen.
+
+    Of K groups, whole groups spread about their mean as Student's t with K − 1 degrees of freedom says, where the
+    residuals of all runs take them for many: one more group is one more of few.
+    """
+    known = set(groups)
+    if group is None or group in known or len(known) < 3:
+        return 1.0
+    from scipy.special import ndtri, stdtrit
+
+    return float(stdtrit(len(known) - 1, 0.95) / ndtri(0.95))
+
+
 class CostModel:
     """Learns one log cost from runs and gives calibrated predictive distributions.
 
@@ -73,6 +87,7 @@ class CostModel:
         self.spread = GroupSpread(within=1.0, between=0.0)
         self.reach: Reach | None = None
         self.outermost: float | None = None  # see `Neighbourhood`
+        self.usual = self.sigma  # scale of the median held-out run
         self._coverages: dict[tuple[float, float], float] = {}
         self.held_out = self._given() or self._hold_out(seed)
         if self.held_out is not None:
@@ -91,12 +106,13 @@ class CostModel:
         reach: Reach | None,
         held_out: HeldOutResiduals | None,
         outermost: float | None,
+        usual: float,
     ) -> CostModel:
         """One that was fitted to this table before."""
         self = cls.__new__(cls)
         self.table, self.point, self.sigma, self.scale_trees = table, point, sigma, scale_trees
         self.shape, self.spread, self.reach = shape, spread, reach
-        self.held_out, self.outermost, self._coverages = held_out, outermost, {}
+        self.held_out, self.outermost, self.usual, self._coverages = held_out, outermost, usual, {}
         return self
 
     def predict(
@@ -155,19 +171,20 @@ class CostModel:
     def _for_new(self, group: str | None, *, task_shift: bool) -> float:
         """How much wider an interval is for a group that was never seen, and narrower for one that was.
 
-        Residuals are of runs held out with their whole group. Of K groups, whole groups spread about their mean as
-        Student's t with K − 1 degrees of freedom says, where the residuals of all runs take them for many: one more
-        group is one more of few. Of a group that was seen, its own deviation is known the better the more runs of it
-        there are; but not where a task shift brings other data.
+        Residuals are of runs held out with their whole group, so they are those of a new one but for `new_among`. Of a
+        group that was seen, its own deviation is known the better the more runs of it there are; but not where a
+        task shift brings other data.
         """
         counts = Counter(self.table.groups)
         if group is None or len(counts) < 3:
             return 1.0
         if group not in counts:
-            from scipy.special import ndtri, stdtrit
-
-            return float(stdtrit(len(counts) - 1, 0.95) / ndtri(0.95))
+            return new_among(self.table.groups, group)
         return 1.0 if task_shift else self.spread.left_after(counts[group])
+
+    def hardness(self, row: FeatureValues) -> float:
+        """How large errors on runs like this one usually are, over those on the median run; both held out."""
+        return float(self._scale([row])[0]) / self.usual
 
     def coverage(self, level: float, *, group: str | None = None, task_shift: bool = False) -> float | None:
         """Share of held-out runs inside their interval, each fold calibrated on the others only.
@@ -236,7 +253,9 @@ class CostModel:
                 seed=seed,
                 how=SCALE_TREES,
             )
-        units = held.residual / self._scale(table.rows)
+        scales = self._scale(table.rows)
+        self.usual = float(np.median(scales))
+        units = held.residual / scales
         self.shape = kaplan_meier(units, table.censored)
         self.spread = GroupSpread.of(units, table.groups)
         if table.limits is not None:

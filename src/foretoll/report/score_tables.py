@@ -18,6 +18,7 @@ COLUMNS = {
     "coverage_split_0.5": "50 %, ties split",
     "coverage_0.8": "80 % held",
     "coverage_0.9": "90 % held",
+    "coverage_split_0.9": "90 %, ties split",
     "width_0.9": "90 % width",
     "within_target": "within a target",
     "trained_first": "epochs trained first",
@@ -94,7 +95,7 @@ def _interval_blocks(block: dict[str, Any]) -> list[Block]:
         Table(heads, rows),
         Note(
             "width: median ratio of the ends, of the quality their difference; duration and energy from a step's time "
-            f"in another seed. Said to be unlike all runs: {unlike['warned']:.0%}, median factor {said[0]} there and "
+            f"in another seed. With a warning: {unlike['warned']:.0%}, median factor {said[0]} there and "
             f"{said[1]} elsewhere"
             + (
                 f". The served model meets the target on test data: {served['met']:.0%}, "

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from foretoll.forecast.case import EPOCH_OFFSET, decided
 from foretoll.forecast.compose import compose_costs
-from foretoll.forecast.forecaster import UNLIKE, Forecaster, Prediction
+from foretoll.forecast.forecaster import HARD, UNLIKE, Forecaster, Prediction
 from foretoll.forecast.lessons import Lesson, lessons_of
 from foretoll.records import Forecast, Interval, StepProbe
 from foretoll.research import metrics
@@ -210,16 +210,19 @@ def served_measures(told: Told, rows: Sequence[Row]) -> dict[str, float]:
 
 
 def warning_measures(told: Told, rows: Sequence[Row]) -> dict[str, Any]:
-    """Share of open runs that are told to be unlike all others, and the median factor where warned and where not."""
+    """Share of open runs that come with a warning, and the median factor where warned and where not.
+
+    Warned: told to be unlike all runs, or like runs that are forecast badly.
+    """
     errors: dict[bool, list[float]] = {True: [], False: []}
     warned = []
     for k, (made, _) in told.items():
-        unlike = (made.unlike or 0.0) > UNLIKE
-        warned.append(unlike)
+        told_so = (made.unlike or 0.0) > UNLIKE or (made.hardness or 0.0) > HARD
+        warned.append(told_so)
         epochs = made.forecast.epochs
         if not rows[k].censored and epochs is not None and epochs.median is not None:
             error = metrics.log_errors(np.array([epochs.median]), outcomes([rows[k]]))
-            errors[unlike].append(float(error[0]))
+            errors[told_so].append(float(error[0]))
     factors = {name: math.exp(float(np.median(e))) if e else None for name, e in errors.items()}
     return {
         "warned": float(np.mean(warned)) if warned else None,

@@ -38,7 +38,7 @@ from foretoll.research.repeats import open_repeat, repeat_scores
 LEVELS = (0.5, 0.8, 0.9)
 BOOTSTRAP = 400
 # whose intervals of all costs are scored: what a user may bring that the ledger has nothing like
-COST_SPLITS = ("data sets", "task pairs", "sizes", "kinds of data")
+COST_SPLITS = ("data sets", "architecture families", "task pairs", "sizes", "kinds of data")
 FEWEST_ROWS = 20  # to learn from, before a fold is forecast
 
 
@@ -295,7 +295,7 @@ def score_all(
     done = Parallel(n_jobs=jobs)(delayed(_one)(rows, name, method) for name, method in tasks)
     forecasts = {(name, method.name): found for (name, method), found in zip(tasks, done, strict=True)}
     told_of = [name for name in names if costs and name in COST_SPLITS]
-    told = Parallel(n_jobs=jobs)(delayed(_told)(rows, name) for name in told_of)
+    told = Parallel(n_jobs=jobs)(delayed(cost_measures)(rows, name) for name in told_of)
     intervals = dict(zip(told_of, told, strict=True))
     table: dict[str, Any] = {}
     for split in names:
@@ -323,7 +323,8 @@ def score_all(
     return {"runs": len(rows), "option": option, "splits": table}
 
 
-def _told(rows: Sequence[Row], name: str) -> dict[str, Any]:
+def cost_measures(rows: Sequence[Row], name: str) -> dict[str, Any]:
+    """Intervals of all costs, warnings and the chance that the served model meets the target, of one of `splits_of`."""
     told = tell_left_out(rows, next(s for s in splits_of(rows) if s.name == name))
     return {
         "intervals": interval_measures(told, rows),
