@@ -107,9 +107,9 @@ def test_a_series_that_ends_too_soon_and_a_worth_in_seconds_are_refused(card: Li
 def test_the_command_waits_and_then_updates(tmp_path: Path) -> None:
     build(tmp_path, batches=10)
     begun = start(tmp_path, policy="every", worth="0.001J")
-    begun.watch(f"npz:{tmp_path}/w5.npz")
-    begun.watch(f"npz:{tmp_path}/w6.npz")
     now = datetime.now(UTC).replace(microsecond=0)
+    begun.watch(f"npz:{tmp_path}/w5.npz", at=now - timedelta(seconds=60))
+    begun.watch(f"npz:{tmp_path}/w6.npz", at=now - timedelta(seconds=30))
     rows = [(now + timedelta(seconds=s), 500 if s < 10 else 100) for s in range(-60, 400, 5)]
     text = "timestamp,gCO2e_per_kWh\n" + "".join(f"{at.isoformat()},{g}\n" for at, g in rows)
     (tmp_path / "grid.csv").write_text(text)
