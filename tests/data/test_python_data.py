@@ -83,6 +83,9 @@ def test_splits_that_are_given_stay_the_splits(kind: str) -> None:
     given_splits(open_data({"val" if role == "validation" else role: part for role, part in parts.items()}))
     if kind != "arrays":
         given_splits(open_data(tuple(parts.values())))
+    if kind in ("torch", "loaders"):
+        named = "TensorDataset" if kind == "torch" else "list"  # what the user handed over
+        assert f" samples of {named}, vector" in open_data(parts).card.reading
 
 
 def test_train_and_test_leave_the_validation_split_to_be_drawn() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.utils.data import ConcatDataset
 
 from foretoll.data.limits import BOMB_BYTES, BOMB_RATIO
 from foretoll.errors import DataError, ForetollError, is_out_of_memory, one_line
@@ -20,9 +21,18 @@ from foretoll.errors import DataError, ForetollError, is_out_of_memory, one_line
 MOST_ITEMS = 10**11  # more would not even fit as row numbers
 
 
+class Joined(ConcatDataset[Any]):
+    """Data sets one after the other, of which messages say the user's class and not this one."""
+
+
+def class_name(dataset: Any) -> str:
+    """The class of a Dataset as its owner knows it; of joined ones that of the first."""
+    return type(dataset.datasets[0] if isinstance(dataset, Joined) else dataset).__name__
+
+
 def size_of(dataset: Any) -> int:
     """How many items a Dataset says it has; DataError where it cannot say, or says what cannot be."""
-    name = type(dataset).__name__
+    name = class_name(dataset)
     try:
         size = len(dataset)
     except Exception as error:
@@ -43,7 +53,7 @@ def item_of(dataset: Any, row: int) -> Any:
     except ForetollError:
         raise
     except Exception as error:
-        name = type(dataset).__name__
+        name = class_name(dataset)
         if is_out_of_memory(error):
             raise DataError(
                 f"item {row} of {name} takes more memory than there is: make its items smaller"

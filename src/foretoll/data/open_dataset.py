@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 from foretoll.data.address import DataUri
 from foretoll.data.images import Look, ToForm
-from foretoll.data.items import array_of, item_of, size_of
+from foretoll.data.items import array_of, class_name, item_of, size_of
 from foretoll.data.parts import is_tree, item_packer, parts_said, row_width
 from foretoll.data.raw import RawData, label_texts, targets_said
 from foretoll.data.splits import INPUT_KEYS, LABEL_KEYS, ArraySplit, DatasetSplit, item_input, item_label
@@ -32,7 +32,7 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> RawData:
     stands for its Dataset. A TensorDataset is read at once, everything else batch by batch.
     """
     dataset = source.dataset if isinstance(source, DataLoader) else source
-    name = type(dataset).__name__
+    name = class_name(dataset)
     if isinstance(dataset, IterableDataset) or not (
         hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
     ):
@@ -181,7 +181,7 @@ def labels_of(dataset: Any) -> npt.NDArray[Any] | None:
     for key in ("targets", "labels"):
         values = getattr(dataset, key, None)
         if values is not None and not callable(values) and len(values) == size_of(dataset):
-            return array_of(values, f"{type(dataset).__name__}.{key}")
+            return array_of(values, f"{class_name(dataset)}.{key}")
     if item_label(item_of(dataset, 0)) is None:
         return None
     return np.asarray([_plain(item_label(item_of(dataset, row))) for row in range(size_of(dataset))])

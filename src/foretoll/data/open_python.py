@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import ConcatDataset, DataLoader
+from torch.utils.data import DataLoader
 
 from foretoll.data.address import DataUri
-from foretoll.data.items import array_of, item_of, reason, size_of
+from foretoll.data.items import Joined, array_of, item_of, reason, size_of
 from foretoll.data.open_dataset import class_names_of, labels_of, open_dataset
 from foretoll.data.open_hf import source_of_parts
 from foretoll.data.open_ids import source_of_ids
@@ -230,7 +230,7 @@ def _joined(tables: Sequence[Any], roles: Sequence[str]) -> Any:
         raise DataError("the splits have columns of different types: give them the same columns") from error
 
 
-class _Together(ConcatDataset[Any]):
+class _Together(Joined):
     """The data sets of all splits, one after the other, with the labels that they have."""
 
     def __init__(self, parts: Sequence[Any]) -> None:
