@@ -11,12 +11,13 @@ from rich.text import Text
 
 from foretoll.errors import one_line
 from foretoll.printing import LONGEST, error_console
+from foretoll.units import human_duration, human_number, human_share
 from foretoll.workflows import Watcher
 
 if TYPE_CHECKING:
     from rich.status import Status
 
-    from foretoll.records import EvalPoint, TrainingSettings
+    from foretoll.records import EvalPoint, LiveForecast, TrainingSettings
 
 
 class ConsoleWatcher(Watcher):
@@ -30,6 +31,7 @@ class ConsoleWatcher(Watcher):
         self._quiet = quiet
         self._status: Status | None = None
         self._text, self._began, self._shown = "", time.monotonic(), 0.0
+        self._left: LiveForecast | None = None
 
     def __enter__(self) -> Self:
         if not self._quiet and sys.stderr.isatty():
@@ -47,7 +49,7 @@ class ConsoleWatcher(Watcher):
     def stage(self, text: str) -> None:
         """End the stage before with its duration, begin the next."""
         self._close_stage()
-        self._text, self._began = text, time.monotonic()
+        self._text, self._began, self._left = text, time.monotonic(), None
         self._running(f"{text} …")
 
     def note(self, text: str) -> None:
@@ -57,10 +59,16 @@ class ConsoleWatcher(Watcher):
         else:
             self._line(f"    {text}")
 
+    def renewed(self, forecast: LiveForecast) -> None:
+        """Keep what is left of a training run for its next line."""
+        self._left = forecast
+
     def evaluated(self, point: EvalPoint, settings: TrainingSettings) -> None:
         """Show where a training run stands."""
         wanted = f" of {settings.until:.3g}" if settings.until is not None else ""
         text = f"{self._text}: epoch {point.epochs:.2f}, {settings.metric} {point.quality:.3f}{wanted}"
+        if self._left is not None:
+            text += f", {left_text(self._left)}"
         if self._status is not None:
             self._running(text)
         elif time.monotonic() - self._shown > 10:
@@ -81,3 +89,19 @@ class ConsoleWatcher(Watcher):
     def _line(self, text: str) -> None:
         """A line that stays."""
         self._console.say_line(text, style="dim")
+
+
+def left_text(found: LiveForecast) -> str:
+    """What is left of a run in a few words: its chance, and how long until the target or the end of the budget."""
+    if found.reach_probability >= 1:
+        return "target reached"
+    chance = f"chance {human_share(found.reach_probability)}"
+    seconds = found.duration_left_s
+    if found.reach_probability >= 0.5:
+        epochs, time_left, until = found.epochs_left.median, seconds.median if seconds else None, "left"
+    else:  # more likely than not the budget ends first
+        epochs, time_left, until = found.epochs_left.high, seconds.high if seconds else None, "at the most"
+    if epochs is None:
+        return chance
+    took = f" ({human_duration(time_left)})" if time_left is not None else ""
+    return f"{chance}, about {human_number(epochs)} epochs{took} {until}"

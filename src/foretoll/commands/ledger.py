@@ -35,7 +35,7 @@ ledger_app = typer.Typer(help="The runs that were measured.", no_args_is_help=Tr
 def ledger_list(
     option: Annotated[str | None, typer.Option("--option", "-o", help="only runs of this option")] = None,
     outcome: Annotated[
-        str | None, typer.Option(help="reached, censored, failed, interrupted, running")
+        str | None, typer.Option(help="reached, censored, given_up, failed, interrupted, running")
     ] = None,
     tag: Annotated[str | None, typer.Option(help="only runs with this tag, such as calibration")] = None,
     limit: Annotated[int, typer.Option(min=0, help="the newest so many")] = 30,

@@ -147,7 +147,7 @@ def _parameter(name: str, annotation: Any) -> Parameter:
 def _flag(name: str, field: FieldInfo, help_: str, default: Any) -> Any:
     """The flag of a field, as typer reads it."""
     extra: Any = field.json_schema_extra
-    kind = _typed_as(name, field.annotation)
+    kind = _typed_as(field.annotation, text=extra["text"])
     long = f"--{name.replace('_', '-')}"
     names = [f"{long}/--no-{long[2:]}" if kind is bool else long, *filter(None, [extra["short"]])]
     option = typer.Option(
@@ -156,10 +156,10 @@ def _flag(name: str, field: FieldInfo, help_: str, default: Any) -> Any:
     return Annotated[kind | None, option]
 
 
-def _typed_as(name: str, annotation: Any) -> Any:
+def _typed_as(annotation: Any, *, text: bool) -> Any:
     """The type of what is typed: numbers and switches as they are, a list where there may be several, else a text."""
     kinds = [kind for kind in (get_args(annotation) or (annotation,)) if kind is not type(None)]
-    if name != "lr" and len(kinds) == 1 and kinds[0] in (bool, int, float):
+    if not text and len(kinds) == 1 and kinds[0] in (bool, int, float):
         return kinds[0]
     several = any(get_origin(kind) is dict for kind in (annotation, *kinds)) or Ellipsis in kinds
     return list[str] if several else str

@@ -113,7 +113,7 @@ def case_of(run: Run, *, start_quality: float | None, looked_at: int = 0) -> Cas
         until=1.0 if run.settings.until is None else run.settings.progress(run.settings.until),
         wanted=None if run.settings.aim is None else run.settings.progress(run.settings.aim),
         task=run.target.task,
-        max_epochs=run.settings.epoch_budget(per_epoch),
+        max_epochs=_budget(run, per_epoch),
         task_shift=run.task_shift,
         signals=run.signals,
         looked_at=looked_at,
@@ -127,6 +127,13 @@ def case_of(run: Run, *, start_quality: float | None, looked_at: int = 0) -> Cas
         model_id=run.model.parent_run_id or "",
         weights_digest=run.model.parent_weights_digest or "",
     )
+
+
+def _budget(run: Run, steps_per_epoch: int) -> float:
+    """Epochs that a run has, or had: one that was given up tells nothing of those that it did not take."""
+    budget = run.settings.epoch_budget(steps_per_epoch)
+    given_up = run.outcome is Outcome.GIVEN_UP and run.toll.epochs is not None
+    return min(run.toll.epochs or budget, budget) if given_up else budget
 
 
 def case_of_run(run: Run) -> Case | None:
@@ -144,7 +151,7 @@ def decided(case: Case) -> bool:
 
 def usable(run: Run) -> bool:
     """Whether a run can teach a forecaster: it ended by reaching its target or by spending its budget."""
-    if run.outcome not in (Outcome.REACHED, Outcome.CENSORED):
+    if not run.outcome.complete:
         return False
     try:
         case = case_of_run(run)

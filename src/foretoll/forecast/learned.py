@@ -16,7 +16,7 @@ from foretoll.forecast.neighbourhood import Neighbourhood
 from foretoll.forecast.point import Table
 from foretoll.forecast.regressor import CostModel
 from foretoll.forecast.survival import Array
-from foretoll.records import Outcome, Run
+from foretoll.records import Run
 
 FEWEST_RUNS = 3
 FEWEST_ALONE = 200  # runs of one option before it is learned from alone
@@ -147,7 +147,7 @@ class CostModels:
         table = Table(
             rows=[{name: v for name, v in x.features.items() if name in known} for x in lessons],
             y=np.array([x.responses[cost] for x in lessons], dtype=float),
-            censored=np.array([timed and x.outcome is Outcome.CENSORED for x in lessons], dtype=bool),
+            censored=np.array([timed and x.outcome.short for x in lessons], dtype=bool),
             weights=np.array([OWN_WEIGHT if i in own else 1.0 for i in keep]),
             groups=[x.group for x in lessons],
             owners=[owner if i in own else x.owner for i, x in zip(keep, lessons, strict=True)],

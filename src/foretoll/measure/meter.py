@@ -155,6 +155,11 @@ class EnergyMeter(ABC):
         return self._reading
 
     @property
+    def so_far_kwh(self) -> float | None:
+        """Energy of the intervals that are over, while the measurement goes on; None where a part is not known."""
+        return _kwh(_total(joules for sums in self._joules.values() for joules in sums.values()))
+
+    @property
     def running(self) -> bool:
         """Whether a measurement is under way."""
         return self._state is _State.RUNNING

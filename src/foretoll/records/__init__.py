@@ -16,7 +16,7 @@ from foretoll.records.estimate import (
     SelfCost,
     StepProbe,
 )
-from foretoll.records.forecast import Forecast, Interval, MadeForecast
+from foretoll.records.forecast import Forecast, Interval, LiveForecast, MadeForecast
 from foretoll.records.life import Decision, LifeCard, LifeEvent, Offer, ServedBatch
 from foretoll.records.measured import (
     TOLL_COSTS,
@@ -60,6 +60,7 @@ __all__ = [
     "LifeCard",
     "LifeEvent",
     "LifePlan",
+    "LiveForecast",
     "MadeForecast",
     "ModelCard",
     "NearRun",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -151,6 +151,10 @@ class Estimate(PresentedRecord):
         )
 
     def is_for(self, option: str, arch: str, target_uri: str, settings: TrainingSettings) -> bool:
-        """Whether it was made for such an update: option, architecture, target data and settings but for the seed."""
-        ours = (self.option, self.model.arch, self.target.uri, self.settings.model_copy(update={"seed": 0}))
-        return ours == (option, arch, target_uri, settings.model_copy(update={"seed": 0}))
+        """Whether it was made for such an update: option, architecture, target data and settings.
+
+        But for the seed, and for when a run is given up: a forecast is that of the whole run.
+        """
+        aside: dict[str, Any] = {"seed": 0, "give_up": None}
+        ours = (self.option, self.model.arch, self.target.uri, self.settings.model_copy(update=aside))
+        return ours == (option, arch, target_uri, settings.model_copy(update=aside))

@@ -1,10 +1,10 @@
-"""A forecast of the costs of an update, and the one that was made for a run."""
+"""A forecast of the costs of an update, the one that was made for a run, and what is left of a run that goes on."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from foretoll.records.base import Record, Share
+from foretoll.records.base import NonNegative, Record, Share
 
 
 class Interval(Record):
@@ -35,3 +35,17 @@ class MadeForecast(Record):
     forecast: Forecast
     reach_probability: Share | None = None
     quality: Interval | None = None  # on the test data, after the update
+
+
+class LiveForecast(Record):
+    """What is left of a run that goes on, forecast anew at one of its evaluations.
+
+    The epochs left are those to the target, with ends at the budget where they lie beyond it; time and energy follow
+    from them at the rate of the run so far, and are None where that was not measured.
+    """
+
+    epochs: NonNegative  # trained so far
+    reach_probability: Share  # of meeting the target within the budget
+    epochs_left: Interval
+    duration_left_s: Interval | None = None
+    energy_left_kwh: Interval | None = None

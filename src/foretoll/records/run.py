@@ -31,9 +31,22 @@ class Outcome(StrEnum):
 
     REACHED = "reached"
     CENSORED = "censored"  # the epoch budget was spent before the target was met
+    GIVEN_UP = (
+        "given_up"  # ended before its budget, since its chance of meeting the target had fallen too low
+    )
     FAILED = "failed"  # the run could not go on: diverged, out of memory, …
     INTERRUPTED = "interrupted"  # stopped from outside: Ctrl-C, a killed process
     RUNNING = "running"  # begun and not yet ended, by a process that is alive
+
+    @property
+    def complete(self) -> bool:
+        """Whether a run ended by its own rules, so that it can be learned from."""
+        return self is Outcome.REACHED or self.short
+
+    @property
+    def short(self) -> bool:
+        """Whether a run ended by its own rules before its target was met: censored where it ended."""
+        return self in (Outcome.CENSORED, Outcome.GIVEN_UP)
 
 
 class Run(PresentedRecord):

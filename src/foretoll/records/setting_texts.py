@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,6 +47,18 @@ def numbered(value: Any) -> Any:
         return tuple(float(part) for part in listed(value))
     except ValueError:
         raise ValueError(f"{value[:40]!r} are no numbers: write 0.9,0.999") from None
+
+
+def chance(value: Any) -> float:
+    """`5%` or 0.05 as 0.05; ValueError for what is no chance between 0 and 1."""
+    text = str(value).strip()
+    try:
+        found = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        found = math.nan
+    if isinstance(value, bool) or not 0 < found < 1:
+        raise ValueError("give a chance above 0 % and below 100 %, such as 5% or 0.05")
+    return found
 
 
 def is_amount(text: str) -> bool:

@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 
 from foretoll.errors import UsageError, unknown_name
 from foretoll.records.base import FALLING, SHARES, QualityScale, Record
-from foretoll.records.setting_texts import by_name, is_amount, listed, numbered
+from foretoll.records.setting_texts import by_name, chance, is_amount, listed, numbered
 from foretoll.tasks import Metric, known_metric, metric_names
 
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "adafactor"]
@@ -47,14 +47,16 @@ def _setting(
     short: str = "",
     flag: dict[str, int] | None = None,
     shapes: bool = True,
+    text: bool = False,
     **limits: Any,
 ) -> Any:
     """A field with its help. `short`: a short flag beside the long one; `flag`: limits that the flag has alone.
 
     `shapes`: whether it shapes how the loss falls in a way that a forecast sees by the pilot's steps alone; of what a
-    forecast has as a number of its own, and of what changes the time of a step alone, it is false.
+    forecast has as a number of its own, and of what changes the time of a step alone, it is false. `text`: the flag
+    takes a text, which is read here.
     """
-    extra: dict[str, Any] = {"short": short, "flag": dict(flag or {}), "shapes": shapes}
+    extra: dict[str, Any] = {"short": short, "flag": dict(flag or {}), "shapes": shapes, "text": text}
     return Field(default, description=help_, json_schema_extra=extra, **limits)
 
 
@@ -76,7 +78,7 @@ class TrainingSettings(Record):
     batch_size: int = _setting(64, "samples in a batch", ge=1, shapes=False)
     lr: float = _setting(
         1e-3, "learning rate, or auto to search for one in a few steps each; without it the option's own, "
-        "which is lower where pretrained weights are kept", gt=0, le=MOST, shapes=False,
+        "which is lower where pretrained weights are kept", gt=0, le=MOST, shapes=False, text=True,
     )  # fmt: skip
     optimizer: str = _setting("adam", f"{', '.join(OPTIMIZERS[:-1])} or {OPTIMIZERS[-1]}")
     momentum: float = _setting(0.9, "momentum of sgd", ge=0, lt=1, shapes=False)
@@ -98,6 +100,10 @@ class TrainingSettings(Record):
     sure: float | None = _setting(
         None, "probability, such as 0.9, with which a run that reaches its target meets it on unseen data too: on the "
         "validation data it then has to show so much more as their number leaves open", ge=0.5, lt=1, shapes=False,
+    )  # fmt: skip
+    give_up: float | None = _setting(
+        None, "end a run, as given up, once its chance of reaching its target has fallen under this, such as 5%; the "
+        "chance is forecast anew at every evaluation", shapes=False, text=True,
     )  # fmt: skip
     nesterov: bool = _setting(False, "Nesterov's momentum, with sgd")
     betas: tuple[float, float] = _setting((0.9, 0.999), "decay rates of the moments of adam, adamw and nadam")
@@ -177,6 +183,11 @@ class TrainingSettings(Record):
                 if amount and not (AUGMENTATIONS[kind] and is_amount(amount)):
                     raise ValueError(f"{name[:40]!r} is no augmentation: write {AUGMENTATIONS[kind] or kind}")
         return value
+
+    @field_validator("give_up", mode="before")
+    @classmethod
+    def _chance(cls, value: Any) -> Any:
+        return None if value is None else chance(value)
 
     @field_validator("betas", mode="before")
     @classmethod

@@ -137,9 +137,12 @@ class LedgerTotals:
         )
 
     def _hold(self, run: Run) -> None:
-        """The forecast that was made for a run against what it took; only of runs that ended by themselves."""
+        """The forecast that was made for a run against what it took; only of runs that went as far as they could.
+
+        How those that were given up would have come out, nobody knows.
+        """
         made = run.forecast
-        if made is None or run.outcome not in (Outcome.REACHED, Outcome.CENSORED):
+        if made is None or not run.outcome.complete or run.outcome is Outcome.GIVEN_UP:
             return
         self.forecasts += 1
         reached = run.outcome is Outcome.REACHED

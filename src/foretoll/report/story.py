@@ -9,6 +9,7 @@ from foretoll.records import Estimate, Forecast, Interval, Outcome, Run, Trainin
 from foretoll.report.document import Tone
 from foretoll.report.words import (
     MISSING,
+    OUTCOME_WORDS,
     Limit,
     cost_text,
     data_name,
@@ -34,6 +35,7 @@ SAMPLING_Z = (
 TONES: dict[Outcome, Tone] = {
     Outcome.REACHED: "good",
     Outcome.CENSORED: "unsure",
+    Outcome.GIVEN_UP: "unsure",
     Outcome.FAILED: "bad",
     Outcome.INTERRUPTED: "unsure",
     Outcome.RUNNING: "",
@@ -134,6 +136,7 @@ def run_headline(run: Run) -> str:
         return f"{task} took {_spent(run)}."
     ended = {
         Outcome.CENSORED: "did not reach its target",
+        Outcome.GIVEN_UP: "was given up",
         Outcome.FAILED: "failed",
         Outcome.INTERRUPTED: "was interrupted",
         Outcome.RUNNING: "is still running",
@@ -160,6 +163,8 @@ def verdict(run: Run) -> str:
         return f"It {done} and took {spent}{qualities}."
     if run.outcome is Outcome.CENSORED:
         return f"It did not reach {goal} within its budget and spent {spent}{qualities}."
+    if run.outcome is Outcome.GIVEN_UP:
+        return f"It was given up before it reached {goal}{reason}, and spent {spent}{qualities}."
     if run.outcome is Outcome.RUNNING:
         return f"It is still running; so far it took {spent}."
     word = "failed" if run.outcome is Outcome.FAILED else "was interrupted"
@@ -242,7 +247,7 @@ def outcome_short(run: Run) -> str:
     if run.outcome is Outcome.REACHED:
         yes = "yes, but not on test data" if missed_on_test(run) else "yes"
         return f"{yes}: {', '.join(found)}" if found else yes
-    said = "not reached" if run.outcome is Outcome.CENSORED else run.outcome.value
+    said = OUTCOME_WORDS[run.outcome]
     return f"no, {said}: {', '.join(found)}" if found else f"no, {said}"
 
 

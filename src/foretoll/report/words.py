@@ -46,6 +46,7 @@ COST_LABELS: dict[str, str] = {
 OUTCOME_WORDS: dict[Outcome, str] = {
     Outcome.REACHED: "reached",
     Outcome.CENSORED: "not reached",
+    Outcome.GIVEN_UP: "given up",
     Outcome.FAILED: "failed",
     Outcome.INTERRUPTED: "interrupted",
     Outcome.RUNNING: "still running",

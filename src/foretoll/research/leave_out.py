@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from foretoll.forecast.case import Case, case_of_run, usable
-from foretoll.records import Outcome, Run
+from foretoll.records import Run
 from foretoll.research.metrics import Outcomes
 
 PAIR_FOLDS = 10
@@ -28,8 +28,8 @@ class Row:
 
     @property
     def censored(self) -> bool:
-        """Whether the budget was spent before the target was met."""
-        return self.run.outcome is Outcome.CENSORED
+        """Whether it ended, by its budget or given up, before the target was met."""
+        return self.run.outcome.short
 
     @property
     def epochs(self) -> float:

@@ -19,7 +19,7 @@ from foretoll.indices.survey import survey
 from foretoll.models import build_model
 from foretoll.options import get_option
 from foretoll.options.table import DEFAULT
-from foretoll.records import SHARES, Outcome, Run, StepProbe, TrainingSettings
+from foretoll.records import SHARES, Run, StepProbe, TrainingSettings
 from foretoll.study.cell import SAMPLES, Place, target_of
 from foretoll.study.plan import Cell, SourceModel
 from foretoll.units import kwh_from_joules
@@ -76,7 +76,7 @@ def cost_of_plan(
     """Cost what is to do. `runs` are the study's runs so far, whose cells are known by their tags."""
     if not todo:
         return PlanCost(0.0, 0.0, 0.0, 0.0, "nothing is left to do")
-    ended = [r for r in runs if r.outcome in (Outcome.REACHED, Outcome.CENSORED) and r.finished_at]
+    ended = [r for r in runs if r.outcome.complete and r.finished_at]
     if len(ended) >= FEWEST_RUNS and not models_todo:
         return _from_runs(todo, ended)
     return _from_probes(todo, models_todo, place)

@@ -12,7 +12,7 @@ from foretoll.ledger.reading import unread_text
 from foretoll.records import Outcome, Run
 from foretoll.study.places import REFERENCE, ledger_file
 
-DONE = (Outcome.REACHED, Outcome.CENSORED)
+DONE = tuple(outcome for outcome in Outcome if outcome.complete)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from foretoll.errors import UsageError
 from foretoll.measure import NoMeter
 from foretoll.models import Model
 from foretoll.options import Option, train_to_target
-from foretoll.records import Outcome, TrainingSettings
+from foretoll.records import TrainingSettings
 from foretoll.testing.laws import hold, same, small_data, small_model, weights
 
 CPU = torch.device("cpu")
@@ -111,7 +111,7 @@ def _check_trained(option: Option, model: Model, target: TaskData, task_shift: b
     before = weights(model)
     training = option.start(model, target, SETTINGS, task_shift=task_shift, device=CPU)
     found = train_to_target(option, training, SETTINGS, meter=NoMeter(), device=CPU)
-    ended = found.outcome in (Outcome.REACHED, Outcome.CENSORED)
+    ended = found.outcome.complete
     hold(ended, f"{name}: a training of one epoch ends as {found.outcome.value}: {found.reason}")
     hold(bool(found.steps) <= option.takes_steps, f"{name}: takes_steps is False, and steps were taken")
     served = training.finish()

@@ -8,14 +8,16 @@ from foretoll.records import Outcome
 from foretoll.training import Recorder, Recording
 
 
-def end(recorder: Recorder, error: BaseException | None) -> None:
-    """Tell the recorder how its loop ended; `error`: what ended it from within."""
+def end(recorder: Recorder, error: BaseException | None, hopeless: str = "") -> None:
+    """Tell the recorder how its loop ended; `error`: what ended it from within; `hopeless`: why it was given up."""
     goal = recorder.stop.goal
     if error is not None:
         recorder.end(*outcome_of(error))
     elif not recorder.over:
         if goal is None:
             recorder.end(Outcome.REACHED)
+        elif hopeless:
+            recorder.end(Outcome.GIVEN_UP, hopeless)
         else:
             recorder.end(Outcome.CENSORED, f"the loop ended before a quality of {goal:g} was reached")
 
@@ -24,7 +26,7 @@ def finished(recorder: Recorder, steps_per_epoch: int | None) -> Recording:
     """What was recorded; weights that are no numbers any more are a failure."""
     recorder.result.steps_per_epoch = steps_per_epoch
     recording = recorder.finish()
-    over = recording.outcome in (Outcome.REACHED, Outcome.CENSORED)
+    over = recording.outcome.complete
     if over and recorder.parameters and recording.parameter_change is None:
         recorder.end(Outcome.FAILED, "the weights became infinite or not a number")
     return recording

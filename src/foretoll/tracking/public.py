@@ -14,6 +14,7 @@ from foretoll.errors import UsageError, shown
 from foretoll.ledger import Ledger
 from foretoll.options.table import DEFAULT, get_option
 from foretoll.records import TrainingSettings
+from foretoll.records.setting_texts import chance
 from foretoll.tasks import check_until, known_metric
 from foretoll.tracking.plan import Plan, RunLogger
 from foretoll.tracking.run import TrackedRun
@@ -35,6 +36,7 @@ def track(
     task: bool | None = None,
     settings: TrainingSettings | None = None,
     steps_per_epoch: int | None = None,
+    give_up: float | str | None = None,
     forecast: bool = True,
     ledger: Ledger | str | None = None,
     accounting: Accounting | None = None,
@@ -63,6 +65,8 @@ def track(
         settings: what cannot be read off the optimiser and the loop, and what is to be forecast (`max_epochs`);
             what is named there is taken at its word
         steps_per_epoch: optimisation steps of an epoch; None: by the loader, or by the target's training samples
+        give_up: a chance such as 0.05 (or "5%") under which the run counts as `run.hopeless`; the loop itself decides
+            whether to end then, and is recorded as given up if it does
         forecast: whether to look at data and model before the first step
         loggers: where the finished run goes besides (`foretoll.integrations.loggers`)
         quiet: print nothing but faults; strict: let faults of foretoll pass, for tests
@@ -77,6 +81,8 @@ def track(
     if until is not None and known_metric(settings.metric) is not None:
         check_until(until, settings.metric)
     get_option(option)
+    if give_up is not None:
+        settings = _giving_up(settings, give_up)
     if steps_per_epoch is not None and steps_per_epoch < 1:
         raise UsageError(f"steps_per_epoch={steps_per_epoch} is no length of an epoch: give 1 or more")
     if not isinstance(model, nn.Module):
@@ -93,7 +99,16 @@ def track(
         settings=settings, steps_per_epoch=steps_per_epoch, forecast=forecast, ledger=ledger,
         accounting=accounting or Accounting(), tags=tags, loggers=tuple(loggers), quiet=quiet, strict=strict,
     )  # fmt: skip
+    if settings.give_up is not None and until is None and settings.until is None and not plan.looks:
+        raise UsageError("give_up needs a quality target, whose chance may fall: name one with until=0.9")
     return TrackedRun(model, inner, plan)
+
+
+def _giving_up(settings: TrainingSettings, share: float | str) -> TrainingSettings:
+    try:
+        return settings.model_copy(update={"give_up": chance(share)})
+    except ValueError as error:
+        raise UsageError(f"give_up={shown(share)}: {error}") from None
 
 
 def tracked(**how: Any) -> Callable[[Callable[..., R]], Callable[..., R]]:

@@ -94,7 +94,7 @@ def ended(
     emitted = None
     if energy_kwh is not None and grid is not None:
         emitted = emissions_kg(energy_kwh, grid.intensity_kg_per_kwh, grid.pue)
-    over = recording.outcome in (Outcome.REACHED, Outcome.CENSORED)
+    over = recording.outcome.complete
     norm = recording.gradient_norm
     return run.model_copy(
         update={

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from foretoll.ledger import Ledger
 from foretoll.options.table import traits_of
 from foretoll.quality import Evaluation, evaluate
-from foretoll.records import Estimate, Outcome, Run
+from foretoll.records import Estimate, LiveForecast, Outcome, Run
 from foretoll.tasks import known_metric
 from foretoll.tracking import record
 from foretoll.tracking.ending import end, finished
@@ -35,6 +35,7 @@ from foretoll.tracking.reading import read_loop, read_optimizer
 from foretoll.training import EVALUATION, TRAINING, Recorder, Recording, StopRule, first_of, never, until
 from foretoll.training.guard import Guard, GuardedMeter, say
 from foretoll.workflows.context import new_run_id
+from foretoll.workflows.live import SO, WHAT, Renewals
 
 if TYPE_CHECKING:
     from foretoll.records import DataCard
@@ -63,6 +64,7 @@ class TrackedRun:
         self._goal: StopRule = never()
         self._stop = False
         self._over = False
+        self._renewals = Renewals(plan.settings, None, 0)
 
     # --- the user's side -------------------------------------------------------------------------
 
@@ -89,7 +91,37 @@ class TrackedRun:
             recorder.enter(TRAINING)
 
         self._guard.call("recording an evaluation", told, so="the run is recorded without the rest of them")
+        self._renewals.latest = None
+        self._guard.call(WHAT, lambda: self._renew(recorder), so=SO)
         return self.stop
+
+    def _renew(self, recorder: Recorder) -> None:
+        """Forecast anew what is left; at the loop's own rate of evaluations."""
+        result = recorder.result
+        later = sum(point.step > 0 for point in result.curve)
+        if not result.curve or not result.epochs:
+            return
+        settings = self._settings
+        if "evals_per_epoch" not in settings.model_fields_set and later:
+            settings = settings.model_copy(update={"evals_per_epoch": max(round(later / result.epochs), 1)})
+        self._renewals.settings = settings
+        if self.record is not None:
+            self._renewals.made = self.record.forecast
+            self._renewals.validation = self.record.target.validation
+        self._renewals.renew(result.curve, result.steps_per_epoch, recorder.meter.so_far_kwh)
+
+    @property
+    def live(self) -> LiveForecast | None:
+        """What is left of the run, as forecast at its last evaluation; None where it cannot be known.
+
+        It takes a target, the length of an epoch, and a step; the budget is that of the settings (`max_epochs`).
+        """
+        return self._renewals.latest
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the chance of reaching the target lies under `give_up` now; what follows is the loop's to decide."""
+        return bool(self._renewals.hopeless)
 
     @property
     def stop(self) -> bool:
@@ -250,7 +282,9 @@ class TrackedRun:
             return
         if not recorder.over:
             recorder.result.outcome = Outcome.INTERRUPTED  # what is known where the next line fails
-        guard.call("telling how the run ended", lambda: end(recorder, error), so=_AS_FAR)
+        guard.call(
+            "telling how the run ended", lambda: end(recorder, error, self._renewals.hopeless), so=_AS_FAR
+        )
         recording = guard.call(
             "reading the recorder", lambda: finished(recorder, self._steps_per_epoch()), so=_AS_FAR
         )

@@ -91,6 +91,11 @@ class GuardedMeter:
         """Whether a measurement is under way."""
         return self._clock.running
 
+    @property
+    def so_far_kwh(self) -> float | None:
+        """Energy of the intervals that are over; None where it is not known."""
+        return self._tell(lambda meter: meter.so_far_kwh)
+
     def start(self, phase: str) -> None:
         """Begin the measurement with `phase`."""
         self._tell(lambda meter: meter.start(phase))

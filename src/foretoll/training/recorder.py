@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from foretoll.measure import EnergyMeter, EnergyReading
     from foretoll.training.stop import StopRule
 
-Progress = Callable[[EvalPoint], None]
+Progress = Callable[[EvalPoint], str | None]
 PREPARATION, TRAINING, EVALUATION = "preparation", "training", "evaluation"
 
 
@@ -63,7 +63,8 @@ class Recording:
 class Recorder:
     """Records one training of `parameters` (by name), which ends by `stop`.
 
-    `meter` measures duration and energy by phase; `progress` is told of every evaluation. `steps_per_epoch` None: it
+    `meter` measures duration and energy by phase; `progress` is told of every evaluation, and may return why the
+    training is to be given up. `steps_per_epoch` None: it
     is not known (yet; `result.steps_per_epoch` may be set later). The weights at the start are kept on the CPU: the
     accelerator's memory is the training's own.
     """
@@ -160,11 +161,12 @@ class Recorder:
             duration_s=time.perf_counter() - self._began,
         )
         result.curve.append(point)
-        if self.progress is not None:
-            self.progress(point)
+        hopeless = self.progress(point) if self.progress is not None else None
         if self.stop.ends(result.curve, result.steps, result.epochs or 0.0):
             reached = any(self.stop.meets(p.quality) for p in result.curve)
             self.end(Outcome.REACHED if reached else Outcome.CENSORED)
+        elif hopeless:
+            self.end(Outcome.GIVEN_UP, hopeless)
         return self.over
 
     def _recent_loss(self) -> float | None:

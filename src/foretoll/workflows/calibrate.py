@@ -58,7 +58,7 @@ def calibrate(
         done = retrain_update(
             case,
             name,
-            own.model_copy(update={"seed": settings.seed + number}),
+            own.model_copy(update={"seed": settings.seed + number, "give_up": None}),  # whole runs teach more
             accounting=accounting,
             ledger=ledger,
             tags=(TAG,),

@@ -27,7 +27,8 @@ from foretoll.records import (
     TrainingSettings,
 )
 from foretoll.workflows.context import Accounting, Update, Watcher
-from foretoll.workflows.estimate import case_of_update, composed, in_unit, start_quality
+from foretoll.workflows.estimate import composed, in_unit
+from foretoll.workflows.planned import case_of_update, start_quality
 from foretoll.workflows.probe import probe_option
 from foretoll.workflows.rates import Named, rising, settled
 from foretoll.workflows.retrain import retrain_update
@@ -167,7 +168,7 @@ def carry_out_all(
                 tags=(TAG,),
                 watcher=watcher,
             ).run
-            failure = "" if run.outcome in (Outcome.REACHED, Outcome.CENSORED) else run.reason
+            failure = "" if run.outcome.complete else run.reason
         except ForetollError as error:
             failure = str(error)
         except (torch.OutOfMemoryError, MemoryError):

@@ -16,13 +16,15 @@ from foretoll.data import TaskData
 from foretoll.errors import DataError, ForetollError, ModelError, is_out_of_memory
 from foretoll.interruption import held, recording, why_stopped
 from foretoll.ledger import Ledger
-from foretoll.measure import describe_hardware, probe_inference
+from foretoll.measure import EnergyMeter, describe_hardware, probe_inference
 from foretoll.models import Model, save_checkpoint, weights_digest
 from foretoll.options import Option, Training, train_to_target
 from foretoll.options.memory import training_state_bytes
 from foretoll.quality import Evaluation, evaluate
 from foretoll.records import (
+    EvalPoint,
     InferenceCost,
+    LiveForecast,
     MadeForecast,
     ModelCard,
     Outcome,
@@ -32,8 +34,10 @@ from foretoll.records import (
     TrainingSettings,
 )
 from foretoll.training import Recording
+from foretoll.training.guard import Guard
 from foretoll.units import emissions_kg
 from foretoll.workflows.context import Accounting, Watcher, seeded
+from foretoll.workflows.live import SO, WHAT, Renewals, check_give_up
 from foretoll.workflows.planned import planned_run
 
 INFERENCE_S = 0.3  # to spend on what the finished model costs to serve
@@ -75,6 +79,7 @@ def carry_out(
     SIGTERM and SIGHUP end the run as interrupted, with what was measured; further signals wait for the record.
     """
     watcher = watcher or Watcher()
+    check_give_up(settings)
     require_labels(target, option.name)
     option.require_suited(model, target, task_shift=task_shift)
     check_out(out)
@@ -115,10 +120,10 @@ def carry_out(
                     settings,
                     meter=meter,
                     device=device,
-                    progress=lambda point: watcher.evaluated(point, settings),
+                    progress=_Progress(begun, meter, watcher),
                 )
         run = _with_result(begun, result, option, training)
-        if result.outcome in (Outcome.REACHED, Outcome.CENSORED):
+        if result.outcome.complete:
             updated = training.finish()
             _frozen_as(updated, model)
             after = _test(updated, target, settings, device)
@@ -145,6 +150,26 @@ def carry_out(
     if problem:
         raise ModelError(problem)
     return RunResult(run, updated)
+
+
+class _Progress:
+    """Shows each evaluation of a run with what is then left of it, and says when the run is to be given up."""
+
+    def __init__(self, run: Run, meter: EnergyMeter, watcher: Watcher) -> None:
+        self.run, self.meter, self.watcher = run, meter, watcher
+        self.renewals = Renewals(run.settings, run.forecast, run.target.validation)
+        self.guard, self.curve = Guard(), list[EvalPoint]()
+
+    def __call__(self, point: EvalPoint) -> str | None:
+        self.curve.append(point)
+        found = self.guard.call(WHAT, self._renewed, so=SO)
+        if found is not None:
+            self.watcher.renewed(found)
+        self.watcher.evaluated(point, self.run.settings)
+        return (self.renewals.hopeless or None) if found is not None else None
+
+    def _renewed(self) -> LiveForecast | None:
+        return self.renewals.renew(self.curve, self.run.steps_per_epoch, self.meter.so_far_kwh)
 
 
 def _why(error: Exception, device: torch.device) -> str:
@@ -215,7 +240,7 @@ def _with_result(begun: Run, result: Recording, option: Option, training: Traini
     emitted = None
     if energy_kwh is not None and grid is not None:
         emitted = emissions_kg(energy_kwh, grid.intensity_kg_per_kwh, grid.pue)
-    ended = result.outcome in (Outcome.REACHED, Outcome.CENSORED)
+    ended = result.outcome.complete
     return begun.model_copy(
         update={
             "outcome": result.outcome,

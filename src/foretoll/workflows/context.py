@@ -28,7 +28,7 @@ from foretoll.models import (
 )
 from foretoll.options.optimizer import optimizer_named
 from foretoll.options.stepper import check_precision
-from foretoll.records import EvalPoint, GridIntensity, TableLayout, TrainingSettings
+from foretoll.records import EvalPoint, GridIntensity, LiveForecast, TableLayout, TrainingSettings
 from foretoll.tasks import check_metric
 from foretoll.workflows.classes import settle_classes
 from foretoll.workflows.unknown_source import (
@@ -51,6 +51,9 @@ class Watcher:
 
     def note(self, text: str) -> None:
         """Something within the stage under way."""
+
+    def renewed(self, forecast: LiveForecast) -> None:
+        """What is left of a training run was forecast anew; the evaluation that it follows comes next."""
 
     def evaluated(self, point: EvalPoint, settings: TrainingSettings) -> None:
         """A training run was evaluated on its validation split."""

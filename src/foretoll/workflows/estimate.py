@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from foretoll.decide.spending import Budget
 from foretoll.engine import InProcess, open_engine
 from foretoll.errors import ForetollError, is_out_of_memory
-from foretoll.forecast import Case, Prediction, compose_costs
-from foretoll.forecast.case import case_of
+from foretoll.forecast import Prediction, compose_costs
 from foretoll.forecast.reference import reference_settings
 from foretoll.forecast.unseen import unseen_settings
 from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
@@ -20,7 +19,7 @@ from foretoll.ledger import Ledger
 from foretoll.measure import SelfCostMeter, describe_hardware, find_device
 from foretoll.options import Option, get_option
 from foretoll.options.table import DEFAULT, SCRATCH, compared, named
-from foretoll.quality import BATCH_OF_ONE, evaluate
+from foretoll.quality import BATCH_OF_ONE
 from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, Interval, StepProbe, TrainingSettings
 from foretoll.tasks import check_until
 from foretoll.workflows.calibrate import calibrate
@@ -40,7 +39,7 @@ from foretoll.workflows.context import (
 from foretoll.workflows.experience import experience_of
 from foretoll.workflows.goal import with_target
 from foretoll.workflows.pilot import pilot_signals
-from foretoll.workflows.planned import planned_update
+from foretoll.workflows.planned import case_of_update, start_quality
 from foretoll.workflows.probe import probe_elsewhere, probe_option
 from foretoll.workflows.rates import Named, rising, settled
 from foretoll.workflows.retrain import take_signals
@@ -314,27 +313,6 @@ def _alternatives(
                 raise
             cannot[name] = "out of memory: try a smaller --batch-size"
     return found, cannot
-
-
-def start_quality(update: Update, settings: TrainingSettings) -> float | None:
-    """Progress at the run's own first evaluation, which may already meet the target; None where outputs are new."""
-    if update.task_shift:
-        return None
-    seen = evaluate(update.model, update.target.validation, metric=settings.metric, device=update.device)
-    return settings.progress(seen.quality)
-
-
-def case_of_update(
-    update: Update,
-    option: str,
-    settings: TrainingSettings,
-    seen: Survey,
-    pilot: dict[str, float | None],
-    start_quality: float | None,
-) -> Case:
-    """What a forecaster may see of an update; `start_quality` as `start_quality` gives it."""
-    planned = planned_update(update, option, settings, seen.signals | pilot)
-    return case_of(planned, start_quality=start_quality, looked_at=seen.target_samples)
 
 
 def in_unit(quality: Interval | None, settings: TrainingSettings) -> Interval | None:

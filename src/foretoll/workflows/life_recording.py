@@ -23,7 +23,7 @@ from foretoll.errors import DataError, UsageError
 from foretoll.indices.shadow import Shadow
 from foretoll.options import get_option
 from foretoll.options.table import DEFAULT
-from foretoll.records import Outcome, ServedBatch, TrainingSettings
+from foretoll.records import ServedBatch, TrainingSettings
 from foretoll.units import joules_from_kwh
 from foretoll.workflows.carry_out import carry_out
 from foretoll.workflows.context import Accounting, Watcher
@@ -201,7 +201,7 @@ def _updated(
     )
     toll, outcome = found.run.toll, found.run.outcome
     cost = toll.duration_s or 0.0 if toll.energy_kwh is None else joules_from_kwh(toll.energy_kwh)
-    return cost, found.model if outcome in (Outcome.REACHED, Outcome.CENSORED) else None
+    return cost, found.model if outcome.complete else None
 
 
 def _gates(

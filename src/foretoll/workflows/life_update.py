@@ -28,7 +28,7 @@ from foretoll.measure import SelfCostMeter
 from foretoll.models import save_checkpoint
 from foretoll.options import get_option
 from foretoll.process import Liveness, ProcessStamp, life_of, this_process
-from foretoll.records import Decision, Estimate, LifeEvent, Offer, Outcome, Run, Toll
+from foretoll.records import Decision, Estimate, LifeEvent, Offer, Run, Toll
 from foretoll.workflows.carry_out import carry_out
 from foretoll.workflows.context import Data, choose_device
 from foretoll.workflows.estimate import estimate
@@ -198,7 +198,7 @@ def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data
             watcher=life.watcher,
         )
         run = result.run
-        if result.model is None or run.outcome not in (Outcome.REACHED, Outcome.CENSORED):
+        if result.model is None or not run.outcome.complete:
             _ended(life, key, run=run, note=run.reason or f"the training {run.outcome}")
             return run
         with SelfCostMeter(life.accounting.meter(place)) as meter:

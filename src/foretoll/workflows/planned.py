@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from foretoll.forecast.case import Case, case_of
 from foretoll.options.table import get_option
+from foretoll.quality import evaluate
 from foretoll.records import DataCard, ModelCard, Outcome, Run, TrainingSettings
 from foretoll.workflows.context import new_run_id
 
 if TYPE_CHECKING:
+    from foretoll.indices.survey import Survey
     from foretoll.workflows.context import Update
 
 
@@ -61,3 +64,24 @@ def planned_update(
         task_shift=update.task_shift,
         signals=signals,
     )
+
+
+def start_quality(update: Update, settings: TrainingSettings) -> float | None:
+    """Progress at the run's own first evaluation, which may already meet the target; None where outputs are new."""
+    if update.task_shift:
+        return None
+    seen = evaluate(update.model, update.target.validation, metric=settings.metric, device=update.device)
+    return settings.progress(seen.quality)
+
+
+def case_of_update(
+    update: Update,
+    option: str,
+    settings: TrainingSettings,
+    seen: Survey,
+    pilot: dict[str, float | None],
+    start_quality: float | None,
+) -> Case:
+    """What a forecaster may see of an update; `start_quality` as `start_quality` gives it."""
+    planned = planned_update(update, option, settings, seen.signals | pilot)
+    return case_of(planned, start_quality=start_quality, looked_at=seen.target_samples)

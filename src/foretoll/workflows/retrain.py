@@ -26,6 +26,7 @@ from foretoll.workflows.context import (
     open_update,
 )
 from foretoll.workflows.goal import with_target
+from foretoll.workflows.live import forecast_before
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.rates import Named, rising, settled
 
@@ -126,7 +127,7 @@ def retrain_update(
 ) -> RunResult:
     """Carry out an opened update; `signals` are taken from the data unless they are given.
 
-    `forecast` is kept with the run.
+    `forecast` is kept with the run; where there is none, and the run may be given up, it is made here.
     """
     watcher = watcher or Watcher()
     require_labels(update.target, option)
@@ -136,7 +137,11 @@ def retrain_update(
         pilot = pilot_signals(update, option, settings)
         for warning in rising(pilot, settings.lr):
             watcher.note(warning)
-        signals = take_signals(update, settings).signals | pilot
+        survey = take_signals(update, settings)
+        signals = survey.signals | pilot
+        if forecast is None and settings.give_up is not None and ledger is not None:
+            watcher.stage("forecast the chance of reaching the target")
+            forecast = forecast_before(update, option, settings, survey, pilot, ledger)
     seen = 0 if update.source is None else min(len(update.source.train), DEFAULT_SAMPLES)
     warnings = (*chance_warnings(update, settings, signals, seen), *update.model.card.notes)
     watcher.stage(f"{option} on {update.target.name}")
