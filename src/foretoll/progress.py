@@ -11,7 +11,8 @@ from rich.text import Text
 
 from foretoll.errors import one_line
 from foretoll.printing import LONGEST, error_console
-from foretoll.units import human_duration, human_number, human_share
+from foretoll.report.words import cost_text, two_digits
+from foretoll.units import human_share
 from foretoll.workflows import Watcher
 
 if TYPE_CHECKING:
@@ -103,5 +104,5 @@ def left_text(found: LiveForecast) -> str:
         epochs, time_left, until = found.epochs_left.high, seconds.high if seconds else None, "at the most"
     if epochs is None:
         return chance
-    took = f" ({human_duration(time_left)})" if time_left is not None else ""
-    return f"{chance}, about {human_number(epochs)} epochs{took} {until}"
+    took = f" ({cost_text('duration_s', time_left)})" if time_left is not None else ""
+    return f"{chance}, about {two_digits(epochs)} epochs{took} {until}"

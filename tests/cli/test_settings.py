@@ -27,7 +27,8 @@ VALUES: dict[str, str] = {
     "optimizer": "sgd", "momentum": "0.5", "weight_decay": "0.1", "seed": "7", "max_steps": "9", "patience": "4",
     "nesterov": "", "betas": "0.8,0.9", "schedule": "cosine", "warmup": "5", "accumulate": "2", "clip_norm": "1.5",
     "label_smoothing": "0.1", "class_weights": "a=2", "lr_multipliers": "head=3", "decay_norms": "no",
-    "freeze": "body.0", "precision": "bf16", "sure": "0.9", "augment": "flip,crop:2", "workers": "1", "compile": "",
+    "freeze": "body.0", "precision": "bf16", "sure": "0.9", "give_up": "5%", "augment": "flip,crop:2", "workers": "1",
+    "compile": "",
 }  # fmt: skip
 
 

@@ -35,7 +35,7 @@ from foretoll.tracking.reading import read_loop, read_optimizer
 from foretoll.training import EVALUATION, TRAINING, Recorder, Recording, StopRule, first_of, never, until
 from foretoll.training.guard import Guard, GuardedMeter, say
 from foretoll.workflows.context import new_run_id
-from foretoll.workflows.live import SO, WHAT, Renewals
+from foretoll.workflows.live import SO, Renewals
 
 if TYPE_CHECKING:
     from foretoll.records import DataCard
@@ -92,14 +92,14 @@ class TrackedRun:
 
         self._guard.call("recording an evaluation", told, so="the run is recorded without the rest of them")
         self._renewals.latest = None
-        self._guard.call(WHAT, lambda: self._renew(recorder), so=SO)
+        self._guard.call("forecasting what is left", lambda: self._renew(recorder), so=SO)
         return self.stop
 
     def _renew(self, recorder: Recorder) -> None:
         """Forecast anew what is left; at the loop's own rate of evaluations."""
         result = recorder.result
         later = sum(point.step > 0 for point in result.curve)
-        if not result.curve or not result.epochs:
+        if not result.curve or result.epochs is None:
             return
         settings = self._settings
         if "evals_per_epoch" not in settings.model_fields_set and later:

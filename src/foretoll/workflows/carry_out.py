@@ -37,7 +37,7 @@ from foretoll.training import Recording
 from foretoll.training.guard import Guard
 from foretoll.units import emissions_kg
 from foretoll.workflows.context import Accounting, Watcher, seeded
-from foretoll.workflows.live import SO, WHAT, Renewals, check_give_up
+from foretoll.workflows.live import SO, Renewals, check_give_up
 from foretoll.workflows.planned import planned_run
 
 INFERENCE_S = 0.3  # to spend on what the finished model costs to serve
@@ -162,7 +162,7 @@ class _Progress:
 
     def __call__(self, point: EvalPoint) -> str | None:
         self.curve.append(point)
-        found = self.guard.call(WHAT, self._renewed, so=SO)
+        found = self.guard.call("forecasting what is left", self._renewed, so=SO)
         if found is not None:
             self.watcher.renewed(found)
         self.watcher.evaluated(point, self.run.settings)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from foretoll.errors import UsageError
 from foretoll.forecast.live import Course, Seen, shipped
 from foretoll.records import EvalPoint, Interval, LiveForecast, MadeForecast, TrainingSettings
-from foretoll.units import human_number, human_share
+from foretoll.units import human_number
 from foretoll.workflows.experience import experience_of
 from foretoll.workflows.planned import case_of_update, start_quality
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from foretoll.ledger import Ledger
     from foretoll.workflows.context import Update
 
-WHAT = "forecasting what is left"  # how a fault of it is named
-SO = "the run goes on without it"
+SO = "the run goes on without it"  # what follows from a fault
 
 
 def check_give_up(settings: TrainingSettings) -> None:
@@ -74,8 +73,8 @@ class Renewals:
             return ""
         return (
             f"its chance of reaching {settings.metric} {settings.until:g} within its budget had fallen to "
-            f"{human_share(found.reach_probability)} after {human_number(found.epochs)} epochs, under the "
-            f"{human_share(settings.give_up)} of --give-up"
+            f"{found.reach_probability:.2%} after {human_number(found.epochs)} epochs, under the "
+            f"{100 * settings.give_up:g}% of give_up"
         )
 
 
