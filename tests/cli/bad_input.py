@@ -427,7 +427,8 @@ LEDGER = (
     Case("an empty ledger", "ledger show x --ledger fresh.db",
          "there is no run 'x': the ledger FOLDER/fresh.db is empty"),
     usage("an unknown outcome", "ledger list --outcome reachd",
-          "unknown outcome 'reachd': did you mean 'reached'? (valid: censored, failed, given_up, interrupted, reached, running)"),
+          "unknown outcome 'reachd': did you mean 'reached'? (valid: censored, failed, given_up, interrupted, reached, "
+          "running)"),
     Case("a missing export", "ledger import gone.jsonl",
          "gone.jsonl is not there: name a file that `foretoll ledger export` wrote"),
     Case("a line that is no run", "ledger import cut.jsonl",

@@ -66,6 +66,7 @@ def test_without_a_target_or_an_epoch_nothing_is_said(missing: str, tmp_path: Pa
     assert run is not None and run.live is None and not run.hopeless
 
 
+@pytest.mark.slow
 def test_the_loop_that_looked_starts_from_its_forecast(tmp_path: Path) -> None:
     data, model = blobs(), network()
     how = {

@@ -31,7 +31,7 @@ from foretoll.workflows.live import Renewals
 from options.making import blobs, mlp, same, weights
 
 HOPELESS = TrainingSettings(batch_size=16, max_epochs=30, lr=1e-6, until=0.999, give_up=0.2)
-EASY = TrainingSettings(batch_size=16, max_epochs=30, lr=0.01, until=0.6, give_up=0.01)
+EASY = TrainingSettings(batch_size=16, max_epochs=30, lr=0.01, until=0.8, give_up=0.05)
 DOUBTED = MadeForecast(
     forecast=Forecast(epochs=Interval(median=30.0, low=10.0, high=30.0)), reach_probability=0.1
 )
@@ -50,8 +50,10 @@ class Heard(Watcher):
         self.told.append(point)
 
 
-def done(settings: TrainingSettings, tmp_path: Path, **more: Any) -> tuple[RunResult, Heard, Ledger]:
-    heard, ledger, data = Heard(), Ledger.open(tmp_path / "own.db"), blobs(distance=0.5)
+def done(
+    settings: TrainingSettings, tmp_path: Path, distance: float = 0.5, **more: Any
+) -> tuple[RunResult, Heard, Ledger]:
+    heard, ledger, data = Heard(), Ledger.open(tmp_path / "own.db"), blobs(distance=distance)
     found = carry_out(
         OPTIONS["finetune"], mlp(data), data, settings, source=data, task_shift=False, device=torch.device("cpu"),
         accounting=Accounting("watts:20", region="DE"), ledger=ledger, watcher=heard, **more,
@@ -74,7 +76,7 @@ def test_a_hopeless_run_is_given_up_and_the_ledger_says_so(tmp_path: Path) -> No
 
 
 def test_a_run_that_can_reach_its_target_does(tmp_path: Path) -> None:
-    found, heard, _ = done(EASY, tmp_path)
+    found, heard, _ = done(EASY, tmp_path, distance=3.0)
     assert found.run.outcome is Outcome.REACHED
     kinds = [type(told) for told in heard.told if not isinstance(told, EvalPoint) or told.step]
     assert kinds == [LiveForecast, EvalPoint] * (len(kinds) // 2), "each evaluation comes with its forecast"
