@@ -20,7 +20,6 @@ from importlib import resources
 from typing import NamedTuple, Self
 
 import numpy as np
-from scipy.special import expit, logit
 
 from foretoll.forecast.case import EPOCH_OFFSET
 from foretoll.forecast.survival import Array, IntervalRidge
@@ -119,7 +118,7 @@ def odds_before(course: Course, epochs: float) -> float:
     reach = min(max(0.5 if course.reach is None else course.reach, LEAST_CHANCE), 1 - LEAST_CHANCE)
     done = min(_cdf_before(course, epochs, reach), reach)
     left = (reach - done) / (1 - done)
-    return float(logit(min(max(left, LEAST_CHANCE), 1 - LEAST_CHANCE)))
+    return _logit(min(max(left, LEAST_CHANCE), 1 - LEAST_CHANCE))
 
 
 def _cdf_before(course: Course, epochs: float, reach: float) -> float:
@@ -137,6 +136,14 @@ def _cdf_before(course: Course, epochs: float, reach: float) -> float:
 
 def _log(epochs: float) -> float:
     return math.log(epochs + EPOCH_OFFSET)
+
+
+def _logit(share: float) -> float:
+    return math.log(share / (1 - share))
+
+
+def _expit(odds: float) -> float:
+    return 0.5 * (1 + math.tanh(odds / 2))
 
 
 def _log_left(course: Course, epochs: float) -> float:
@@ -198,10 +205,10 @@ class LiveModel:
             w * features[name] for name, w in zip(self.names, self.weights, strict=True)
         )
         now, left = curve[-1].epochs, course.budget - curve[-1].epochs
-        chance = float(expit((_log_left(course, now) - location) / self.sigma))
+        chance = _expit((_log_left(course, now) - location) / self.sigma)
 
         def at(level: float) -> float:
-            ratio = math.exp(min(location + self.sigma * float(logit(level)), 50.0))
+            ratio = math.exp(min(location + self.sigma * _logit(level), 50.0))
             return min(max(now * ratio, 1 / course.evals_per_epoch), left)
 
         return chance, Interval(
