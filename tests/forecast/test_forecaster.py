@@ -152,7 +152,7 @@ def test_without_runs_nothing_is_claimed(runs: list[Run]) -> None:
 
 def test_failed_runs_teach_nothing(runs: list[Run]) -> None:
     failed = [run.model_copy(update={"outcome": Outcome.FAILED}) for run in runs]
-    assert Forecaster(failed).lessons == []
+    assert len(Forecaster(failed).lessons) == 0
 
 
 def test_a_family_without_runs_has_wider_intervals_of_gradients_and_changes(

@@ -14,7 +14,8 @@ import pytest
 from foretoll.forecast import Case, Forecaster, case_of_run
 from foretoll.forecast.case import decided
 from foretoll.forecast.kept import MOST_FILES, ArrayStore
-from foretoll.forecast.lessons import columns_of, lessons_in, lessons_of
+from foretoll.forecast.lesson_columns import Lessons
+from foretoll.forecast.lessons import lessons_of
 from foretoll.forecast.reference import reference_held_out, reference_lessons, reference_runs
 from foretoll.records import Run
 
@@ -38,7 +39,7 @@ def files_of(folder: Path) -> list[Path]:
 
 def test_a_kept_forecaster_foretells_as_a_fresh_one_to_the_bit(runs: list[Run], tmp_path: Path) -> None:
     store, before = ArrayStore(tmp_path), lessons_of(runs[:-5])
-    again = lessons_in(columns_of(before))
+    again = Lessons(Lessons.of(before).columns)
     for case in open_cases(runs):
         held = reference_held_out()
         fresh = Forecaster(runs, held_out=held).foretell(case)
@@ -60,7 +61,7 @@ def test_another_ledger_is_another_model(runs: list[Run], tmp_path: Path) -> Non
 
 def test_the_lessons_of_the_reference_are_those_of_its_runs(tmp_path: Path) -> None:
     lessons = lessons_of(reference_runs())
-    assert lessons_in(columns_of(lessons)) == lessons == list(reference_lessons())
+    assert list(Lessons.of(lessons)) == lessons == list(reference_lessons())
 
 
 @pytest.mark.parametrize("damage", [b"", b"no archive", None], ids=["empty", "text", "cut short"])

@@ -238,7 +238,7 @@ def test_an_update_that_takes_less_than_an_estimate_is_not_estimated_and_the_not
         ({"worth": None}, "give one of them"),
         ({"floor": 0.8}, "give one of them"),
         ({"worth": None, "floor": 1.5}, "no quality"),
-        ({"worth": "much"}, "is no worth"),
+        ({"worth": "much"}, "is no budget"),
         ({"budget": "2kWh"}, "no horizon"),
         ({"budget": "2kWh/soon"}, "no horizon"),
         ({"budget": "50g/90d"}, "different kinds"),

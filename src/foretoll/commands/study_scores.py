@@ -9,13 +9,15 @@ from rich.console import RenderableType
 
 from foretoll.commands.output import warn
 from foretoll.errors import UsageError
-from foretoll.forecast.reference import pack, reference_runs
+from foretoll.forecast.reference import RUNS, pack, reference_runs
+from foretoll.forecast.shipped import write_fits
 from foretoll.records import Run
 from foretoll.report.document import Document
 from foretoll.report.markdown import markdown as as_markdown
 from foretoll.report.score_tables import score_blocks
 from foretoll.report.terminal import Terminal
 from foretoll.research.score import FEWEST_ROWS, score_all
+from foretoll.study.places import REFERENCE
 from foretoll.study.reading import study_runs
 
 
@@ -39,16 +41,21 @@ def score_text(found: dict[str, Any], *, markdown: bool = False) -> RenderableTy
 def packed(where: str, into: Path | None) -> tuple[int, int]:
     """Write the reference files from a study's runs: their number and the bytes written.
 
+    `reference` means the runs that ship: they stay as they are, and their models are fitted anew.
     Raises UsageError where there is no run of a study: the reference would be replaced by nothing.
     """
-    runs = _study_runs(where)
+    folder = into or RUNS.parent
+    if where == REFERENCE and into is None:
+        return len(reference_runs()), write_fits(folder)
+    runs = _runs(where)
     if not runs:
         raise UsageError(f"{where!r} has no run of a study to pack: name a study's folder, ledger or export")
-    return pack(runs, into=into)
+    count, size = pack(runs, into=into)
+    return count, size + write_fits(folder)
 
 
 def _runs(where: str) -> list[Run]:
-    return list(reference_runs()) if where == "reference" else _study_runs(where)
+    return list(reference_runs()) if where == REFERENCE else _study_runs(where)
 
 
 def _study_runs(where: str) -> list[Run]:

@@ -15,6 +15,9 @@ RISING = frozenset(
         "pilot8_deficit", "pilot24_deficit", "start_left", "pilot_left", "log_pilot_steps",
     }
 )  # fmt: skip
+# what studies look at and forecasts for users do not: a backward pass for each sample
+OF_STUDIES = frozenset({"log_ntk_steps", "log_ntk_gradient_norm", "log_ntk_trace"})
+OF_PAIRS = frozenset({"cka"})  # what nobody can know of a target whose unshifted form is not there
 # what nobody can know without labelled data of the source
 OF_SOURCE = frozenset({"room", "resque", "doc", "arm", "cka", "log_source_loss"})
 OTHER = (
@@ -151,13 +154,18 @@ def decided(case: Case) -> bool:
 
 def usable(run: Run) -> bool:
     """Whether a run can teach a forecaster: it ended by reaching its target or by spending its budget."""
+    return taught_by(run) is not None
+
+
+def taught_by(run: Run) -> tuple[Case, FeatureValues] | None:
+    """The case of a usable run, and its features; None where it can teach nothing."""
     if not run.outcome.complete:
-        return False
+        return None
     try:
         case = case_of_run(run)
-        return case is not None and bool(features(case))
+        return None if case is None else (case, features(case))
     except (ArithmeticError, ValueError):  # a valid record of impossible numbers, such as no step in an epoch
-        return False
+        return None
 
 
 def setting_features(case: Case) -> FeatureValues:
@@ -266,6 +274,11 @@ def _score_features(signals: dict[str, float | None]) -> FeatureValues:
 def without_pilot(names: frozenset[str]) -> frozenset[str]:
     """The features that are known without a training step."""
     return frozenset(name for name in names if "pilot" not in name)
+
+
+def without_start(names: frozenset[str]) -> frozenset[str]:
+    """The features that are known of an option whose first evaluation is not that of the source model."""
+    return frozenset(name for name in names if not name.startswith("start_"))
 
 
 def without_source(names: frozenset[str]) -> frozenset[str]:

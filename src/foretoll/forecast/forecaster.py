@@ -71,7 +71,7 @@ class Forecaster:
         self.level = level
 
     @property
-    def lessons(self) -> list[Lesson]:
+    def lessons(self) -> Sequence[Lesson]:
         """What the runs that can be learned from teach."""
         return self.learned.lessons
 
@@ -109,7 +109,7 @@ class Forecaster:
                 f"runs like this one are forecast less well than others (errors {hardness:.1f} times the usual, which "
                 "the intervals allow for); add --calibrate for a firmer forecast"
             )
-        of_task = sum(lesson.task == case.task for lesson in self.lessons)
+        of_task = self.learned.of_task(case.task)
         if case.task != CLASSIFICATION and of_task < FEW_OF_TASK:
             widen = min(widen * OTHER_TASKS, WIDEST)
             warnings.append(
@@ -221,8 +221,7 @@ class Forecaster:
 
     def _rests_on(self, case: Case) -> int:
         """Runs that a forecast of this case is learned from: classification from its own, other tasks from all."""
-        own = case.task == CLASSIFICATION
-        return sum(not own or lesson.task == CLASSIFICATION for lesson in self.lessons)
+        return self.learned.of_task(case.task) if case.task == CLASSIFICATION else len(self.lessons)
 
     def _own_runs(self, case: Case) -> int:
         return len(self.learned.own_runs(case))

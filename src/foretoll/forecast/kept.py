@@ -1,8 +1,9 @@
-"""Fitted models and columns of runs, kept between processes as arrays in the user's cache folder.
+"""Fitted models and columns of runs, kept as arrays: those that ship, and others in the user's cache folder.
 
-A file is named by a digest of all that it was made from, so that it never goes stale: it is not found. It holds
-numbers and texts (`numpy`, no pickle) and is written whole or not at all. Where it cannot be written or read, what it
-would hold is made anew, and nothing is said.
+What is kept is named by a digest of all that it was made from, data and code, so that it never goes stale: it is not
+found. The libraries' versions are no part of it: they move the last digits of a number, and what ships is for all of
+them. A file holds numbers and texts (`numpy`, no pickle) and is written whole or not at all. Where it cannot be
+written or read, what it would hold is made anew, and nothing is said.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import zipfile
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,47 +19,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretoll.atomic import replacing
+from foretoll.forecast.array_archive import UNREADABLE, ArrayArchive, Arrays
 
-MOST_FILES = 80  # of about half a megabyte each; those not used longest go
-Arrays = Mapping[str, NDArray[Any]]
+SHIPPED = Path(__file__).with_name("reference_fits.zip")  # `foretoll.forecast.shipped` writes it
+MOST_FILES = 80  # of some ten kilobytes each; those not used longest go
+# All that stands between a table of runs and a model of it, and between records of runs and their columns. A change of
+# one of these files makes what ships stale: `foretoll study pack reference` makes it again.
+OF_MODELS = (
+    "boosted", "model_arrays", "neighbourhood", "point", "reach", "regressor", "rows", "spread", "survival", "trees",
+)  # fmt: skip
+OF_RUNS = ("case", "lesson_columns", "lessons", "rows", "unseen")
 
 
 class ArrayStore:
-    """Named arrays by a key, in a folder; without a folder nothing is kept."""
+    """Named arrays by a key: those that ship, where they are named, then those in a folder, where there is one."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, shipped: Path | None = None) -> None:
         self.folder = folder
+        self.shipped = None if shipped is None else ArrayArchive(shipped)
 
     @classmethod
     def of_user(cls) -> ArrayStore:
-        """In $XDG_CACHE_HOME/foretoll, by default ~/.cache/foretoll; FORETOLL_CACHE names another folder, or off."""
+        """What ships, and $XDG_CACHE_HOME/foretoll, by default ~/.cache/foretoll; FORETOLL_CACHE: another, or off."""
         named = os.environ.get("FORETOLL_CACHE")
         if named is not None:
-            return cls(None if named in ("", "off") else Path(named))
+            return cls(None if named in ("", "off") else Path(named), SHIPPED)
         base = os.environ.get("XDG_CACHE_HOME", "")
         try:
             folder = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
         except RuntimeError:  # no home
-            return cls(None)
-        return cls(folder / "foretoll")
+            return cls(None, SHIPPED)
+        return cls(folder / "foretoll", SHIPPED)
 
     def get(self, key: str) -> dict[str, NDArray[Any]] | None:
         """The arrays kept under a key; None where there are none or they cannot be read."""
+        if self.shipped is not None and (found := self.shipped.get(key)) is not None:
+            return found
         if self.folder is None:
             return None
         path = self.folder / f"{key}.npz"
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 found = dict(file)
-        except (
-            OSError,
-            ValueError,
-            EOFError,
-            KeyError,
-            zipfile.BadZipFile,
-            MemoryError,
-            NotImplementedError,
-        ):
+        except UNREADABLE:
             return None
         with contextlib.suppress(OSError):
             os.utime(path)  # used just now: it is not the next to go
@@ -84,30 +85,18 @@ class ArrayStore:
 
 
 @cache
-def recipe() -> str:
-    """A digest of how runs are made into models: this package's code for that, and the libraries that fit."""
-    import scipy
-
-    found = hashlib.sha256(f"{np.__version__} {scipy.__version__} {_version_of_sklearn()}".encode())
-    package = Path(__file__).parents[1]  # its text says more than its version
-    for room in ("forecast", "records", "ledger", "options"):
-        for path in sorted((package / room).glob("*.py")):
-            found.update(path.read_bytes())
-    return found.hexdigest()
+def _code(modules: tuple[str, ...]) -> bytes:
+    """A digest of modules of this room by their text, which says more than a version."""
+    found = hashlib.sha256()
+    for name in modules:
+        text = Path(__file__).with_name(f"{name}.py").read_bytes().replace(b"\r\n", b"\n")
+        found.update(len(text).to_bytes(8, "big") + text)
+    return found.digest()
 
 
-def _version_of_sklearn() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("scikit-learn")
-    except PackageNotFoundError:
-        return ""
-
-
-def key_of(kind: str, *parts: bytes) -> str:
-    """A name of a file: `kind`, and a digest of the recipe and of all that the file's content follows from."""
-    found = hashlib.sha256(recipe().encode())
+def key_of(kind: str, code: tuple[str, ...], *parts: bytes) -> str:
+    """A name: `kind`, and a digest of the modules that make it and of all that the content follows from."""
+    found = hashlib.sha256(_code(code))
     for part in parts:
         found.update(len(part).to_bytes(8, "big"))
         found.update(part)

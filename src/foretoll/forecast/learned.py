@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foretoll.forecast.case import CLASSIFICATION, RISING, Case, features
-from foretoll.forecast.kept import ArrayStore, key_of
-from foretoll.forecast.lessons import Lesson, lessons_of, with_digests
+from foretoll.forecast.kept import OF_MODELS, ArrayStore, key_of
+from foretoll.forecast.lesson_columns import Lessons
+from foretoll.forecast.lessons import Lesson, lessons_of
 from foretoll.forecast.model_arrays import arrays_of, digest_of, model_from
 from foretoll.forecast.neighbourhood import Neighbourhood
 from foretoll.forecast.point import Table
 from foretoll.forecast.regressor import CostModel
 from foretoll.forecast.survival import Array
-from foretoll.records import Run
+from foretoll.records import Outcome, Run
 
 FEWEST_RUNS = 3
 FEWEST_ALONE = 200  # runs of one option before it is learned from alone
@@ -53,7 +56,7 @@ class CostModels:
         store: ArrayStore | None = None,
     ) -> None:
         """`before`: lessons that stand before those of `runs`. `store`: where fitted models are kept."""
-        self.lessons: list[Lesson] = with_digests([*before, *lessons_of(runs)])
+        self.lessons = (Lessons.of(before) + Lessons.of(lessons_of(runs))).with_digests()
         self.seed, self._held_out = seed, held_out or HeldOut()
         self._store = store or ArrayStore(None)
         self._near: dict[int, Neighbourhood] = {}  # of fitted models, which are kept
@@ -72,11 +75,14 @@ class CostModels:
 
     def in_pool(self, pool: str) -> list[int]:
         """Positions of a pool's runs that were not known to need no step; a pool is what `pool` says."""
-        return [
-            i
-            for i, x in enumerate(self.lessons)
-            if not x.decided and (pool == ALL_TASKS or (x.task == CLASSIFICATION and pool in ("", x.option)))
-        ]
+        columns = self.lessons.columns
+        inside = ~columns["decided"]
+        if pool != ALL_TASKS:
+            inside &= columns["task"] == CLASSIFICATION
+        if pool not in (ALL_TASKS, ""):
+            inside &= columns["option"] == pool
+        found: list[int] = np.flatnonzero(inside).tolist()
+        return found
 
     def model(self, cost: str, case: Case) -> CostModel | None:
         """The model of one cost; None where there are too few runs.
@@ -95,27 +101,44 @@ class CostModels:
 
     def _model(self, table: Table, kept: Sequence[int], cost: str, key: str) -> CostModel:
         """The model of a table: the one kept from before, or else a fresh one."""
-        ids = ",".join(self.lessons[i].run_id for i in kept)
-        parts = (cost, key, str(self.seed), self._held_out.digest, ids)
-        name = key_of("model", digest_of(table), *(part.encode() for part in parts))
+        name = self._name(table, kept, cost, key)
         found = self._store.get(name)
         if found is not None:
             try:
                 return model_from(table, found)
             except (KeyError, IndexError, ValueError):  # damaged: made anew
                 pass
+        model = self._fit(table, kept, cost, key)
+        self._store.put(name, arrays_of(model))
+        return model
+
+    def _name(self, table: Table, kept: Sequence[int], cost: str, key: str) -> str:
+        """What the model of a table is kept as."""
+        ids = ",".join(self.lessons.columns["run_id"][kept].tolist())
+        parts = (cost, key, str(self.seed), self._held_out.digest, ids)
+        return key_of("model", OF_MODELS, digest_of(table), *(part.encode() for part in parts))
+
+    def _fit(self, table: Table, kept: Sequence[int], cost: str, key: str) -> CostModel:
         model = CostModel(replace(table, held_out=self._residuals(cost, key, kept)), seed=self.seed)
         if cost == "epochs":
             self.neighbourhood(model)  # so that what it takes long to find is kept as well
-        self._store.put(name, arrays_of(model))
         return model
+
+    def name_of(self, cost: str, pool: str, known: frozenset[str]) -> str:
+        """What a model of nobody's own runs is kept as."""
+        return self._name(*self.table(cost, pool, known), cost, table_key(pool, known))
+
+    def fitted(self, cost: str, pool: str, known: frozenset[str]) -> dict[str, NDArray[Any]]:
+        """The arrays of such a model, fitted here and now."""
+        return arrays_of(self._fit(*self.table(cost, pool, known), cost, table_key(pool, known)))
 
     def _residuals(self, cost: str, key: str, kept: Sequence[int]) -> Array | None:
         """Residuals that are known beforehand, NaN for runs without one; None where there are none."""
         before = self._held_out.residuals().get(cost, {}).get(key)
         if before is None:
             return None
-        return np.array([before.get(self.lessons[i].run_id, math.nan) for i in kept])
+        ids = self.lessons.columns["run_id"][kept].tolist()
+        return np.array([before.get(run, math.nan) for run in ids])
 
     def neighbourhood(self, model: CostModel) -> Neighbourhood:
         """How near cases are to a model's runs; computed once for each model."""
@@ -123,11 +146,15 @@ class CostModels:
             self._near[id(model)] = Neighbourhood(model)
         return self._near[id(model)]
 
+    def of_task(self, task: str) -> int:
+        """How many runs there are of a task."""
+        return int((self.lessons.columns["task"] == task).sum())
+
     def own_runs(self, case: Case) -> frozenset[int]:
         """Positions of the runs of the case's own source model, in whatever way it was loaded then."""
         if not case.owner and not case.model_id:
             return frozenset()
-        return frozenset(i for i, lesson in enumerate(self.lessons) if lesson.same_model(case))
+        return frozenset(np.flatnonzero(self.lessons.same_model(case)).tolist())
 
     def table(
         self,
@@ -141,23 +168,30 @@ class CostModels:
 
         `own`: positions of the runs that count as those of `owner`, and weigh more.
         """
-        keep = [i for i in self.in_pool(pool) if self.lessons[i].responses[cost] is not None]
-        lessons = [self.lessons[i] for i in keep]
-        timed = cost == "epochs"
+        lessons, timed = self.lessons, cost == "epochs"
+        at = np.array(self.in_pool(pool), dtype=np.intp)
+        at = at[~np.isnan(lessons.columns[f"response {cost}"][at])]
+        keep: list[int] = at.tolist()
+
+        def of(name: str) -> NDArray[Any]:
+            return lessons.columns[name][at]
+
         table = Table(
-            rows=[{name: v for name, v in x.features.items() if name in known} for x in lessons],
-            y=np.array([x.responses[cost] for x in lessons], dtype=float),
-            censored=np.array([timed and x.outcome.short for x in lessons], dtype=bool),
+            rows=lessons.rows(at, known),
+            y=of(f"response {cost}"),
+            censored=timed & np.isin(of("outcome"), [str(outcome) for outcome in Outcome if outcome.short]),
             weights=np.array([OWN_WEIGHT if i in own else 1.0 for i in keep]),
-            groups=[x.group for x in lessons],
-            owners=[owner if i in own else x.owner for i, x in zip(keep, lessons, strict=True)],
+            groups=lessons.groups[at].tolist(),
+            owners=[
+                owner if i in own else its for i, its in zip(keep, lessons.owners[at].tolist(), strict=True)
+            ],
             rising=RISING if timed else frozenset(),
-            limits=np.array([x.limit for x in lessons]) if timed else None,
-            options=[x.option for x in lessons] if timed else (),
-            lower=np.array([x.lower for x in lessons]) if timed else None,
+            limits=of("limit") if timed else None,
+            options=of("option").tolist() if timed else (),
+            lower=of("lower") if timed else None,
             base=next((name for name in BASES.get(cost, ()) if name in known), ""),
             # intervals of times, which come in whole evaluations, hold what they say without
-            families=() if timed else [x.family for x in lessons],
+            families=() if timed else of("family").tolist(),
         )
         return table, keep
 

@@ -1,21 +1,16 @@
-"""What one run teaches a forecaster, without the rest of its record; and many of them as plain columns of a file."""
+"""What one run teaches a forecaster, without the rest of its record."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from foretoll.forecast.case import Case, FeatureValues, case_of_run, decided, features, log_steps, usable
+from foretoll.forecast.case import Case, FeatureValues, decided, log_steps, taught_by
 from foretoll.options.table import traits_of
 from foretoll.records import Outcome, Run
 
 COSTS = ("epochs", "gradient_norm", "parameter_change", "quality")  # learned; the others are composed
-Columns = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +53,10 @@ class Lesson:
 
 def lessons_of(runs: Iterable[Run]) -> list[Lesson]:
     """What the usable ones of these runs teach, in their order."""
-    return [_lesson(run, case) for run in runs if usable(run) and (case := case_of_run(run)) is not None]
+    return [_lesson(run, *seen) for run in runs if (seen := taught_by(run)) is not None]
 
 
-def _lesson(run: Run, case: Case) -> Lesson:
+def _lesson(run: Run, case: Case, seen: FeatureValues) -> Lesson:
     return Lesson(
         run_id=run.id,
         option=run.option,
@@ -77,7 +72,7 @@ def _lesson(run: Run, case: Case) -> Lesson:
         model_id=case.model_id,
         weights_digest=case.weights_digest,
         responses={cost: _response(cost, run, case) for cost in COSTS},
-        features={name: value for name, value in features(case).items() if value is not None},
+        features={name: value for name, value in seen.items() if value is not None},
         task=case.task,
     )
 
@@ -107,78 +102,3 @@ def epochs_to_target(run: Run) -> float | None:
 def missed_until(epochs: float, case: Case) -> float:
     """Log of the steps at the evaluation before the one, after `epochs`, that met the target."""
     return log_steps(max(epochs - 1 / case.evals_per_epoch, 0.0), case.steps_per_epoch)
-
-
-def with_digests(lessons: Sequence[Lesson]) -> list[Lesson]:
-    """Runs from before weights had digests get that of a later run from the same model."""
-    known = {x.model_id: x.weights_digest for x in lessons if x.model_id and x.weights_digest}
-    return [
-        x if x.weights_digest or x.model_id not in known else replace(x, weights_digest=known[x.model_id])
-        for x in lessons
-    ]
-
-
-_TEXTS = ("run_id", "option", "family", "source_name", "target_name", "shift", "outcome", "model_id",
-          "weights_digest")  # fmt: skip
-
-
-def columns_of(lessons: Sequence[Lesson]) -> Columns:
-    """The lessons as columns: texts, numbers (NaN: None) and a table of features by name."""
-    names = sorted({name for lesson in lessons for name in lesson.features})
-    columns: Columns = {
-        name: np.array([str(getattr(lesson, name)) for lesson in lessons], dtype=np.str_) for name in _TEXTS
-    }
-    columns["epochs"] = _numbers(lesson.epochs for lesson in lessons)
-    columns["limit"] = _numbers(lesson.limit for lesson in lessons)
-    columns["lower"] = _numbers(lesson.lower for lesson in lessons)
-    columns["decided"] = np.array([lesson.decided for lesson in lessons], dtype=np.bool_)
-    for cost in COSTS:
-        columns[f"response {cost}"] = _numbers(lesson.responses[cost] for lesson in lessons)
-    columns["task"] = np.array([lesson.task for lesson in lessons], dtype=np.str_)
-    columns["names"] = np.array(names, dtype=np.str_)
-    columns["features"] = np.array(
-        [_numbers(lesson.features.get(name) for name in names) for lesson in lessons]
-    ).reshape(len(lessons), len(names))
-    return columns
-
-
-def lessons_in(columns: Mapping[str, NDArray[Any]]) -> list[Lesson]:
-    """The inverse of `columns_of`. Raises KeyError or ValueError where they are no lessons."""
-    names: list[str] = columns["names"].tolist()
-    texts = {name: columns[name].tolist() for name in _TEXTS}
-    texts["outcome"] = [Outcome(text) for text in texts["outcome"]]
-    flat = zip(*texts.values(), strict=True)
-    costs = zip(*(_optional(columns[f"response {cost}"]) for cost in COSTS), strict=True)
-    rest = zip(
-        _optional(columns["epochs"]),
-        columns["decided"].tolist(),
-        columns["limit"].tolist(),
-        columns["lower"].tolist(),
-        strict=True,
-    )
-    rows = map(_optional, columns["features"])
-    count = len(texts["run_id"])
-    tasks = columns["task"].tolist() if "task" in columns else ["classification"] * count  # files of before
-    return [
-        Lesson(
-            **dict(zip(_TEXTS, text, strict=True)),
-            epochs=epochs,
-            decided=known,
-            limit=limit,
-            lower=lower,
-            responses=dict(zip(COSTS, cost, strict=True)),
-            features={name: value for name, value in zip(names, row, strict=True) if value is not None},
-            task=task,
-        )
-        for text, (epochs, known, limit, lower), cost, row, task in zip(
-            flat, rest, costs, rows, tasks, strict=True
-        )
-    ]
-
-
-def _numbers(values: Iterable[float | None]) -> NDArray[np.float64]:
-    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)
-
-
-def _optional(values: NDArray[Any]) -> list[float | None]:
-    return [None if value != value else value for value in values.tolist()]  # noqa: PLR0124  (NaN)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from foretoll.forecast.point import PointModel, Table
 from foretoll.forecast.reach import Reach
 from foretoll.forecast.regressor import CostModel, HeldOutResiduals
+from foretoll.forecast.rows import Rows
 from foretoll.forecast.spread import GroupSpread
-from foretoll.forecast.survival import Distribution, IntervalRidge
+from foretoll.forecast.survival import IntervalRidge
 from foretoll.forecast.trees import Trees
 
 Arrays = dict[str, NDArray[Any]]
@@ -22,10 +23,10 @@ Arrays = dict[str, NDArray[Any]]
 
 def digest_of(table: Table) -> bytes:
     """A digest of all that a model of this table follows from, but for residuals that are known beforehand."""
-    names = sorted({name for row in table.rows for name in row})
-    values = np.array([[_nan(row.get(name)) for name in names] for row in table.rows], dtype=np.float64)
+    rows = Rows.of(table.rows)
+    values = rows.values
     texts = [
-        names,
+        rows.names,
         table.groups,
         table.owners,
         sorted(table.rising),
@@ -41,10 +42,6 @@ def digest_of(table: Table) -> bytes:
     return found.digest()
 
 
-def _nan(value: float | None) -> float:
-    return np.nan if value is None else value
-
-
 def arrays_of(model: CostModel) -> Arrays:
     """All that a model learned, without its table."""
     point, held = model.point, model.held_out
@@ -56,18 +53,19 @@ def arrays_of(model: CostModel) -> Arrays:
         "ridge coefficients": point.ridge.coefficients,
         "ridge": np.array([point.ridge.intercept, point.ridge.sigma]),
         "base": np.array(point.base, dtype=np.str_),
-        "owners": np.array(list(point.offsets), dtype=np.str_),
-        "offsets": np.array(list(point.offsets.values()), dtype=np.float64),
+        "offsets": np.array([point.offsets[owner] for owner in sorted(point.offsets)], dtype=np.float64),
         "numbers": np.array([model.sigma, model.usual, model.spread.within, model.spread.between]),
     }
     if point.trees is not None:
         found |= _prefixed("trees", point.trees.arrays())
     if model.scale_trees is not None:
         found |= _prefixed("spread", model.scale_trees.arrays())
-    if model.shape is not None:
-        found |= {"shape values": model.shape.values, "shape mass": model.shape.mass}
     if held is not None:
-        found |= {"held rows": held.rows, "held residual": held.residual, "held fold": held.fold}
+        found |= {
+            "held rows": np.diff(held.rows, prepend=0).astype(np.int32),  # as differences, stored in less
+            "held residual": _thousandths(held.residual),
+            "held fold": held.fold.astype(np.int16),
+        }
     if model.reach is not None:
         found |= {
             "reach options": np.array(model.reach.options, dtype=np.str_),
@@ -86,28 +84,39 @@ def model_from(table: Table, arrays: Mapping[str, NDArray[Any]]) -> CostModel:
     columns: list[str] = arrays["columns"].tolist()
     trees = Trees.from_arrays(_of_prefix("trees", arrays)) if "trees roots" in arrays else None
     features = (arrays["medians"], arrays["mean"], arrays["scale"])
-    offsets = dict(zip(arrays["owners"].tolist(), arrays["offsets"].tolist(), strict=True))
+    owners = sorted({owner for owner in table.owners if owner})
+    offsets = dict(zip(owners, arrays["offsets"].tolist(), strict=True))
     sigma, usual, within, between = arrays["numbers"].tolist()
-    held = reach = shape = None
+    held = reach = None
     if "held rows" in arrays:
-        held = HeldOutResiduals(arrays["held rows"], arrays["held residual"], arrays["held fold"])
+        rows = np.cumsum(arrays["held rows"]).astype(np.intp)
+        residual = _of_thousandths(arrays["held residual"])
+        held = HeldOutResiduals(rows, residual, arrays["held fold"].astype(np.intp))
     if "reach" in arrays:
         spread, at = arrays["reach"].tolist()
         reach = Reach(arrays["reach options"].tolist(), spread, arrays["reach slopes"], at)
-    if "shape values" in arrays:
-        shape = Distribution(arrays["shape values"], arrays["shape mass"])
     return CostModel.restored(
         table,
         point=PointModel.restored(columns, features, ridge, trees, offsets, str(arrays["base"])),
         sigma=sigma,
         scale_trees=Trees.from_arrays(_of_prefix("spread", arrays)) if "spread roots" in arrays else None,
-        shape=shape,
         spread=GroupSpread(within, between),
         reach=reach,
         held_out=held,
         outermost=float(arrays["outermost"]) if "outermost" in arrays else None,
         usual=usual,
     )
+
+
+def _thousandths(values: NDArray[np.float64]) -> NDArray[Any]:
+    """Values that are whole thousandths, as those of the reference are, as whole numbers; others as they are."""
+    whole = np.round(values * 1000)
+    exact = bool((np.abs(whole) < 2**15).all()) and bool((whole / 1000 == values).all())
+    return whole.astype(np.int16) if exact else values
+
+
+def _of_thousandths(values: NDArray[Any]) -> NDArray[np.float64]:
+    return values / 1000 if values.dtype == np.int16 else values
 
 
 def _prefixed(prefix: str, arrays: Arrays) -> Arrays:

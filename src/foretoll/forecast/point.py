@@ -7,7 +7,6 @@ mean of what is left on the user's own model, shrunk towards 0.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from foretoll.forecast.boosted import boosted_trees
 from foretoll.forecast.case import OTHER, TASK, FeatureValues
+from foretoll.forecast.rows import Rows
 from foretoll.forecast.survival import Array, Flags, IntervalRidge, expected_beyond, interval_score
 from foretoll.forecast.trees import Trees
 
@@ -64,7 +64,7 @@ class Table:
         """The rows at the given positions."""
         index = [int(i) for i in keep]
         return Table(
-            [self.rows[i] for i in index],
+            Rows.of(self.rows).take(keep),
             self.y[index],
             self.censored[index],
             self.weights[index],
@@ -84,7 +84,7 @@ class PointModel:
     """Location without calibration."""
 
     def __init__(self, table: Table, seed: int) -> None:
-        self.columns = sorted({name for row in table.rows for name, v in row.items() if v is not None})
+        self.columns = sorted(Rows.of(table.rows).known)
         raw = self._raw(table.rows)
         with np.errstate(all="ignore"):
             self.medians = np.array(
@@ -140,17 +140,10 @@ class PointModel:
         return self
 
     def _raw(self, rows: Sequence[FeatureValues]) -> Array:
-        absent = [0.0 if name.startswith((OTHER, TASK)) else math.nan for name in self.columns]
-        return np.array(
-            [
-                [
-                    none if (v := row.get(name)) is None else v
-                    for name, none in zip(self.columns, absent, strict=True)
-                ]
-                for row in rows
-            ],
-            dtype=float,
-        ).reshape(len(rows), len(self.columns))
+        found = Rows.of(rows).columns(self.columns)
+        flags = [i for i, name in enumerate(self.columns) if name.startswith((OTHER, TASK))]
+        found[:, flags] = np.where(np.isnan(found[:, flags]), 0.0, found[:, flags])
+        return found
 
     def matrix(self, rows: Sequence[FeatureValues]) -> Array:
         """Features (n, p), what is missing at the median of the runs."""

@@ -11,17 +11,20 @@ import gzip
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foretoll.forecast.case import without_pilot, without_source
 from foretoll.forecast.forecaster import Forecaster
-from foretoll.forecast.kept import ArrayStore, key_of
+from foretoll.forecast.kept import OF_RUNS, ArrayStore, key_of
 from foretoll.forecast.learned import ALL_TASKS, CostModels, HeldOut, HeldOutTable, table_key
-from foretoll.forecast.lessons import COSTS, Lesson, columns_of, lessons_in, lessons_of
+from foretoll.forecast.lesson_columns import Lessons
+from foretoll.forecast.lessons import COSTS, lessons_of
 from foretoll.forecast.regressor import CostModel
 from foretoll.forecast.trimming import trimmed
 from foretoll.forecast.unseen import KnownSettings, distinct_settings
@@ -49,7 +52,7 @@ def reference_forecaster(own: Iterable[Run] = ()) -> Forecaster:
     )
 
 
-def reference_lessons() -> tuple[Lesson, ...]:
+def reference_lessons() -> Lessons:
     """What the runs that ship with foretoll teach."""
     return _digested()[0]
 
@@ -60,20 +63,31 @@ def reference_settings() -> tuple[KnownSettings, ...]:
 
 
 @cache
-def _digested() -> tuple[tuple[Lesson, ...], tuple[KnownSettings, ...]]:
-    """What is read of the runs that ship; their records are parsed once for all processes."""
+def _digested() -> tuple[Lessons, tuple[KnownSettings, ...]]:
+    """What is read of the runs that ship; their records are parsed only where their columns do not ship too."""
     if not RUNS.exists():
-        return (), ()
-    store, key = ArrayStore.of_user(), key_of("runs", hashlib.sha256(RUNS.read_bytes()).digest())
+        return Lessons.of(()), ()
+    store, key = ArrayStore.of_user(), columns_key(RUNS.read_bytes())
     found = store.get(key)
     if found is not None:
         try:
-            return tuple(lessons_in(found)), _known(found["settings"].tolist())
+            return Lessons(found), _known(found["settings"].tolist())
         except (KeyError, ValueError):  # damaged: made anew
             pass
-    lessons, settings = lessons_of(reference_runs()), distinct_settings(reference_runs())
-    store.put(key, columns_of(lessons) | {"settings": np.array(settings, dtype=np.str_)})
-    return tuple(lessons), _known(settings)
+    made = columns_of(reference_runs())
+    store.put(key, made)
+    return Lessons(made), _known(made["settings"].tolist())
+
+
+def columns_key(packed: bytes) -> str:
+    """The name under which the columns of the runs in a packed file are kept."""
+    return key_of("runs", OF_RUNS, hashlib.sha256(packed).digest())
+
+
+def columns_of(runs: Sequence[Run]) -> dict[str, NDArray[Any]]:
+    """The lessons of runs by column, and the settings that they were trained with."""
+    settings = np.array(distinct_settings(runs), dtype=np.str_)
+    return {**Lessons.of(lessons_of(runs)).columns, "settings": settings}
 
 
 def _known(settings: Iterable[str]) -> tuple[KnownSettings, ...]:
@@ -85,7 +99,11 @@ def reference_held_out() -> HeldOut:
     """Residuals of the reference runs, held out; none where the file is absent."""
     if not HELD_OUT.exists():
         return HeldOut()
-    packed = HELD_OUT.read_bytes()
+    return held_out_in(HELD_OUT.read_bytes())
+
+
+def held_out_in(packed: bytes) -> HeldOut:
+    """The residuals in a packed file."""
     return HeldOut(cache(lambda: _unpacked(packed)), hashlib.sha256(packed).hexdigest())
 
 

@@ -101,7 +101,6 @@ class CostModel:
         point: PointModel,
         sigma: float,
         scale_trees: Trees | None,
-        shape: Distribution | None,
         spread: GroupSpread,
         reach: Reach | None,
         held_out: HeldOutResiduals | None,
@@ -111,8 +110,11 @@ class CostModel:
         """One that was fitted to this table before."""
         self = cls.__new__(cls)
         self.table, self.point, self.sigma, self.scale_trees = table, point, sigma, scale_trees
-        self.shape, self.spread, self.reach = shape, spread, reach
+        self.shape, self.spread, self.reach = None, spread, reach
         self.held_out, self.outermost, self.usual, self._coverages = held_out, outermost, usual, {}
+        if held_out is not None:
+            rows = table.take(held_out.rows)
+            self.shape = kaplan_meier(held_out.residual / self._scale(rows.rows), rows.censored)
         return self
 
     def predict(

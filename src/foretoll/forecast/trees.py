@@ -47,7 +47,7 @@ class Trees:
             threshold=np.where(leaf, 0.0, np.concatenate([tree[1] for tree in trees])),
             left=np.where(leaf, at, left + moved).astype(np.int32),
             right=np.where(leaf, at, right + moved).astype(np.int32),
-            value=np.concatenate([tree[4] for tree in trees]).astype(np.float64),
+            value=np.where(leaf, np.concatenate([tree[4] for tree in trees]), 0.0).astype(np.float64),
             start=start,
             depth=max(int(tree[5]) for tree in trees),
         )

@@ -54,11 +54,7 @@ class Life(WatchedModel):
         free = tuple(Offer(option=option, cost=0.0, cost_high=0.0) for option in self.card.options)
         decision = policy.decide(self.view(events, free))
         if decision.action == "update":
-            offers = self._offers(events)
-            decision = policy.decide(self.view(events, offers))
-            if self.patience is not None:
-                chosen = next((offer for offer in offers if offer.option == decision.option), None)
-                decision = self.patience.applied(decision, chosen, self.card, events, aware(at))
+            decision = policy.decide(self.view(events, self._offers(events)))
         self.append("decision", f"{decision.after}-{secrets.token_hex(3)}", at=aware(at), decision=decision)
         return decision
 
