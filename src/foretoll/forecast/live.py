@@ -191,9 +191,10 @@ class LiveModel:
         scale = np.where(scale > 1e-9, scale, 1.0)
         found = IntervalRidge.fit((x - mean) / scale, *ends, weights, ridge=RIDGE)
         slopes = found.coefficients / scale
-        return cls(
-            tuple(names), tuple(map(float, slopes)), found.intercept - float(mean @ slopes), found.sigma, *of
-        )
+        numbers = (found.intercept - float(mean @ slopes), found.sigma)
+        # six digits: the last ones differ from one machine to the next
+        intercept, sigma, *kept = (float(f"{value:.6g}") for value in (*numbers, *slopes))
+        return cls(tuple(names), tuple(kept), intercept, sigma, *of)
 
     def __call__(self, course: Course, curve: Sequence[Seen]) -> tuple[float, Interval]:
         """The chance of meeting the target within the budget, and the epochs to come until then.
