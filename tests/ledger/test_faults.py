@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from foretoll import cli
 from foretoll.errors import LedgerError
 from foretoll.ledger import Ledger, UnreadRecordWarning
 from foretoll.ledger.schema import LATEST
-from foretoll.ledger.spool import waiting
+from foretoll.ledger.spool import rescue, waiting
 
 from .making import ended, make_run
 
@@ -182,6 +183,19 @@ def test_a_full_disk_keeps_the_finished_run(tmp_path: Path, monkeypatch: pytest.
     assert file.name == "foretoll-run-x-1.jsonl" and not waiting(str(tmp_path / "other.db"))
     ledger.begin(make_run("next"))  # reaches the ledger, and takes in what waited
     assert ledger.get("x/1") == lost and not file.exists() and ledger.flush() == 0
+
+
+def test_the_command_takes_in_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = str(tmp_path / "ledger.db")
+    Ledger(place).begin(make_run("a"))
+    lost = ended(make_run("b"))
+    assert rescue(lost, Ledger(place).where) is not None
+    for said in ("1 run added", "0 runs added"):
+        with pytest.raises(SystemExit) as stop, pytest.MonkeyPatch.context() as patched:
+            patched.setattr("sys.argv", ["foretoll", "ledger", "flush", "--ledger", place])
+            cli.main()
+        assert not stop.value.code and said in capsys.readouterr().out
+    assert Ledger(place).get("b") == lost and not waiting(place)
 
 
 def test_a_ledger_that_was_moved_away_during_a_run(tmp_path: Path) -> None:

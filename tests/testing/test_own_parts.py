@@ -128,12 +128,22 @@ class Moody(StopRule):
         return self.asked > 50
 
 
+class Endless(StopRule):
+    goal = float("inf")  # type: ignore[assignment]
+
+    def ends(self, curve: Any, step: int, epochs: float) -> bool:
+        return False
+
+
 class Wordy(StopRule):
     def ends(self, curve: Any, step: int, epochs: float) -> bool:
         return "no"  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize(("rule", "said"), [(Moody(), "asked again"), (Wordy(), "neither True nor False")])
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [(Moody(), "asked again"), (Wordy(), "neither True nor False"), (Endless(), "goal is inf")],
+)
 def test_a_stop_rule_that_breaks_a_law_is_told(rule: StopRule, said: str) -> None:
     with pytest.raises(ContractError, match=said):
         check_stop_rule(rule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from foretoll.records import EvalPoint
@@ -20,7 +21,7 @@ CURVES = {
 def check_stop_rule(rule: StopRule) -> None:
     """Check that a rule keeps the contract of `foretoll.training.StopRule`.
 
-    1. Its goal is a quality in (0, 1], or None.
+    1. Its goal is a quality, a finite number in the metric's unit, or None.
     2. It is a function of what happened: asked again, or after another run, it says the same.
     3. It says a truth value, and leaves the curve as it is.
     4. It goes with others: the first of it and a budget ends where either does.
@@ -33,8 +34,8 @@ def check_stop_rule(rule: StopRule) -> None:
     hold(isinstance(rule, StopRule), f"{kind} is no foretoll.training.StopRule: make it a subclass")
     goal = rule.goal
     hold(
-        goal is None or 0 < goal <= 1,
-        f"{kind}: its goal is {goal}, which is no quality above 0 and at most 1",
+        goal is None or math.isfinite(goal),
+        f"{kind}: its goal is {goal}, which is no quality: give a finite number, or None",
     )
     answers = {name: _answers(rule, curve) for name, curve in CURVES.items()}
     for name, curve in CURVES.items():
