@@ -19,6 +19,7 @@ from foretoll.decide.offers import ESTIMATE_S, HANDED_IN, rough_offers
 from foretoll.errors import DataError, ForetollError, LedgerError, UsageError
 from foretoll.ledger import Ledger, LifeBook
 from foretoll.models import load_model
+from foretoll.quality import evaluate
 from foretoll.records import Decision, LifeEvent, Offer, Toll
 from foretoll.workflows import life as life_module
 from foretoll.workflows import life_update
@@ -201,6 +202,27 @@ def test_a_floor_in_place_of_a_worth(here: Path, cheap: list[int]) -> None:
     decisions = [life.watch(f"npz:{here}/w{i}.npz") for i in range(6)]
     assert decisions[-1].action == "update" and "under the floor of 0.8" in decisions[-1].reason
     assert life_update.wanted_quality(life, life.events()) == 0.8
+
+
+def test_an_update_trains_where_the_served_model_is_still_good_on_the_older_batches(
+    here: Path, cheap: list[int]
+) -> None:
+    """Its validation data are older than the newest batch, so it aims above what the served model has on them."""
+    life = start(here, policy="every")
+    for i, turn in enumerate([0, 0, 0, 0, 0, 0, 0, 2]):
+        x, y = samples(100, turn, 50 + i)
+        np.savez(here / f"n{i}.npz", x=x, y=y)
+        decision = life.watch(f"npz:{here}/n{i}.npz")
+    events = life.events()
+    window = life_update.labelled_window(life, events)
+    until = life_update.update_target(life, events, window, life.model())
+    served = evaluate(life.model(), window.validation).quality
+    assert served >= life_update.wanted_quality(life, events), (
+        "the served model still meets what is wanted there"
+    )
+    assert until > served
+    run = life.carry_out(decision)
+    assert run.settings.until == until and (run.toll.epochs or 0) > 0
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ from foretoll.measure import SelfCostMeter
 from foretoll.models import save_checkpoint
 from foretoll.options import get_option
 from foretoll.process import Liveness, ProcessStamp, life_of, this_process
+from foretoll.quality import evaluate
 from foretoll.records import Decision, Estimate, LifeEvent, Offer, Run, Toll
 from foretoll.workflows.carry_out import carry_out
 from foretoll.workflows.context import Data, choose_device
@@ -60,7 +61,7 @@ def estimate_offers(life: WatchedModel, events: Sequence[LifeEvent]) -> tuple[tu
             window,
             option=options[0],
             also=options[1:],
-            until=wanted_quality(life, events),
+            until=update_target(life, events, window, life.model()),
             task=False,
             settings=life.card.settings,
             device=life.device,
@@ -102,6 +103,20 @@ def wanted_quality(life: WatchedModel, events: Sequence[LifeEvent]) -> float:
     return round(
         min(max(served + max(recent_lead(recent), 0.0), 1 / len(life.card.model.classes)), MOST_TARGET), 3
     )
+
+
+def update_target(life: WatchedModel, events: Sequence[LifeEvent], window: TaskData, served: Model) -> float:
+    """The quality on the window's validation data at which an update stops.
+
+    What is wanted (`wanted_quality`), and in any case above what the served model has there by the lead that the update
+    is made for: the validation data are older than the newest batch, and where drift is fast the served model may still
+    be good enough on them, so that training would end before its first step.
+    """
+    metric = life.card.settings.metric
+    there = evaluate(served, window.validation, metric=metric, device=choose_device(life.device)).quality
+    lead = recent_lead(life.view(events, ()).labelled[-life.card.window :])
+    above = there + max(lead, 1 / len(window.validation))
+    return round(min(max(wanted_quality(life, events), above), MOST_TARGET), 3)
 
 
 def labelled_window(life: WatchedModel, events: Sequence[LifeEvent], data: Sequence[Data] = ()) -> TaskData:
@@ -171,9 +186,10 @@ def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data
     key = _claimed(life, events, decision)
     served = life.model()
     place = choose_device(life.device)
-    settings = life.card.settings.model_copy(update={"until": wanted_quality(life, events)})
     run: Run | None = None
     try:
+        until = update_target(life, events, window, served)
+        settings = life.card.settings.model_copy(update={"until": until})
         result = carry_out(
             get_option(decision.option),
             served,
