@@ -15,6 +15,7 @@ import decisions
 import forecast_scores
 import interval_scores
 import no_source
+import quality_curves
 import replication
 import task_scores
 from foretoll.forecast.reference import reference_runs
@@ -50,6 +51,7 @@ def main() -> None:
     task_scores.main()
     no_source.main()
     decisions.main()
+    quality_curves.main()
     forecast_scores.main()
     interval_scores.main(list(COST_SPLITS))
 

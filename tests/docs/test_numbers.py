@@ -21,6 +21,7 @@ PAGES = {
     "compare.md": {"decisions"},
     "tasks.md": {"task-scores"},
     "forecasts.md": {"aims", "scores"},
+    "curve.md": {"curves"},
 }
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from foretoll.forecast import compose_costs
-from foretoll.forecast.compose import BETWEEN_RUNS
+from foretoll.forecast.step_costs import BETWEEN_RUNS
 from foretoll.records import GridIntensity, Interval, StepProbe
 
 PROBE = StepProbe(

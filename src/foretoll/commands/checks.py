@@ -53,6 +53,7 @@ def check_call(
     hardware: str | None = None,
     budget: str | None = None,
     calibrate: str | None = None,
+    allowances: Sequence[str] = (),
     models: Sequence[str] = (),
     weights: Path | None = None,
     out: Path | None = None,
@@ -89,6 +90,11 @@ def check_call(
         from foretoll.decide.spending import Budget
 
         Budget.parse(calibrate)
+    if allowances:
+        from foretoll.decide.allowance import Allowance
+
+        for allowance in Allowance.several(allowances):
+            allowance.check_meter(energy)
     parsed = [parse_uri(with_scheme(uri)) for uri in data]
     grid_intensity(region, pue=pue, intensity_g_per_kwh=intensity, year=year)
     check_out(out)

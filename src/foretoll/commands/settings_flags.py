@@ -21,6 +21,7 @@ from foretoll.commands.bundles import Bundle
 from foretoll.errors import UsageError, nearest_name, one_line, read_small, shown
 from foretoll.records import TrainingSettings
 from foretoll.records.settings import setting_fields
+from foretoll.tasks import check_until
 
 AUTO = "auto"
 MOST_EPOCHS = 1_000_000  # a loop of more never ends
@@ -35,6 +36,7 @@ class SettingsFlags(Bundle):
 
     defaults: ClassVar[dict[str, Any]] = {}  # where a command's own differ from the record's
     helps: ClassVar[dict[str, str]] = {}  # where a command's own say something else
+    typed: ClassVar[dict[str, Any]] = {}  # where a command reads another type than the record has
     may_look_for_rate: ClassVar[bool] = True
 
     file: Path | None
@@ -48,7 +50,9 @@ class SettingsFlags(Bundle):
         for name, field in setting_fields().items():
             default = None if name == "lr" else cls.defaults.get(name, field.default)
             help_ = cls.helps.get(name, field.description or "")
-            found.append(_parameter(name, _flag(name, field, help_, default)))
+            extra: Any = field.json_schema_extra
+            kind = cls.typed.get(name) or _typed_as(field.annotation, text=extra["text"])
+            found.append(_parameter(name, _flag(name, field, kind, help_, default)))
         return found
 
     @classmethod
@@ -129,6 +133,36 @@ class SettingsFlags(Bundle):
         return f"{self._name(name)} {told}: {plain}"
 
 
+class EstimateFlags(SettingsFlags):
+    """Those of `estimate`, which forecasts several quality targets at once: `--until 0.85,0.9,0.95`."""
+
+    helps: ClassVar[dict[str, str]] = {
+        "until": "quality to reach on the validation split, in the metric's unit, or several by commas: of these the "
+        "first is what everything but their own table is about; without it 95 % of that on the source (same task only)",
+    }
+    typed: ClassVar[dict[str, Any]] = {"until": str}
+
+    targets: tuple[float, ...]
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> EstimateFlags:
+        """What was typed; UsageError for targets that are no numbers, or too many."""
+        from foretoll.decide.allowance import several_targets
+
+        targets = () if given["until"] is None else several_targets(given["until"])
+        flags = super().of({**given, "until": targets[0] if targets else None})
+        assert isinstance(flags, EstimateFlags)  # noqa: S101  (for the type checker)
+        object.__setattr__(flags, "targets", targets)
+        return flags
+
+    def read(self) -> tuple[TrainingSettings, Literal["auto"] | None]:
+        """The settings, with the first target; UsageError where one of the targets is no quality of the metric."""
+        settings, lr = super().read()
+        for target in self.targets:
+            check_until(target, settings.metric)
+        return settings, lr
+
+
 class TrainFlags(SettingsFlags):
     """Those of `train`, which starts from nothing: there is a rate of its own."""
 
@@ -144,10 +178,9 @@ def _parameter(name: str, annotation: Any) -> Parameter:
     return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def _flag(name: str, field: FieldInfo, help_: str, default: Any) -> Any:
+def _flag(name: str, field: FieldInfo, kind: Any, help_: str, default: Any) -> Any:
     """The flag of a field, as typer reads it."""
     extra: Any = field.json_schema_extra
-    kind = _typed_as(field.annotation, text=extra["text"])
     long = f"--{name.replace('_', '-')}"
     names = [f"{long}/--no-{long[2:]}" if kind is bool else long, *filter(None, [extra["short"]])]
     option = typer.Option(

@@ -41,7 +41,7 @@ from foretoll.commands.output import (
     show,
     show_page,
 )
-from foretoll.commands.settings_flags import SettingsFlags, TrainFlags
+from foretoll.commands.settings_flags import EstimateFlags, SettingsFlags, TrainFlags
 from foretoll.options.table import DEFAULT
 
 commands = typer.Typer()
@@ -112,7 +112,7 @@ def estimate(
     data: DataFlags,
     own: OptionFlags,
     loading: LoadingFlags,
-    settings: SettingsFlags,
+    settings: EstimateFlags,
     measuring: MeasuringFlags,
     output: OutputFlags,
     option: OptionOption = DEFAULT,
@@ -121,6 +121,13 @@ def estimate(
         model_flag(
             "--also",
             help_="another option to forecast beside it, with training steps of its own; once for each",
+        ),
+    ] = None,
+    budgets: Annotated[
+        list[str] | None,
+        measuring_flag(
+            "--for",
+            help_="what quality a budget buys: 2kWh, 30min, 50g or 5epochs; several by commas, or once for each",
         ),
     ] = None,
     calibrate: Annotated[
@@ -153,6 +160,7 @@ def estimate(
         engine=engine,
         hardware=hardware,
         calibrate=calibrate,
+        allowances=budgets or (),
         **measuring.values(),
     )
     from foretoll.workflows import estimate as estimate_
@@ -162,6 +170,8 @@ def estimate(
             model,
             option=option,
             settings=recipe,
+            until=settings.targets or None,
+            budgets=budgets or (),
             also=also,
             lr=lr,
             calibrate_for=calibrate,

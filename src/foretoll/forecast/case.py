@@ -321,3 +321,17 @@ def log_steps(epochs: float, steps_per_epoch: int) -> float:
 def epochs_of(log_step: float, steps_per_epoch: int) -> float:
     """Inverse of `log_steps`, never below 0."""
     return max(math.exp(min(log_step, 50.0)) / steps_per_epoch - EPOCH_OFFSET, 0.0)
+
+
+def epochs_within(log_step: float, case: Case) -> float:
+    """The epochs of so many steps of a case: from its first evaluation after a step to its budget."""
+    return min(max(epochs_of(log_step, case.steps_per_epoch), 1 / case.evals_per_epoch), case.max_epochs)
+
+
+def at_target(case: Case, until: float) -> Case:
+    """The same update with another quality target (progress): what is missing to it is known anew."""
+    signals = dict(case.signals)
+    gap = signals.get("recoverability_gap")
+    if gap is not None:  # the target less what a probe reads off, which is the same
+        signals["recoverability_gap"] = gap + until - case.until
+    return case.model_copy(update={"until": until, "wanted": None, "signals": signals})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from foretoll.forecast.agreement import Agreement
-from foretoll.forecast.case import CLASSIFICATION, Case, decided, epochs_of, features, log_steps
+from foretoll.forecast.case import CLASSIFICATION, Case, decided, epochs_within, features, log_steps
 from foretoll.forecast.direct import (
     binomial_deviation,
     looked_up_quality,
@@ -51,6 +51,8 @@ class Prediction:
     unlike: float | None  # 1: as the outermost 5 % of the runs; above: unlike all of them
     hardness: float | None  # the error of held-out runs like this one over the usual one
     warnings: tuple[str, ...]
+    time: PredictiveDistribution | None = None  # log of the steps; None where it was not learned
+    widen: float = 1.0  # by which the interval of the time was widened
 
 
 class Forecaster:
@@ -126,12 +128,7 @@ class Forecaster:
         limit = log_steps(case.max_epochs, case.steps_per_epoch)
         predictive = _predictive(time, case, widen, limit=limit)
         reach = min(max(predictive.cdf(limit), 0.0), 1.0)  # sums of masses may leave [0, 1] by rounding
-        least = 1 / case.evals_per_epoch  # the first evaluation after a step
-        epochs = self._interval(
-            predictive,
-            lambda v: min(max(epochs_of(v, case.steps_per_epoch), least), case.max_epochs),
-            case.max_epochs,
-        )
+        epochs = self._interval(predictive, lambda v: epochs_within(v, case), case.max_epochs)
         if time.shape is None:
             warnings.append(
                 f"only {len(time.table)} runs to rest on: the interval is a rough one (Student's t) and its "
@@ -161,6 +158,8 @@ class Forecaster:
             unlike=unlike,
             hardness=hardness,
             warnings=tuple(warnings),
+            time=predictive,
+            widen=widen,
         )
 
     # --- what needs no learning --------------------------------------------------------------------

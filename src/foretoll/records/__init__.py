@@ -5,6 +5,7 @@ A missing measurement is None, never 0 and never NaN.
 
 from foretoll.records.base import SHARES, NonNegative, PresentedRecord, QualityScale, Record, Share
 from foretoll.records.comparison import Candidate, Comparison, Recommendation
+from foretoll.records.curve import BudgetForecast, CurveKnee, ForecastCurve, TargetForecast
 from foretoll.records.data import DataCard, InputPart, Shift, TableColumn, TableLayout
 from foretoll.records.estimate import (
     Basis,
@@ -40,9 +41,11 @@ __all__ = [
     "SHARES",
     "TOLL_COSTS",
     "Basis",
+    "BudgetForecast",
     "Candidate",
     "Comparison",
     "Coverage",
+    "CurveKnee",
     "DataCard",
     "Decision",
     "EnergyBasis",
@@ -50,6 +53,7 @@ __all__ = [
     "Estimate",
     "EvalPoint",
     "Forecast",
+    "ForecastCurve",
     "GradientNorm",
     "GridIntensity",
     "Hardware",
@@ -86,6 +90,7 @@ __all__ = [
     "StepProbe",
     "TableColumn",
     "TableLayout",
+    "TargetForecast",
     "Toll",
     "TrainingSettings",
 ]

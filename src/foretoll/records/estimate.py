@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from foretoll.records.base import NonNegative, PresentedRecord, Record, Share
+from foretoll.records.curve import BudgetForecast, ForecastCurve, TargetForecast
 from foretoll.records.data import DataCard
 from foretoll.records.forecast import Forecast, Interval, MadeForecast
 from foretoll.records.measured import EnergyBasis, GridIntensity, Hardware
@@ -131,6 +132,9 @@ class Estimate(PresentedRecord):
     alternatives_why_not: dict[
         str, str
     ] = {}  # a sentence where one of them cannot serve this model and target
+    curves: dict[str, ForecastCurve] = {}  # of the options that were named, where they take steps
+    targets: tuple[TargetForecast, ...] = ()  # where several were asked for: `until` is the first of them
+    budgets: tuple[BudgetForecast, ...] = ()
     coverage: Coverage
     basis: Basis
     self_cost: SelfCost

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from foretoll.options.table import fresh_first, traits_of
 from foretoll.records import SHARES, Estimate, Forecast, IndexValue, Interval, Outcome, Run
+from foretoll.report.curve import knee_line
 from foretoll.report.details import beyond
 from foretoll.report.document import Line
 from foretoll.report.story import median
@@ -227,6 +228,7 @@ def lines(estimate: Estimate, run: Run | None = None) -> list[Line]:
     groups = [
         why(estimate),
         expects(estimate),
+        knee_line(estimate),
         trains(estimate),
         instead(estimate),
         read(estimate),

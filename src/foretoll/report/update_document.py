@@ -11,6 +11,7 @@ from foretoll.errors import UsageError
 from foretoll.records import Estimate, Run
 from foretoll.report import plots, reasons, story
 from foretoll.report.costs import CostRow, cost_rows, interval_level
+from foretoll.report.curve import budgets_table, curve_figure, targets_table
 from foretoll.report.details import angles, detail_tables, recipe
 from foretoll.report.display import displayed
 from foretoll.report.document import (
@@ -84,6 +85,7 @@ def _answer(
         *outcome,
         Warnings(reasons.warnings(estimate, run)),
         _costs(estimate, run, rows, pictures=pictures),
+        *([] if estimate is None else filter(None, (targets_table(estimate), budgets_table(estimate)))),
         Lines(lines),
     ]
 
@@ -147,7 +149,7 @@ def _run_lines(run: Run | None) -> list[Line]:
 def _figures(estimate: Estimate | None, run: Run | None, rows: Sequence[CostRow]) -> list[Block | None]:
     found: list[Block | None] = []
     if estimate is not None:
-        found += [plots.options_figure(estimate, run), plots.forecast_figure(rows)]
+        found += [curve_figure(estimate), plots.options_figure(estimate, run), plots.forecast_figure(rows)]
         found += [projection_figure(estimate), plots.angles_figure(angles(estimate))]
     if run is not None:
         expected = estimate.forecast.epochs if estimate is not None else None

@@ -85,6 +85,11 @@ def unit_of(cost: str, value: float | None) -> str:
     return human(value).rsplit(" ", 1)[1]
 
 
+def unit_size(cost: str, unit: str) -> float:
+    """One of a unit of this cost, in the unit that records hold."""
+    return _UNITS[cost][1][unit] if unit else 1.0
+
+
 def cost_number(cost: str, value: float | None, unit: str, *, digits: int = 2) -> str:
     """The number alone, in the given unit."""
     if value is None:

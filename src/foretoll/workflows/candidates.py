@@ -27,7 +27,8 @@ from foretoll.records import (
     TrainingSettings,
 )
 from foretoll.workflows.context import Accounting, Update, Watcher
-from foretoll.workflows.estimate import composed, in_unit
+from foretoll.workflows.estimate import composed
+from foretoll.workflows.goal import in_unit
 from foretoll.workflows.planned import case_of_update, start_quality
 from foretoll.workflows.probe import probe_option
 from foretoll.workflows.rates import Named, rising, settled

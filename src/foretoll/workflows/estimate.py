@@ -20,8 +20,7 @@ from foretoll.measure import SelfCostMeter, describe_hardware, find_device
 from foretoll.options import Option, get_option
 from foretoll.options.table import DEFAULT, SCRATCH, compared, named
 from foretoll.quality import BATCH_OF_ONE
-from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, Interval, StepProbe, TrainingSettings
-from foretoll.tasks import check_until
+from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, StepProbe, TrainingSettings
 from foretoll.workflows.calibrate import calibrate
 from foretoll.workflows.chance import chance_warnings
 from foretoll.workflows.context import (
@@ -37,13 +36,14 @@ from foretoll.workflows.context import (
     unshifted_uri,
 )
 from foretoll.workflows.experience import experience_of
-from foretoll.workflows.goal import with_target
+from foretoll.workflows.goal import in_unit, with_target
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.planned import case_of_update, start_quality
 from foretoll.workflows.probe import probe_elsewhere, probe_option
 from foretoll.workflows.rates import Named, rising, settled
 from foretoll.workflows.retrain import take_signals
 from foretoll.workflows.sharded import sharded_collector
+from foretoll.workflows.whole_curve import NamedOption, Question, answered
 
 if TYPE_CHECKING:
     from foretoll.indices.survey import Survey
@@ -58,7 +58,8 @@ def estimate(
     *,
     option: str | Option = DEFAULT,
     also: Sequence[str | Option] = (),
-    until: float | None = None,
+    until: float | Sequence[float] | None = None,
+    budgets: str | Sequence[str] = (),
     task: bool | None = None,
     settings: TrainingSettings | None = None,
     lr: Named = None,
@@ -85,15 +86,16 @@ def estimate(
     wide intervals. `lr`: the learning rate; "auto" looks for one in a short range test; None takes that of `settings`
     where they were made with one, else the option's own (docs/options.md). `also`: options to forecast beside this
     one, each with a pilot of its own; fine-tuning and training from scratch are forecast beside it in any case, without
-    a training step. `trust_code` lets a checkpoint name the function that builds its network. Returns the estimate
-    with its intervals, what it rests on and what it cost; raises UsageError, DataError or ModelError where the inputs
-    cannot be used.
+    a training step. `until`: of several quality targets the first is the one that everything but the curve is about;
+    `budgets`: such as "2kWh", "30min" or "5epochs", for each of which the quality is forecast that it buys
+    (`Estimate.targets`, `Estimate.budgets`). `trust_code` lets a checkpoint name the function that builds its network.
+    Returns the estimate with its intervals, what it rests on and what it cost; raises UsageError, DataError or
+    ModelError where the inputs cannot be used.
     """
     settings = settings or TrainingSettings()
     accounting, ledger = accounting or Accounting(), Ledger.of(ledger)
     option, beside = named(option), [named(other) for other in also]
-    if until is not None:
-        check_until(until, settings.metric)
+    question = Question.of(until, budgets, settings)
     place = choose_device(device)
     accounting.check(place)
     check_settings(settings, place)
@@ -131,10 +133,12 @@ def estimate(
                 trust_code=trust_code,
                 layout=update.target.card.layout,
             )
+        aimed = with_target(update, settings, question.first)
         return estimate_update(
             update,
             option,
-            with_target(update, settings, until),
+            aimed,
+            question=question.on(update, aimed),
             also=beside,
             lr=lr,
             budget=budget,
@@ -156,6 +160,7 @@ def estimate_update(
     accounting: Accounting,
     ledger: Ledger,
     also: Sequence[str] = (),
+    question: Question | None = None,
     lr: Named = None,
     samples: int = DEFAULT_SAMPLES,
     watcher: Watcher | None = None,
@@ -205,16 +210,27 @@ def estimate_update(
         watcher.stage("forecast")
         known, forecaster = experience_of(ledger)
         said += unseen_settings(settings, [*reference_settings(), *known.runs])
-        chosen = forecaster.foretell(case_of_update(update, option, settings, seen, asked.signals, start))
-        beside = {
-            name: forecaster.foretell(
-                case_of_update(
-                    update, name, settings.model_copy(update={"lr": told.lr}), seen, told.signals, start
-                ),
-                time_only=True,
+        case = case_of_update(update, option, settings, seen, asked.signals, start)
+        chosen = forecaster.foretell(case)
+        cases = {
+            name: case_of_update(
+                update, name, settings.model_copy(update={"lr": told.lr}), seen, told.signals, start
             )
             for name, told in others.items()
         }
+        beside = {name: forecaster.foretell(other, time_only=True) for name, other in cases.items()}
+        answers = answered(
+            question or Question(),
+            {option: NamedOption(case, chosen, asked.probe)}
+            | {
+                name: NamedOption(cases[name], beside[name], others[name].probe)
+                for name in also
+                if name in cases
+            },
+            forecaster,
+            settings,
+            grid,
+        )
         alternatives = {
             name: composed(update, settings, told, others[name].probe, accounting)
             for name, told in beside.items()
@@ -239,6 +255,9 @@ def estimate_update(
         alternatives=alternatives,
         alternatives_reach={name: told.reach_probability for name, told in beside.items()},
         alternatives_why_not=cannot,
+        curves=answers.curves,
+        targets=answers.targets,
+        budgets=answers.budgets,
         coverage=chosen.coverage,
         basis=Basis(
             runs=chosen.runs,
@@ -313,16 +332,6 @@ def _alternatives(
                 raise
             cannot[name] = "out of memory: try a smaller --batch-size"
     return found, cannot
-
-
-def in_unit(quality: Interval | None, settings: TrainingSettings) -> Interval | None:
-    """A forecast progress as a quality in the metric's unit."""
-    if quality is None or settings.scale is None:
-        return quality
-    value = settings.scale.value
-    ends = [None if end is None else value(end) for end in (quality.low, quality.median, quality.high)]
-    low, median, high = ends if settings.scale.higher_is_better else ends[::-1]
-    return Interval(median=median, low=low, high=high, level=quality.level)
 
 
 def composed(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from foretoll.data import TaskData
 from foretoll.errors import DataError, UsageError
 from foretoll.quality import evaluate, scale_of
-from foretoll.records import SHARES, DataCard, TrainingSettings
+from foretoll.records import SHARES, DataCard, Interval, TrainingSettings
 from foretoll.tasks import check_metric, check_until, get_task, known_metric
 from foretoll.workflows.context import Update
 
@@ -45,6 +45,16 @@ def on_data(settings: TrainingSettings, data: TaskData, instead: TaskData | None
         raise DataError(f"{data.name} has no labels, without which {metric.title} says nothing: give some")
     scale = scale_of(name, labels, task.width(data.classes), task.name)
     return settings.model_copy(update={"metric": name, "scale": scale})
+
+
+def in_unit(quality: Interval | None, settings: TrainingSettings) -> Interval | None:
+    """A forecast progress as a quality in the metric's unit."""
+    if quality is None or settings.scale is None:
+        return quality
+    value = settings.scale.value
+    ends = [None if end is None else value(end) for end in (quality.low, quality.median, quality.high)]
+    low, median, high = ends if settings.scale.higher_is_better else ends[::-1]
+    return Interval(median=median, low=low, high=high, level=quality.level)
 
 
 def with_target(update: Update, settings: TrainingSettings, until: float | None) -> TrainingSettings:
