@@ -25,7 +25,7 @@ from foretoll.commands.flags import (
 from foretoll.commands.output import as_data, console_watcher, print_json, say, say_lines, show
 from foretoll.commands.settings_flags import SettingsFlags
 from foretoll.errors import shown
-from foretoll.options.table import DEFAULT
+from foretoll.options.table import DEFAULT, get_option
 
 life_app = typer.Typer(
     help="The life of a deployed model: watch what it serves, and update it when that is worth its cost.",
@@ -117,7 +117,11 @@ def life_start(
             f"life     {shown(name, 60)}, begun with a quality of {life.card.start_quality:.3g} on its source"
         )
         say(f"served   {life.folder.served}")
-        own = " --trust-code" if parse_spec(life.card.model.arch).scheme == "factory" else ""
+        built = [
+            life.card.model.arch,
+            *(arch for name in life.card.options for arch in get_option(name).architectures()),
+        ]
+        own = " --trust-code" if any(parse_spec(arch).scheme == "factory" for arch in built) else ""
         say(f"next     foretoll life watch {name} --batch URI{own}")
 
 

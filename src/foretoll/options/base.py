@@ -172,6 +172,10 @@ class Option(OptionTraits, ABC):
         self.require_suited(model, target, task_shift=task_shift)
         return self._prepare(model, target, task_shift=task_shift, seed=seed)
 
+    def architectures(self) -> tuple[str, ...]:
+        """What its own settings say to build beside the model; where a file holds them, it may name no code."""
+        return ()
+
     @abstractmethod
     def _prepare(self, model: Model, target: TaskData, *, task_shift: bool, seed: int) -> Model:
         """Build the model to be trained."""

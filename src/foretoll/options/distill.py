@@ -65,6 +65,12 @@ class Distill(Option):
         if teacher:
             self._teach(task_shift=False)  # refused here where there is no such option
 
+    def architectures(self) -> tuple[str, ...]:
+        """The student's, and what its teacher's option names."""
+        teach = self._teach(task_shift=False)
+        own = (self.student,) if self.student else ()
+        return own + (teach.architectures() if teach is not None else ())
+
     def _prepare(self, model: Model, target: TaskData, *, task_shift: bool, seed: int) -> Model:
         from foretoll.models import build_model
 

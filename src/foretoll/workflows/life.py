@@ -13,7 +13,7 @@ from foretoll.decide.offers import known_offers, rough_offers
 from foretoll.decide.policies import get_policy
 from foretoll.records import Decision, LifeEvent, Offer
 from foretoll.workflows.context import Data
-from foretoll.workflows.life_update import carry_out_update, estimate_offers, recover
+from foretoll.workflows.life_update import carry_out_update, check_code, estimate_offers, recover
 from foretoll.workflows.life_watch import WatchedModel, aware
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Life(WatchedModel):
         free = tuple(Offer(option=option, cost=0.0, cost_high=0.0) for option in self.card.options)
         decision = policy.decide(self.view(events, free))
         if decision.action == "update":
+            check_code(self, self.card.options)
             decision = policy.decide(self.view(events, self._offers(events)))
         self.append("decision", f"{decision.after}-{secrets.token_hex(3)}", at=aware(at), decision=decision)
         return decision

@@ -25,7 +25,8 @@ from foretoll.decide.offers import UNKNOWN_END
 from foretoll.decide.policies.base import recent_lead
 from foretoll.errors import DataError, ForetollError, LedgerError, UsageError, one_line, shown
 from foretoll.measure import SelfCostMeter
-from foretoll.models import save_checkpoint
+from foretoll.models import Trust, save_checkpoint
+from foretoll.models.spec import parse_spec
 from foretoll.options import get_option
 from foretoll.process import Liveness, ProcessStamp, life_of, this_process
 from foretoll.quality import evaluate
@@ -78,6 +79,14 @@ def estimate_offers(life: WatchedModel, events: Sequence[LifeEvent]) -> tuple[tu
             offers.append(offer)
     note = f"no cost is known for {', '.join(without)}" if without else ""
     return tuple(offers), life.toll(meter.record()), note
+
+
+def check_code(life: WatchedModel, options: Sequence[str]) -> None:
+    """Raise ModelError where an option names code that may not be run: a life's card comes from a ledger, a file."""
+    trust, where = Trust(everything=life.trust_code), f"the life {shown(life.card.name, 40)}"
+    for option in options:
+        for architecture in get_option(option).architectures():
+            trust.check(parse_spec(architecture), where, way="")
 
 
 def _offer(found: Estimate, option: str, cost: str) -> Offer | None:
@@ -180,6 +189,7 @@ def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data
     """
     if decision.action != "update" or decision.option is None:
         raise UsageError("the decision is to keep the served model: there is nothing to run")
+    check_code(life, (decision.option,))
     recover(life)
     events = life.events()
     window = labelled_window(life, events, data)
