@@ -20,7 +20,7 @@ PAGES = {
     "replication.md": {"basis", "summary", "summary-trained", "costs", "kinds", "tasks", "seeds"},
     "compare.md": {"decisions"},
     "tasks.md": {"task-scores"},
-    "forecasts.md": {"aims", "scores"},
+    "forecasts.md": {"aims", "intervals", "scores"},
     "curve.md": {"curves"},
 }
 
