@@ -260,7 +260,7 @@ def test_an_update_that_takes_less_than_an_estimate_is_not_estimated_and_the_not
         ({"worth": None}, "give one of them"),
         ({"floor": 0.8}, "give one of them"),
         ({"worth": None, "floor": 1.5}, "no quality"),
-        ({"worth": "much"}, "is no budget"),
+        ({"worth": "much"}, "is no worth"),
         ({"budget": "2kWh"}, "no horizon"),
         ({"budget": "2kWh/soon"}, "no horizon"),
         ({"budget": "50g/90d"}, "different kinds"),

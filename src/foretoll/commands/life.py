@@ -24,6 +24,7 @@ from foretoll.commands.flags import (
 )
 from foretoll.commands.output import as_data, console_watcher, print_json, say, say_lines, show
 from foretoll.commands.settings_flags import SettingsFlags
+from foretoll.commands.waiting import WaitingFlags
 from foretoll.errors import shown
 from foretoll.options.table import DEFAULT, get_option
 
@@ -132,6 +133,7 @@ def life_watch(
     batch: Annotated[str, typer.Option("--batch", "-b", help="data URI of what was served, labelled or not")],
     measuring: MeasuringFlags,
     output: OutputFlags,
+    waiting: WaitingFlags,
     at: Annotated[datetime | None, typer.Option("--at", help="when it was served; without it now")] = None,
     carry_out: Annotated[
         bool, typer.Option("--carry-out", help="make the update where one is due: train, compare, switch")
@@ -154,7 +156,9 @@ def life_watch(
 
     card = LifeBook(output.ledger).card(name)  # an unknown name is said before anything heavy is loaded
     check_call(data=[batch], settings=card.settings, **measuring.values())
+    waiting.check()
     from foretoll.workflows.life import Life
+    from foretoll.workflows.start_time import wait_until
 
     with console_watcher(output.silent) as watcher:
         life = Life.open(
@@ -165,9 +169,14 @@ def life_watch(
             watcher=watcher,
             trust_code=trust_code,
         )
+        life.patience = waiting.read(measuring)
         life.recover()
         decision = life.watch(batch, at=at)
-        run = life.carry_out(decision) if carry_out and decision.action == "update" else None
+        run = None
+        if carry_out and decision.action == "update":
+            if decision.start_at is not None:
+                wait_until(decision.start_at, watcher)
+            run = life.carry_out(decision)
     if textfile is not None:
         from foretoll.report.jsonfile import write_text
         from foretoll.report.life import prometheus

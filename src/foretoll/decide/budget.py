@@ -25,6 +25,8 @@ UNITS: dict[str, tuple[str, float]] = {
 }
 HUMAN = {"energy_kwh": human_energy, "duration_s": human_duration, "emissions_kg": human_mass}
 
+MOST_PATIENCE_S = 30 * 86400.0
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -34,13 +36,16 @@ class Limit:
     most: float
 
     @classmethod
-    def parse(cls, text: str) -> Limit:
-        """Read `0.1kWh`, `5Wh`, `300mWh`, `20min`, `90s`, `50g` or `2kg`, upper or lower case; UsageError otherwise."""
+    def parse(cls, text: str, what: str = "budget") -> Limit:
+        """Read `0.1kWh`, `5Wh`, `300mWh`, `20min`, `90s`, `50g` or `2kg`, upper or lower case; UsageError otherwise.
+
+        `what`: as which flag it was given.
+        """
         found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]+)\s*", text)
         unit = UNITS.get(found[2].lower()) if found else None
         if found is None or unit is None or not 0 < float(found[1]) < 1e300:
             raise UsageError(
-                f"--budget {shown(text)} is no budget: give an energy (0.1kWh), a time (20min) or emissions (50g)"
+                f"--{what} {shown(text)} is no {what}: give an energy (0.1kWh), a time (20min) or emissions (50g)"
             )
         return cls(unit[0], float(found[1]) * unit[1])
 
@@ -81,3 +86,14 @@ def parse_budget(text: str) -> tuple[Limit, float | None, int | None]:
             f"the budget {shown(text, 40)} has no horizon: say for how long, such as 2kWh/90d or 2kWh/52 batches"
         )
     return limit, days, batches
+
+
+def parse_patience(text: str) -> float:
+    """`24h`, `90min` or `45s`, in seconds. UsageError otherwise."""
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(s|min|h|d)\s*", text)
+    seconds = float(found[1]) * {"s": 1, "min": 60, "h": 3600, "d": 86400}[found[2]] if found else 0.0
+    if not 0 < seconds <= MOST_PATIENCE_S:
+        raise UsageError(
+            f"--patience {shown(text, 40)} is no time to wait: give one of up to 30 days, such as 24h, 90min or 2d"
+        )
+    return seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from foretoll.records import LifeCard, LifeEvent, Offer
+from foretoll.records import LifeCard, LifeEvent, Offer, Toll
 
 UNKNOWN_END = 1e300  # of a forecast without an upper end: no budget bears it
 ESTIMATE_S = 15.0  # what an estimate takes: an update that takes less is made without one
@@ -18,11 +18,13 @@ def measured_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer,
         event.key: event.decision.option for event in events if event.kind == "claim" and event.decision
     }
     costs: dict[str, list[float]] = {}
+    tolls: dict[str, list[Toll]] = {}
     promoted: dict[str, list[bool]] = {}
     for event in events:
         option = options.get(event.key) if event.kind == "update" else None
         cost = getattr(event.spent, card.cost) if event.spent is not None else None
-        if option is not None and cost is not None:
+        if option is not None and cost is not None and event.spent is not None:
+            tolls.setdefault(option, []).append(event.spent)
             costs.setdefault(option, []).append(cost)
             promoted.setdefault(option, []).append(bool(event.promoted))
     return tuple(
@@ -31,9 +33,17 @@ def measured_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer,
             cost=sum(each) / len(each),
             cost_high=1.25 * max(each),
             share=(sum(promoted[option]) + 1) / (len(each) + 1),  # rejected ones win nothing
+            energy_kwh=_mean([toll.energy_kwh for toll in tolls[option]]),
+            duration_s=_mean([toll.duration_s for toll in tolls[option]]),
         )
         for option, each in costs.items()
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def rough_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, ...]:
@@ -46,24 +56,35 @@ def rough_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, ..
     """
     looks = [e for e in events if e.kind == "look" and e.served is not None and e.spent is not None]
     looks = [e for e in looks if e.note != HANDED_IN][-card.window :]
-    each: dict[str, float] = {}
-    for cost in ("duration_s", card.cost):
-        known = [
-            (getattr(e.spent, cost), e.served.samples)
-            for e in looks
-            if e.served is not None and e.served.samples
-        ]
-        if not known or any(value is None for value, _ in known):
-            return ()
-        each[cost] = max(value / samples for value, samples in known)
-    labelled = [e.served.labelled for e in events if e.kind == "labels" and e.served is not None][
-        -card.window :
-    ]
+    a_sample = {
+        cost: _dearest(
+            [(getattr(e.spent, cost), e.served.samples) for e in looks if e.served and e.served.samples]
+        )
+        for cost in ("energy_kwh", "emissions_kg", "duration_s")
+    }
+    labelled = [e.served.labelled for e in events if e.kind == "labels" and e.served][-card.window :]
     passes = sum(labelled) * (card.settings.max_epochs * (STEP * 0.6 + 0.2) + 1)
-    if not labelled or each["duration_s"] * passes > ESTIMATE_S:
+    took = {cost: None if each is None else each * passes for cost, each in a_sample.items()}
+    most, longest = took[card.cost], took["duration_s"]
+    if not labelled or most is None or longest is None or longest > ESTIMATE_S:
         return ()
-    most = each[card.cost] * passes
-    return tuple(Offer(option=option, cost=most / 3, cost_high=most) for option in card.options)
+    energy = took["energy_kwh"]
+    return tuple(
+        Offer(
+            option=option,
+            cost=most / 3,
+            cost_high=most,
+            energy_kwh=None if energy is None else energy / 3,
+            duration_s=longest / 3,
+        )
+        for option in card.options
+    )
+
+
+def _dearest(each: Sequence[tuple[float | None, int]]) -> float | None:
+    """The most that a sample cost in any look; None where that of one look is not known."""
+    known = [value / samples for value, samples in each if value is not None]
+    return max(known) if known and len(known) == len(each) else None
 
 
 def known_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, ...]:

@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 
@@ -50,19 +51,19 @@ class IntensitySeries:
     times: tuple[datetime, ...]
     g_per_kwh: tuple[float, ...]
 
-    @property
+    @cached_property
     def end(self) -> datetime:
         """Where the last value ends."""
-        steps = [(b - a).total_seconds() for a, b in zip(self.times, self.times[1:], strict=False)]
+        steps = [(b - a).total_seconds() for a, b in itertools.pairwise(self.times)]
         return self.times[-1] + timedelta(seconds=median(steps))
 
     def mean(self, start: datetime, duration_s: float) -> float:
         """Mean of the series over [start, start + duration], in g/kWh."""
         stop = start + timedelta(seconds=duration_s)
-        edges = (*self.times[1:], self.end)
         total = 0.0
         for position in range(max(0, bisect_right(self.times, start) - 1), len(self.times)):
-            low, high = max(start, self.times[position]), min(stop, edges[position])
+            after = self.times[position + 1] if position + 1 < len(self.times) else self.end
+            low, high = max(start, self.times[position]), min(stop, after)
             if low >= stop:
                 break
             total += max(0.0, (high - low).total_seconds()) * self.g_per_kwh[position]
@@ -122,9 +123,11 @@ def green_window(
     duration_s: float,
     horizon_s: float | None = None,
     now: datetime | None = None,
+    waiting: float = 0.0,
 ) -> GreenWindow:
     """The start within `horizon_s` seconds from `now` with the least mean intensity over the job.
 
+    `waiting`: what a second of waiting is worth, in g CO2e per kWh of the job, which is added.
     Exact for a step function: the mean changes its slope only where the job's start or end meets a step, so only
     those starts (and `now`) are compared; among equals the earliest. `now` defaults to the start of the series,
     the horizon to its end. The job must end within the series.
@@ -149,10 +152,12 @@ def green_window(
     if horizon_s is not None:
         latest = min(latest, first + timedelta(seconds=max(0.0, horizon_s)))
     starts = {first, latest, *series.times, *(moment - length for moment in series.times)}
-    best = min(
-        (start for start in sorted(starts) if first <= start <= latest),
-        key=lambda start: (round(series.mean(start, duration_s), 9), start),
-    )
+
+    def price(start: datetime) -> tuple[float, datetime]:
+        waited = (start - first).total_seconds()
+        return round(series.mean(start, duration_s) + waiting * waited, 9), start
+
+    best = min((start for start in starts if first <= start <= latest), key=price)
     here, there = series.mean(first, duration_s), series.mean(best, duration_s)
     return GreenWindow(
         now=first,

@@ -27,6 +27,8 @@ class Decision(Record):
     reason: str
     would_change: str = ""
     figures: dict[str, float | None] = {}
+    start_at: datetime | None = None  # when to make the update, where a later start emits less; None: at once
+    start_why: str = ""
     after: int  # the number of the last batch that it knew; −1: none
 
 
@@ -53,12 +55,15 @@ class Offer(Record):
     """An update that could be made now: its forecast cost in the unit of the worth, and what it would win.
 
     share: how much of the lead it is expected to win; a forecast's interval has its upper end in `cost_high`.
+    energy_kwh, duration_s: what the cost is made of, where these are known.
     """
 
     option: str
     cost: NonNegative
     cost_high: NonNegative
     share: Share = 1.0
+    energy_kwh: NonNegative | None = None
+    duration_s: NonNegative | None = None
 
 
 class LifeCard(Record):

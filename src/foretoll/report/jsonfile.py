@@ -10,19 +10,19 @@ from pydantic import ValidationError
 
 from foretoll.atomic import replacing
 from foretoll.errors import ForetollError, read_small
-from foretoll.records import Comparison, Estimate, Interval, LifePlan, Outcome, Run
+from foretoll.records import Comparison, Estimate, Interval, Outcome, PresentedRecord, Run
 from foretoll.report.words import cost_text
 from foretoll.sharing import shortened
 
 Kind = TypeVar("Kind", Comparison, Estimate)
 
 
-def json_text(record: Comparison | Estimate | LifePlan | Run) -> str:
+def json_text(record: PresentedRecord) -> str:
     """The record as indented JSON, by alias (`schema`, not `schema_`), with a final newline."""
     return shortened(record).model_dump_json(by_alias=True, indent=2) + "\n"
 
 
-def write_json(path: str | Path, record: Comparison | Estimate | LifePlan | Run) -> Path:
+def write_json(path: str | Path, record: PresentedRecord) -> Path:
     """Write a record as JSON, atomically; missing parent folders are made.
 
     Raises ForetollError where the file cannot be written; an older file is then left as it was.

@@ -41,6 +41,9 @@ def decision_lines(card: LifeCard, decision: Decision) -> list[str]:
         parts.append(f"and win {human(gain)} worth of answers within {card.window} batches")
     if parts:
         lines.append(f"figures  {', '.join(parts)}")
+    if decision.start_why:
+        when = "" if decision.start_at is None else f"{decision.start_at:%Y-%m-%d %H:%M} UTC: "
+        lines.append(f"start    {when}{decision.start_why}")
     if decision.would_change:
         lines.append(f"changes  with {decision.would_change}")
     return lines

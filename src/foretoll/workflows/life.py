@@ -55,7 +55,11 @@ class Life(WatchedModel):
         decision = policy.decide(self.view(events, free))
         if decision.action == "update":
             check_code(self, self.card.options)
-            decision = policy.decide(self.view(events, self._offers(events)))
+            offers = self._offers(events)
+            decision = policy.decide(self.view(events, offers))
+            if self.patience is not None:
+                chosen = next((offer for offer in offers if offer.option == decision.option), None)
+                decision = self.patience.applied(decision, chosen, self.card, events, aware(at))
         self.append("decision", f"{decision.after}-{secrets.token_hex(3)}", at=aware(at), decision=decision)
         return decision
 

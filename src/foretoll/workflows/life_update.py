@@ -92,11 +92,21 @@ def check_code(life: WatchedModel, options: Sequence[str]) -> None:
 def _offer(found: Estimate, option: str, cost: str) -> Offer | None:
     forecast = found.forecast if option == found.option else found.alternatives.get(option)
     interval = getattr(forecast, cost) if forecast is not None else None
-    if interval is None or interval.median is None:
+    if forecast is None or interval is None or interval.median is None:
         return None
     reach = found.reach_probability if option == found.option else found.alternatives_reach.get(option)
     high = UNKNOWN_END if interval.high is None else max(interval.high, interval.median)
-    return Offer(option=option, cost=interval.median, cost_high=high, share=1.0 if reach is None else reach)
+    energy, duration = (
+        None if each is None else each.median for each in (forecast.energy_kwh, forecast.duration_s)
+    )
+    return Offer(
+        option=option,
+        cost=interval.median,
+        cost_high=high,
+        share=1.0 if reach is None else reach,
+        energy_kwh=energy,
+        duration_s=duration,
+    )
 
 
 def wanted_quality(life: WatchedModel, events: Sequence[LifeEvent]) -> float:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from foretoll.data import Split
     from foretoll.models import Model
     from foretoll.records import DataCard
+    from foretoll.workflows.start_time import Patience
 
 Labels = npt.NDArray[np.int64]
 
@@ -66,6 +67,7 @@ class WatchedModel:
     ledger: Ledger | None = None
     watcher: Watcher = field(default_factory=Watcher)
     trust_code: bool = False  # whether the function that the model's card names may be imported
+    patience: Patience | None = None  # how long an update may wait for a greener hour; set on an open life
     network: nn.Module | None = (
         None  # of a life begun with a module in memory: what its weights are read into
     )
@@ -112,7 +114,7 @@ class WatchedModel:
         for option in options:
             get_option(option)
         get_policy(policy)
-        value = None if worth is None else Limit.parse(worth)
+        value = None if worth is None else Limit.parse(worth, "worth")
         limit, days, batches = (None, None, None) if budget is None else parse_budget(budget)
         if value is not None and limit is not None and value.cost != limit.cost:
             raise UsageError(
