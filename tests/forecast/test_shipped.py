@@ -131,7 +131,7 @@ print(sorted({"scipy", "pandas", "sklearn"} & set(sys.modules)))
 
 
 def test_a_first_forecast_fits_nothing_and_parses_no_run(tmp_path: Path) -> None:
-    case = users_case(list(reference_runs()))
+    case = users_case(list(reference_runs())).model_copy(update={"source_name": "of one's own"})
     environment = os.environ | {"FORETOLL_CACHE": str(tmp_path)}
     call: list[Any] = [sys.executable, "-c", FIRST, case.model_dump_json()]
     said = subprocess.run(call, env=environment, check=True, capture_output=True, text=True).stdout
@@ -156,7 +156,7 @@ def _imported(module: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("modules", "apart"),
-    [(OF_MODELS, {"case", "predictive"}), (OF_RUNS, {"survival"})],
+    [(OF_MODELS, {"case", "predictive", "student"}), (OF_RUNS, {"survival"})],
     ids=["models", "runs"],
 )
 def test_a_key_holds_all_code_that_what_it_names_is_made_by(

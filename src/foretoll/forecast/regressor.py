@@ -16,6 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from foretoll.forecast.point import PointModel, Positions, Table
 from foretoll.forecast.predictive import PredictiveDistribution
 from foretoll.forecast.reach import Reach
 from foretoll.forecast.spread import GroupSpread
+from foretoll.forecast.student import student_quantile
 from foretoll.forecast.survival import Array, Distribution, kaplan_meier
 from foretoll.forecast.trees import Trees
 
@@ -64,9 +66,7 @@ def new_among(groups: Sequence[str], group: str | None) -> float:
     known = set(groups)
     if group is None or group in known or len(known) < 3:
         return 1.0
-    from scipy.special import ndtri, stdtrit
-
-    return float(stdtrit(len(known) - 1, 0.95) / ndtri(0.95))
+    return student_quantile(0.95, len(known) - 1) / NormalDist().inv_cdf(0.95)
 
 
 class CostModel:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,10 +120,13 @@ class Distribution:
         """P(V ≤ value)."""
         return float(self.mass[: np.searchsorted(self.values, value, side="right")].sum())
 
+    @cached_property
+    def _cumulative(self) -> Array:
+        return np.cumsum(self.mass)
+
     def quantile(self, level: float) -> float | None:
         """Smallest value whose cdf is at least `level`; None where it lies beyond all that was observed."""
-        cumulative = np.cumsum(self.mass)
-        index = int(np.searchsorted(cumulative, level - 1e-12))
+        index = int(np.searchsorted(self._cumulative, level - 1e-12))
         return float(self.values[index]) if index < len(self.values) else None
 
 
