@@ -114,7 +114,7 @@ def said(done: Called, yard: Path) -> str:
     text = done.err.removeprefix("foretoll: ").removesuffix("\n")
     text = text.replace("(File too large)", "(DISK FULL)").replace(str(yard), "FOLDER")
     text = text.replace(", ".join(sorted(OPTIONS)), "OPTIONS")
-    text = re.sub(r"give 1 to \d+", "give 1 to MANY", text)
+    text = re.sub(r"(processes: give 1 to) \d+", r"\1 MANY", text)
     shipped = sorted(file.stem for file in (Path(study_file.__file__).parent / "files").glob("*.toml"))
     text = text.replace(listed(shipped), "STUDIES")
     return re.sub(r"run \d{8}-\d{6}-\w{6}|show \d{8}-\d{6}-\w{6}", lambda m: f"{m[0].split()[0]} RUN", text)
