@@ -91,7 +91,7 @@ def processor_rows(rounds: int) -> list[tuple[str, float | None, list[float]]]:
             )
             estimates += [
                 (
-                    f"foretoll estimate on digits, {said}, the first ever (fits and keeps the forecaster)",
+                    f"foretoll estimate on digits, {said}, the first ever",
                     ESTIMATE_S,
                     [first],
                 ),
