@@ -138,7 +138,7 @@ import sys
 from foretoll.forecast import Case
 from foretoll.forecast.reference import reference_forecaster
 told = reference_forecaster().foretell(Case.model_validate_json(sys.argv[1]))
-print(repr(told))
+print(repr(told).replace("\\n", " "))
 print(sorted({"sklearn"} & set(sys.modules)))
 """
 

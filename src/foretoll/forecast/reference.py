@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foretoll.forecast.case import without_pilot, without_source
+from foretoll.forecast.case import OF_STUDIES, without_pilot, without_source
 from foretoll.forecast.forecaster import Forecaster
 from foretoll.forecast.kept import OF_RUNS, ArrayStore, key_of
 from foretoll.forecast.learned import ALL_TASKS, CostModels, HeldOut, HeldOutTable, table_key
@@ -150,6 +150,7 @@ def held_out_of(runs: Iterable[Run]) -> HeldOutTable:
     for lesson in learned.lessons:
         if not lesson.decided:
             known = frozenset(name for name, value in lesson.features.items() if value is not None)
+            known -= OF_STUDIES  # no user's case has them
             sets[learned.pool(lesson.option, lesson.task), known] += 1
     found: dict[str, dict[str, dict[str, float]]] = {cost: {} for cost in COSTS}
     for (pool, known), count in sorted(sets.items(), key=lambda item: table_key(*item[0])):
