@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foretoll.data import TaskData, open_data
-from foretoll.errors import ModelError
+from foretoll.errors import DataError, ModelError
 from foretoll.models import build_model, check_fits, load_model
 from foretoll.models.preprocess import adapt_channels, channel_statistics, make_preprocess
 from foretoll.records import Preprocessing
@@ -74,6 +74,18 @@ def test_large_pictures_are_prepared_a_few_at_a_time_and_are_the_same() -> None:
     whole = prepare(images)
     assert whole.shape == (7, 3, 20, 30)
     assert torch.equal(whole, torch.cat([prepare(image[None]) for image in images]))
+
+
+@pytest.mark.parametrize("largest", [3e38, -3e37])
+def test_values_that_no_float32_normalises_are_the_datas_fault_and_their_column_is_named(
+    largest: float,
+) -> None:
+    x = np.random.default_rng(0).normal(size=(120, 6)).astype(np.float32)
+    x[[3, 5], 2] = largest
+    with pytest.raises(
+        DataError, match=r"'python:arrays' holds values too large .* column or channel 2 .*: scale them"
+    ):
+        build_model("foretoll:mlp?width=4", data=open_data((x, np.arange(120) % 3)), seed=0)
 
 
 def test_grey_statistics_for_a_colour_network(digits: TaskData) -> None:

@@ -147,7 +147,7 @@ def check_plan(plan: Preprocessing, where: str) -> None:
         raise ModelError(f"{where} has inputs that do not make up its samples; {_AGAIN}")
     want = channels if plan.kind in ("image", "series") else (size[0] if size else None)
     for name, values in (("mean", plan.mean), ("std", plan.std)):
-        if any(abs(value) > _LARGEST or not math.isfinite(value) for value in values):
+        if any(abs(value) > LARGEST or not math.isfinite(value) for value in values):
             raise ModelError(f"{where} has a {name} that is no number of a float; {_AGAIN}")
         if values and want is not None and len(values) != want:
             raise ModelError(
@@ -157,7 +157,7 @@ def check_plan(plan: Preprocessing, where: str) -> None:
         raise ModelError(f"{where} has {len(plan.mean)} means and {len(plan.std)} deviations; {_AGAIN}")
 
 
-_LARGEST = 1e30  # a float32 holds it, and its reciprocal
+LARGEST = 1e30  # of a mean or deviation: a float32 holds it, and its reciprocal
 _AGAIN = "save the model again, or name its architecture and weights"
 
 

@@ -225,7 +225,7 @@ def _fresh_transformer(model: Model, data: TaskData, *, seed: int) -> Model:
     check_fits(model, data)
     card, plan = model.card, model.card.preprocessing
     if plan.kind == "image":
-        mean, std = channel_statistics(data.train, channels=plan.channels)
+        mean, std = channel_statistics(data.train, channels=plan.channels, name=shown(data.card.uri, 60))
         plan = plan.model_copy(update={"mean": mean, "std": std})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

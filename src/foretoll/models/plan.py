@@ -189,7 +189,7 @@ def _normalisation(
         raise UsageError(unknown_name("normalise", choice, ("data", "imagenet", "none")))
     if data is None:
         raise UsageError(f"{spec.arch} needs data, to take the statistics of its inputs")
-    return channel_statistics(data.train, channels=channels)
+    return channel_statistics(data.train, channels=channels, name=shown(data.card.uri, 60))
 
 
 def _numbers(what: str, value: Any, channels: int | None) -> tuple[float, ...]:

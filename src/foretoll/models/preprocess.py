@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from foretoll.data.limits import BATCH_BYTES, samples_at_once
 from foretoll.data.parts import parts_said, unpacked
 from foretoll.data.tokenizers import load_tokenizer
-from foretoll.errors import ModelError, one_line, shown
-from foretoll.models.bounded import check_plan
+from foretoll.errors import DataError, ModelError, one_line, shown
+from foretoll.models.bounded import LARGEST, check_plan
 from foretoll.models.geometry import brought_to_size
 from foretoll.models.spectrogram import LogMel
 from foretoll.records import Preprocessing
@@ -231,12 +231,13 @@ def make_preprocess(
 
 
 def channel_statistics(
-    split: Split, *, channels: int | None = None
+    split: Split, *, channels: int | None = None, name: str = "the training split"
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel (images, in [0, 1]; series) or column (vectors), in one pass.
 
     Sums are exact integers for uint8 images and float64, centred on the first batch, otherwise.
-    A channel that never varies gets standard deviation 1. Raises ModelError on NaN or infinite values.
+    A channel that never varies gets standard deviation 1. Raises ModelError on NaN or infinite values, and, by the
+    data's `name`, DataError on values that are too large to be normalised in float32.
     """
     count = 0
     total: Tensor | None = None
@@ -271,6 +272,12 @@ def channel_statistics(
     std = variance.sqrt() / scale
     if not bool(torch.isfinite(mean).all() and torch.isfinite(std).all()):
         raise ModelError("the training split holds NaN or infinite values; remove or replace them first")
+    large = ((mean.abs() > LARGEST) | (std > LARGEST)).nonzero()
+    if len(large):
+        raise DataError(
+            f"{name} holds values too large to be normalised, the first in column or channel {int(large[0])} "
+            f"(deviation {float(std[large[0]]):.1e}): scale them, or leave that column out"
+        )
     # spread below float32 resolution is rounding, and dividing by it would blow noise up
     std = torch.where(std > 1e-7 * mean.abs(), std, torch.ones_like(std))
     return tuple(mean.tolist()), tuple(std.tolist())

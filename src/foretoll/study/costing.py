@@ -32,7 +32,6 @@ FEWEST_RUNS = 10  # of the study itself, before their mean says more than a prob
 TYPICAL_SHARE = (
     0.25  # of its budget of epochs a run spends: the mean of 560 runs (docs/recoverability_gap.md)
 )
-PROBE_S = 1.0
 PAUSE = 10.0  # times the median gap between the ends of runs: the study stood still
 
 
@@ -148,7 +147,6 @@ def _probed(cell: Cell, place: Place) -> _Pace:
             task_shift=False,
             device=device,
             accounting=place.accounting,
-            budget_s=PROBE_S,
         ).step
         began = time.perf_counter()
         survey(

@@ -35,7 +35,6 @@ from foretoll.workflows.rates import Named, rising, settled
 from foretoll.workflows.retrain import retrain_update
 
 NOT_BEGUN = "not begun"
-PROBE_S = 1.0  # to spend on the steps of an option: there are many of them
 TAG = "compare"
 FIRMER = "add runs with --measure or foretoll estimate --calibrate"
 
@@ -86,7 +85,6 @@ class Prospect:
             task_shift=update.task_shift,
             device=update.device,
             accounting=self.accounting,
-            budget_s=PROBE_S,
         )
         told = forecaster.foretell(
             case_of_update(update, name, settings, self.seen, probed.pilot, self.start)

@@ -17,7 +17,7 @@ from foretoll.units import joules_from_kwh
 from foretoll.workflows.context import Accounting, seeded
 from foretoll.workflows.pilot import SEED, STEPS, Pilot
 
-PROBE_S = 1.5  # a few updates of any counter; more would only cost more
+PROBE_S = 1.0  # ten updates of the slowest counter; more would only cost more
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,6 @@ def probe_option(
     task_shift: bool,
     device: torch.device,
     accounting: Accounting,
-    budget_s: float = PROBE_S,
 ) -> ProbeResult:
     """What a step, an evaluation and the preparation of an option cost, from the steps of its pilot.
 
@@ -61,7 +60,7 @@ def probe_option(
             device=device,
             meter_factory=lambda: accounting.meter(device),
             evaluation_samples=len(target.validation),
-            budget_s=budget_s,
+            budget_s=PROBE_S,
         )
         held = training_state_bytes(option, training, settings)
         cached = training.cache_bytes
