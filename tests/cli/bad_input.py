@@ -291,6 +291,8 @@ COMPARE = (
           "--confidence 80 is no probability to rely on: it lies between 0 and 1"),
     usage("a certainty", "compare … --confidence 1",
           "--confidence 1 is no probability to rely on: it lies between 0 and 1"),
+    usage("a model without a name", "estimate … --model ''",
+          "'' is empty, and names no model and no file of weights: give a name or a path"),
     usage("a model named twice", "compare … --model m", "--model m is named twice: name each model once"),
     usage("one weights file for several models", "compare … --model foretoll:mlp?width=16 --weights w.safetensors",
           "--weights cannot be said of 2 models at once: give checkpoint folders, which know them, or one --model"),

@@ -108,6 +108,10 @@ def local_path(text: str | Path) -> Path:
             f"a {type(text).__name__} is no model and no file of weights: give a name, a path, or an nn.Module (of a "
             "class or a factory what it makes, of a state dict the file that it came from)"
         )
+    if not str(text).strip():
+        raise UsageError(
+            f"{shown(text)} is empty, and names no model and no file of weights: give a name or a path"
+        )
     try:
         path = Path(text).expanduser()
         path.is_dir()
