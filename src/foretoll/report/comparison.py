@@ -134,11 +134,12 @@ def _rests_on(comparison: Comparison) -> list[str]:
         f"chance: the probability, by foretoll's forecast, to reach {goal} "
         f"on validation data within {comparison.settings.max_epochs:g} epochs"
     ]
-    said += (
-        [f"in brackets: {percent(min(levels))} intervals; ≥: at the budget of epochs, or beyond"]
-        if levels
-        else []
-    )
+    if levels:
+        said += [
+            f"{metric_name(comparison.settings.metric)}: expected on test data that the update never sees, where one "
+            "that just reached the target on validation data may lie below it",
+            f"in brackets: {percent(min(levels))} intervals; ≥: at the budget of epochs, or beyond",
+        ]
     said += (
         ["under chance: what the runs suggest is worse than guessing, and no forecast"]
         if _any_under_chance(comparison)
