@@ -60,6 +60,8 @@ def spent_by_kind(events: Iterable[LifeEvent]) -> dict[str, Spent]:
     """What looks, estimates and updates took."""
     found = {kind: Spent() for kind, _ in KINDS}
     for event in events:
+        if event.kind == "offers" and event.spent is None:
+            continue  # no estimate was made: by what looks took, an update costs less than one
         if event.kind in found:
             found[event.kind].add(event.spent)
     return found
