@@ -266,9 +266,13 @@ OPTIONS = ("mean", "std", "width", "depth", "the model", "argument")  # what a m
 def specs(draw: random.Random, folder: Path) -> Case:
     """Names of models that are none, and of functions that are no factories."""
     _evil(folder)
+    (folder / "own.py").write_text(
+        "def make(num_classes):\n    return None\n"
+    )  # what the user names is imported
     spec = draw.choice(
         (
-            "torch:zeros", "time:sleep", "foretoll.cli:main", "os:abort", "os:getcwd", "builtins:print", "evil:gone",
+            "torch:zeros", "time:sleep", "foretoll.cli:main", "os:abort", "os:getcwd", "builtins:print",
+            "own:gone", "own:make",
             "foretoll:mlp?width=99999999999", "foretoll:mlp?width=-1", "foretoll:mlp?mean=nan", "foretoll:mlp?std=nan",
             "foretoll:mlp?depth=100000", "foretoll:cnn?width=1e9", "foretoll:mlp?" + "a=1&" * 9000, "foretoll:",
             "torchvision:resnet18?weights=\x1b[31m", "torchvision:../x", "timm:\x1b[31m", "hf:m", "hf:gone", "a:b:c",

@@ -121,7 +121,8 @@ def _validated(make: Callable[[], Any]) -> Any:
     try:
         return make()
     except ValidationError as error:
-        raise UsageError(f"{error.errors()[0]['loc']}: value") from None
+        first = error.errors()[0]  # one of the whole record has no place, and says it in words
+        raise UsageError(f"{first['loc'] or first['msg']}: value") from None
 
 
 def records_again(draw: random.Random, folder: Path) -> Case:
@@ -162,8 +163,9 @@ def checkpoints(draw: random.Random, folder: Path) -> Case:
             ["python", "load_model"],
             names=(
                 "bad",
+                "foretoll:",
                 *(word for word in name.split() if len(word) > 3),
-            ),  # the folder, or the field that lies
+            ),  # the folder, its architecture, or the field that lies
             call=lambda: repr(foretoll.load_model("bad")),
         )
     from safetensors.torch import load_file

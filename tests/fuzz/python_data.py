@@ -69,6 +69,7 @@ def _data_case(
         "table",
         "data set",
         "of shape",
+        "the splits",
     )
     names = (*names, *known, type(data).__name__, "old.npz")
     return Case(f"{door}({what})", ["python", door], names=names, call=call, kept=kept)

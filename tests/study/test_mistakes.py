@@ -116,6 +116,11 @@ def test_seventeen_mistakes_are_told_together(tmp_path: Path) -> None:
         ("[shifts]", "[design]\nseeds = [1, 1]\n[shifts]", "'1' stands there twice"),
         ("[shifts]", "[design]\nseeds = []\n[shifts]", "design.seeds: it is empty"),
         ("[shifts]", "[vary]\nbatch_size = [0]\n[shifts]", "vary.batch_size: 0 is too few"),
+        (
+            "[shifts]",
+            "[settings]\nmax_epochs = 1e9\n[shifts]",
+            "settings.max_epochs: 1e+09 is more than 1,000,000",
+        ),
         ("[shifts]", "[desing]\n[shifts]", "did you mean 'design'"),
     ],
 )

@@ -20,11 +20,10 @@ from pydantic.fields import FieldInfo
 from foretoll.commands.bundles import Bundle
 from foretoll.errors import UsageError, nearest_name, one_line, read_small, shown
 from foretoll.records import TrainingSettings
-from foretoll.records.settings import setting_fields
+from foretoll.records.settings import MOST_EPOCHS, setting_fields
 from foretoll.tasks import check_until
 
 AUTO = "auto"
-MOST_EPOCHS = 1_000_000  # a loop of more never ends
 MOST_BYTES = 1_000_000  # of a settings file
 PANEL = "Training"
 FILE_HELP = "file (TOML) of training settings by these names, as in docs/settings.md; flags win over it"

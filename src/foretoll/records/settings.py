@@ -60,6 +60,9 @@ def _setting(
     return Field(default, description=help_, json_schema_extra=extra, **limits)
 
 
+MOST_EPOCHS = 1_000_000  # that a command or a study may ask for: a loop of more never ends
+
+
 class TrainingSettings(Record):
     """What decides a training run besides model and data; docs/settings.md has a line on each.
 

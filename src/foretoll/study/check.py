@@ -20,6 +20,7 @@ from foretoll.errors import UsageError, shown, unknown_name
 from foretoll.models.architectures import ARCHITECTURES
 from foretoll.models.named import parse_spec
 from foretoll.options import OPTIONS
+from foretoll.records.settings import MOST_EPOCHS
 from foretoll.tasks import check_metric
 
 MOST_SEEDS = 2**32 - 1
@@ -114,9 +115,22 @@ def _shift_mistakes(shifts: Mapping[str, Any]) -> Iterator[Mistake]:
 
 def _setting_mistakes(data: Mapping[str, Any]) -> Iterator[Mistake]:
     for part in ("settings", "source_training"):
-        metric = _table(data, part).get("metric")
-        yield from _caught(f"{part}.metric", metric, check_metric)
-    vary = _table(data, "vary")
+        given = _table(data, part)
+        yield from _caught(f"{part}.metric", given.get("metric"), check_metric)
+        for epochs in _numbers([given.get("max_epochs")]):
+            if epochs > MOST_EPOCHS:
+                yield (
+                    f"{part}.max_epochs",
+                    f"{epochs:g} is more than {MOST_EPOCHS:,}: give a budget that can be spent",
+                )
+    yield from _vary_mistakes(_table(data, "vary"))
+    for place, task in _tables(data, "tasks"):
+        for value in _numbers(task.get("until")):
+            if not 0 < value < 1:
+                yield f"{place}.until", f"{value:g} is no progress: it lies between 0 and 1"
+
+
+def _vary_mistakes(vary: Mapping[str, Any]) -> Iterator[Mistake]:
     for key, least in (("batch_size", 1), ("train_samples", 2), ("held_out", 1)):
         for value in _numbers(vary.get(key)):
             if value < least:
@@ -124,10 +138,6 @@ def _setting_mistakes(data: Mapping[str, Any]) -> Iterator[Mistake]:
     for value in _numbers(vary.get("lr")):
         if not (math.isfinite(value) and value > 0):
             yield "vary.lr", f"{value:g} is no learning rate: give one above 0"
-    for place, task in _tables(data, "tasks"):
-        for value in _numbers(task.get("until")):
-            if not 0 < value < 1:
-                yield f"{place}.until", f"{value:g} is no progress: it lies between 0 and 1"
     for value in _numbers(vary.get("until_share")):
         if not 0 < value <= MOST_SHARE:
             yield "vary.until_share", f"{value:g} is no share: it lies above 0 and at most at {MOST_SHARE:g}"
