@@ -125,7 +125,9 @@ def uris(draw: random.Random, _: Path) -> Case:
         "many": "npz:old.npz?" + "&".join(f"{k}={value}" for k in KEYS * draw.choice((1, 30))),
     }[kind]
     words = train_on(uri) if draw.random() < 0.7 else either(draw, target=uri)
-    return Case(f"uri {uri!r:.70}", words, names=(uri[:3], "data URI", key, value.strip()[:4]))
+    return Case(
+        f"uri {uri!r:.70}", words, names=(uri[:3], "data URI", key, value.strip()[:4], "column of old")
+    )
 
 
 VARIABLES = (

@@ -175,6 +175,20 @@ def test_networks_that_are_no_classifier_of_the_data(
         load_model(network, data=digits)
 
 
+def test_what_a_network_raises_is_repeated_in_printable_words(vectors: TaskData) -> None:
+    class Coloured(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(7, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            raise RuntimeError("\x1b[31mno such layer" + "x" * 10_000)
+
+    with pytest.raises(ModelError, match="no such layer") as raised:
+        load_model(Coloured(), data=vectors)
+    assert str(raised.value).isprintable() and len(str(raised.value)) <= 300
+
+
 def test_a_single_layer_has_a_head_too(vectors: TaskData) -> None:
     model = load_model(nn.Linear(7, 3), data=vectors)
     representation, _ = model.embed_and_classify(next(iter(vectors.test.batches(4))).inputs)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Generic
 
 from foretoll.engine.base import Result, TaskT, ValueT
-from foretoll.errors import ForetollError
+from foretoll.errors import ForetollError, printable
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -36,7 +36,7 @@ class Reply(Generic[ValueT]):
 
 def sentence(error: BaseException) -> str:
     """An exception as one sentence: foretoll's own message as it is, others after the name of their type."""
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     if isinstance(error, ForetollError) and text:
         return text
     text = f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foretoll.errors import ModelError, UsageError, shown, unknown_name
+from foretoll.errors import ModelError, UsageError, one_line, shown, unknown_name
 from foretoll.models.several_outputs import logits_in, made_by, outputs_of
 from foretoll.tasks import Task
 
@@ -341,9 +341,9 @@ def _raw_run(
     except ModelError:
         raise
     except Exception as error:  # whatever a user's network raises becomes one sentence
-        line = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"the network fails on a batch of {described(example)}: {type(error).__name__}: {line}; "
+            f"the network fails on a batch of {described(example)}: {type(error).__name__}: "
+            f"{one_line(str(error), 150)}; "
             "check the input size and channels (options input_size=…)"
         ) from error
     finally:

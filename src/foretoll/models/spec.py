@@ -11,6 +11,7 @@ from typing import Any, Literal
 from torch import nn
 
 from foretoll.errors import MissingExtraError, ModelError, UsageError
+from foretoll.errors import one_line as one_line_of
 from foretoll.models.architectures import architecture_family
 from foretoll.models.named import LOADING_OPTIONS, SCHEMES, Spec, parse_spec
 from foretoll.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
@@ -109,8 +110,8 @@ def nearest(kind: str, name: str, names: Iterable[str]) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error on one line, cut to a readable length."""
-    return " ".join(str(error).split())[:200]
+    """The message of another's error on one printable line, cut to a readable length."""
+    return one_line_of(str(error), 200)
 
 
 def in_memory(arch: str) -> bool:
