@@ -10,14 +10,19 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 BY_USER = "stopped by the user"
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not known everywhere
+_AGAIN_S = 0.05  # until a signal that was dropped is sent again
 _UNWINDING_S = 2.0  # a second signal so soon after the first finds the first still on its way up
 
 
@@ -40,6 +45,7 @@ class _State:
         self.recordings = 0
         self.raised_at = float("-inf")
         self.caught = False
+        self.hook: Callable[[UnraisableHookArgs], object] = sys.unraisablehook
 
 
 _state = _State()
@@ -53,6 +59,22 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
         return
     _state.raised_at = time.monotonic()
     raise Interruption(number)
+
+
+def _on_unraisable(found: UnraisableHookArgs) -> None:
+    """Send a signal once more that was raised within a callback of the garbage collector, where Python drops it."""
+    if not isinstance(found.exc_value, Interruption) or _state.received is None:
+        _state.hook(found)
+        return
+    _state.raised_at = float("-inf")
+    again = threading.Timer(_AGAIN_S, _send, (_state.received,))
+    again.daemon = True
+    again.start()
+
+
+def _send(number: int) -> None:
+    if _state.guards:
+        os.kill(os.getpid(), number)
 
 
 @contextlib.contextmanager
@@ -157,11 +179,14 @@ def _install() -> None:
         if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             _state.replaced[number] = signal.getsignal(number)
             signal.signal(number, _on_signal)
+    sys.unraisablehook = _on_unraisable
 
 
 def _restore(*, hand_on: bool) -> None:
     for number, handler in _state.replaced.items():
         if signal.getsignal(number) is _on_signal:
             signal.signal(number, handler)
+    if sys.unraisablehook is _on_unraisable:
+        sys.unraisablehook = _state.hook
     if hand_on and _state.received not in (None, signal.SIGINT):
         os.kill(os.getpid(), int(_state.received or 0))

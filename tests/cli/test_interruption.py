@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,6 +100,19 @@ def test_sigterm_stops_all_that_would_follow(here: Call, tmp_path: Path, words: 
     runs = Ledger.open(path).runs()
     assert [(run.outcome, run.reason) for run in runs][:1] == [(Outcome.INTERRUPTED, "stopped by SIGTERM")]
     assert all(run.outcome is not Outcome.RUNNING for run in runs) and runs[0].toll.duration_s
+
+
+def test_a_signal_that_the_garbage_collector_drops_is_sent_again() -> None:
+    class Thing:
+        pass
+
+    before = sys.unraisablehook
+    thing = Thing()
+    _ = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt, match="stopped by SIGTERM"), guarded(hand_on=False):
+        del thing  # Python drops what is raised within such a callback
+        time.sleep(20)
+    assert sys.unraisablehook is before
 
 
 SCRIPT = """

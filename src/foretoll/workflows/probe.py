@@ -41,6 +41,7 @@ def probe_option(
     task_shift: bool,
     device: torch.device,
     accounting: Accounting,
+    budget_s: float = PROBE_S,
 ) -> ProbeResult:
     """What a step, an evaluation and the preparation of an option cost, from the steps of its pilot.
 
@@ -60,7 +61,7 @@ def probe_option(
             device=device,
             meter_factory=lambda: accounting.meter(device),
             evaluation_samples=len(target.validation),
-            budget_s=PROBE_S,
+            budget_s=budget_s,
         )
         held = training_state_bytes(option, training, settings)
         cached = training.cache_bytes
