@@ -27,7 +27,7 @@ from foretoll.report import document_of
 from foretoll.report.markdown import markdown
 from foretoll.workflows import Accounting, Watcher
 from foretoll.workflows.carry_out import RunResult, carry_out
-from foretoll.workflows.live import Renewals
+from foretoll.workflows.live import MOST_SEEN, Renewals, thinned
 from options.making import blobs, mlp, same, weights
 
 HOPELESS = TrainingSettings(batch_size=16, max_epochs=30, lr=1e-6, until=0.999, give_up=0.2)
@@ -134,6 +134,29 @@ def test_time_and_energy_left_follow_from_the_rate_so_far() -> None:
     assert renewals.renew(curve, None, None) is None and renewals.latest is None, (
         "nobody knows what an epoch is"
     )
+
+
+@pytest.mark.parametrize("length", [1, 2, MOST_SEEN, MOST_SEEN + 1, 2 * MOST_SEEN, 5_003])
+def test_of_a_long_curve_so_many_evaluations_are_read(length: int) -> None:
+    curve = [
+        EvalPoint(step=i, epochs=0.01 * i, quality=0.5 - 0.3 / (1 + i), duration_s=1e-3 * i)
+        for i in range(length)
+    ]
+    read = thinned(curve)
+    assert len(read) <= MOST_SEEN and (read[0], read[-1]) == (curve[0], curve[-1])
+    steps = [point.step for point in read]
+    assert steps == sorted(set(steps)) and (length > MOST_SEEN or read == curve)
+
+
+def test_a_target_that_was_met_stays_met() -> None:
+    renewals = Renewals(HOPELESS.model_copy(update={"until": 0.6}), DOUBTED, 100)
+    curve = [
+        EvalPoint(step=i, epochs=0.1 * i, quality=0.7 if i == 1 else 0.5, duration_s=0.1 * i + 1e-9)
+        for i in range(2 * MOST_SEEN)
+    ]
+    for length in (2, len(curve)):  # the one that met it is not among those that are read then
+        found = renewals.renew(curve[:length], 16, None)
+        assert found is not None and found.reach_probability == 1
 
 
 def test_no_run_is_given_up_before_its_first_step_or_at_its_end() -> None:

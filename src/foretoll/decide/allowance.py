@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from foretoll.decide.budget import UNITS
+from foretoll.decide.budget import UNITS, Amount
 from foretoll.errors import UsageError, shown
 from foretoll.records.curve import BudgetCost
 
 MOST_ASKED = 20  # targets, and budgets
 _UNITS = {**UNITS, "epoch": ("epochs", 1.0), "epochs": ("epochs", 1.0)}
-_AMOUNT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -28,14 +26,13 @@ class Allowance:
     @classmethod
     def parse(cls, text: str) -> Allowance:
         """Read `2kWh`, `30min`, `50g` or `5epochs`, upper or lower case; UsageError otherwise."""
-        found = _AMOUNT.fullmatch(text)
-        unit = _UNITS.get(found[2].lower()) if found else None
-        if found is None or unit is None or not 0 < float(found[1]) < 1e300:
+        found = Amount.parse(text, _UNITS)
+        if found is None:
             raise UsageError(
                 f"--for {shown(text, 60)} is no budget: give an energy (2kWh), a time (30min), emissions (50g) or "
                 "epochs (5epochs)"
             )
-        return cls(" ".join(found.groups()), cast("BudgetCost", unit[0]), float(found[1]) * unit[1])
+        return cls(found.text, cast("BudgetCost", found.cost), found.value)
 
     @classmethod
     def several(cls, texts: str | Sequence[str]) -> tuple[Allowance, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 from foretoll.errors import UsageError, shown
 from foretoll.records import Forecast, Run
@@ -25,7 +27,29 @@ UNITS: dict[str, tuple[str, float]] = {
 }
 HUMAN = {"energy_kwh": human_energy, "duration_s": human_duration, "emissions_kg": human_mass}
 
+PATIENCE_UNITS: dict[str, tuple[str, float]] = {
+    **{unit: (cost, size) for unit, (cost, size) in UNITS.items() if cost == "duration_s"},
+    "d": ("duration_s", 86400.0),
+}
 MOST_PATIENCE_S = 30 * 86400.0
+_AMOUNT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", re.ASCII | re.IGNORECASE)
+
+
+class Amount(NamedTuple):
+    """How much of a cost, and the text that says so: number and unit, one space apart."""
+
+    cost: str
+    value: float
+    text: str
+
+    @classmethod
+    def parse(cls, text: str, units: Mapping[str, tuple[str, float]]) -> Self | None:
+        """Read a number with one of these units (cost and size), upper or lower case; None where it is none."""
+        found = _AMOUNT.fullmatch(text)
+        unit = units.get(found[2].lower()) if found else None
+        if found is None or unit is None or not 0 < float(found[1]) < 1e300:
+            return None
+        return cls(unit[0], float(found[1]) * unit[1], " ".join(found.groups()))
 
 
 @dataclass(frozen=True)
@@ -41,13 +65,12 @@ class Limit:
 
         `what`: as which flag it was given.
         """
-        found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]+)\s*", text)
-        unit = UNITS.get(found[2].lower()) if found else None
-        if found is None or unit is None or not 0 < float(found[1]) < 1e300:
+        found = Amount.parse(text, UNITS)
+        if found is None:
             raise UsageError(
                 f"--{what} {shown(text)} is no {what}: give an energy (0.1kWh), a time (20min) or emissions (50g)"
             )
-        return cls(unit[0], float(found[1]) * unit[1])
+        return cls(found.cost, found.value)
 
     def broken_by(self, forecast: Forecast) -> str:
         """Which limit a forecast's median breaks, in words; empty where it keeps to it.
@@ -89,11 +112,10 @@ def parse_budget(text: str) -> tuple[Limit, float | None, int | None]:
 
 
 def parse_patience(text: str) -> float:
-    """`24h`, `90min` or `45s`, in seconds. UsageError otherwise."""
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(s|min|h|d)\s*", text)
-    seconds = float(found[1]) * {"s": 1, "min": 60, "h": 3600, "d": 86400}[found[2]] if found else 0.0
-    if not 0 < seconds <= MOST_PATIENCE_S:
+    """`24h`, `90min` or `2d`, in seconds. UsageError otherwise."""
+    found = Amount.parse(text, PATIENCE_UNITS)
+    if found is None or found.value > MOST_PATIENCE_S:
         raise UsageError(
             f"--patience {shown(text, 40)} is no time to wait: give one of up to 30 days, such as 24h, 90min or 2d"
         )
-    return seconds
+    return found.value

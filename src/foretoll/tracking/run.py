@@ -98,9 +98,9 @@ class TrackedRun:
     def _renew(self, recorder: Recorder) -> None:
         """Forecast anew what is left; at the loop's own rate of evaluations."""
         result = recorder.result
-        later = sum(point.step > 0 for point in result.curve)
         if not result.curve or result.epochs is None:
             return
+        later = len(result.curve) - (result.curve[0].step == 0)
         settings = self._settings
         if "evals_per_epoch" not in settings.model_fields_set and later:
             settings = settings.model_copy(update={"evals_per_epoch": max(round(later / result.epochs), 1)})

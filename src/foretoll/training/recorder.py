@@ -64,9 +64,8 @@ class Recorder:
     """Records one training of `parameters` (by name), which ends by `stop`.
 
     `meter` measures duration and energy by phase; `progress` is told of every evaluation, and may return why the
-    training is to be given up. `steps_per_epoch` None: it
-    is not known (yet; `result.steps_per_epoch` may be set later). The weights at the start are kept on the CPU: the
-    accelerator's memory is the training's own.
+    training is to be given up. `steps_per_epoch` None: it is not known (yet; `result.steps_per_epoch` may be set
+    later). The weights at the start are kept on the CPU: the accelerator's memory is the training's own.
     """
 
     def __init__(

@@ -68,9 +68,7 @@ class WatchedModel:
     watcher: Watcher = field(default_factory=Watcher)
     trust_code: bool = False  # whether the function that the model's card names may be imported
     patience: Patience | None = None  # how long an update may wait for a greener hour; set on an open life
-    network: nn.Module | None = (
-        None  # of a life begun with a module in memory: what its weights are read into
-    )
+    network: nn.Module | None = None  # what weights are read into, where a module in memory began the life
 
     @classmethod
     def start(

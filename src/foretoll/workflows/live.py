@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from foretoll.workflows.context import Update
 
 SO = "the run goes on without it"  # what follows from a fault
+MOST_SEEN = (
+    200  # evaluations that are read of a curve: a long run's renewals take no longer than a short one's
+)
 
 
 def check_give_up(settings: TrainingSettings) -> None:
@@ -37,6 +40,7 @@ class Renewals:
         """`made`: the forecast before the run; `validation`: samples that its quality is seen on, 0: not known."""
         self.settings, self.made, self.validation = settings, made, validation
         self.latest: LiveForecast | None = None
+        self._met = False
 
     def renew(
         self, curve: Sequence[EvalPoint], steps_per_epoch: int | None, energy_kwh: float | None
@@ -44,13 +48,15 @@ class Renewals:
         """The forecast after these evaluations, of which the last is now; `energy_kwh`: spent so far."""
         self.latest = None
         settings, now = self.settings, curve[-1]
-        seen = [Seen(p.epochs, settings.progress(p.quality)) for p in curve if p.epochs is not None]
-        if steps_per_epoch is None or len(seen) < len(curve):
+        self._met = self._met or settings.meets(now.quality)
+        some = thinned(curve)
+        seen = [Seen(p.epochs, settings.progress(p.quality)) for p in some if p.epochs is not None]
+        if steps_per_epoch is None or len(seen) < len(some):
             return None
         course = Course.of(settings, steps_per_epoch, self.validation, self.made)
         if course is None:
             return None
-        found = shipped()(course, seen, met=any(settings.meets(p.quality) for p in curve))
+        found = shipped()(course, seen, met=self._met)
         if found is not None and found.epochs > 0:
             rates = {
                 "duration_left_s": _at_rate(found, now.duration_s),
@@ -76,6 +82,14 @@ class Renewals:
             f"{found.reach_probability:.2%} after {human_number(found.epochs)} epochs, under the "
             f"{100 * settings.give_up:g}% of give_up"
         )
+
+
+def thinned(curve: Sequence[EvalPoint]) -> Sequence[EvalPoint]:
+    """The first and the last evaluation, and of those between them so many that there are MOST_SEEN at the most."""
+    if len(curve) <= MOST_SEEN:
+        return curve
+    step = -(-(len(curve) - 1) // (MOST_SEEN - 1))
+    return [*curve[:-1:step], curve[-1]]
 
 
 def _at_rate(found: LiveForecast, spent: float | None) -> Interval | None:
