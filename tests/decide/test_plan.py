@@ -164,7 +164,9 @@ def test_what_is_shown_says_every_figure() -> None:
     )
     shown = " ".join(text for block in plan_blocks(plan) for text in texts(block))
     assert "twice in 4 periods" in shown and "10.0 (10.0 … 10.0) points behind" in shown
-    assert "0.750" in shown and "foretoll life measures it" in shown
+    assert "0.750" in shown and "foretoll life measures it" in shown and "fits" in shown
+    unlimited = plan_of(comparison(KEPT, update("finetune", 0.9, 1.0)), Aims(4, floor=0.6))
+    assert "fits" not in {text for block in plan_blocks(unlimited) for text in texts(block)}
 
 
 @pytest.mark.parametrize(

@@ -255,9 +255,13 @@ class _Picture:
                 self.svg.add("circle", cx=place[0], cy=place[1], r=6.0, class_="ring")
 
     def labels(self) -> None:
-        for target in self.targets:
-            text = level_text(self.metric, target)
-            self.svg.text(self.right, self.y(target) - 5, f"target {text}", anchor="end", css="name")
+        for place, target in enumerate(
+            sorted(self.targets)
+        ):  # neighbours on two sides, so that none hides another
+            x, anchor = (self.left + 5, "start") if place % 2 else (self.right, "end")
+            y = self.y(target)
+            y += 15 if y - 15 < self.top else -5  # below its line where the axis of epochs is above
+            self.svg.text(x, y, f"target {level_text(self.metric, target)}", anchor=anchor, css="name")
         if len(self.drawn) == 1:
             return
         for i, (one, line) in enumerate(zip(self.drawn, self.lines, strict=True)):

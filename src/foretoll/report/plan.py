@@ -92,7 +92,7 @@ def _table(plan: LifePlan, schedules: list[Schedule], title: str, *, main: bool 
         Column(COST_LABELS[plan.cost].lower(), number=True),
         Column("mean quality", number=True),
         Column("least", number=True),
-        Column("fits"),
+        *([] if plan.budget is None else [Column("fits")]),
     )
     rows = [
         Row(
@@ -102,7 +102,7 @@ def _table(plan: LifePlan, schedules: list[Schedule], title: str, *, main: bool 
                 _cost(plan, each, unit),
                 _quality(each.mean_quality),
                 f"{each.least_quality:.3f}",
-                "" if plan.budget is None else "yes" if each.fits else "no",
+                *([] if plan.budget is None else ["yes" if each.fits else "no"]),
             ),
             chosen=plan.chosen is not None and each is plan.schedules[plan.chosen],
         )
