@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from foretoll.errors import MeasureError
 from foretoll.measure import open_meter
-from foretoll.measure.codecarbon_table import read_without_pandas, watts_of
+from foretoll.measure.codecarbon_table import lean_look_ups, processor_model, watts_of
 from foretoll.measure.plausible import CPU_WATTS_PER_THREAD, cpu_range, ram_range
 
 TICK_S = 0.01  # of the process clock
@@ -272,9 +272,37 @@ def test_a_processor_has_the_watts_that_codecarbon_knows(model: str) -> None:
 
 
 def test_codecarbon_is_as_it_was_afterwards() -> None:
-    from codecarbon.core.cpu import TDP
+    from codecarbon.core import cpu, resource_tracker
 
-    before = TDP._get_cpu_power_from_registry
-    with read_without_pandas():
-        assert TDP._get_cpu_power_from_registry is not before
-    assert TDP._get_cpu_power_from_registry is before
+    before = cpu.TDP._get_cpu_power_from_registry, cpu.detect_cpu_model, resource_tracker.detect_cpu_model
+    with lean_look_ups():
+        assert cpu.TDP._get_cpu_power_from_registry is not before[0]
+    assert before == (
+        cpu.TDP._get_cpu_power_from_registry,
+        cpu.detect_cpu_model,
+        resource_tracker.detect_cpu_model,
+    )
+
+
+def test_a_processor_has_the_name_that_codecarbon_would_find() -> None:
+    from codecarbon.core.util import detect_cpu_model
+
+    name = processor_model()
+    if name is None:
+        pytest.skip("this system has no name of its processor in /proc/cpuinfo")
+    assert name == detect_cpu_model()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("processor\t: 0\nmodel\t\t: 79\nmodel name\t: Intel(R) Xeon(R): E5\n", "Intel(R) Xeon(R): E5"),
+        ("model name\t: 79\nmodel name\t: AMD EPYC\n", "AMD EPYC"),
+        ("Hardware\t: BCM2835\nModel\t\t: Raspberry Pi 4\n", None),
+        ("", None),
+    ],
+)
+def test_a_name_of_a_processor_is_no_number(tmp_path: Path, text: str, name: str | None) -> None:
+    (tmp_path / "cpuinfo").write_text(text)
+    assert processor_model(tmp_path / "cpuinfo") == name
+    assert processor_model(tmp_path / "none") is None

@@ -14,7 +14,7 @@ What was found in CodeCarbon 3.3.2 and what is done about it:
    leave a tracker half made: see `foretoll.measure.codecarbon_config`.
 4. Its emissions are not used: intensity 0 is forced so that no data of any country is looked up, and its samplers
    are stopped rather than the tracker, whose `stop` loads tables of countries and clouds to make up emissions.
-5. It loads pandas to look one processor up: see `foretoll.measure.codecarbon_table`.
+5. It loads pandas and starts a process to look one processor up: see `foretoll.measure.codecarbon_table`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from foretoll.errors import MeasureError, one_line
 from foretoll.measure.basis import PartReport
 from foretoll.measure.codecarbon_config import only_user_settings
-from foretoll.measure.codecarbon_table import read_without_pandas, watts_of
+from foretoll.measure.codecarbon_table import lean_look_ups, watts_of
 from foretoll.measure.meter import Clock, EnergyMeter, Scope
 from foretoll.measure.plausible import COUNTER_RANGE, CPU_WATTS_PER_THREAD, cpu_range, ram_range
 from foretoll.records import EnergyComponent
@@ -100,7 +100,7 @@ class CodeCarbonMeter(EnergyMeter):
             self._level = logger.level
             logger.setLevel(logging.CRITICAL)
             try:
-                with only_user_settings(), read_without_pandas():
+                with only_user_settings(), lean_look_ups():
                     tracker = self._new_tracker(OfflineEmissionsTracker)
                     if hasattr(tracker, "get_detected_hardware"):
                         tracker.get_detected_hardware()  # sets the hardware up now: 2 to 4 s, once in a process

@@ -1,4 +1,5 @@
-"""CodeCarbon's table of processors, read without pandas: it loads that library for one look into a CSV file.
+"""What CodeCarbon asks of the processor, at less cost: it loads pandas for one look into a CSV file, and starts a
+Python process for one line of /proc/cpuinfo.
 
 What a model is taken for is still decided by CodeCarbon's own comparison of names.
 """
@@ -7,13 +8,15 @@ from __future__ import annotations
 
 import csv
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 _LOOK = "_get_cpu_power_from_registry"
+_DETECTING = ("codecarbon.core.cpu", "codecarbon.core.resource_tracker", "codecarbon.external.hardware")
 
 
 @cache
@@ -44,25 +47,47 @@ def watts_of(model: str) -> float | None:
         return None
 
 
-@contextmanager
-def read_without_pandas() -> Iterator[None]:
-    """Trackers that are set up in this block look processors up here; where that fails, by themselves."""
+def processor_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str | None:
+    """The processor's name as py-cpuinfo takes it from there; None where it would go on to look elsewhere."""
     try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip().lower() == "model name" and value.strip() and not value.strip().isdigit():
+            return value.strip()
+    return None
+
+
+@contextmanager
+def lean_look_ups() -> Iterator[None]:
+    """Trackers that are set up in this block look processors up here; where that fails, by themselves."""
+    before: list[tuple[Any, str, Any]] = []
+
+    def put(owner: Any, name: str, look: Callable[..., Any]) -> None:
+        before.append((owner, name, getattr(owner, name)))
+        setattr(owner, name, look)
+
+    try:  # another version may have none of these: what is read wrongly is found when it is set up
         known: Any = importlib.import_module("codecarbon.core.cpu").TDP
         own = getattr(known, _LOOK)
-    except (ImportError, AttributeError):  # another version: what is read wrongly is found when it is set up
-        yield
-        return
 
-    def look(tdp: Any, model: str) -> float | None:
-        try:
-            return watts_of(model)
-        except (ImportError, AttributeError, TypeError, OSError, KeyError):
-            found: float | None = own(tdp, model)
-            return found
+        def look(tdp: Any, model: str) -> float | None:
+            try:
+                return watts_of(model)
+            except (ImportError, AttributeError, TypeError, OSError, KeyError):
+                found: float | None = own(tdp, model)
+                return found
 
-    setattr(known, _LOOK, look)
+        put(known, _LOOK, look)
+        name = processor_model()
+        for module in _DETECTING if name else ():
+            put(importlib.import_module(module), "detect_cpu_model", lambda: name)
+    except (ImportError, AttributeError):
+        pass
     try:
         yield
     finally:
-        setattr(known, _LOOK, own)
+        for owner, attribute, value in before:
+            setattr(owner, attribute, value)
