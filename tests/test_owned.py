@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.utils.data import TensorDataset
 import foretoll
 from foretoll.data import TaskData, open_data
 from foretoll.indices.gradients import gradient_norms, linearised_signals
+from foretoll.indices.survey import survey
 from foretoll.measure import NoMeter, probe_inference
 from foretoll.models import Model, load_model
 from foretoll.models.preprocess import TextPreprocess
@@ -172,6 +174,24 @@ def test_what_a_hook_keeps_is_what_the_layer_gave(layer: str | None) -> None:
     )
     assert torch.equal(plain.logits, inside.logits)
     assert all(torch.equal(plain.layers[name], inside.layers[name]) for name in plain.layers)
+
+
+def _after(inplace: bool) -> nn.Module:
+    torch.manual_seed(1)
+    embedding, act = nn.Linear(6, 8), nn.ReLU(inplace=inplace)
+    return nn.Sequential(OrderedDict(embedding=embedding, act=act, head=nn.Linear(8, 3)))
+
+
+def test_indices_do_not_depend_on_whether_the_next_layer_works_in_place() -> None:
+    x, y = arrays((6,))
+    source, target = open_data((x, y)), open_data((x * 0.8 + 0.3, y))
+    found = []
+    for inplace in (False, True):
+        model = load_model(_after(inplace), data=source, embedding_layer="embedding")
+        found.append(survey(model, source, target, SETTINGS, task_shift=False))
+    plain, inside = found
+    assert {"resque", "logme", "mmd", "probe_accuracy"} <= plain.signals.keys()
+    assert plain.signals == inside.signals
 
 
 class Buffered(nn.Module):

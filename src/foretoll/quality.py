@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from foretoll.data.limits import samples_at_once
-from foretoll.errors import DataError, ModelError, UsageError
+from foretoll.errors import DataError, ModelError, UsageError, is_out_of_memory, one_line
 from foretoll.models.anatomy import first_tensor
 from foretoll.records import QualityScale
 from foretoll.tasks import Metric, Whole, check_metric, get_task, known_metric
@@ -138,6 +138,23 @@ def check_trainable(loss: Tensor) -> None:
             "no gradient reaches a trainable parameter of the network: its forward detaches its outputs or switches "
             "gradients off (torch.no_grad), or all is frozen; change that, or use the option keep"
         )
+
+
+def backward(loss: Tensor, scaler: torch.amp.GradScaler | None = None) -> None:
+    """Add the gradients of a loss, scaled for fp16 where a `scaler` is given.
+
+    Raises ModelError where none reaches the network, or where its own backward pass fails.
+    """
+    check_trainable(loss)
+    try:
+        (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]  # untyped in torch
+    except RuntimeError as error:
+        if is_out_of_memory(error) or type(error).__module__.startswith("torch._"):  # a compiler's own
+            raise
+        raise ModelError(
+            f"the network's gradients cannot be computed ({one_line(str(error), 120)}): let no layer write in place "
+            "into what they need, or use the option keep"
+        ) from error
 
 
 BATCH_OF_ONE = "batches of one sample cannot train a network with batch norm: give --batch-size 2 or more"

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from foretoll.data import TaskData, open_data
 from foretoll.errors import ModelError, UsageError
+from foretoll.measure import NoMeter
 from foretoll.models import build_model, fresh_copy, load_model, save_checkpoint
 from foretoll.models.hf_texts import pooled
 from foretoll.models.own_classes import in_order, published_names, rows_of, synonyms
 from foretoll.models.spec import parse_spec
 from foretoll.models.weights import read_weights, strip_prefixes
-from foretoll.options import get_option
-from foretoll.records import TrainingSettings
+from foretoll.options import get_option, train_to_target
+from foretoll.records import Outcome, TrainingSettings
 
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
@@ -91,6 +92,18 @@ def test_half_precision_is_trained_in_float32(dtype: str, texts: TaskData, tmp_p
     save_checkpoint(model, tmp_path / "m")
     assert {p.dtype for p in load_model(tmp_path / "m").network.parameters()} == {torch.float32}
     assert json.loads((tmp_path / "m" / "config.json").read_text())["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_half_precision_folder_learns(dtype: str, texts: TaskData, tmp_path: Path) -> None:
+    _bert(tmp_path / "bert", dtype=dtype, num_labels=2)
+    model = load_model(f"hf:{tmp_path / 'bert'}", data=texts)
+    settings = TrainingSettings(batch_size=8, max_epochs=8, lr=1e-2, until=0.95)
+    option = get_option("finetune")
+    training = option.start(model, texts, settings, task_shift=False, device=torch.device("cpu"))
+    done = train_to_target(option, training, settings, meter=NoMeter())
+    assert done.outcome is Outcome.REACHED
+    assert done.curve[-1].loss < 0.8 * done.curve[0].loss
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])

@@ -112,6 +112,29 @@ def test_a_network_that_fails_in_training_only_is_one_sentence() -> None:
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
+class WritesOver(Odd):
+    """Writes over what the gradient of its head needs, which no forward pass shows."""
+
+    def forward(self, x: Tensor) -> Any:
+        hidden = torch.tanh(self.body(x))
+        logits = self.head(hidden)
+        hidden.zero_()
+        return logits
+
+
+@pytest.mark.parametrize("option", ["finetune", "head"])
+def test_a_network_whose_gradients_fail_is_one_sentence_or_kept(option: str) -> None:
+    network = WritesOver(lambda y: y)
+    if option == "head":  # trained by itself, on what was kept before
+        assert _retrain(network, option).curve[-1].loss > 0
+    else:
+        with pytest.raises(
+            ModelError, match=r"gradients cannot be computed \(one of the variables needed"
+        ) as caught:
+            _retrain(network, option)
+        assert len(str(caught.value)) <= 300
+
+
 def test_memory_that_runs_out_in_a_network_stays_what_it_is() -> None:
     def full(_: Tensor) -> None:
         raise RuntimeError(

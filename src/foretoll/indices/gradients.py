@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretoll.indices.ntk import functional_model, ntk_forecast, ntk_gram, ntk_modes
-from foretoll.quality import check_trainable
+from foretoll.quality import backward
 
 if TYPE_CHECKING:
     from foretoll.data import Split
@@ -51,9 +51,7 @@ def gradient_norms(
                 continue
             batch = inputs.to(device) if isinstance(inputs, Tensor) else inputs
             copy.zero_grad(set_to_none=True)
-            loss = copy.loss(copy(batch), labels.to(device))
-            check_trainable(loss)
-            loss.backward()  # type: ignore[no-untyped-call]
+            backward(copy.loss(copy(batch), labels.to(device)))
             norms.append(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
     return torch.stack(norms).double().cpu()
 

@@ -18,7 +18,7 @@ from foretoll.options.augment import Augmentation
 from foretoll.options.objective import Objective
 from foretoll.options.optimizer import make_optimizer
 from foretoll.options.schedule import lr_share, planned_steps
-from foretoll.quality import check_batch_of_one, check_trainable
+from foretoll.quality import backward, check_batch_of_one
 
 if TYPE_CHECKING:
     from foretoll.data import Batch
@@ -108,11 +108,9 @@ class Stepper:
         with self._autocast():
             outputs = model(inputs)
             loss = self.training.step_loss(self.objective.loss(model, outputs, labels), inputs, outputs)
-        check_trainable(loss)
         if share != 1:
             loss = loss * share
-        scaled = loss if self._scaler is None else self._scaler.scale(loss)
-        scaled.backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        backward(loss, self._scaler)
         if not last:
             self.training.after_batch(labels)
         return loss.detach()
