@@ -41,6 +41,19 @@ def human_duration(duration_s: float | None) -> str:
     return _scaled(duration_s, (("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3)))
 
 
+def human_money(value: float | None, currency: str = "") -> str:
+    """Money to the hundredth, of less than that two significant digits, in a currency that may have no name."""
+    if value is None:
+        return "–"
+    if value == 0:
+        number = "0"
+    elif value < 0.005:
+        number = f"{value:.2g}" if value >= 1e-4 else f"{value:.1e}"
+    else:
+        number = f"{value:,.2f}"
+    return f"{number} {currency}".strip()
+
+
 def human_share(share: float | None, *, apart_from: float | None = None) -> str:
     """A share as a percentage, never rounded to a certainty that it is not.
 

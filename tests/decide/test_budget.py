@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretoll.decide import Limit
-from foretoll.decide.budget import UNITS
+from foretoll.decide.amount import UNITS
 from foretoll.errors import UsageError
 
 from .making import candidate, run

@@ -14,12 +14,13 @@ import pytest
 from typer.testing import CliRunner
 
 from foretoll.cli import app
+from foretoll.decide.money import Price
 from foretoll.errors import UsageError
 from foretoll.ledger import Ledger
 from foretoll.records import Interval, Outcome, Run
 from foretoll.report.html import page
 from foretoll.report.jsonfile import badge
-from foretoll.report.ledger_document import Price, ledger_document
+from foretoll.report.ledger_document import ledger_document
 from foretoll.report.ledger_totals import BINS, LISTED, MOST_GROUPS, Calibration, LedgerTotals
 from foretoll.report.markdown import markdown
 from foretoll.report.terminal import Terminal, as_text

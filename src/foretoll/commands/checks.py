@@ -50,7 +50,8 @@ def check_call(
     year: int | None,
     options: Sequence[str] = (),
     engine: str = "local",
-    hardware: str | None = None,
+    hardware: Sequence[str] = (),
+    price: Sequence[str] | None = None,
     budget: str | None = None,
     calibrate: str | None = None,
     allowances: Sequence[str] = (),
@@ -78,14 +79,17 @@ def check_call(
         from foretoll.engine.opening import check_engine
 
         check_engine(engine)
-    if hardware is not None:
-        from foretoll.measure.catalogue import find_device
+    if hardware:
+        from foretoll.measure.machines import machines
 
-        find_device(hardware)
+        machines(hardware)
+    from foretoll.decide.money import Price
+
+    prices = Price.several(price)
     if budget is not None:
         from foretoll.decide.budget import Limit
 
-        Limit.parse(budget)
+        Limit.parse(budget, prices=prices)
     if calibrate is not None:
         from foretoll.decide.spending import Budget
 
@@ -93,7 +97,7 @@ def check_call(
     if allowances:
         from foretoll.decide.allowance import Allowance
 
-        for allowance in Allowance.several(allowances):
+        for allowance in Allowance.several(allowances, prices):
             allowance.check_meter(energy)
     parsed = [parse_uri(with_scheme(uri)) for uri in data]
     grid_intensity(region, pue=pue, intensity_g_per_kwh=intensity, year=year)

@@ -11,12 +11,14 @@ from foretoll.commands.bundles import unfolded
 from foretoll.commands.checks import check_call
 from foretoll.commands.flags import (
     DataFlags,
+    HardwareOption,
     LoadingFlags,
     MeasuringFlags,
     MlflowOption,
     ModelsOption,
     OptionsOption,
     OutputFlags,
+    PriceOption,
     SamplesOption,
     measuring_flag,
     output_flag,
@@ -58,8 +60,12 @@ def compare(
     option: OptionsOption = None,
     budget: Annotated[
         str | None,
-        measuring_flag("--budget", help_="what the update may cost at most: 0.1kWh, 20min, 50g (of CO2e)"),
+        measuring_flag(
+            "--budget", help_="what the update may cost at most: 0.1kWh, 20min, 50g (of CO2e), 5EUR"
+        ),
     ] = None,
+    price: PriceOption = None,
+    hardware: HardwareOption = None,
     requests: Annotated[
         int,
         measuring_flag("--requests", min=0, help_="samples to be served afterwards, their energy is added"),
@@ -93,6 +99,8 @@ def compare(
         out=out,
         options=options,
         budget=budget,
+        price=price,
+        hardware=hardware or (),
         **measuring.values(),
     )
     from foretoll.workflows import compare as compare_
@@ -105,12 +113,13 @@ def compare(
             settings=recipe,
             lr=lr,
             budget=budget,
+            hardware=hardware,
             requests=requests,
             confidence=confidence,
             measure=measure,
             samples=samples,
             device=measuring.device,
-            accounting=measuring.accounting(),
+            accounting=measuring.accounting(price),
             ledger=open_ledger(output.ledger),
             out=out,
             watcher=watcher,

@@ -63,6 +63,20 @@ RegionOption = Annotated[
     str | None,
     measuring_flag("--region", help_="country or subregion of the grid: DE, FRA, US-CA (FORETOLL_REGION)"),
 ]
+HardwareOption = Annotated[
+    list[str] | None,
+    measuring_flag(
+        "--hardware",
+        help_="time, energy and memory on hardware that is not at hand: A100, 4xA100, my-box.json; several by commas",
+    ),
+]
+PriceOption = Annotated[
+    list[str] | None,
+    measuring_flag(
+        "--price",
+        help_="money for energy, or for an hour of a device: 0.30EUR/kWh, 2.5/h, A100=2.5EUR/h; several add up",
+    ),
+]
 EngineOption = Annotated[
     str,
     measuring_flag(
@@ -170,11 +184,11 @@ class MeasuringFlags(Bundle):
         measuring_flag("--year", help_="year of the grid intensity; the latest known if not named"),
     ] = None
 
-    def accounting(self) -> Accounting:
-        """How energy and emissions are accounted for."""
+    def accounting(self, price: list[str] | None = None) -> Accounting:
+        """How energy and emissions are accounted for, and at which price."""
         from foretoll.workflows import Accounting
 
-        return Accounting(self.energy, self.region, self.pue, self.intensity, self.year)
+        return Accounting(self.energy, self.region, self.pue, self.intensity, self.year, price)
 
 
 @dataclass(frozen=True)

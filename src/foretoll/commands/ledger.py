@@ -92,13 +92,14 @@ def ledger_page(
 
     Example: `foretoll ledger page --price 0.30EUR/kWh`
     """
+    from foretoll.decide.money import Price
     from foretoll.records import Run
     from foretoll.report.html import write_page
-    from foretoll.report.ledger_document import Price, ledger_document
+    from foretoll.report.ledger_document import ledger_document
     from foretoll.sharing import anonymous as nameless
     from foretoll.sharing import short_text
 
-    money = Price.parse(price) if price is not None else None
+    money = Price.for_energy(price) if price is not None else None
     known = open_ledger(ledger)
     unread: list[str] = []
 

@@ -17,12 +17,14 @@ from foretoll.commands.flags import (
     ModelOption,
     OptionsOption,
     OutputFlags,
+    PriceOption,
     SamplesOption,
     measuring_flag,
     output_flag,
 )
 from foretoll.commands.output import as_data, console_watcher, nameless, open_ledger, print_json, say, show
 from foretoll.commands.settings_flags import SettingsFlags
+from foretoll.decide.money import Price
 from foretoll.decide.plan import Aims
 
 plan_command = typer.Typer()
@@ -40,8 +42,10 @@ class PlanFlags(Bundle):
         ),
     ] = 12
     budget: Annotated[
-        str | None, measuring_flag("--budget", help_="what all updates may cost: 2kWh, 3h, 50g (of CO2e)")
+        str | None,
+        measuring_flag("--budget", help_="what all updates may cost: 2kWh, 3h, 50g (of CO2e), 5EUR"),
     ] = None
+    price: PriceOption = None
     floor: Annotated[float | None, measuring_flag("--floor", help_="least quality that may be served")] = None
     samples: SamplesOption = 2000
     out: Annotated[Path | None, output_flag("--out", help_="also write the plan there, as JSON")] = None
@@ -69,9 +73,11 @@ def plan(
         weights=loading.weights,
         settings=recipe,
         options=wanted.option or (),
+        price=wanted.price,
+        budget=wanted.budget,
         **measuring.values(),
     )
-    Aims.of(wanted.updates, wanted.budget, wanted.floor)
+    Aims.of(wanted.updates, wanted.budget, wanted.floor, Price.several(wanted.price))
     from foretoll.workflows.plan import plan as plan_
 
     with console_watcher(output.silent) as watcher:
@@ -85,7 +91,7 @@ def plan(
             lr=lr,
             samples=wanted.samples,
             device=measuring.device,
-            accounting=measuring.accounting(),
+            accounting=measuring.accounting(wanted.price),
             ledger=open_ledger(output.ledger),
             watcher=watcher,
             **data.values(),

@@ -14,6 +14,7 @@ from foretoll.commands.flags import (
     EnergyOption,
     EngineOption,
     FreshFlags,
+    HardwareOption,
     JsonOption,
     LoadingFlags,
     MeasuringFlags,
@@ -21,6 +22,7 @@ from foretoll.commands.flags import (
     ModelOption,
     OptionOption,
     OutputFlags,
+    PriceOption,
     QuietOption,
     RegionOption,
     SamplesOption,
@@ -136,12 +138,8 @@ def estimate(
     ] = None,
     samples: SamplesOption = 2000,
     engine: EngineOption = "local",
-    hardware: Annotated[
-        str | None,
-        measuring_flag(
-            "--hardware", help_="forecast time and energy for a device that is not at hand: A100, L4, …"
-        ),
-    ] = None,
+    hardware: HardwareOption = None,
+    price: PriceOption = None,
     out: Annotated[Path, output_flag("--out", help_="folder for the results")] = Path("foretoll-estimate"),
 ) -> None:
     """Predict what an update will cost; nothing is retrained.
@@ -158,7 +156,8 @@ def estimate(
         out=out,
         options=[option, *also],
         engine=engine,
-        hardware=hardware,
+        hardware=hardware or (),
+        price=price,
         calibrate=calibrate,
         allowances=budgets or (),
         **measuring.values(),
@@ -179,7 +178,7 @@ def estimate(
             engine=engine,
             hardware=hardware,
             device=measuring.device,
-            accounting=measuring.accounting(),
+            accounting=measuring.accounting(price),
             ledger=open_ledger(output.ledger),
             watcher=watcher,
             **data.values(),

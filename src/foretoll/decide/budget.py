@@ -1,95 +1,83 @@
-"""What an update may cost at most: energy, time or emissions, as one text such as 0.1kWh, 20min or 50g."""
+"""What an update may cost at most: energy, time, emissions or money, as one text such as 0.1kWh, 20min, 50g or 5EUR."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
 
+from foretoll.decide.amount import (
+    HUMAN,
+    MOST_PATIENCE_S,
+    PATIENCE_UNITS,
+    UNITS,
+    Amount,
+    looks_like_money,
+    money_amount,
+)
+from foretoll.decide.money import Price
 from foretoll.errors import UsageError, shown
-from foretoll.records import Forecast, Run
-from foretoll.units import human_duration, human_energy, human_mass
-
-UNITS: dict[str, tuple[str, float]] = {
-    "kwh": ("energy_kwh", 1.0),
-    "wh": ("energy_kwh", 1e-3),
-    "mwh": ("energy_kwh", 1e-6),  # milli: an update of one model takes no megawatt-hours
-    "j": ("energy_kwh", 1 / 3.6e6),
-    "kj": ("energy_kwh", 1 / 3.6e3),
-    "s": ("duration_s", 1.0),
-    "min": ("duration_s", 60.0),
-    "m": ("duration_s", 60.0),  # as --calibrate reads it
-    "h": ("duration_s", 3600.0),
-    "mg": ("emissions_kg", 1e-6),
-    "g": ("emissions_kg", 1e-3),
-    "kg": ("emissions_kg", 1.0),
-}
-HUMAN = {"energy_kwh": human_energy, "duration_s": human_duration, "emissions_kg": human_mass}
-
-PATIENCE_UNITS: dict[str, tuple[str, float]] = {
-    **{unit: (cost, size) for unit, (cost, size) in UNITS.items() if cost == "duration_s"},
-    "d": ("duration_s", 86400.0),
-}
-MOST_PATIENCE_S = 30 * 86400.0
-_AMOUNT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", re.ASCII | re.IGNORECASE)
-
-
-class Amount(NamedTuple):
-    """How much of a cost, and the text that says so: number and unit, one space apart."""
-
-    cost: str
-    value: float
-    text: str
-
-    @classmethod
-    def parse(cls, text: str, units: Mapping[str, tuple[str, float]]) -> Self | None:
-        """Read a number with one of these units (cost and size), upper or lower case; None where it is none."""
-        found = _AMOUNT.fullmatch(text)
-        unit = units.get(found[2].lower()) if found else None
-        if found is None or unit is None or not 0 < float(found[1]) < 1e300:
-            return None
-        return cls(unit[0], float(found[1]) * unit[1], " ".join(found.groups()))
+from foretoll.records import Forecast, Interval, Run
+from foretoll.units import human_money
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The most that one cost may be: `cost` is energy_kwh, duration_s or emissions_kg."""
+    """The most that one cost may be: `cost` is energy_kwh, duration_s, emissions_kg, or money in a currency."""
 
     cost: str
     most: float
+    currency: str = ""
 
     @classmethod
-    def parse(cls, text: str, what: str = "budget") -> Limit:
+    def parse(cls, text: str, what: str = "budget", *, prices: Sequence[Price] | None = None) -> Limit:
         """Read `0.1kWh`, `5Wh`, `300mWh`, `20min`, `90s`, `50g` or `2kg`, upper or lower case; UsageError otherwise.
 
-        `what`: as which flag it was given.
+        `what`: as which flag it was given. `prices`: what energy or time cost; with them money in their currency is
+        read as well (`5EUR`), and None where nothing has a price.
         """
         found = Amount.parse(text, UNITS)
+        currency = prices[0].currency if prices else ""
+        if found is None and prices:
+            found = money_amount(text, currency)
         if found is None:
-            raise UsageError(
-                f"--{what} {shown(text)} is no {what}: give an energy (0.1kWh), a time (20min) or emissions (50g)"
-            )
-        return cls(found.cost, found.value)
+            raise UsageError(f"--{what} {shown(text)} is no {what}: {_way_out(text, prices)}")
+        return cls(found.cost, found.value, currency if found.cost == "money" else "")
 
-    def broken_by(self, forecast: Forecast) -> str:
+    @property
+    def human(self) -> Callable[[float], str]:
+        """An amount of this cost, in words."""
+        if self.cost == "money":
+            return lambda value: human_money(value, self.currency)
+        return HUMAN[self.cost]
+
+    def broken_by(self, forecast: Forecast, money: Interval | None = None) -> str:
         """Which limit a forecast's median breaks, in words; empty where it keeps to it.
 
-        A cost that is not known cannot be told to keep to a limit, and breaks it.
+        A cost that is not known cannot be told to keep to a limit, and breaks it. `money`: what the forecast costs.
         """
-        interval = getattr(forecast, self.cost)
+        interval = money if self.cost == "money" else getattr(forecast, self.cost)
         median = interval.median if interval is not None else None
-        human = HUMAN[self.cost]
+        human = self.human
         if median is None:
             return f"its cost is not known, and at most {human(self.most)} may be spent"
         if median <= self.most:
             return ""
         return f"{human(median)} expected, at most {human(self.most)} may be spent"
 
-    def broken_by_run(self, run: Run) -> bool:
-        """Whether a run took more, or took what was not measured."""
-        spent = getattr(run.toll, self.cost)
+    def broken_by_run(self, run: Run, money: float | None = None) -> bool:
+        """Whether a run took more, or took what was not measured. `money`: what it cost."""
+        spent = money if self.cost == "money" else getattr(run.toll, self.cost)
         return spent is None or spent > self.most
+
+
+def _way_out(text: str, prices: Sequence[Price] | None) -> str:
+    amounts = "give an energy (0.1kWh), a time (20min) or emissions (50g)"
+    if prices is None:
+        return amounts
+    if not prices:
+        money = looks_like_money(text)
+        return f"{amounts}, or money with its price (--price 0.30EUR/kWh)" if money else amounts
+    return f"{amounts}, or money as --price has it (5{prices[0].currency})"
 
 
 def parse_budget(text: str) -> tuple[Limit, float | None, int | None]:

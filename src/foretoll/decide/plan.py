@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, TypedDict
 
-from foretoll.decide.budget import HUMAN, Limit
+from foretoll.decide.amount import HUMAN
+from foretoll.decide.budget import Limit
+from foretoll.decide.money import Price, times
 from foretoll.errors import UsageError
-from foretoll.records import Candidate, Comparison, Interval, LifePlan, Schedule
+from foretoll.records import Candidate, Comparison, Interval, LifePlan, Money, Schedule
 
-Cost = Literal["energy_kwh", "emissions_kg", "duration_s"]
+Cost = Literal["energy_kwh", "emissions_kg", "duration_s", "money"]
 MOST_PERIODS = 366
 KEEP = "keep"
 FREE = Interval(median=0.0, low=0.0, high=0.0)
@@ -45,9 +47,9 @@ class Aims:
             raise UsageError(f"--floor {self.floor:g} is no quality: it lies above 0 and at most at 1")
 
     @classmethod
-    def of(cls, periods: int, budget: str | None, floor: float | None) -> Aims:
-        """As they are typed; UsageError where they are none."""
-        return cls(periods, None if budget is None else Limit.parse(budget), floor)
+    def of(cls, periods: int, budget: str | None, floor: float | None, prices: Sequence[Price] = ()) -> Aims:
+        """As they are typed; UsageError where they are none. `prices`: what a budget of money is held against."""
+        return cls(periods, None if budget is None else Limit.parse(budget, prices=prices), floor)
 
 
 def plan_of(comparison: Comparison, aims: Aims) -> LifePlan:
@@ -68,7 +70,7 @@ def plan_of(comparison: Comparison, aims: Aims) -> LifePlan:
         raise UsageError(
             "a plan needs the quality of the model as it is and of one update at least: none could be forecast here"
         )
-    kind: Cost = aims.limit.cost if aims.limit is not None else _known_cost(updates)  # type: ignore[assignment]  # one of the three
+    kind: Cost = aims.limit.cost if aims.limit is not None else _known_cost(updates)  # type: ignore[assignment]  # one of the four
     drift = _drift(now, updates)
     chance = 1 / max(len(comparison.target.classes), 1)
     schedules = [
@@ -77,16 +79,26 @@ def plan_of(comparison: Comparison, aims: Aims) -> LifePlan:
         )
     ]
     for candidate in updates:
-        one = getattr(candidate.forecast, kind)
-        if candidate.quality is None or _median(one) is None:
+        one: Interval | None = candidate.money if kind == "money" else getattr(candidate.forecast, kind)
+        if candidate.quality is None or one is None or one.median is None:
             continue
         left = _left(candidate, now, drift, comparison)
         for n in range(1, aims.periods + 1):
-            cost = _times(one, n)
+            cost = times(one, n)
             fits = aims.limit is None or (cost.high is not None and cost.high <= aims.limit.most)
             held = _held(candidate.quality, drift, left, _gaps(aims.periods, n), chance)
-            schedules.append(Schedule(option=candidate.option, updates=n, cost=cost, fits=fits, **held))
-    chosen, reason = _choice(schedules, aims, HUMAN[kind])
+            schedules.append(
+                Schedule(
+                    option=candidate.option,
+                    updates=n,
+                    cost=cost,
+                    money=_money(candidate, n),
+                    fits=fits,
+                    **held,
+                )
+            )
+    human = HUMAN[kind] if aims.limit is None else aims.limit.human
+    chosen, reason = _choice(schedules, aims, human)
     return LifePlan(
         created_at=datetime.now(UTC),
         comparison_id=comparison.id,
@@ -95,6 +107,8 @@ def plan_of(comparison: Comparison, aims: Aims) -> LifePlan:
         target=comparison.target,
         periods=aims.periods,
         cost=kind,
+        currency="" if aims.limit is None else aims.limit.currency,
+        price=comparison.price,
         budget=None if aims.limit is None else aims.limit.most,
         floor=aims.floor,
         drift=drift,
@@ -190,10 +204,10 @@ def _gaps(periods: int, updates: int) -> list[int]:
     return [least + 1] * more + [least] * (updates - more)
 
 
-def _times(one: Interval, n: int) -> Interval:
-    """What n updates cost: their forecast errors are one, so both ends grow with n."""
-    low, median, high = (None if end is None else n * end for end in (one.low, one.median, one.high))
-    return Interval(low=low, median=median, high=high, level=one.level)
+def _money(candidate: Candidate, n: int) -> Money | None:
+    """What n updates cost in money."""
+    one = candidate.money
+    return None if one is None else Money(**times(one, n).model_dump(), currency=one.currency)
 
 
 def _known_cost(updates: Sequence[Candidate]) -> Cost:

@@ -49,4 +49,4 @@ def _served(candidate: Candidate, limit: Limit | None) -> bool:
     run = candidate.run
     if run is None or run.outcome is not Outcome.REACHED:
         return False
-    return limit is None or not limit.broken_by_run(run)
+    return limit is None or not limit.broken_by_run(run, candidate.money_spent)

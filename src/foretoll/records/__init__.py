@@ -17,7 +17,8 @@ from foretoll.records.estimate import (
     SelfCost,
     StepProbe,
 )
-from foretoll.records.forecast import Forecast, Interval, LiveForecast, MadeForecast
+from foretoll.records.forecast import Forecast, Interval, LiveForecast, MadeForecast, Money
+from foretoll.records.hardware import Device, HardwareForecast, MeasuredDevice
 from foretoll.records.life import Decision, LifeCard, LifeEvent, Offer, ServedBatch
 from foretoll.records.measured import (
     TOLL_COSTS,
@@ -48,6 +49,7 @@ __all__ = [
     "CurveKnee",
     "DataCard",
     "Decision",
+    "Device",
     "EnergyBasis",
     "EnergyComponent",
     "Estimate",
@@ -57,6 +59,7 @@ __all__ = [
     "GradientNorm",
     "GridIntensity",
     "Hardware",
+    "HardwareForecast",
     "IndexValue",
     "InferenceCost",
     "InputPart",
@@ -66,7 +69,9 @@ __all__ = [
     "LifePlan",
     "LiveForecast",
     "MadeForecast",
+    "MeasuredDevice",
     "ModelCard",
+    "Money",
     "NearRun",
     "NonNegative",
     "Offer",

@@ -10,7 +10,8 @@ from pydantic import ConfigDict, Field
 from foretoll.records.base import NonNegative, PresentedRecord, Record, Share
 from foretoll.records.data import DataCard
 from foretoll.records.estimate import SelfCost
-from foretoll.records.forecast import Forecast, Interval
+from foretoll.records.forecast import Forecast, Interval, Money
+from foretoll.records.hardware import HardwareForecast
 from foretoll.records.measured import EnergyBasis, GridIntensity, Hardware, InferenceCost
 from foretoll.records.model import ModelCard
 from foretoll.records.run import Run
@@ -33,6 +34,11 @@ class Candidate(Record):
     rate: str = ""  # how that came about
     inference: InferenceCost | None = None
     energy_with_serving_kwh: Interval | None = None  # retraining and the requests asked for
+    elsewhere: tuple[
+        HardwareForecast, ...
+    ] = ()  # on the hardware that was named; `forecast` is for the first
+    money: Money | None = None  # by the comparison's price
+    money_spent: NonNegative | None = None  # what it took, where it was carried out
     over_budget: str = ""  # which limit it is forecast to break
     on_front: bool = False  # no other candidate reaches more for less
     warnings: tuple[str, ...] = ()
@@ -62,6 +68,7 @@ class Comparison(PresentedRecord):
     until: float  # in the metric's unit
     settings: TrainingSettings
     budget: str | None = None
+    price: str = ""  # money for energy or hours, as it was named
     requests: int = 0  # samples to be served after the update
     candidates: tuple[Candidate, ...]
     recommendation: Recommendation

@@ -10,7 +10,8 @@ from pydantic import ConfigDict, Field
 from foretoll.records.base import NonNegative, PresentedRecord, Record, Share
 from foretoll.records.curve import BudgetForecast, ForecastCurve, TargetForecast
 from foretoll.records.data import DataCard
-from foretoll.records.forecast import Forecast, Interval, MadeForecast
+from foretoll.records.forecast import Forecast, Interval, MadeForecast, Money
+from foretoll.records.hardware import HardwareForecast
 from foretoll.records.measured import EnergyBasis, GridIntensity, Hardware
 from foretoll.records.model import ModelCard
 from foretoll.records.run import Outcome
@@ -135,6 +136,11 @@ class Estimate(PresentedRecord):
     curves: dict[str, ForecastCurve] = {}  # of the options that were named, where they take steps
     targets: tuple[TargetForecast, ...] = ()  # where several were asked for: `until` is the first of them
     budgets: tuple[BudgetForecast, ...] = ()
+    elsewhere: tuple[
+        HardwareForecast, ...
+    ] = ()  # on the hardware that was named; `forecast` is for the first
+    price: str = ""  # as it was named
+    money: Money | None = None  # by that price
     coverage: Coverage
     basis: Basis
     self_cost: SelfCost

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
 
 from foretoll.records.base import NonNegative, Record, Share
 
@@ -14,6 +17,12 @@ class Interval(Record):
     low: float | None
     high: float | None
     level: Share = 0.9
+
+
+class Money(Interval):
+    """Money for an update, by the price that was named, in whatever currency that was."""
+
+    currency: Annotated[str, Field(max_length=8)] = ""
 
 
 class Forecast(Record):

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from foretoll.records.base import NonNegative, PresentedRecord, Record
 from foretoll.records.data import DataCard
-from foretoll.records.forecast import Interval
+from foretoll.records.forecast import Interval, Money
 
 
 class Schedule(Record):
@@ -20,6 +20,7 @@ class Schedule(Record):
     cost: Interval  # of all updates together, in the plan's unit
     mean_quality: Interval  # over the periods
     least_quality: float  # in the last period before an update
+    money: Money | None = None  # of all updates together, where a price was named
     fits: bool  # whether the upper end of its cost keeps to the budget
 
 
@@ -33,7 +34,9 @@ class LifePlan(PresentedRecord):
     source: DataCard | None
     target: DataCard
     periods: int
-    cost: Literal["energy_kwh", "emissions_kg", "duration_s"]
+    cost: Literal["energy_kwh", "emissions_kg", "duration_s", "money"]
+    currency: str = ""  # of a cost in money
+    price: str = ""  # money for energy or hours, as it was named
     budget: NonNegative | None = None
     floor: float | None = None  # the least quality that may be served
     drift: Interval  # quality that a model loses in one period, against one made for it

@@ -7,7 +7,7 @@ A record is told once, as blocks (`document`), by the stories `update_document`,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from foretoll.report.jsonfile import read_comparison, read_estimate, write_badge
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from foretoll.report.document import Document
+    from foretoll.report.document import Block, Document
 
 MARKDOWN = (".md", ".markdown")
 
@@ -77,6 +77,13 @@ def plan_table(plan: LifePlan) -> RenderableType:
     from foretoll.report.terminal import Terminal
 
     return Terminal(lambda: plan_blocks(plan))
+
+
+def blocks_shown(blocks: Callable[[], Sequence[Block]]) -> RenderableType:
+    """Any blocks, for a terminal."""
+    from foretoll.report.terminal import Terminal
+
+    return Terminal(blocks)
 
 
 def indices_table(rows: Iterable[object]) -> RenderableType:
@@ -171,6 +178,7 @@ Comparison.present_with(comparison_table)
 LifePlan.present_with(plan_table)
 
 __all__ = [
+    "blocks_shown",
     "comparison_table",
     "document_of",
     "estimate_table",

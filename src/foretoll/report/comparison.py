@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from foretoll.decide import kind_of_price
 from foretoll.records import Candidate, Comparison, Interval, Toll
 from foretoll.report.document import Column, Line
+from foretoll.report.elsewhere import money_text
 from foretoll.report.story import validation_quality
 from foretoll.report.words import (
     MISSING,
@@ -23,6 +24,7 @@ from foretoll.report.words import (
     grid_text,
     interval_text,
     median_text,
+    memory_text,
     metric_name,
     model_with_size,
     percent,
@@ -31,6 +33,7 @@ from foretoll.report.words import (
     two_digits,
     unit_of,
 )
+from foretoll.units import human_money
 
 # --- the whole -----------------------------------------------------------------------------------
 
@@ -151,6 +154,8 @@ def _rests_on(comparison: Comparison) -> list[str]:
         said.append(f"emissions: {grid_text(comparison.grid)}")
     if comparison.budget:
         said.append(f"budget: {comparison.budget} for the update, held against the medians")
+    if comparison.price:
+        said.append(f"money: by the price {comparison.price}")
     if comparison.requests:
         served = f"{comparison.requests:,} served samples"
         known = kind_of_price(comparison.candidates) == "energy_with_serving_kwh"
@@ -204,6 +209,7 @@ def main_facts(comparison: Comparison) -> list[Fact]:
         *_both("energy_kwh", comparison, ends=True),
         *_both("duration_s", comparison),
         *([] if run else [_expected("emissions_kg", comparison)]),
+        *_money_facts(comparison),
     ]
     if comparison.requests:
         unit = common_unit("energy_kwh", [c.energy_with_serving_kwh for c in comparison.candidates])
@@ -214,6 +220,22 @@ def main_facts(comparison: Comparison) -> list[Fact]:
             )
         )
     return found
+
+
+def _money_facts(comparison: Comparison) -> list[Fact]:
+    """What each candidate costs, and cost, by the price that was named."""
+    if not comparison.price:
+        return []
+    found = [Fact("money", lambda c: money_text(c.money))]
+    return found + (
+        [Fact("money\nmeasured", lambda c: money_spent_text(c))] if was_measured(comparison) else []
+    )
+
+
+def money_spent_text(candidate: Candidate) -> str:
+    """What a candidate cost, where it was carried out."""
+    currency = candidate.money.currency if candidate.money is not None else ""
+    return MISSING if candidate.money_spent is None else human_money(candidate.money_spent, currency)
 
 
 def measured_facts(comparison: Comparison) -> list[Fact]:
@@ -337,16 +359,6 @@ def _outcome(candidate: Candidate) -> str:
 def size(number: int | None) -> str:
     """A number of parameters, short."""
     return MISSING if number is None else count(number)
-
-
-def memory_text(size_bytes: int | None) -> str:
-    """Bytes in kB, MB or GB, of 1,000 each."""
-    if size_bytes is None:
-        return MISSING
-    for factor, unit in ((1e9, "GB"), (1e6, "MB")):
-        if size_bytes >= factor:
-            return f"{two_digits(size_bytes / factor)} {unit}"
-    return f"{two_digits(size_bytes / 1e3)} kB"
 
 
 def weights_text(changes: bool | None) -> str:

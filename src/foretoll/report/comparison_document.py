@@ -24,6 +24,7 @@ from foretoll.report.document import (
     known,
     table,
 )
+from foretoll.report.elsewhere import compared_hardware
 from foretoll.report.words import (
     MISSING,
     NO_SOURCE,
@@ -70,6 +71,9 @@ def _answer(comparison: Comparison, title: str | None) -> list[Block]:
             _candidates(comparison),
             Lines(said.sentences(comparison)),
             _measured(comparison),
+            compared_hardware(
+                comparison, [(said.title(comparison, c), i) for i, c in said.usable(comparison)]
+            ),
             _resources(comparison),
             table("Not usable, or failed", ("option", "why"), said.unusable(comparison)),
         ]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from foretoll.errors import UsageError, shown
+from foretoll.decide.money import Price
 from foretoll.records import Interval, Run
 from foretoll.report import plots
 from foretoll.report.display import displayed
@@ -43,32 +41,9 @@ from foretoll.report.words import (
 from foretoll.units import human_number
 from foretoll.version import __version__
 
-_PRICE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([^\d\s/]{0,4})\s*/\s*kWh\s*", re.IGNORECASE)
 SHOWN_GROUPS = 200
 MOST_WHISKERS = 80
 """Forecast intervals in one picture; more of them would be a wall."""
-
-
-@dataclass(frozen=True)
-class Price:
-    """Money for a kWh, in whatever currency was named."""
-
-    per_kwh: float
-    currency: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> Price:
-        """From 0.30/kWh or 0.30EUR/kWh; UsageError otherwise."""
-        found = _PRICE.fullmatch(text)
-        if found is None:
-            raise UsageError(f"--price {shown(text)} is no price: write 0.30/kWh, or 0.30EUR/kWh")
-        return cls(float(found[1]), found[2])
-
-    def text(self, energy_kwh: float) -> str:
-        """What so much energy costs."""
-        value = self.per_kwh * energy_kwh
-        number = f"{value:,.2f}" if value >= 0.005 or value == 0 else two_digits(value)
-        return f"{number} {self.currency}".strip()
 
 
 def ledger_document(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from foretoll.decide.budget import HUMAN
+from foretoll.decide.amount import HUMAN
 from foretoll.decide.replay import Replay
 from foretoll.records import Decision, LifeCard, LifeEvent
 from foretoll.report.document import Block, Column, Row, Table, known

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from foretoll.decide.budget import HUMAN
+from foretoll.decide.amount import HUMAN
 from foretoll.records import LifeCard, LifeEvent, Toll
 from foretoll.report.document import Block, Note, Table, known, table
 from foretoll.report.words import MISSING, two_digits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from foretoll.decide.budget import HUMAN
+from foretoll.decide.amount import HUMAN
 from foretoll.decide.offers import UNKNOWN_END, known_offers
 from foretoll.records import Decision, LifeCard, LifeEvent, Offer, ServedBatch
 from foretoll.report.document import (

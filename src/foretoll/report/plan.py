@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from foretoll.decide.budget import HUMAN
+from foretoll.decide.amount import HUMAN
 from foretoll.decide.plan import front_of
 from foretoll.records import Interval, LifePlan, Schedule
 from foretoll.report.document import Block, Column, Line, Lines, Row, Table, Warnings, known
+from foretoll.report.elsewhere import money_ends, money_text
 from foretoll.report.words import COST_LABELS, cost_text, interval_text, option_name, plain, unit_of
+from foretoll.units import human_money
 
 STEP = 0.01  # of quality: a row of the front that wins less than this over the one before it is left out
 
@@ -26,7 +28,7 @@ def plan_blocks(plan: LifePlan) -> list[Block]:
 
 
 def _sentences(plan: LifePlan) -> Iterator[Line]:
-    human = HUMAN[plan.cost]
+    human = _human(plan)
     if plan.chosen is None:
         yield Line("Plan", (plan.reason,))
     else:
@@ -86,12 +88,14 @@ def _front(plan: LifePlan) -> list[Schedule]:
 
 def _table(plan: LifePlan, schedules: list[Schedule], title: str, *, main: bool = False) -> Table:
     unit = unit_of(plan.cost, max((each.cost.median or 0.0 for each in schedules), default=0.0))
+    beside = bool(plan.price) and plan.cost != "money"
     columns = (
         Column("option"),
         Column("updates", number=True),
-        Column(COST_LABELS[plan.cost].lower(), number=True),
+        Column(COST_LABELS.get(plan.cost, plan.cost).lower(), number=True),
         Column("mean quality", number=True),
         Column("least", number=True),
+        *([Column("money", number=True)] if beside else []),
         *([] if plan.budget is None else [Column("fits")]),
     )
     rows = [
@@ -102,6 +106,7 @@ def _table(plan: LifePlan, schedules: list[Schedule], title: str, *, main: bool 
                 _cost(plan, each, unit),
                 _quality(each.mean_quality),
                 f"{each.least_quality:.3f}",
+                *([_money(each)] if beside else []),
                 *([] if plan.budget is None else ["yes" if each.fits else "no"]),
             ),
             chosen=plan.chosen is not None and each is plan.schedules[plan.chosen],
@@ -114,8 +119,23 @@ def _table(plan: LifePlan, schedules: list[Schedule], title: str, *, main: bool 
 def _cost(plan: LifePlan, schedule: Schedule, unit: str) -> str:
     if not schedule.updates:
         return "0"
+    if plan.cost == "money":
+        return _money(schedule)
     ends = interval_text(plan.cost, schedule.cost, unit=unit, between="…")
     return f"{cost_text(plan.cost, schedule.cost.median, unit=unit)} ({ends})"
+
+
+def _money(schedule: Schedule) -> str:
+    if not schedule.updates:
+        return "0"
+    return f"{money_text(schedule.money)} ({money_ends(schedule.money)})"
+
+
+def _human(plan: LifePlan) -> Callable[[float], str]:
+    """An amount of the plan's cost, in words."""
+    if plan.cost == "money":
+        return lambda value: human_money(value, plan.currency)
+    return HUMAN[plan.cost]
 
 
 def _quality(interval: Interval) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from markupsafe import Markup
@@ -28,6 +29,7 @@ from foretoll.report.document import (
     Warnings,
     known,
 )
+from foretoll.report.elsewhere import hardware_rows, money_row
 from foretoll.report.projection import projection_figure
 from foretoll.report.words import goal_text, metric_name, percent, quality_text
 from foretoll.version import __version__
@@ -85,8 +87,21 @@ def _answer(
         *outcome,
         Warnings(reasons.warnings(estimate, run)),
         _costs(estimate, run, rows, pictures=pictures),
-        *([] if estimate is None else filter(None, (targets_table(estimate), budgets_table(estimate)))),
+        *(
+            []
+            if estimate is None
+            else filter(None, (targets_table(estimate), budgets_table(estimate), hardware_rows(estimate)))
+        ),
         Lines(lines),
+    ]
+
+
+def _asked(estimate: Estimate) -> list[Table]:
+    """What was asked for beside the one target and this machine."""
+    return [
+        found
+        for found in (targets_table(estimate), budgets_table(estimate), hardware_rows(estimate))
+        if found is not None
     ]
 
 
@@ -110,6 +125,8 @@ def _costs(estimate: Estimate | None, run: Run | None, rows: Sequence[CostRow], 
         if run is not None:
             cells.append(row.measured)
         found.append(Row(cells, row.note, picture=bar))
+    if estimate is not None and (paid := money_row(estimate)) is not None:
+        found.append(replace(paid, cells=[*paid.cells, *([""] if run is not None else [])]))
     axis = plots.small_axis(scale, BAR_WIDTH) if any(bars) else Markup("")
     return Table(columns, [row for row in found if row is not None], main=True, axis=axis)
 

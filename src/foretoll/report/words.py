@@ -172,6 +172,16 @@ def interval_text(
     return f"{low}{between}{high}{after}"
 
 
+def memory_text(size_bytes: float | None) -> str:
+    """Bytes in kB, MB or GB, of 1,000 each."""
+    if size_bytes is None:
+        return MISSING
+    for factor, unit in ((1e9, "GB"), (1e6, "MB")):
+        if size_bytes >= factor:
+            return f"{two_digits(size_bytes / factor)} {unit}"
+    return f"{two_digits(size_bytes / 1e3)} kB"
+
+
 def metric_name(metric: str) -> str:
     """A metric as it is usually written: RMSE, macro f1."""
     known = known_metric(metric)

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import torch
 
+from foretoll.decide.money import money, money_spent
 from foretoll.errors import ForetollError
 from foretoll.forecast import Forecaster
 from foretoll.indices.survey import Survey
 from foretoll.interruption import why_stopped
 from foretoll.ledger import Ledger
-from foretoll.measure import probe_inference
+from foretoll.measure import Machine, probe_inference
 from foretoll.models import Model
-from foretoll.options import get_option
+from foretoll.options import Option, get_option
 from foretoll.records import (
     Candidate,
     EnergyBasis,
@@ -27,10 +28,12 @@ from foretoll.records import (
     TrainingSettings,
 )
 from foretoll.workflows.context import Accounting, Update, Watcher
+from foretoll.workflows.elsewhere import forecasts_there, probe_there
 from foretoll.workflows.estimate import composed
 from foretoll.workflows.goal import in_unit
+from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.planned import case_of_update, start_quality
-from foretoll.workflows.probe import probe_option
+from foretoll.workflows.probe import ProbeResult, count_option, probe_option
 from foretoll.workflows.rates import Named, rising, settled
 from foretoll.workflows.retrain import retrain_update
 
@@ -49,6 +52,7 @@ class Prospect:
     seen: Survey
     accounting: Accounting
     lr: Named = None
+    there: Sequence[Machine] = ()  # the hardware that it is for; none: this machine
     signals: dict[str, dict[str, float | None]] = field(default_factory=dict)
     """By option, those that its forecast rests on: its run carries the same."""
 
@@ -77,36 +81,75 @@ class Prospect:
         update, option = self.update, get_option(name)
         settings, rate = settled(update, name, self.settings, self.lr)
         self.settled[name] = settings
-        probed = probe_option(
+        found = self._probed(option, settings) if not self.there else self._counted(option, settings)
+        told = forecaster.foretell(case_of_update(update, name, settings, self.seen, found.pilot, self.start))
+        self.signals[name] = self.seen.signals | found.pilot
+        elsewhere = forecasts_there(
+            self.there,
+            found.work,
+            told,
+            settings,
+            samples=len(update.target.train),
+            accounting=self.accounting,
+        )
+        forecast = (
+            elsewhere[0].forecast
+            if elsewhere
+            else composed(update, settings, told, found.step, self.accounting)
+        )
+        return Candidate(
+            model=self.name,
+            option=name,
+            forecast=forecast,
+            elsewhere=elsewhere,
+            money=elsewhere[0].money if elsewhere else money(self.accounting.prices, forecast),
+            quality=in_unit(told.quality, settings),
+            reach_probability=told.reach_probability,
+            trainable_parameters=found.trainable_parameters,
+            training_state_bytes=found.training_state_bytes,
+            changes_weights=option.changes_weights,
+            lr=settings.lr if option.takes_steps else None,
+            rate=rate.how if option.takes_steps else "",
+            inference=None if found.served is None else self._inference(found.served),
+            warnings=(
+                *rising(found.pilot, settings.lr),
+                *(warning.replace("add --calibrate", FIRMER) for warning in told.warnings),
+            ),
+        ), found.energy
+
+    def _probed(self, option: Option, settings: TrainingSettings) -> ProbeResult:
+        """A few real steps on this machine."""
+        return probe_option(
+            option,
+            self.update.model,
+            self.update.target,
+            settings,
+            task_shift=self.update.task_shift,
+            device=self.update.device,
+            accounting=self.accounting,
+        )
+
+    def _counted(self, option: Option, settings: TrainingSettings) -> ProbeResult:
+        """The same of the hardware that was named, by what a step consists of; nothing is served there."""
+        update = self.update
+        work = count_option(
             option,
             update.model,
             update.target,
             settings,
             task_shift=update.task_shift,
             device=update.device,
-            accounting=self.accounting,
         )
-        told = forecaster.foretell(
-            case_of_update(update, name, settings, self.seen, probed.pilot, self.start)
+        step, energy = probe_there(self.there[0], work, settings)
+        return ProbeResult(
+            step,
+            energy,
+            pilot_signals(update, option.name, settings),
+            work.trainable_parameters,
+            work.training_state_bytes,
+            None,
+            work,
         )
-        self.signals[name] = self.seen.signals | probed.pilot
-        return Candidate(
-            model=self.name,
-            option=name,
-            forecast=composed(update, settings, told, probed.step, self.accounting),
-            quality=in_unit(told.quality, settings),
-            reach_probability=told.reach_probability,
-            trainable_parameters=probed.trainable_parameters,
-            training_state_bytes=probed.training_state_bytes,
-            changes_weights=option.changes_weights,
-            lr=settings.lr if option.takes_steps else None,
-            rate=rate.how if option.takes_steps else "",
-            inference=self._inference(probed.served),
-            warnings=(
-                *rising(probed.pilot, settings.lr),
-                *(warning.replace("add --calibrate", FIRMER) for warning in told.warnings),
-            ),
-        ), probed.energy
 
     def _inference(self, served: Model) -> InferenceCost:
         """What serving costs: measured once for all options that serve the source's own architecture."""
@@ -178,7 +221,8 @@ def carry_out_all(
             run = _recorded(ledger, candidate.option, began)
         if run is not None and run.outcome is Outcome.INTERRUPTED:
             stopped = stopped or run.reason
-        done.append(candidate.model_copy(update={"run": run, "failure": failure}))
+        spent = None if run is None else money_spent(accounting.prices, run.toll)
+        done.append(candidate.model_copy(update={"run": run, "failure": failure, "money_spent": spent}))
     return done
 
 

@@ -23,7 +23,7 @@ from foretoll.forecast.reference import reference_settings
 from foretoll.forecast.unseen import unseen_settings
 from foretoll.indices.collect import DEFAULT_SAMPLES
 from foretoll.ledger import Ledger
-from foretoll.measure import SelfCostMeter, describe_hardware
+from foretoll.measure import SelfCostMeter, describe_hardware, machines
 from foretoll.options import OPTIONS, Option
 from foretoll.options.table import named
 from foretoll.records import Candidate, Comparison, EnergyBasis, TrainingSettings
@@ -42,7 +42,8 @@ from foretoll.workflows.context import (
     new_run_id,
     open_update,
 )
-from foretoll.workflows.estimate import default_region_warning
+from foretoll.workflows.elsewhere import check_shares
+from foretoll.workflows.estimate import default_region_warning, elsewhere_warning
 from foretoll.workflows.experience import experience_of
 from foretoll.workflows.goal import with_target
 from foretoll.workflows.rates import Named
@@ -72,19 +73,21 @@ def compare(
     ledger: Ledger | str | Path | None = None,
     out: str | Path | None = None,
     watcher: Watcher | None = None,
+    hardware: str | Sequence[str] | None = None,
     trust_code: bool = False,
 ) -> Comparison:
     """Forecast all options for all models and recommend one; with `measure`, carry all of them out as well.
 
     `models` were all trained on `source` (None: nobody has it). Without `until`, the target is 95 % of the first
-    model's quality on its source. `budget`: what the update may cost, such as "0.1kWh", "20min" or "50g"; forecast
-    medians are held against it. `requests`: samples to be served afterwards, whose energy is then added. With
-    `measure`, each run is written to the ledger and, with `out`, each model to `out`/OPTION (`out`/MODEL-OPTION where
-    there are several models); the recommendation still rests on the forecasts made before. An option that cannot be
-    used or fails says why in its candidate (`why_not`, `failure`), and the others go on. `lr` as in
-    `foretoll.estimate`: each candidate has its own learning rate unless one is named. `weights`, `embedding_layer` and
-    `head` as in `foretoll.estimate`, for a single model. `trust_code` lets checkpoints name the functions that build
-    their networks.
+    model's quality on its source. `budget`: what the update may cost, such as "0.1kWh", "20min", "50g", or "5EUR" where
+    `accounting` has a price; forecast medians are held against it. `hardware` as in `foretoll.estimate`; serving is not
+    measured then, and nothing can be carried out. `requests`: samples to be served afterwards, whose energy is then
+    added. With `measure`, each run is written to the ledger and, with `out`, each model to `out`/OPTION
+    (`out`/MODEL-OPTION where there are several models); the recommendation still rests on the forecasts made before.
+    An option that cannot be used or fails says why in its candidate (`why_not`, `failure`), and the others go on. `lr`
+    as in `foretoll.estimate`: each candidate has its own learning rate unless one is named. `weights`,
+    `embedding_layer` and `head` as in `foretoll.estimate`, for a single model. `trust_code` lets checkpoints name the
+    functions that build their networks.
 
     Raises UsageError, DataError or ModelError where the inputs cannot be used.
     """
@@ -100,11 +103,16 @@ def compare(
         raise UsageError(f"--requests {requests} is no number of samples to serve: give 0 or more")
     if not 0 < confidence < 1:
         raise UsageError(f"--confidence {confidence:g} is no probability to rely on: it lies between 0 and 1")
-    limit = Limit.parse(budget) if budget is not None else None
+    limit = Limit.parse(budget, prices=accounting.prices) if budget is not None else None
+    there = machines(hardware)
+    if there and (measure or requests):
+        asked = "--measure" if measure else "--requests"
+        raise UsageError(f"{asked} is about this machine and --hardware about others: leave one of them out")
     check_out(out)
     place = choose_device(device)
     accounting.check(place)
     check_settings(settings, place)
+    check_shares(there, settings)
     watcher = watcher or Watcher()
     watcher.stage("open data and models" if len(given) > 1 else "open data and model")
     opened = [
@@ -134,7 +142,7 @@ def compare(
         for model_name, update in jobs.items():
             watcher.stage(f"look at source and target through {model_name}")
             seen = take_signals(update, settings, samples=samples)
-            looked[model_name] = Prospect(model_name, update, settings, seen, accounting, lr)
+            looked[model_name] = Prospect(model_name, update, settings, seen, accounting, lr, there)
             for name in wanted:
                 watcher.stage(f"probe and forecast {name}")
                 candidate, basis = looked[model_name].forecast(name, forecaster)
@@ -154,6 +162,7 @@ def compare(
         until=settings.until or 0.0,
         settings=settings,
         budget=budget,
+        price=", ".join(map(str, accounting.prices)),
         requests=requests,
         candidates=mark_front(found, requests, scale=settings.scale),
         recommendation=advice,
@@ -165,6 +174,7 @@ def compare(
         self_cost=own.record(),
         warnings=(
             *_warnings(list(looked.values()), found, accounting),
+            *([elsewhere_warning(there)] if there else []),
             *unseen_settings(settings, [*reference_settings(), *known.runs]),
             *filter(None, [known.warning]),
         ),
@@ -201,7 +211,7 @@ def _costed(candidate: Candidate, limit: Limit | None, requests: int) -> Candida
         return candidate
     update = candidate.forecast.energy_kwh
     served = energy_with_serving(update, candidate.inference, requests) if requests else None
-    broken = limit.broken_by(candidate.forecast) if limit is not None else ""
+    broken = limit.broken_by(candidate.forecast, candidate.money) if limit is not None else ""
     return candidate.model_copy(update={"energy_with_serving_kwh": served, "over_budget": broken})
 
 

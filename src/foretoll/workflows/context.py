@@ -16,6 +16,7 @@ import torch
 from foretoll.arguments import check_device_name
 from foretoll.data import Split, TaskData, open_data
 from foretoll.data.fitting import seen_by
+from foretoll.decide.money import Price
 from foretoll.errors import UsageError, shown
 from foretoll.measure import EnergyMeter, MeterLike, grid_intensity, open_meter
 from foretoll.models import (
@@ -65,6 +66,7 @@ class Accounting:
 
     energy: a meter's name, its class, or one that was not started: see `foretoll.measure.open_meter`
     region, pue, intensity_g_per_kwh, year: see `foretoll.measure.grid_intensity`; None: the environment decides
+    price: money for energy or for an hour of a device, "0.30EUR/kWh", "A100=2.5EUR/h": `foretoll.decide.money.Price`
     """
 
     energy: MeterLike = "auto"
@@ -72,6 +74,7 @@ class Accounting:
     pue: float | None = None
     intensity_g_per_kwh: float | None = None
     year: int | None = None
+    price: str | Sequence[str] | None = None
 
     def meter(self, device: torch.device | str) -> EnergyMeter:
         """A fresh meter for one measurement."""
@@ -80,7 +83,7 @@ class Accounting:
     def check(self, device: torch.device | str) -> None:
         """Raise before any work what would else be raised after it: no such region, no such counter."""
         self.meter(device).__exit__(None, None, None)  # gives back what a counter took
-        _ = self.grid
+        _ = self.grid, self.prices
 
     @cached_property
     def grid(self) -> GridIntensity:
@@ -88,6 +91,11 @@ class Accounting:
         return grid_intensity(
             self.region, pue=self.pue, intensity_g_per_kwh=self.intensity_g_per_kwh, year=self.year
         )
+
+    @cached_property
+    def prices(self) -> tuple[Price, ...]:
+        """What energy or hours cost; none where nobody named a price."""
+        return Price.several(self.price)
 
 
 @dataclass(frozen=True)

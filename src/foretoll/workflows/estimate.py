@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foretoll.decide.money import money
 from foretoll.decide.spending import Budget
 from foretoll.engine import InProcess, open_engine
 from foretoll.errors import ForetollError, is_out_of_memory
@@ -16,7 +17,7 @@ from foretoll.forecast.reference import reference_settings
 from foretoll.forecast.unseen import unseen_settings
 from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
-from foretoll.measure import SelfCostMeter, describe_hardware, find_device
+from foretoll.measure import Machine, SelfCostMeter, describe_hardware, machines
 from foretoll.options import Option, get_option
 from foretoll.options.table import DEFAULT, SCRATCH, compared, named
 from foretoll.quality import BATCH_OF_ONE
@@ -35,11 +36,12 @@ from foretoll.workflows.context import (
     open_update,
     unshifted_uri,
 )
+from foretoll.workflows.elsewhere import check_shares, forecasts_there, probe_there
 from foretoll.workflows.experience import experience_of
 from foretoll.workflows.goal import in_unit, with_target
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.planned import case_of_update, start_quality
-from foretoll.workflows.probe import probe_elsewhere, probe_option
+from foretoll.workflows.probe import OptionWork, count_option, probe_option
 from foretoll.workflows.rates import Named, rising, settled
 from foretoll.workflows.retrain import take_signals
 from foretoll.workflows.sharded import sharded_collector
@@ -73,7 +75,7 @@ def estimate(
     ledger: Ledger | str | Path | None = None,
     watcher: Watcher | None = None,
     engine: str = "local",
-    hardware: str | None = None,
+    hardware: str | Sequence[str] | None = None,
     trust_code: bool = False,
 ) -> Estimate:
     """Foretell the toll of updating `model` from `source` to `target` by `option`; nothing is retrained.
@@ -81,9 +83,10 @@ def estimate(
     Of a model whose training data nobody has, `source` is None or "none": what needs them is left out and said.
     With `calibrate_for` (such as "6runs" or "5min") that budget is spent first on short graded retrainings of
     this model, which are written to the ledger. `engine` says where the data are looked at: "local" (this
-    process), "processes:4", "ray" and so on, see `foretoll.engine.open_engine`. `hardware` names a device that is
-    not at hand (`foretoll.measure.CATALOGUE`): time and energy are then forecast for it from its data sheet, with
-    wide intervals. `lr`: the learning rate; "auto" looks for one in a short range test; None takes that of `settings`
+    process), "processes:4", "ray" and so on, see `foretoll.engine.open_engine`. `hardware` names devices that are not
+    at hand ("A100", "4xA100", the file of `foretoll hardware measure`; several by commas): time and energy are then
+    forecast for each from counted work, with wide intervals (`Estimate.elsewhere`), and the costs are the first one's.
+    `lr`: the learning rate; "auto" looks for one in a short range test; None takes that of `settings`
     where they were made with one, else the option's own (docs/options.md). `also`: options to forecast beside this
     one, each with a pilot of its own; fine-tuning and training from scratch are forecast beside it in any case, without
     a training step. `until`: of several quality targets the first is the one that everything but the curve is about;
@@ -95,12 +98,13 @@ def estimate(
     settings = settings or TrainingSettings()
     accounting, ledger = accounting or Accounting(), Ledger.of(ledger)
     option, beside = named(option), [named(other) for other in also]
-    question = Question.of(until, budgets, settings)
     place = choose_device(device)
     accounting.check(place)
     check_settings(settings, place)
-    if hardware is not None:
-        find_device(hardware)
+    there = machines(hardware)
+    check_shares(there, settings)
+    devices = there[0].count if there else 1
+    question = Question.of(until, budgets, settings, prices=accounting.prices, devices=devices)
     budget = Budget.parse(calibrate_for) if isinstance(calibrate_for, str) else calibrate_for
     watcher = watcher or Watcher()
     with open_engine(engine) as runner:
@@ -147,7 +151,7 @@ def estimate(
             ledger=ledger,
             watcher=watcher,
             collector=collector,
-            hardware=hardware,
+            there=there,
         )
 
 
@@ -165,9 +169,10 @@ def estimate_update(
     samples: int = DEFAULT_SAMPLES,
     watcher: Watcher | None = None,
     collector: Collector = collect,
-    hardware: str | None = None,
+    there: Sequence[Machine] = (),
 ) -> Estimate:
-    """Estimate an opened update whose quality target is fixed. `collector`: where its data are looked at.
+    """Estimate an opened update whose quality target is fixed. `collector`: where its data are looked at. `there`: the
+    hardware that it is for; none: this machine.
 
     Only `option` and those of `also` take training steps, in a short pilot each.
     """
@@ -186,9 +191,9 @@ def estimate_update(
         asked = EarlySteps(settings.lr, {})
         if update.target.train.labels is not None:
             watcher.stage("probe a few training steps (seconds and joules per step, first progress)")
-            asked = _probe(update, option, settings, accounting, hardware)
+            asked = _probe(update, option, settings, accounting, there)
             said += rising(asked.signals, settings.lr)
-        others, cannot = _alternatives(update, option, also, plain, asked, accounting, hardware)
+        others, cannot = _alternatives(update, option, also, plain, asked, accounting, there)
         for name, other in others.items():
             said += [f"{name}: {warning}" for warning in rising(other.signals, other.lr)]
         if budget is not None:
@@ -235,6 +240,12 @@ def estimate_update(
             name: composed(update, settings, told, others[name].probe, accounting)
             for name, told in beside.items()
         }
+    elsewhere = forecasts_there(
+        there, asked.work, chosen, settings, samples=len(update.target.train), accounting=accounting
+    )
+    forecast = (
+        elsewhere[0].forecast if elsewhere else composed(update, settings, chosen, asked.probe, accounting)
+    )
     return Estimate(
         id=new_run_id(),
         created_at=datetime.now(UTC),
@@ -248,7 +259,7 @@ def estimate_update(
         rate=rate.how,
         indices=seen.indices,
         signals=seen.signals | asked.signals,
-        forecast=composed(update, settings, chosen, asked.probe, accounting),
+        forecast=forecast,
         reach_probability=chosen.reach_probability,
         served_probability=chosen.served_probability,
         expected_quality=in_unit(chosen.quality, settings),
@@ -258,6 +269,9 @@ def estimate_update(
         curves=answers.curves,
         targets=answers.targets,
         budgets=answers.budgets,
+        elsewhere=elsewhere,
+        price=", ".join(map(str, accounting.prices)),
+        money=elsewhere[0].money if elsewhere else money(accounting.prices, forecast),
         coverage=chosen.coverage,
         basis=Basis(
             runs=chosen.runs,
@@ -268,13 +282,13 @@ def estimate_update(
             energy=asked.energy,
             grid=grid,
             hardware=describe_hardware(update.device),
-            elsewhere=hardware,
+            elsewhere=there[0].name if there else None,
             probe=asked.probe,
         ),
         self_cost=own.record(),
         projection=seen.projection,
         warnings=(
-            *_warnings(update, settings, seen, said, chosen, accounting, hardware),
+            *_warnings(update, settings, seen, said, chosen, accounting, there),
             *filter(None, [known.warning]),
         ),
     )
@@ -288,6 +302,7 @@ class EarlySteps:
     signals: Signals
     probe: StepProbe | None = None
     energy: EnergyBasis | None = None
+    work: OptionWork | None = None  # counted for hardware that is not at hand
 
 
 def _alternatives(
@@ -297,7 +312,7 @@ def _alternatives(
     settings: TrainingSettings,
     asked: EarlySteps,
     accounting: Accounting,
-    hardware: str | None,
+    there: Sequence[Machine],
 ) -> tuple[dict[str, EarlySteps], dict[str, str]]:
     """What is known of the other options, and the sentence on each that cannot be forecast here.
 
@@ -320,7 +335,7 @@ def _alternatives(
                 continue
             own, _ = settled(update, name, settings)
             if name in also and update.target.train.labels is not None:
-                found[name] = _probe(update, name, own, accounting, hardware)
+                found[name] = _probe(update, name, own, accounting, there)
             elif option in by_default and name in by_default:
                 found[name] = EarlySteps(own.lr, {}, asked.probe, asked.energy)
             else:
@@ -357,21 +372,16 @@ def composed(
 
 
 def _probe(
-    update: Update, option: str, settings: TrainingSettings, accounting: Accounting, hardware: str | None
+    update: Update, option: str, settings: TrainingSettings, accounting: Accounting, there: Sequence[Machine]
 ) -> EarlySteps:
     """Seconds and joules of a step, measured here or counted for hardware that is not at hand; the pilot's signals."""
     chosen, task = get_option(option), update.task_shift
-    if hardware is not None:
-        step, energy = probe_elsewhere(
-            chosen,
-            update.model,
-            update.target,
-            settings,
-            task_shift=task,
-            device=update.device,
-            hardware=hardware,
+    if there:
+        work = count_option(
+            chosen, update.model, update.target, settings, task_shift=task, device=update.device
         )
-        return EarlySteps(settings.lr, pilot_signals(update, option, settings), step, energy)
+        step, energy = probe_there(there[0], work, settings)
+        return EarlySteps(settings.lr, pilot_signals(update, option, settings), step, energy, work)
     probed = probe_option(
         chosen,
         update.model,
@@ -391,22 +401,29 @@ def _warnings(
     said: Sequence[str],
     told: Prediction,
     accounting: Accounting,
-    hardware: str | None,
+    there: Sequence[Machine],
 ) -> tuple[str, ...]:
     of_source = update.source.card.notes if update.source is not None else ()
     notes = dict.fromkeys((*update.model.card.notes, *of_source, *update.target.card.notes))
     chance = chance_warnings(update, settings, seen.signals, seen.source_samples)
     warnings = [*chance, *notes, *seen.warnings, *said, *told.warnings]
-    if hardware is not None:
-        warnings.append(
-            f"time and energy are for {find_device(hardware).name}, from its data sheet: nothing was measured on it, "
-            "and the truth may be several times off; estimate there for firmer figures"
-        )
+    if there:
+        warnings.append(elsewhere_warning(there))
     if accounting.grid.is_default:
         warnings.append(default_region_warning(accounting))
     if update.same_data:
         warnings.append("source and target are the same data: there is no shift to pay for")
     return tuple(warnings)
+
+
+def elsewhere_warning(there: Sequence[Machine]) -> str:
+    """Whose costs they are, and that none was measured."""
+    others = " (the first of those that were named)" if len(there) > 1 else ""
+    return (
+        f"time and energy are for {there[0].name}{others}, from a step that was counted here: none was measured on "
+        "it, and the truth may be several times off; estimate there, or run foretoll hardware measure there, for "
+        "firmer figures"
+    )
 
 
 def default_region_warning(accounting: Accounting) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from foretoll.data import TaskData
-from foretoll.measure import Work, count_work, find_device, probe_on, probe_steps
+from foretoll.measure import Work, count_work, probe_steps
 from foretoll.models import Model
 from foretoll.options import Option
 from foretoll.options.memory import training_state_bytes
@@ -22,14 +22,18 @@ PROBE_S = 1.0  # ten updates of the slowest counter; more would only cost more
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a few real steps of an option told; `served` is the model they made, which is thrown away."""
+    """What a few real steps of an option told; `served` is the model they made, which is thrown away.
+
+    For hardware that is not at hand: what its `work`, counted here, says of a step there; nothing is served.
+    """
 
     step: StepProbe
     energy: EnergyBasis
     pilot: dict[str, float | None]
     trainable_parameters: int
     training_state_bytes: int
-    served: Model
+    served: Model | None
+    work: OptionWork | None = None
 
 
 def probe_option(
@@ -82,7 +86,28 @@ def probe_option(
     )
 
 
-def probe_elsewhere(
+@dataclass(frozen=True)
+class OptionWork:
+    """What a step, one evaluation and the preparation of an option consist of, counted here for other hardware.
+
+    training_state_bytes: what is held between two steps, gradients included; trainable_bytes: these.
+    """
+
+    step: Work
+    evaluation: Work
+    preparation: Work
+    training_state_bytes: int
+    trainable_parameters: int
+    trainable_bytes: int
+
+    @property
+    def memory_bytes(self) -> float:
+        """The most that tensors take up at one time: within a step, or an evaluation."""
+        held = self.training_state_bytes - self.trainable_bytes  # a step begins without gradients
+        return held + max(self.step.peak_bytes, self.evaluation.peak_bytes)
+
+
+def count_option(
     option: Option,
     model: Model,
     target: TaskData,
@@ -90,19 +115,28 @@ def probe_elsewhere(
     *,
     task_shift: bool,
     device: torch.device,
-    hardware: str,
-) -> tuple[StepProbe, EnergyBasis]:
-    """What `probe_option` would measure on hardware that is not at hand: the work is counted here.
-
-    Raises UsageError for hardware that is not in the catalogue.
-    """
-    there = find_device(hardware)
+) -> OptionWork:
+    """Carry out one step, evaluation and preparation of an option on a copy of the model, and count them."""
     with seeded(SEED, device):
         pilot = Pilot(option, model, target, settings, task_shift=task_shift, device=device)
-        prepared = count_work(pilot.prepare).times(_times_the_part(target, pilot.part))
-        step = count_work(pilot.step) if option.takes_steps else Work(0.0, 0.0)
+        scale = _times_the_part(target, pilot.part)
+        prepared = count_work(pilot.prepare).times(scale)
+        step = Work(0.0, 0.0)
+        if option.takes_steps:
+            pilot.step()  # the optimiser's state is made in the first
+            step = count_work(pilot.step)
         evaluated = count_work(pilot.look).times(len(target.validation) / len(pilot.part.validation))
-    return probe_on(there, step=step, evaluation=evaluated, preparation=prepared)
+        training = pilot.training
+        trained = list(training.trainable.values())
+        held = training_state_bytes(option, training, settings)
+        return OptionWork(
+            step,
+            evaluated,
+            prepared,
+            held + round(training.cache_bytes * (scale - 1)),
+            sum(p.numel() for p in trained),
+            sum(p.numel() * p.element_size() for p in trained) if option.takes_steps else 0,
+        )
 
 
 def _times_the_part(target: TaskData, part: TaskData) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from foretoll.decide.allowance import Allowance, checked_number
+from foretoll.decide.money import Price
 from foretoll.forecast import Case, Forecaster, Prediction, compose_costs
 from foretoll.forecast.case import at_target
 from foretoll.forecast.quality_curve import QualityCurve, forecast_curve
@@ -41,14 +42,23 @@ class Question:
 
     @classmethod
     def of(
-        cls, until: float | Sequence[float] | None, budgets: str | Sequence[str], settings: TrainingSettings
+        cls,
+        until: float | Sequence[float] | None,
+        budgets: str | Sequence[str],
+        settings: TrainingSettings,
+        *,
+        prices: Sequence[Price] = (),
+        devices: int = 1,
     ) -> Question:
-        """The question of a call; UsageError for what is no target or no budget, or too many."""
+        """The question of a call; UsageError for what is no target or no budget, or too many.
+
+        prices, devices: what a budget of money buys.
+        """
         given = () if until is None else (until,) if isinstance(until, int | float) else until
         targets = checked_number(given)
         for target in targets:
             check_until(target, settings.metric)
-        return cls(targets, Allowance.several(budgets))
+        return cls(targets, Allowance.several(budgets, prices, devices))
 
     @property
     def first(self) -> float | None:
