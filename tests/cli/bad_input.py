@@ -295,7 +295,8 @@ COMPARE = (
     usage("too many devices", "compare … --hardware 9999xA100",
           "--hardware '9999xA100' is of 9999 devices: give 1 to 1,024"),
     usage("more devices than a batch has samples", "estimate … --hardware 64xA100 --batch-size 32",
-          "--hardware 64 × A100 cannot share out a batch of 32: name at most so many devices, or a larger --batch-size"),
+          "--hardware 64 × A100 cannot share out a batch of 32: name at most so many devices, or a larger "
+          "--batch-size"),
     usage("a hardware file that is not there", "estimate … --hardware gone.json",
           "the hardware file 'gone.json' cannot be read (No such file or directory): write one with foretoll hardware "
           "measure --out FILE, or name a device (foretoll hardware list)"),
