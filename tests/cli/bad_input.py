@@ -301,8 +301,8 @@ COMPARE = (
           "the hardware file 'gone.json' cannot be read (No such file or directory): write one with foretoll hardware "
           "measure --out FILE, or name a device (foretoll hardware list)"),
     usage("a hardware file that is none", "estimate … --hardware schema.json",
-          "'schema.json' is no file of foretoll hardware measure (schema: Field required): write it anew with foretoll "
-          "hardware measure --out FILE"),
+          "'schema.json' is no file of foretoll hardware measure (schema: Input should be 'foretoll.hardware/1'): "
+          "write it anew with foretoll hardware measure --out FILE"),
     usage("to measure here what is forecast for elsewhere", "compare … --hardware A100 --measure",
           "--measure is about this machine and --hardware about others: leave one of them out"),
     usage("a name that no table can hold", f"hardware measure --name {'x' * 70}",
