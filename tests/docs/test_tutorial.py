@@ -1,8 +1,9 @@
-"""The tutorial of a life: every command of the page is run, in its order, and prints what the page says."""
+"""The tutorials: every command of a page is run, in its order, and prints what the page says."""
 
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from foretoll import cli
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+TUTORIALS = sorted(page.name for page in DOCS.glob("tutorial_*.md"))
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r'^```\w+ title="([\w.]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
 def commands(page: str) -> Iterator[tuple[str, list[str]]]:
@@ -44,6 +47,9 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     if words[0] == "export":
         monkeypatch.setenv(*words[1].split("=", 1))
         return []
+    if words[0] == "python":
+        runpy.run_path(words[1], run_name="__main__")
+        return capsys.readouterr().out.splitlines()
     assert words[0] == "foretoll", command
     monkeypatch.setattr("sys.argv", words)
     with pytest.raises(SystemExit) as ended:
@@ -54,18 +60,24 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     return [*shown.out.splitlines(), *([f"[exit code {code}]"] if code else [])]
 
 
-def test_the_tutorial_does_what_it_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", TUTORIALS)
+def test_a_tutorial_does_what_it_says(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("FORETOLL_LEDGER", str(tmp_path / "ledger.db"))
-    found = list(commands((DOCS / "tutorial_life.md").read_text()))
-    assert len(found) >= 10
+    page = (DOCS / name).read_text()
+    for file, text in FILE.findall(page):
+        (tmp_path / file).write_text(text)
+    found = list(commands(page))
+    assert len(found) >= 2
     for command, said in found:
         printed = run(command, monkeypatch, capsys)
         assert not matches(said, printed), (command, matches(said, printed), printed)
-    assert (tmp_path / "shop.html").stat().st_size > 10_000
+    for written in re.findall(r"`([\w/-]+\.html)`", page):
+        assert (tmp_path / written).stat().st_size > 10_000, written
 
 
 @pytest.mark.parametrize(

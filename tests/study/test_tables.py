@@ -240,5 +240,5 @@ def test_the_page_is_self_contained_and_escapes(tmp_path: Path) -> None:
 
 
 def test_an_empty_study_says_so() -> None:
-    assert "nothing to relate yet" in as_text(Terminal(lambda: study_blocks(study_tables([]), ["epochs"])))
+    assert "0 finetune runs" in as_text(Terminal(lambda: study_blocks(study_tables([]), ["epochs"])))
     assert "too few to relate" in page_of(study_document(made(1)))

@@ -9,7 +9,7 @@ from foretoll.report.words import MISSING, percent, plain, two_digits
 from foretoll.research.columns import COSTS, PAPERS, REPEAT, title_of
 from foretoll.research.findings import Association, KindAssociation, StudyTables
 from foretoll.research.findings import Section as ShiftSection
-from foretoll.research.tables import POOLED
+from foretoll.research.tables import FEWEST_RUNS, POOLED
 
 SHIFTS = {
     "distribution": "computed shifts",
@@ -118,7 +118,8 @@ def study_blocks(tables: StudyTables, costs: Sequence[str], *, by_kind: bool = F
             of += [kinds_table(section, signal) for signal in OF_KIND]
         found += [Section(section_title(tables, section)), *(table for table in of if table is not None)]
     if not found:
-        return [Note(f"no {tables.option} run with a quality target and signals: nothing to relate yet")]
+        few = f"{tables.runs} {tables.option} runs with a quality target and signals"
+        return [Note(f"{few}: tables need {FEWEST_RUNS} of one sort of shift")]
     return [*found, spread_table(tables), Note(NOTE)]
 
 

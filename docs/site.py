@@ -1,0 +1,60 @@
+"""Hooks of the docs site: the reference of the command line, and links to files that are no pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+COMMANDS = "reference/commands.md"
+OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)]+)\)")
+
+
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
+    """A page as it is built."""
+    if page.file.src_uri == COMMANDS:
+        return markdown + "\n".join(command_lines())
+    if "/" not in page.file.src_uri:  # what lies beside docs/ is named, not linked: the site does not have it
+        return OUTSIDE.sub(lambda found: f"{found[1]} (`{found[2]}`)", markdown)
+    return markdown
+
+
+def command_lines() -> Iterator[str]:
+    """Markdown of every command: how it is called, what it does, and its options by group."""
+    from typer.main import get_command
+
+    from foretoll.cli import app
+
+    yield from _lines(get_command(app), "foretoll")
+
+
+def _lines(command: Any, name: str) -> Iterator[str]:
+    children: dict[str, Any] = getattr(command, "commands", {})
+    if not children:
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        words = [p.make_metavar(command.make_context(name, [], resilient_parsing=True)) for p in arguments]
+        yield f"\n## {name}\n\n```\n{' '.join([name, *words, '[OPTIONS]'])}\n```\n"
+        yield _plain(command.help) + "\n"
+        for argument in arguments:
+            if getattr(argument, "help", None):
+                yield f"\n`{argument.human_readable_name}`: {_plain(argument.help)}\n"
+        groups: dict[str, list[Any]] = {}
+        for option in command.params:
+            if option.param_type_name == "option" and not option.hidden:
+                panel = getattr(option, "rich_help_panel", None) or "Options"
+                groups.setdefault(panel, []).append(option)
+        for panel, options in groups.items():
+            yield f"\n| {panel} | default | |\n| --- | --- | --- |"
+            for option in options:
+                shown = option.default if isinstance(option.default, (str, int, float)) else None
+                default = f"`{shown}`" if shown not in (None, False, "", True) else ""
+                words = " ".join(f"`{word}`" for word in (*option.opts, *option.secondary_opts))
+                yield f"| {words} | {default} | {_plain(option.help).replace('|', '&#124;')} |"
+        return
+    for child in sorted(children):
+        yield from _lines(children[child], f"{name} {child}")
+
+
+def _plain(text: str | None) -> str:
+    """A help text for a page: what looks like a tag is none."""
+    return " ".join((text or "").split()).replace("<", "&lt;")
