@@ -37,8 +37,10 @@ fuzz: install
 numbers: install
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/docs_numbers.py
 
+# the docs site in build/site, to be opened from the disk: tables are made anew, dead links are errors
 docs: install
 	$(BIN)/python docs/build.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:
 	rm -rf .venv foretoll-demo foretoll-estimate foretoll-retrain foretoll-train

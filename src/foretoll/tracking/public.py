@@ -56,10 +56,11 @@ def track(
     Args:
         model: what is trained, as the loop calls it (also compiled, or wrapped for several processes)
         optimizer: whose steps are counted; that of accelerate is unwrapped
-        source, target: what the model was trained on and what it is trained on now, as in `foretoll.estimate`;
-            best your own data sets or loaders, so that the model sees what it sees in the loop. Without a
-            source the forecast is made without it where `until` names a goal, and else there is none; without a
-            target the run is recorded without a forecast, and no forecast learns from it
+        source: what the model was trained on, as in `foretoll.estimate`; best your own data sets or loaders, so that
+            the model sees what it sees in the loop. Without it the forecast is made without it where `until` names
+            a goal, and else there is none
+        target: what it is trained on now, likewise; without it the run is recorded without a forecast, and no
+            forecast learns from it
         until: the quality that the training is meant to reach, in (0, 1]; `stop`: another rule beside it
         option: what kind of update it is, as in `foretoll.retrain`; task: whether the target is a new task
         settings: what cannot be read off the optimiser and the loop, and what is to be forecast (`max_epochs`);

@@ -32,27 +32,35 @@ def _lines(command: Any, name: str) -> Iterator[str]:
     children: dict[str, Any] = getattr(command, "commands", {})
     if not children:
         arguments = [p for p in command.params if p.param_type_name == "argument"]
-        words = [p.make_metavar(command.make_context(name, [], resilient_parsing=True)) for p in arguments]
+        words = [p.metavar or p.name.upper() for p in arguments]
         yield f"\n## {name}\n\n```\n{' '.join([name, *words, '[OPTIONS]'])}\n```\n"
         yield _plain(command.help) + "\n"
         for argument in arguments:
             if getattr(argument, "help", None):
-                yield f"\n`{argument.human_readable_name}`: {_plain(argument.help)}\n"
+                yield f"\n`{argument.name.upper()}`: {_plain(argument.help)}\n"
         groups: dict[str, list[Any]] = {}
         for option in command.params:
             if option.param_type_name == "option" and not option.hidden:
                 panel = getattr(option, "rich_help_panel", None) or "Options"
                 groups.setdefault(panel, []).append(option)
         for panel, options in groups.items():
-            yield f"\n| {panel} | default | |\n| --- | --- | --- |"
+            yield f"\n| {panel} | |\n| --- | --- |"
             for option in options:
-                shown = option.default if isinstance(option.default, (str, int, float)) else None
-                default = f"`{shown}`" if shown not in (None, False, "", True) else ""
-                words = " ".join(f"`{word}`" for word in (*option.opts, *option.secondary_opts))
-                yield f"| {words} | {default} | {_plain(option.help).replace('|', '&#124;')} |"
+                names = " ".join(f"`{word}`" for word in (*option.opts, *option.secondary_opts))
+                yield f"| {names} | {_plain(option.help).replace('|', '&#124;')}{_default(option)} |"
         return
     for child in sorted(children):
         yield from _lines(children[child], f"{name} {child}")
+
+
+def _default(option: Any) -> str:
+    """What holds where the option is not given, as far as it is a word or a number."""
+    value = option.default
+    return (
+        f" (default `{value}`)"
+        if isinstance(value, str | int | float) and value not in ("", False, True)
+        else ""
+    )
 
 
 def _plain(text: str | None) -> str:
