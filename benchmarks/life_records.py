@@ -163,6 +163,7 @@ FIELDS = (
     "confidence",
     "ks",
     "psi",
+    "last_label",
 )
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -22,10 +23,12 @@ from pathlib import Path
 
 import numpy as np
 
+from foretoll.atomic import replacing
 from foretoll.decide.policies import get_policy
 from foretoll.decide.policies.base import WINDOW, Choice, Policy, Verdict, View
 from foretoll.decide.policies.foresight import Foresight
-from foretoll.decide.replay import RecordedLife, Replay, oracle, replay, worth_at
+from foretoll.decide.replay import LAST_LABEL, RecordedLife, Replay, last_label, oracle, replay, worth_at
+from foretoll.forecast.lead import LeadModel
 from life_leads import report, rows_of, without
 from life_records import recorded
 
@@ -172,11 +175,26 @@ class Lives:
 
     def score(self, name: str, make: Make) -> Score:
         """The score of a policy on the lives of one name."""
+        return self._score(
+            name, lambda life, price, delay: replay(life, make(life, price, delay), price=price, delay=delay)
+        )
+
+    def dummy(self) -> dict[str, Score]:
+        """The score of naming the last label seen, without any model."""
+
+        def lived(life: RecordedLife, _price: float, _delay: int) -> Replay:
+            found = last_label(life)
+            assert found is not None  # rows are in time order, or in random order
+            return found
+
+        return {name: self._score(name, lived) for name in self.seeds}
+
+    def _score(self, name: str, lived: Callable[[RecordedLife, float, int], Replay]) -> Score:
         done: list[tuple[float, float, Replay]] = []
         for life in self.seeds[name]:
             for price in PRICES:
                 for delay in DELAYS:
-                    each = replay(life, make(life, price, delay), price=price, delay=delay)
+                    each = lived(life, price, delay)
                     done.append((price, each.loss - self.best[life.name, price, delay], each))
         return Score(
             excess=float(np.mean([excess for _, excess, _ in done])),
@@ -186,6 +204,11 @@ class Lives:
             least=float(np.mean([each.least_quality for *_, each in done])),
             by_price=tuple(float(np.mean([e for p, e, _ in done if p == price])) for price in PRICES),
         )
+
+    def first_seeds(self, count: int) -> Lives:
+        """The same lives with so many seeds of each at the most; none with 0."""
+        seeds = {name: each[:count] for name, each in self.seeds.items() if each[:count]}
+        return Lives(seeds, self.stream, self.kind, self.best)
 
     def scores(self, make: Callable[[str], Make]) -> dict[str, Score]:
         """The score on all lives, by name; the policy may depend on which one."""
@@ -213,43 +236,82 @@ def read_lives(folder: Path, seeds: int) -> Lives:
     return lives
 
 
-def all_scores(lives: Lives) -> tuple[dict[str, dict[str, Score]], str]:
-    """Scores by policy and life, and how the forecast of the lead did."""
+def all_scores(lives: Lives, folder: Path, learned_seeds: int) -> tuple[dict[str, dict[str, Score]], str]:
+    """Scores by policy and life, and how the forecast of the lead did; each policy's are kept in `folder`."""
     rows = rows_of((lives.stream[name], life) for name, seeds in lives.seeds.items() for life in seeds)
     models = {stream: without(rows, stream) for stream in set(lives.stream.values())}
-    found = {name: lives.scores(lambda _, n=name: lambda *_a: get_policy(n)) for name in PLAIN}
-    found["knows the next 8"] = lives.scores(lambda _: Knows)
+    found = {
+        name: kept(folder, name, lambda n=name: lives.scores(lambda _: lambda *_a: get_policy(n)))
+        for name in PLAIN
+    }
+    found["knows the next 8"] = kept(folder, "knows", lambda: lives.scores(lambda _: Knows))
+    found[LAST_LABEL] = lives.dummy()
     for name, grid in GRID.items():
-        each: dict[float, dict[str, Score]] = {}
-        for value in grid:
-            if name == "foresight":
-                each[value] = lives.scores(
-                    lambda life, v=value: lambda *_a: Foresight(v, model=models[lives.stream[life]])
-                )
-            else:
-                each[value] = lives.scores(lambda _, text=f"{name}:{value:g}": lambda *_a: get_policy(text))
-        found[name] = lives.tuned(each)
+        found[name] = kept(folder, name, lambda n=name, g=grid: lives.tuned(scores_on(lives, n, g, models)))
     try:
-        for learned in (True, False):
+        for learned, some in ((False, lives), (True, lives.first_seeds(learned_seeds))):
+            if not some.seeds:
+                continue
             tune = cache(lambda life, price, by=learned: RetrainOpt(life.life, price, learned=by))
-            found[f"RetrainOpt {'Learned' if learned else 'Base'}"] = lives.scores(
-                lambda _, of=tune: lambda life, price, _d: of(Same(life), price)
-            )
+            name = f"RetrainOpt {'Learned' if learned else 'Base'}"
+            found[name] = kept(
+                folder, f"{name} {learned_seeds if learned else ''}",
+                lambda of=tune, on=some: on.scores(lambda _: lambda life, price, _d: of(Same(life), price)),
+            )  # fmt: skip
     except ImportError:
         print("RetrainOpt is not installed, and left out")
     return found, report(rows)
 
 
+def scores_on(
+    lives: Lives, name: str, grid: tuple[float, ...], models: dict[str, LeadModel]
+) -> dict[float, dict[str, Score]]:
+    """The scores of a policy with each parameter."""
+    if name == "foresight":
+        return {
+            value: lives.scores(
+                lambda life, v=value: lambda *_a: Foresight(v, model=models[lives.stream[life]])
+            )
+            for value in grid
+        }
+    return {
+        value: lives.scores(lambda _, text=f"{name}:{value:g}": lambda *_a: get_policy(text))
+        for value in grid
+    }
+
+
+def kept(folder: Path, name: str, make: Callable[[], dict[str, Score]]) -> dict[str, Score]:
+    """Scores that are kept as they are made, so that scoring goes on where it was stopped."""
+    path = folder / f"{name.strip().replace(' ', '_')}.json"
+    if path.exists():
+        return {
+            life: Score(**{**score, "by_price": tuple(score["by_price"])})
+            for life, score in json.loads(path.read_text()).items()
+        }
+    scores = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, ".part") as part:
+        part.write(json.dumps({life: asdict(score) for life, score in scores.items()}).encode())
+    print(name, file=sys.stderr, flush=True)
+    return scores
+
+
 def table(lives: Lives, found: dict[str, dict[str, Score]]) -> str:
-    """Policies, the best first, with an interval over streams (a stream's lives are drawn together)."""
+    """Policies, the best first, with an interval over streams (whose lives are drawn together) and price levels."""
     streams = sorted(set(lives.stream.values()))
     draw = np.random.default_rng(0)
-    drawn = [draw.integers(len(streams), size=len(streams)) for _ in range(2000)]
+    drawn = [
+        np.ix_(draw.integers(len(streams), size=len(streams)), draw.integers(len(PRICES), size=len(PRICES)))
+        for _ in range(2000)
+    ]
 
     def by_stream(scores: dict[str, Score]) -> np.ndarray:
         return np.array(
-            [[np.mean([s.excess for n, s in scores.items() if lives.stream[n] == x])] for x in streams]
-        )[:, 0]
+            [
+                np.mean([s.by_price for n, s in scores.items() if lives.stream[n] == x], axis=0)
+                for x in streams
+            ]
+        )
 
     ours = by_stream(found["foresight"])
     lines = [
@@ -280,7 +342,17 @@ def prices_table(found: dict[str, dict[str, Score]]) -> str:
         "| policy | " + " | ".join(f"{price:g}" for price in PRICES) + " |",
         "|---" + "|--:" * len(PRICES) + "|",
     ]
-    for name in ("knows the next 8", "foresight", "rent", "upf", "cara", "periodic", "keep", "every"):
+    for name in (
+        "knows the next 8",
+        "foresight",
+        "rent",
+        "upf",
+        "cara",
+        "periodic",
+        "keep",
+        "every",
+        LAST_LABEL,
+    ):
         values = np.mean([score.by_price for score in found[name].values()], axis=0)
         lines.append(f"| {name} | " + " | ".join(f"{value:.2f}" for value in values) + " |")
     return "\n".join(lines)
@@ -316,10 +388,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--folder", type=Path, required=True, help="where the records are")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--learned-seeds", type=int, default=1, help="of RetrainOpt Learned, which takes half of the time"
+    )
     parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
     lives = read_lives(chosen.folder, chosen.seeds)
-    found, forecast = all_scores(lives)
+    found, forecast = all_scores(lives, chosen.folder / f"scores-{chosen.seeds}", chosen.learned_seeds)
     records = sum(len(seeds) for seeds in lives.seeds.values())
     said = (
         f"{records} records of {len(lives.seeds)} lives from {len(set(lives.stream.values()))} streams, "

@@ -138,7 +138,7 @@ def test_arrays_are_not_kept_and_are_asked_for_when_an_update_is_due(here: Path,
     for batch in given:
         decision = life.watch(batch)
     assert decision is not None and decision.action == "update"
-    with pytest.raises(DataError, match="handed in as arrays and no data are kept"):
+    with pytest.raises(DataError, match="handed in as arrays and no batch is kept"):
         life.carry_out(decision)
     assert not any(e.kind == "claim" for e in life.events())
     life.carry_out(decision, data=given)
@@ -428,7 +428,7 @@ def test_a_stream_is_replayed_under_policies(here: Path, monkeypatch, capsys) ->
         found.append(json.loads(capsys.readouterr().out))
     assert found[0] == found[1]
     rows = {row["policy"]: row for row in found[0]["policies"]}
-    assert set(rows) == {"rent", "cara:0.5", "keep", "every", "periodic:8"}
+    assert set(rows) == {"rent", "cara:0.5", "keep", "every", "periodic:8", "last label"}
     assert rows["keep"]["updates"] == 0 and rows["keep"]["under the floor"] > rows["every"]["under the floor"]
     assert all(row["above the best"] >= -1e-9 for row in rows.values())
     assert rows["rent"]["loss"] < rows["keep"]["loss"]

@@ -10,6 +10,7 @@ import typer
 
 from foretoll.commands.bundles import unfolded
 from foretoll.commands.checks import check_call
+from foretoll.commands.continual_flags import ContinualFlags
 from foretoll.commands.flags import (
     JsonOption,
     LedgerOption,
@@ -60,6 +61,7 @@ def life_start(
     settings: SettingsFlags,
     measuring: MeasuringFlags,
     output: OutputFlags,
+    continual: ContinualFlags,
     worth: Annotated[
         str | None, typer.Option("--worth", help="what one more right answer is worth: 0.2J, 5s, 1mg")
     ] = None,
@@ -84,6 +86,7 @@ def life_start(
     from foretoll.decide.policies import get_policy
 
     recipe, _ = settings.read()
+    going_on = continual.read()
     get_policy(policy)
     check_call(data=[source], settings=recipe, options=option or (), **measuring.values())
     from foretoll.models.spec import parse_spec
@@ -101,6 +104,7 @@ def life_start(
             policy=policy,
             window=window,
             settings=recipe,
+            continual=going_on,
             folder=folder,
             weights=loading.weights,
             embedding_layer=loading.embedding_layer,
@@ -118,6 +122,11 @@ def life_start(
             f"life     {shown(name, 60)}, begun with a quality of {life.card.start_quality:.3g} on its source"
         )
         say(f"served   {life.folder.served}")
+        if going_on.remember:
+            say(
+                f"keeps    {going_on.remember:,} labelled samples at the most, to measure what updates forget; "
+                "--remember 0 keeps none"
+            )
         built = [
             life.card.model.arch,
             *(arch for name in life.card.options for arch in get_option(name).architectures()),
@@ -192,6 +201,12 @@ def life_watch(
         if run is not None:
             update = [event for event in life.events() if event.kind == "update"][-1]
             say(f"update   {'served now' if update.promoted else 'not served'}: {update.note} (run {run.id})")
+            if update.earlier is not None:
+                from foretoll.report.life_earlier import earlier_text
+
+                say(
+                    f"before   {earlier_text(update.earlier)} on {update.earlier.samples} samples of what came before"
+                )
     if exit_code and decision.action == "update" and run is None:
         raise typer.Exit(UPDATE_DUE)
 

@@ -64,6 +64,7 @@ def rough_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, ..
     }
     labelled = [e.served.labelled for e in events if e.kind == "labels" and e.served][-card.window :]
     passes = sum(labelled) * (card.settings.max_epochs * (STEP * 0.6 + 0.2) + 1)
+    passes /= 1 - card.continual.rehearse  # what an update rehearses comes on top
     took = {cost: None if each is None else each * passes for cost, each in a_sample.items()}
     most, longest = took[card.cost], took["duration_s"]
     if not labelled or most is None or longest is None or longest > ESTIMATE_S:

@@ -16,6 +16,7 @@ from foretoll.decide.timeline import Timeline
 from foretoll.errors import UsageError
 from foretoll.records import Decision, Offer, ServedBatch
 
+LAST_LABEL = "last label"
 FIRST = -1  # the model that was deployed at the start
 
 
@@ -166,8 +167,6 @@ def replay(
             promoted.append(now)
             current = update
     qualities = tuple(batch.quality or 0.0 for batch in served)
-    wrong = sum((1 - q) * b.samples for q, b in zip(qualities, served, strict=True))
-    loss = (wrong + spent / worth) / life.mean_samples / life.batches * 100
     return Replay(
         policy=str(policy),
         qualities=qualities,
@@ -175,8 +174,26 @@ def replay(
         promoted=tuple(promoted),
         rejected=tuple(n for n in tried if n not in promoted),
         spent=spent,
-        loss=loss,
+        loss=_wrong(life, qualities) + spent / worth / life.mean_samples / life.batches * 100,
     )
+
+
+def last_label(life: RecordedLife) -> Replay | None:
+    """What naming the last label seen would have served, without any model; None where a batch does not tell.
+
+    It takes each label as known when the next sample is served, which no policy does.
+    """
+    qualities = tuple(life.first.served[j].last_label for j in range(life.batches))
+    known = tuple(quality for quality in qualities if quality is not None)
+    if len(known) < len(qualities):
+        return None
+    return Replay(LAST_LABEL, known, (), (), (), 0.0, _wrong(life, known))
+
+
+def _wrong(life: RecordedLife, qualities: Sequence[float]) -> float:
+    """Wrong answers in points a batch."""
+    wrong = sum((1 - quality) * life.first.served[j].samples for j, quality in enumerate(qualities))
+    return wrong / life.mean_samples / life.batches * 100
 
 
 def _offer(option: str, update: Possible, before: Sequence[float]) -> Offer:

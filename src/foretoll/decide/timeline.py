@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from foretoll.decide.policies.base import WINDOW, Spending, View
 from foretoll.errors import UsageError
 from foretoll.records import Offer, ServedBatch
 
-OF_LABELS = {"labelled": 0, "quality": None, "lead": None, "lead_error": None}
+OF_LABELS = {"labelled": 0, "quality": None, "lead": None, "lead_error": None, "last_label": None}
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Timeline:
     ) -> View:
         """What may be known after batch `now`: nothing of later batches, labels or updates."""
         known = tuple(
-            batch if when is not None and when <= now else batch.model_copy(update=OF_LABELS)
+            batch if when is not None and when <= now else without_labels(batch)
             for batch, when in zip(self.batches, self.arrived, strict=True)
             if batch.number <= now
         )
@@ -75,3 +76,9 @@ class Timeline:
             spending=spending,
             window=window,
         )
+
+
+@lru_cache(maxsize=4096)  # replays ask for the same batches again and again
+def without_labels(batch: ServedBatch) -> ServedBatch:
+    """A batch as it is known before its labels arrive."""
+    return batch.model_copy(update=OF_LABELS)

@@ -19,7 +19,15 @@ from foretoll.records.estimate import (
 )
 from foretoll.records.forecast import Forecast, Interval, LiveForecast, MadeForecast, Money
 from foretoll.records.hardware import Device, HardwareForecast, MeasuredDevice
-from foretoll.records.life import Decision, LifeCard, LifeEvent, Offer, ServedBatch
+from foretoll.records.life import (
+    Continual,
+    Decision,
+    EarlierQuality,
+    LifeCard,
+    LifeEvent,
+    Offer,
+    ServedBatch,
+)
 from foretoll.records.measured import (
     TOLL_COSTS,
     EnergyBasis,
@@ -45,11 +53,13 @@ __all__ = [
     "BudgetForecast",
     "Candidate",
     "Comparison",
+    "Continual",
     "Coverage",
     "CurveKnee",
     "DataCard",
     "Decision",
     "Device",
+    "EarlierQuality",
     "EnergyBasis",
     "EnergyComponent",
     "Estimate",

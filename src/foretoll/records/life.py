@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from foretoll.records.base import NonNegative, Record, Share
 from foretoll.records.data import DataCard
@@ -36,7 +36,8 @@ class ServedBatch(Record):
     """One batch that was served, as far as it is known: without labels there is no quality and no lead.
 
     lead: quality of the shadow minus quality of the served model (`foretoll.indices.shadow`), with its standard error.
-    ks, psi: how far the batch's outputs are from those of the reference, by two tests of drift.
+    ks, psi: how far the batch's outputs are from those of the reference, by two tests of drift. last_label: the quality
+    of naming for each sample the label of the one before, where the batch's order is one of time.
     """
 
     name: str  # a digest of the batch
@@ -49,6 +50,7 @@ class ServedBatch(Record):
     confidence: Share | None = None
     ks: NonNegative | None = None
     psi: NonNegative | None = None
+    last_label: Share | None = None
 
 
 class Offer(Record):
@@ -64,6 +66,25 @@ class Offer(Record):
     share: Share = 1.0
     energy_kwh: NonNegative | None = None
     duration_s: NonNegative | None = None
+
+
+class Continual(Record):
+    """How updates of a life go on from what was learned before.
+
+    update_from: the model that an update trains: the one served last, or the one that the life began with. rehearse:
+    the share of the samples it trains on that are of earlier batches. remember: how many labelled samples the life
+    keeps of all that it began with and served, to rehearse and to measure what an update forgot.
+    """
+
+    update_from: Literal["last", "first"] = "last"
+    rehearse: float = Field(0.0, ge=0, le=0.9)
+    remember: int = Field(500, ge=0, le=100_000)
+
+    @model_validator(mode="after")
+    def _something_to_rehearse(self) -> Self:
+        if self.rehearse and not self.remember:
+            raise ValueError("what is not kept cannot be rehearsed: keep some samples, such as 500")
+        return self
 
 
 class LifeCard(Record):
@@ -88,10 +109,19 @@ class LifeCard(Record):
     policy: str = "rent"
     window: int = Field(8, ge=1)
     settings: TrainingSettings = TrainingSettings()
+    continual: Continual = Continual(remember=0)  # of lives that began before there was any
     start_quality: float | None = None
     folder: str  # where sums, outputs that wait for labels, and models are kept
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class EarlierQuality(Record):
+    """Quality on samples of what came before an update's window: of the served model, and of the updated one."""
+
+    samples: int = Field(ge=1)
+    before: Share
+    after: Share
 
 
 class LifeEvent(Record):
@@ -111,6 +141,7 @@ class LifeEvent(Record):
     offers: tuple[Offer, ...] = ()
     decision: Decision | None = None
     promoted: bool | None = None
+    earlier: EarlierQuality | None = None  # of an update; None where nothing earlier was kept
     run_id: str | None = None
     note: str = ""
     spent: Toll | None = None

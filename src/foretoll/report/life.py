@@ -119,6 +119,11 @@ def prometheus(card: LifeCard, events: Sequence[LifeEvent]) -> str:
             "by how much a model fitted to newer data is better",
             labelled[-1].lead if labelled else None,
         ),
+        (
+            "last_label_quality",
+            "quality of naming the last label seen, on the newest labelled batch",
+            labelled[-1].last_label if labelled else None,
+        ),
         ("drift_ks", "Kolmogorov-Smirnov statistic of the newest batch", looks[-1].ks if looks else None),
         (
             "update_due",

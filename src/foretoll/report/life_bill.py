@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from foretoll.decide.amount import HUMAN
 from foretoll.records import LifeCard, LifeEvent, Toll
 from foretoll.report.document import Block, Note, Table, known, table
+from foretoll.report.life_earlier import earlier_data, earlier_table, last_label_data, last_label_note
 from foretoll.report.words import MISSING, two_digits
 from foretoll.units import human_duration, human_energy, human_mass
 
@@ -116,8 +117,16 @@ def days_of(events: Sequence[LifeEvent]) -> float | None:
 
 
 def bill_blocks(card: LifeCard, events: Sequence[LifeEvent]) -> list[Block]:
-    """The bill by what was paid for, by year, and what is left of the budget."""
-    return known([bill_table(events), year_table(events), *budget_notes(card, events)])
+    """The bill by what was paid for, by year, what is left of the budget, and what updates forgot."""
+    return known(
+        [
+            bill_table(events),
+            year_table(events),
+            *budget_notes(card, events),
+            last_label_note(events),
+            earlier_table(events),
+        ]
+    )
 
 
 def bill_table(events: Sequence[LifeEvent]) -> Table:
@@ -218,6 +227,8 @@ def bill_data(card: LifeCard, events: Sequence[LifeEvent]) -> dict[str, object]:
             }
             for number, year in years(events).items()
         },
+        "last_label": last_label_data(events),
+        "on_what_came_before": earlier_data(events),
         "budget": card.budget,
         "unit": card.cost,
     }

@@ -20,6 +20,7 @@ from foretoll.report.document import (
 )
 from foretoll.report.life import decision_lines, served_table
 from foretoll.report.life_bill import bill_blocks, spent_by_kind
+from foretoll.report.life_earlier import earlier_text
 from foretoll.report.life_figures import lead_figure, quality_figure, spending_figure
 from foretoll.report.words import MISSING, data_name, model_name, plain, two_digits
 from foretoll.version import __version__
@@ -142,6 +143,7 @@ def _updates(card: LifeCard, events: Sequence[LifeEvent]) -> Table:
                 MISSING if took is None else human(took),
                 MISSING if lead is None else f"{100 * lead:+.1f}",
                 gained if event.promoted else "not served",
+                MISSING if event.earlier is None else earlier_text(event.earlier),
                 plain(event.note),
             )
         )
@@ -153,6 +155,7 @@ def _updates(card: LifeCard, events: Sequence[LifeEvent]) -> Table:
         "it took",
         "forecast lead",
         "quality after − before",
+        "on what came before",
         "judged",
     )
     note = (
@@ -160,7 +163,7 @@ def _updates(card: LifeCard, events: Sequence[LifeEvent]) -> Table:
         "batches are not alike, so this is no proof of what the update won."
     )
     return table(
-        "Updates, forecast beside measurement", heads, rows, numbers=(3, 4, 5, 6), note=note, wide=True
+        "Updates, forecast beside measurement", heads, rows, numbers=(3, 4, 5, 6, 7), note=note, wide=True
     )
 
 
@@ -188,6 +191,9 @@ def _rests_on(card: LifeCard) -> Table:
         ("Options", ", ".join(plain(option) for option in card.options)),
         ("Window", f"{card.window} batches"),
         worth,
+        ("Updates go on from", f"the {card.continual.update_from} model"),
+        ("Rehearsed", f"{100 * card.continual.rehearse:g} % of an update's samples"),
+        ("Samples kept", f"{card.continual.remember:,} at the most"),
     ]
     if card.start_quality is not None:
         rows.append(("Quality at the start", f"{card.start_quality:.3f}"))

@@ -3,10 +3,11 @@
     shadow-MODEL.npz      sums over the labelled batches, as MODEL represents them
     reference-MODEL.npz   outputs of MODEL on data like those that it was made on
     waiting-MODEL-BATCH.npz   representations and outputs of a batch whose labels have not come; gone when they have
+    earlier.npz           a bounded sample of the labelled samples so far, where the life keeps one
     models/MODEL/         a checkpoint folder for each model that was made
     served                a link to the one that is served: switched in one step, a reader never sees half a model
 
-No inputs are kept. All files are plain arrays, written whole or not at all.
+Of inputs that sample alone is kept. All files are plain arrays, written whole or not at all.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy.typing as npt
 
 from foretoll.atomic import clear_leftovers, own_name, replacing
 from foretoll.errors import ForetollError, shown
+from foretoll.indices.reservoir import Reservoir
 from foretoll.indices.shadow import Shadow
 from foretoll.workflows.look import KEPT, Look
 
@@ -73,6 +75,15 @@ class LifeFolder:
         """Write the sums of a model's shadow."""
         self._write(self.path / f"shadow-{model}.npz", shadow.state())
 
+    def earlier(self, most: int) -> Reservoir:
+        """The sample of what was labelled so far, of so many at the most; a new one where there is none yet."""
+        found = self._read(self.path / "earlier.npz")
+        return Reservoir(most) if found is None else Reservoir.from_state(found, most)
+
+    def keep_earlier(self, sample: Reservoir) -> None:
+        """Write the sample of what was labelled so far."""
+        self._write(self.path / "earlier.npz", sample.state(), compressed=False)
+
     def reference(self, model: str) -> Look | None:
         """The outputs that drift is measured against."""
         return self._look(self.path / f"reference-{model}.npz")
@@ -114,11 +125,12 @@ class LifeFolder:
         found = self._read(path)
         return None if found is None else Look(found["representations"], found["probabilities"])
 
-    def _write(self, path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+    def _write(self, path: Path, arrays: dict[str, npt.NDArray[Any]], *, compressed: bool = True) -> None:
+        save = np.savez_compressed if compressed else np.savez
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path, ".part") as part:
-                np.savez_compressed(part, **arrays)  # type: ignore[arg-type]  # arrays by name
+                save(part, **arrays)  # type: ignore[arg-type]  # arrays by name
         except OSError as error:
             raise ForetollError(
                 f"{shown(str(path), 120)} cannot be written ({error.strerror}): make room, or the folder "

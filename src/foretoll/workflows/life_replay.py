@@ -11,7 +11,7 @@ import torch
 from foretoll.data.stream import open_stream
 from foretoll.decide.policies import POLICIES, get_policy
 from foretoll.decide.policies.base import WINDOW
-from foretoll.decide.replay import RecordedLife, Replay, oracle, replay, worth_at
+from foretoll.decide.replay import RecordedLife, Replay, last_label, oracle, replay, worth_at
 from foretoll.errors import UsageError
 from foretoll.models import check_fits
 from foretoll.options.table import DEFAULT
@@ -96,6 +96,9 @@ def replay_policies(
     )
     worth = worth_at(life, price)
     replays = [replay(life, each, price=price, delay=delay, window=window, budget=budget) for each in made]
+    dummy = last_label(life)
+    if dummy is not None:
+        replays.append(dummy)
     return PolicyReplays(
         life,
         price,

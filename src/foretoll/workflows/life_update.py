@@ -13,17 +13,13 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from foretoll.atomic import replacing
-from foretoll.data.partition import in_order
-from foretoll.data.stream import LEAST_ROWS, JoinedSplit, digest_of, open_batch
 from foretoll.data.taskdata import TaskData
 from foretoll.decide.offers import UNKNOWN_END
 from foretoll.decide.policies.base import recent_lead
-from foretoll.errors import DataError, ForetollError, LedgerError, UsageError, one_line, shown
+from foretoll.errors import DataError, ForetollError, UsageError, one_line, shown
 from foretoll.measure import SelfCostMeter
 from foretoll.models import Trust, save_checkpoint
 from foretoll.models.spec import parse_spec
@@ -34,13 +30,14 @@ from foretoll.records import Decision, Estimate, LifeEvent, Offer, Run, Toll
 from foretoll.workflows.carry_out import carry_out
 from foretoll.workflows.context import Data, choose_device
 from foretoll.workflows.estimate import estimate
+from foretoll.workflows.life_folder import START
 from foretoll.workflows.life_watch import WatchedModel
+from foretoll.workflows.life_window import labelled_window, quality_on_earlier, truth_of
 from foretoll.workflows.look import look_at
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from foretoll.data import Split
     from foretoll.models import Model
 
 MOST_TARGET = 0.999
@@ -57,7 +54,7 @@ def estimate_offers(life: WatchedModel, events: Sequence[LifeEvent]) -> tuple[tu
     place = choose_device(life.device)
     with SelfCostMeter(life.accounting.meter(place)) as meter:
         found = estimate(
-            life.model(),
+            base_model(life),
             life.card.source.uri if not life.card.source.uri.startswith("python:") else window,
             window,
             option=options[0],
@@ -79,6 +76,11 @@ def estimate_offers(life: WatchedModel, events: Sequence[LifeEvent]) -> tuple[tu
             offers.append(offer)
     note = f"no cost is known for {', '.join(without)}" if without else ""
     return tuple(offers), life.toll(meter.record()), note
+
+
+def base_model(life: WatchedModel) -> Model:
+    """The model that an update of this life trains."""
+    return life.model(START if life.card.continual.update_from == "first" else None)
 
 
 def check_code(life: WatchedModel, options: Sequence[str]) -> None:
@@ -138,58 +140,6 @@ def update_target(life: WatchedModel, events: Sequence[LifeEvent], window: TaskD
     return round(min(max(wanted_quality(life, events), above), MOST_TARGET), 3)
 
 
-def labelled_window(life: WatchedModel, events: Sequence[LifeEvent], data: Sequence[Data] = ()) -> TaskData:
-    """The last labelled batches as data for an update: the last of their samples are its validation and test data.
-
-    Batches are opened again by their URI; those that were handed in as arrays come in `data`, in any order. Raises
-    DataError where there are too few, or one cannot be opened again.
-    """
-    handed = {}
-    for each in data:
-        _, rows = open_batch(each, layout=life.card.model.layout)
-        handed[digest_of(rows)] = each
-    looks = {event.key: event for event in events if event.kind == "look"}
-    labelled = [event for event in events if event.kind == "labels" and event.key in looks]
-    labelled.sort(key=lambda event: looks[event.key].number)
-    parts = []
-    for event in labelled[-life.card.window :]:
-        look = looks[event.key]
-        source = handed.get(event.key, event.uri or look.uri)
-        number = look.served.number if look.served is not None else "?"
-        if source is None:
-            raise DataError(
-                f"batch {number} was handed in as arrays and no data are kept: give it again, with its labels, as data="
-            )
-        _, rows, labels = life.opened(source)
-        if digest_of(rows) != event.key:
-            raise DataError(f"{shown(str(source), 80)} is not what batch {number} was: give the data of then")
-        if labels is None:
-            raise DataError(
-                f"batch {number} was watched as {shown(str(source), 80)}, which has no labels: give its labelled data"
-            )
-        rows.labels = torch.from_numpy(labels)
-        parts.append(rows.take(torch.from_numpy(np.flatnonzero(labels >= 0))))
-    if sum(len(part) for part in parts) < LEAST_ROWS:
-        raise DataError(f"an update needs at least {LEAST_ROWS} labelled samples: wait for more labels")
-    whole = JoinedSplit(parts)
-    train, validation, test = (whole.take(torch.from_numpy(rows)) for rows in in_order(np.arange(len(whole))))
-    card = life.card.source.model_copy(
-        update={
-            "uri": f"life:{life.card.name}",
-            "name": life.card.name,
-            "classes": life.card.model.classes,
-            "train": len(train),
-            "validation": len(validation),
-            "test": len(test),
-            "shift": (),
-            "labelled": True,
-            "reading": f"the last {len(parts)} labelled batches, splits in time order",
-            "notes": (),
-        }
-    )
-    return TaskData(card, train, validation, test)
-
-
 def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data] = ()) -> Run:
     """Train by the option of a decision on the labelled window, and serve the new model if it is no worse.
 
@@ -212,7 +162,7 @@ def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data
         settings = life.card.settings.model_copy(update={"until": until})
         result = carry_out(
             get_option(decision.option),
-            served,
+            base_model(life),
             window,
             settings,
             source=None,
@@ -229,6 +179,7 @@ def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data
             return run
         with SelfCostMeter(life.accounting.meter(place)) as meter:
             promoted, note = _gate(served, result.model, window, place)
+            earlier = quality_on_earlier(life, events, (served, result.model), place)
             if promoted:
                 save_checkpoint(result.model, life.folder.model(key))
                 _look_back(life, key, result.model, window, place)
@@ -244,7 +195,15 @@ def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data
         }
     )
     _write_result(
-        life, key, {"promoted": promoted, "note": note, "run_id": run.id, "spent": spent.model_dump()}
+        life,
+        key,
+        {
+            "promoted": promoted,
+            "note": note,
+            "run_id": run.id,
+            "spent": spent.model_dump(),
+            "earlier": None if earlier is None else earlier.model_dump(),
+        },
     )
     recover(life)
     return run
@@ -273,6 +232,7 @@ def recover(life: WatchedModel) -> None:
                 note=found["note"],
                 run_id=found["run_id"],
                 spent=Toll.model_validate(found["spent"]),
+                earlier=found.get("earlier"),
             )
             path.unlink(missing_ok=True)
         elif _state_of(event) is Liveness.DEAD:
@@ -323,7 +283,7 @@ def _state_of(event: LifeEvent) -> Liveness:
 
 
 def _gate(served: Model, updated: Model, window: TaskData, place: torch.device) -> tuple[bool, str]:
-    truth = _truth(window.test)
+    truth = truth_of(window.test)
     old, new = (
         int((look_at(model, window.test, device=place).predicted == truth).sum())
         for model in (served, updated)
@@ -337,17 +297,9 @@ def _look_back(life: WatchedModel, key: str, model: Model, window: TaskData, pla
     shadow = life.folder.shadow(key, life.card.window)
     for role, rows in (("train", window.train), ("validation", window.validation), ("test", window.test)):
         look = look_at(model, rows, device=place)
-        shadow.add(f"{key}-{role}", look.representations, _truth(rows), look.probabilities.shape[1])
+        shadow.add(f"{key}-{role}", look.representations, truth_of(rows), look.probabilities.shape[1])
     life.folder.keep_reference(key, look)
     life.folder.keep_shadow(key, shadow)
-
-
-def _truth(rows: Split) -> npt.NDArray[np.int64]:
-    """The labels of labelled rows."""
-    if rows.labels is None:
-        raise LedgerError("the window of an update has no labels")
-    truth: npt.NDArray[np.int64] = rows.labels.numpy()
-    return truth
 
 
 def _ended(life: WatchedModel, key: str, *, run: Run | None = None, note: str) -> None:

@@ -26,6 +26,7 @@ from foretoll.options import get_option
 from foretoll.options.table import DEFAULT
 from foretoll.quality import evaluate
 from foretoll.records import (
+    Continual,
     LifeCard,
     LifeEvent,
     Offer,
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
     from foretoll.workflows.start_time import Patience
 
 Labels = npt.NDArray[np.int64]
+SOURCE_PLACE = -(
+    2**40
+)  # of the first sample of the source in the sample of what came before; batches begin at 0
 
 
 @dataclass
@@ -84,6 +88,7 @@ class WatchedModel:
         policy: str = "rent",
         window: int = 8,
         settings: TrainingSettings | None = None,
+        continual: Continual | None = None,
         folder: str | Path | None = None,
         weights: str | Path | None = None,
         embedding_layer: str | None = None,
@@ -98,6 +103,7 @@ class WatchedModel:
 
         worth: what one more right answer is worth, as energy, time or emissions (`0.2J`, `5s`, `1mg`); or `floor`, the
         least quality that may be served. budget: what updates may cost, within days or batches (`2kWh/90d`, `50g/52`).
+        continual: from which model updates go on, and what they rehearse of earlier batches.
         Raises UsageError where both or neither of worth and floor are given, or they cannot be read.
         """
         if (worth is None) == (floor is None):
@@ -112,6 +118,7 @@ class WatchedModel:
         for option in options:
             get_option(option)
         get_policy(policy)
+        continual = continual or Continual()
         value = None if worth is None else Limit.parse(worth, "worth")
         limit, days, batches = (None, None, None) if budget is None else parse_budget(budget)
         if value is not None and limit is not None and value.cost != limit.cost:
@@ -150,6 +157,10 @@ class WatchedModel:
         save_checkpoint(opened.model, files.model(START))
         files.keep_reference(START, look_at(opened.model, known.validation, device=opened.device))
         files.serve(START)
+        if continual.remember and known.validation.labels is not None:
+            sample = files.earlier(continual.remember)
+            sample.add("source", SOURCE_PLACE, known.validation, known.validation.labels.numpy())
+            files.keep_earlier(sample)
         card = LifeCard(
             name=name,
             started_at=datetime.now(UTC),
@@ -165,6 +176,7 @@ class WatchedModel:
             policy=policy,
             window=window,
             settings=settings,
+            continual=continual,
             start_quality=quality,
             folder=str(files.path),
         )
@@ -238,7 +250,7 @@ class WatchedModel:
                 )
             self._pass(card, rows, name, now, events, representations, outputs)
         if labels is not None and (labels >= 0).any():
-            self._take_labels(name, labels, card)
+            self._take_labels(name, rows, labels, card)
         return name
 
     def label(self, batch: Data) -> ServedBatch:
@@ -251,7 +263,7 @@ class WatchedModel:
             raise DataError(
                 "the batch has no labels: give the data with them, and for a table their column with label="
             )
-        return self._take_labels(digest_of(rows), labels, card)
+        return self._take_labels(digest_of(rows), rows, labels, card)
 
     def events(self) -> list[LifeEvent]:
         """What happened, oldest first."""
@@ -273,9 +285,14 @@ class WatchedModel:
             )
         return name
 
-    def model(self) -> Model:
-        """The model that is served, on its device."""
-        folder = self.folder.model(self.serving)
+    def model(self, name: str | None = None) -> Model:
+        """The model of this name on its device; without one the model that is served."""
+        folder = self.folder.model(name or self.serving)
+        if not (folder / "model.json").exists():
+            raise LedgerError(
+                f"the model {shown(folder.name, 40)} of the life {shown(self.card.name, 40)} is gone from "
+                f"{shown(self.card.folder, 120)}: bring the folder back, or begin a new life"
+            )
         if self.network is None and in_memory(self.card.model.arch):
             raise UsageError(
                 f"the life {shown(self.card.name, 40)} was begun with a module in memory, which no file can rebuild: "
@@ -324,7 +341,7 @@ class WatchedModel:
             spent=self.toll(meter.record()),
         )
 
-    def _take_labels(self, name: str, labels: Labels, card: DataCard) -> ServedBatch:
+    def _take_labels(self, name: str, rows: Split, labels: Labels, card: DataCard) -> ServedBatch:
         events = self.events()
         done = next((e.served for e in events if e.kind == "labels" and e.key == name), None)
         if done is not None:
@@ -356,6 +373,10 @@ class WatchedModel:
         )
         shadow.add(name, look.representations, labels, look.probabilities.shape[1])
         self.folder.keep_shadow(seen.model, shadow)
+        if self.card.continual.remember:
+            sample = self.folder.earlier(self.card.continual.remember)
+            sample.add(name, place_of(events, seen.served.number), rows, labels)
+            self.folder.keep_earlier(sample)
         self.append("labels", name, at=datetime.now(UTC), model=seen.model, served=found, uri=_uri(card))
         self.folder.forget_waiting(seen.model, name)
         return found
@@ -424,6 +445,12 @@ class WatchedModel:
         """Write an event of this life; None where one of its kind and key is there already."""
         event = LifeEvent.model_validate({"number": 0, "kind": kind, "key": key, "at": at, **known})
         return self.book.append(self.card.name, event)
+
+
+def place_of(events: Sequence[LifeEvent], number: int) -> int:
+    """How many samples were served before the batch of this number."""
+    looks = [e.served for e in events if e.kind == "look" and e.served is not None]
+    return sum(batch.samples for batch in looks if batch.number < number)
 
 
 def _uri(card: DataCard) -> str | None:

@@ -112,8 +112,26 @@ def served_batch(
             "quality": float((look.predicted[known] == labels[known]).mean()),
             "lead": None if found is None else found.value,
             "lead_error": None if found is None else found.standard_error,
+            "last_label": last_label_quality(labels),
         }
     )
+
+
+def last_label_quality(labels: npt.NDArray[np.int64]) -> float | None:
+    """Quality on a batch of the dummy that names for each sample the last label seen before it in the batch.
+
+    `labels` (n,): class numbers in the order in which the samples were served, −1 where there is none. The first one
+    has none before it and does not count. None of fewer than two labels, and where the batch is sorted by class, as
+    folders are: such an order is not that of time.
+    """
+    known = labels[labels >= 0]
+    if len(known) < 2:
+        return None
+    same = known[1:] == known[:-1]
+    classes = len(np.unique(known))
+    if classes > 1 and int((~same).sum()) == classes - 1:
+        return None
+    return float(same.mean())
 
 
 def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

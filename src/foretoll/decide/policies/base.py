@@ -15,6 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 from foretoll.records import Decision, Offer, ServedBatch
@@ -66,18 +67,18 @@ class View:
         """The number of the last batch; −1 before the first."""
         return self.batches[-1].number if self.batches else -1
 
-    @property
+    @cached_property
     def since(self) -> tuple[ServedBatch, ...]:
         """The batches that the model of today served."""
         last = max(self.updated, default=-1)
         return tuple(batch for batch in self.batches if batch.number > last)
 
-    @property
+    @cached_property
     def measured(self) -> tuple[ServedBatch, ...]:
         """Those of them whose lead is known: labels arrived, and there was a shadow."""
         return tuple(batch for batch in self.since if batch.lead is not None)
 
-    @property
+    @cached_property
     def labelled(self) -> tuple[ServedBatch, ...]:
         """Those of them whose quality is known."""
         return tuple(batch for batch in self.since if batch.quality is not None)
