@@ -110,23 +110,26 @@ def forecasts_before() -> Before:
     runs = {run.id: run for run in reference_runs()}
     nobodys = [replace(x, model_id="", weights_digest="") for x in reference_lessons()]
     learned = CostModels(before=nobodys, held_out=reference_held_out())
-    members: dict[tuple[str, frozenset[str]], list[Case]] = defaultdict(list)
+    members: dict[tuple[str, frozenset[str]], dict[str, Case]] = defaultdict(dict)
     for lesson in learned.lessons:
         case = case_of_run(runs[lesson.run_id])
         if case is not None and not lesson.decided:
-            case = case.model_copy(update={"model_id": "", "weights_digest": ""})
-            members[learned.pool(case.option, case.task), known_features(case)].append(case)
+            # as a user's case: of nobody's own model, and without what studies alone look at
+            seen = {name: value for name, value in case.signals.items() if not name.startswith("ntk_")}
+            case = case.model_copy(update={"model_id": "", "weights_digest": "", "signals": seen})
+            members[learned.pool(case.option, case.task), known_features(case)][lesson.run_id] = case
     kept = reference_held_out().residuals()["epochs"]
     found: Before = {}
     for (pool, known), cases in members.items():
-        model = learned.model("epochs", cases[0]) if table_key(pool, known) in kept else None
+        first = next(iter(cases.values()))
+        model = learned.model("epochs", first) if table_key(pool, known) in kept else None
         if model is None or model.held_out is None or model.reach is None:
             continue
         _, positions = learned.table("epochs", pool, known)
         for row, residual in zip(model.held_out.rows, model.held_out.residual, strict=True):
             lesson = learned.lessons[positions[int(row)]]
-            case = case_of_run(runs[lesson.run_id])
-            if case is None or known_features(case) != known or lesson.responses["epochs"] is None:
+            case = cases.get(lesson.run_id)
+            if case is None or lesson.responses["epochs"] is None:
                 continue
             located = lesson.responses["epochs"] - float(residual)
             reach = float(model.reach.of(np.array([lesson.limit - located]), [case.option])[0])
