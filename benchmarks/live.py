@@ -414,10 +414,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "live.md")
     args = parser.parse_args()
     found = histories(forecasts_before())
+    states = left_out(found)
     if args.ship:
-        made = LiveModels(fitted(found, (*OF_FORECAST, *OF_CURVE)), fitted(found, OF_CURVE))
-        SHIPPED.write_text(made.text(), encoding="utf-8")
-    text = page(found, left_out(found))
+        model = replace(fitted(found, (*OF_FORECAST, *OF_CURVE)), held=round(coverage(states), 3))
+        SHIPPED.write_text(LiveModels(model, fitted(found, OF_CURVE)).text(), encoding="utf-8")
+    text = page(found, states)
     args.out.write_text(text, encoding="utf-8")
     print(text)
 

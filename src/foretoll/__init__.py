@@ -14,6 +14,7 @@ from foretoll.version import __version__
 
 if TYPE_CHECKING:
     from foretoll.data import TaskData, open_data
+    from foretoll.decide.pilot_budget import PilotBudget
     from foretoll.errors import ForetollError
     from foretoll.ledger import Ledger
     from foretoll.models import Model, load_model, save_checkpoint
@@ -35,6 +36,7 @@ _HOME = {
     "Ledger": "foretoll.ledger",
     "Life": "foretoll.workflows.life",
     "Model": "foretoll.models",
+    "PilotBudget": "foretoll.decide.pilot_budget",
     "Run": "foretoll.records",
     "Session": "foretoll.workflows.session",
     "TaskData": "foretoll.data",
@@ -63,6 +65,7 @@ __all__ = [
     "Ledger",
     "Life",
     "Model",
+    "PilotBudget",
     "Run",
     "Session",
     "TaskData",

@@ -13,6 +13,7 @@ from foretoll.options.table import OPTIONS
 from foretoll.registry import names_for_help
 
 if TYPE_CHECKING:
+    from foretoll.decide.pilot_budget import PilotBudget
     from foretoll.workflows import Accounting
 
 MODEL_AND_DATA, MEASURING, OUTPUT = "Model and data", "Measuring", "Output"
@@ -189,6 +190,34 @@ class MeasuringFlags(Bundle):
         from foretoll.workflows import Accounting
 
         return Accounting(self.energy, self.region, self.pue, self.intensity, self.year, price)
+
+
+@dataclass(frozen=True)
+class PilotFlags(Bundle):
+    """How far the pilot of an estimate goes on."""
+
+    within: Annotated[
+        str | None,
+        measuring_flag(
+            "--within",
+            help_="go on with the pilot, as the beginning of the run, until the interval of epochs is within this "
+            "factor, such as 1.5, or --spend is spent",
+        ),
+    ] = None
+    spend: Annotated[
+        str | None,
+        measuring_flag(
+            "--spend",
+            help_="go on with the pilot until this share of the forecast energy is spent, such as 3%, which it is "
+            "beside --within",
+        ),
+    ] = None
+
+    def budget(self) -> PilotBudget | None:
+        """The budget that they name; None: the pilot ends after its first steps."""
+        from foretoll.decide.pilot_budget import PilotBudget
+
+        return PilotBudget.parse(self.within, self.spend)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from foretoll.commands.flags import (
     ModelOption,
     OptionOption,
     OutputFlags,
+    PilotFlags,
     PriceOption,
     QuietOption,
     RegionOption,
@@ -116,6 +117,7 @@ def estimate(
     loading: LoadingFlags,
     settings: EstimateFlags,
     measuring: MeasuringFlags,
+    longer: PilotFlags,
     output: OutputFlags,
     option: OptionOption = DEFAULT,
     also: Annotated[
@@ -148,6 +150,7 @@ def estimate(
     """
     recipe, lr = settings.read()
     option, *also = own.applied([option, *(also or ())])
+    pilot = longer.budget()
     check_call(
         data=data.named,
         models=[model],
@@ -174,6 +177,7 @@ def estimate(
             also=also,
             lr=lr,
             calibrate_for=calibrate,
+            pilot=pilot,
             samples=samples,
             engine=engine,
             hardware=hardware,

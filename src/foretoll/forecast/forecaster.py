@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from foretoll.forecast.agreement import Agreement
 from foretoll.forecast.case import CLASSIFICATION, Case, decided, epochs_within, features, log_steps
@@ -18,7 +18,7 @@ from foretoll.forecast.direct import (
 from foretoll.forecast.kept import ArrayStore
 from foretoll.forecast.learned import FEWEST_RUNS, CostModels, HeldOut
 from foretoll.forecast.lessons import Lesson
-from foretoll.forecast.predictive import PredictiveDistribution
+from foretoll.forecast.predictive import PredictiveDistribution, TimeDistribution
 from foretoll.forecast.regressor import CostModel, new_among
 from foretoll.options.table import traits_of
 from foretoll.records import Coverage, Forecast, Interval, NearRun, Run
@@ -51,7 +51,7 @@ class Prediction:
     unlike: float | None  # 1: as the outermost 5 % of the runs; above: unlike all of them
     hardness: float | None  # the error of held-out runs like this one over the usual one
     warnings: tuple[str, ...]
-    time: PredictiveDistribution | None = None  # log of the steps; None where it was not learned
+    time: TimeDistribution | None = None  # log of the steps; None where it was not learned
     widen: float = 1.0  # by which the interval of the time was widened
 
 
@@ -162,6 +162,21 @@ class Forecaster:
             widen=widen,
         )
 
+    def renewed(self, case: Case, made: Prediction, time: TimeDistribution, coverage: Coverage) -> Prediction:
+        """A forecast with another distribution of the log steps, known since: epochs, probabilities and quality."""
+        reach = min(max(time.cdf(log_steps(case.max_epochs, case.steps_per_epoch)), 0.0), 1.0)
+        epochs = self._interval(time, lambda v: epochs_within(v, case), case.max_epochs)
+        quality, served = self._quality(case, made.widen, reach)
+        return replace(
+            made,
+            forecast=made.forecast.model_copy(update={"epochs": epochs}),
+            quality=quality,
+            reach_probability=reach,
+            served_probability=served,
+            coverage=coverage,
+            time=time,
+        )
+
     # --- what needs no learning --------------------------------------------------------------------
 
     def _by_looking(self, case: Case) -> Prediction:
@@ -247,7 +262,7 @@ class Forecaster:
 
     def _interval(
         self,
-        predictive: PredictiveDistribution | Agreement,
+        predictive: TimeDistribution | Agreement,
         scale: Callable[[float], float],
         beyond: float | None,
     ) -> Interval:

@@ -166,10 +166,35 @@ def _trend(curve: Sequence[Seen]) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
+class TimeLeft:
+    """The epochs to come until the target, as a distribution: the log of their ratio to those trained is logistic.
+
+    now: epochs trained; budget: epochs in all; least: epochs from one evaluation to the next.
+    """
+
+    location: float
+    sigma: float
+    now: float
+    budget: float
+    least: float
+
+    def within(self, epochs: float) -> float:
+        """P(the target is met within so many epochs in all, those trained among them)."""
+        ratio = math.log(max(epochs - self.now, 1e-9) / self.now)
+        return _expit((ratio - self.location) / self.sigma)
+
+    def at(self, level: float) -> float:
+        """The epochs to come that are stayed below with probability `level`; those of the budget at the most."""
+        ratio = math.exp(min(self.location + self.sigma * _logit(level), 50.0))
+        return min(max(self.now * ratio, self.least), self.budget - self.now)
+
+
+@dataclass(frozen=True)
 class LiveModel:
     """Coefficients by feature: the location of log(epochs to come / epochs trained), and the scale of its errors.
 
-    runs, data_sets: how many it was learned from.
+    runs, data_sets: how many it was learned from. held: share of the intervals that held, for data sets left out; None
+    where that was not measured.
     """
 
     names: tuple[str, ...]
@@ -178,6 +203,7 @@ class LiveModel:
     sigma: float
     runs: int = 0
     data_sets: int = 0
+    held: float | None = None
 
     @classmethod
     def fit(
@@ -201,20 +227,18 @@ class LiveModel:
 
         The curve ends at an evaluation within the budget, after a step, that did not meet the target.
         """
+        found = self.time_left(course, curve)
+        low, high = (1 - LEVEL) / 2, (1 + LEVEL) / 2
+        ends = Interval(median=found.at(0.5), low=found.at(low), high=found.at(high), level=LEVEL)
+        return found.within(course.budget), ends
+
+    def time_left(self, course: Course, curve: Sequence[Seen]) -> TimeLeft:
+        """The distribution behind it."""
         features = live_features(course, curve)
         location = self.intercept + sum(
             w * features[name] for name, w in zip(self.names, self.weights, strict=True)
         )
-        now, left = curve[-1].epochs, course.budget - curve[-1].epochs
-        chance = _expit((_log_left(course, now) - location) / self.sigma)
-
-        def at(level: float) -> float:
-            ratio = math.exp(min(location + self.sigma * _logit(level), 50.0))
-            return min(max(now * ratio, 1 / course.evals_per_epoch), left)
-
-        return chance, Interval(
-            median=at(0.5), low=at((1 - LEVEL) / 2), high=at((1 + LEVEL) / 2), level=LEVEL
-        )
+        return TimeLeft(location, self.sigma, curve[-1].epochs, course.budget, 1 / course.evals_per_epoch)
 
 
 @dataclass(frozen=True)
@@ -240,6 +264,10 @@ class LiveModels:
             raise ValueError("this live forecast reads other features: learn it anew with benchmarks/live.py")
         return cls(*made)
 
+    def model(self, course: Course) -> LiveModel:
+        """The one for a run with such a forecast, or without one."""
+        return self.alone if course.reach is None else self.forecast
+
     def __call__(self, course: Course, curve: Sequence[Seen], *, met: bool = False) -> LiveForecast | None:
         """What is left of a run after these evaluations; `met`: one of them met the target.
 
@@ -251,8 +279,7 @@ class LiveModels:
         if now >= course.budget - 1e-9:
             return LiveForecast(epochs=now, reach_probability=0.0, epochs_left=_exactly(0.0))
         if now > 0:
-            model = self.alone if course.reach is None else self.forecast
-            chance, left = model(course, curve)
+            chance, left = self.model(course)(course, curve)
             return LiveForecast(epochs=now, reach_probability=chance, epochs_left=left)
         if course.before is None or course.reach is None:
             return None

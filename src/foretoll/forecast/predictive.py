@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from foretoll.forecast.survival import Distribution
+
+
+class TimeDistribution(Protocol):
+    """The distribution of the log of the steps to a target, of which some lies beyond the budget."""
+
+    def quantile(self, level: float) -> float | None:
+        """The value that is stayed below with probability `level`; None: beyond the budget."""
+
+    def cdf(self, value: float) -> float:
+        """P(log steps ≤ value)."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from foretoll.forecast.case import Case, at_target, decided, epochs_within, features, log_steps
 from foretoll.forecast.forecaster import Forecaster, Prediction
-from foretoll.forecast.predictive import PredictiveDistribution
+from foretoll.forecast.predictive import TimeDistribution
 from foretoll.forecast.step_costs import StepCosts
 from foretoll.forecast.survival import Array
 from foretoll.options.table import traits_of
@@ -174,15 +174,17 @@ def forecast_curve(
     cases = [at_target(case, float(target)) for target in targets[1:]]
     limit = log_steps(case.max_epochs, case.steps_per_epoch)
     count = len(cases)
-    found = model.predict_all(
-        [features(one) for one in cases],
-        [case.owner] * count,
-        [case.source_name] * count,
-        [case.task_shift] * count,
-        widen=made.widen,
-        limits=[limit] * count,
-        options=[case.option] * count,
-    )
+    found: list[TimeDistribution] = [
+        *model.predict_all(
+            [features(one) for one in cases],
+            [case.owner] * count,
+            [case.source_name] * count,
+            [case.task_shift] * count,
+            widen=made.widen,
+            limits=[limit] * count,
+            options=[case.option] * count,
+        )
+    ]
     anchor = int(np.searchsorted(targets, case.until))
     found[anchor - 1] = made.time
     low, high = (1 - forecaster.level) / 2, (1 + forecaster.level) / 2
@@ -224,6 +226,6 @@ def _grid(now: float, highest: float, asked: Sequence[float]) -> Array:
     return np.array([now, *sorted(set(nodes))])
 
 
-def _epochs(time: PredictiveDistribution, level: float, case: Case) -> float:
+def _epochs(time: TimeDistribution, level: float, case: Case) -> float:
     value = time.quantile(level)
     return case.max_epochs if value is None else epochs_within(value, case)

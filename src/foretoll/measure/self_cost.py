@@ -13,6 +13,8 @@ from foretoll.records import SelfCost
 if TYPE_CHECKING:
     import torch
 
+PILOT = "pilot"
+
 
 class SelfCostMeter:
     """Measures a block, also one that ends in an exception::
@@ -60,15 +62,16 @@ class SelfCostMeter:
         return self._reading
 
     def record(self, *, calibration_phase: str = "calibration") -> SelfCost:
-        """The block's cost as a record; the calibration phase, if there was one, apart from the rest."""
-        reading = self.reading
-        calibration = reading.phases.get(calibration_phase)
-        rest = [cost for phase, cost in reading.phases.items() if phase != calibration_phase]
-        energies = [cost.energy_kwh for cost in rest]
+        """The block's cost as a record; calibration and a pilot that went on ("pilot"), where there were, apart."""
+        phases = dict(self.reading.phases)
+        calibration, pilot = phases.pop(calibration_phase, None), phases.pop(PILOT, None)
+        energies = [cost.energy_kwh for cost in phases.values()]
         known = bool(energies) and all(energy is not None for energy in energies)
         return SelfCost(
-            duration_s=sum(cost.duration_s for cost in rest),
+            duration_s=sum(cost.duration_s for cost in phases.values()),
             energy_kwh=sum(energy or 0.0 for energy in energies) if known else None,
             calibration_duration_s=calibration.duration_s if calibration else 0.0,
             calibration_energy_kwh=calibration.energy_kwh if calibration else None,
+            pilot_duration_s=pilot.duration_s if pilot else 0.0,
+            pilot_energy_kwh=pilot.energy_kwh if pilot else None,
         )

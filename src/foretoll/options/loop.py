@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from foretoll.errors import DataError, is_out_of_memory
 from foretoll.interruption import why_stopped
+from foretoll.options.part import Part, TrainingState
 from foretoll.options.reading import step_batches
 from foretoll.options.stepper import Stepper
-from foretoll.quality import evaluate
+from foretoll.quality import Evaluation, evaluate
 from foretoll.records import Outcome, TrainingSettings
 from foretoll.training import (
     EVALUATION,
+    LOOKING,
     PREPARATION,
     TRAINING,
     Recorder,
@@ -53,13 +57,15 @@ def train_to_target(
     meter: EnergyMeter,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
+    part: Part | None = None,
 ) -> Recording:
     """Train until the validation quality first reaches `settings.until`, or the epoch budget is spent.
 
     The training's model is changed in place. With `until` None the whole budget is trained and the outcome is
     `reached`. An option that takes no steps is judged after its preparation, and is `censored` where that was not
     enough. Ctrl-C ends the run as `interrupted`, a loss that is not finite as `failed`, each with what was
-    measured up to there; neither is raised.
+    measured up to there; neither is raised. With a `part` it may go on from where an earlier one paused, and pause
+    itself, which is the outcome `running`.
     """
     if training.train.labels is None:
         raise DataError("the data to retrain on have no labels: retraining needs them")
@@ -73,9 +79,10 @@ def train_to_target(
         meter=meter,
         progress=progress,
     )
+    part = part or Part()
     try:
         recorder.begin(EVALUATION)
-        _Loop(option, training, settings, recorder, device).run()
+        _Loop(option, training, settings, recorder, device, part).run()
     except KeyboardInterrupt as stop:
         recorder.end(Outcome.INTERRUPTED, why_stopped(stop))
     except Exception as error:
@@ -86,6 +93,14 @@ def train_to_target(
         )
     finally:
         recording = recorder.finish()
+    if part.paused is not None:
+        costs = {
+            PREPARATION: recording.preparation,
+            TRAINING: recording.training,
+            EVALUATION: recording.evaluation,
+        }
+        phases = {name: cost for name, cost in costs.items() if cost is not None}
+        part.paused = replace(part.paused, recorded=replace(part.paused.recorded, phases=phases))
     return recording
 
 
@@ -97,13 +112,20 @@ class _Loop:
         settings: TrainingSettings,
         recorder: Recorder,
         device: torch.device | str,
+        part: Part,
     ) -> None:
         self.option, self.training, self.settings = option, training, settings
-        self.recorder, self.device = recorder, device
+        self.recorder, self.device, self.part = recorder, device, part
 
     def run(self) -> None:
-        settings, recorder, training = self.settings, self.recorder, self.training
+        settings, recorder, training, begun = self.settings, self.recorder, self.training, self.part.begun
         training.open()
+        if begun is not None:
+            recorder.go_on_from(begun.recorded)
+            stepper = Stepper(training, self.option, settings, device=self.device)
+            begun.restore(training, stepper)
+            self._epochs(stepper, begun.epoch, begun.position)
+            return
         if self._evaluate():  # already good enough: nothing to pay
             return
         if training.prepares:
@@ -119,20 +141,22 @@ class _Loop:
                 reason = f"{self.option.name} did not reach the target, and takes no steps towards it"
                 recorder.end(Outcome.CENSORED, reason)
             return
-        stepper = Stepper(training, self.option, settings, device=self.device)
-        epoch = 0
-        while not self._epoch(stepper, epoch):
-            epoch += 1
+        self._epochs(Stepper(training, self.option, settings, device=self.device))
 
-    def _epoch(self, stepper: Stepper, epoch: int) -> bool:
-        """One pass over the training data; True when the run is over."""
+    def _epochs(self, stepper: Stepper, epoch: int = 0, taken: int = 0) -> None:
+        """Train until the run is over or paused, from step `taken` of an epoch."""
+        while not self._epoch(stepper, epoch, taken):
+            epoch, taken = epoch + 1, 0
+
+    def _epoch(self, stepper: Stepper, epoch: int, taken: int) -> bool:
+        """One pass over the training data, but for the steps of it that were taken; True when the run is over."""
         settings, recorder, training = self.settings, self.recorder, self.training
         checks, per_epoch = settings.evals_per_epoch, recorder.result.steps_per_epoch or 1
         # One order per epoch, from the seed and the epoch alone.
         order = (settings.seed * 1_000_003 + epoch) % 2**63  # what torch's generators take
         self._go_on()  # reading the data is part of a step
         with closing(step_batches(training.train, settings, order)) as groups:
-            for position, batches in enumerate(groups, start=1):
+            for position, batches in enumerate(islice(groups, taken, None), start=taken + 1):
                 loss, norm = stepper.take(batches)
                 recorder.step(norm, loss, skipped=stepper.skipped)
                 if position == per_epoch:
@@ -143,6 +167,16 @@ class _Loop:
                     if self._evaluate():
                         return True
                     self._go_on()
+                elif self.part.due(recorder.result.steps):
+                    recorder.enter(LOOKING)
+                    self.part.looked(recorder.result.steps, self._quality().quality)
+                    self._go_on()
+                if self.part.over:
+                    self.part.paused = TrainingState.of(
+                        training, stepper, recorder.recorded(), (epoch, position)
+                    )
+                    recorder.end(Outcome.RUNNING)
+                    return True
         return False
 
     def _go_on(self) -> None:
@@ -154,7 +188,10 @@ class _Loop:
         """Evaluate on the validation split; True when the run is over."""
         if self.recorder.diverged():
             return True
-        found = evaluate(
+        found = self._quality()
+        return self.recorder.evaluate(found.quality, found.loss)
+
+    def _quality(self) -> Evaluation:
+        return evaluate(
             self.training.model, self.training.validation, metric=self.settings.metric, device=self.device
         )
-        return self.recorder.evaluate(found.quality, found.loss)

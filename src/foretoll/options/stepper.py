@@ -6,7 +6,7 @@ the whole gradient, before clipping, and without the factor that fp16 needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,16 @@ class Stepper:
         self._scaler = torch.amp.GradScaler(self.device.type) if settings.precision == "fp16" else None
         self._compiled: nn.Module | None = None
         self.skipped: Tensor | None = None  # not 0 where fp16 left the last step out, its gradient too large
+
+    def scaler_state(self) -> dict[str, float]:
+        """What fp16 scales its losses by, to go on from; empty without it."""
+        return {} if self._scaler is None else dict(self._scaler.state_dict())
+
+    def go_on_from(self, steps: int, scaler: Mapping[str, float]) -> None:
+        """Take the next step as one that follows on so many."""
+        self.steps = steps
+        if self._scaler is not None and scaler:
+            self._scaler.load_state_dict(dict(scaler))
 
     def take(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
         """One step on one or more batches; returns their mean loss and the global gradient norm, on the device.

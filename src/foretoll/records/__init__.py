@@ -42,6 +42,7 @@ from foretoll.records.measured import (
     Toll,
 )
 from foretoll.records.model import ModelCard, Preprocessing, ProgramCard, Spectrogram
+from foretoll.records.pilot import PilotRecord, PilotStage
 from foretoll.records.plan import LifePlan, Schedule
 from foretoll.records.run import Outcome, Run
 from foretoll.records.settings import TrainingSettings
@@ -87,6 +88,8 @@ __all__ = [
     "Offer",
     "Outcome",
     "PhaseCost",
+    "PilotRecord",
+    "PilotStage",
     "Preprocessing",
     "PresentedRecord",
     "ProgramCard",

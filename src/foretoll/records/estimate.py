@@ -14,6 +14,7 @@ from foretoll.records.forecast import Forecast, Interval, MadeForecast, Money
 from foretoll.records.hardware import HardwareForecast
 from foretoll.records.measured import EnergyBasis, GridIntensity, Hardware
 from foretoll.records.model import ModelCard
+from foretoll.records.pilot import PilotRecord
 from foretoll.records.run import Outcome
 from foretoll.records.settings import TrainingSettings
 
@@ -94,6 +95,8 @@ class SelfCost(Record):
     energy_kwh: NonNegative | None
     calibration_duration_s: NonNegative = 0.0
     calibration_energy_kwh: NonNegative | None = None
+    pilot_duration_s: NonNegative = 0.0  # of the pilot that went on as the beginning of the run
+    pilot_energy_kwh: NonNegative | None = None
 
 
 class Projection(Record):
@@ -141,6 +144,7 @@ class Estimate(PresentedRecord):
     ] = ()  # on the hardware that was named; `forecast` is for the first
     price: str = ""  # as it was named
     money: Money | None = None  # by that price
+    pilot: PilotRecord | None = None  # where one was asked to go on
     coverage: Coverage
     basis: Basis
     self_cost: SelfCost

@@ -7,6 +7,7 @@ from foretoll.records import SHARES, Estimate, Forecast, IndexValue, Interval, O
 from foretoll.report.curve import knee_line
 from foretoll.report.details import beyond
 from foretoll.report.document import Line
+from foretoll.report.pilot import pilot_cost
 from foretoll.report.story import median
 from foretoll.report.words import (
     Limit,
@@ -162,6 +163,8 @@ def finding_out(estimate: Estimate, run: Run | None = None) -> Line:
         if own.calibration_energy_kwh is not None:
             extra += f" and {cost_text('energy_kwh', own.calibration_energy_kwh)}"
         sentences.append(extra + _break_even(estimate))
+    if estimate.pilot is not None:
+        sentences.append(pilot_cost(estimate.pilot, own))
     return Line("Self-cost", tuple(sentences))
 
 

@@ -30,6 +30,7 @@ from foretoll.report.document import (
     known,
 )
 from foretoll.report.elsewhere import hardware_rows, money_row
+from foretoll.report.pilot import pilot_table
 from foretoll.report.projection import projection_figure
 from foretoll.report.words import goal_text, metric_name, percent, quality_text
 from foretoll.version import __version__
@@ -90,7 +91,15 @@ def _answer(
         *(
             []
             if estimate is None
-            else filter(None, (targets_table(estimate), budgets_table(estimate), hardware_rows(estimate)))
+            else filter(
+                None,
+                (
+                    pilot_table(estimate),
+                    targets_table(estimate),
+                    budgets_table(estimate),
+                    hardware_rows(estimate),
+                ),
+            )
         ),
         Lines(lines),
     ]

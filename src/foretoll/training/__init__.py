@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from foretoll.training.recorder import EVALUATION, PREPARATION, TRAINING, Recorder, Recording
+from foretoll.training.recorder import (
+    EVALUATION,
+    LOOKING,
+    PREPARATION,
+    TRAINING,
+    Recorded,
+    Recorder,
+    Recording,
+)
 from foretoll.training.stop import StopRule, epochs, first_of, never, patience, steps, until
 
 __all__ = [
     "EVALUATION",
+    "LOOKING",
     "PREPARATION",
     "TRAINING",
+    "Recorded",
     "Recorder",
     "Recording",
     "StopRule",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[EvalPoint], str | None]
 PREPARATION, TRAINING, EVALUATION = "preparation", "training", "evaluation"
+LOOKING = "looking"  # evaluations that the training itself does not make: no part of what it costs
 
 
 @dataclass
@@ -60,6 +61,32 @@ class Recording:
         self.evaluation = phases.get(EVALUATION)
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """What a recorder knows of a training that paused; tensors are on the CPU.
+
+    norms, skips (n,): of all steps. losses (m,): of the steps since the last evaluation. phases: what each cost.
+    """
+
+    steps: int
+    evaluations: int
+    curve: tuple[EvalPoint, ...]
+    norms: Tensor
+    skips: Tensor
+    losses: Tensor
+    phases: Mapping[str, PhaseCost] = field(default_factory=dict)
+
+    @property
+    def steps_tried(self) -> int:
+        """Steps with those that were left out."""
+        return len(self.norms)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of all phases."""
+        return sum(cost.duration_s for cost in self.phases.values())
+
+
 class Recorder:
     """Records one training of `parameters` (by name), which ends by `stop`.
 
@@ -86,8 +113,36 @@ class Recorder:
         self._skipped = 0
         self._losses: list[Tensor] = []
         self._losses_seen = 0
+        self._before: Mapping[str, PhaseCost] = {}  # of the part that this one goes on from
         self._phase = ""
         self._began = time.perf_counter()
+
+    def go_on_from(self, before: Recorded) -> None:
+        """Record what follows on a part that paused; to be called before the first step."""
+        self.result.steps, self.result.evaluations = before.steps, before.evaluations
+        self.result.curve = list(before.curve)
+        for series, values in ((self._norms, before.norms), (self._skips, before.skips)):
+            for value in values:
+                series.append(value)
+        self._skipped = int((before.skips != 0).sum())
+        self._losses, self._losses_seen = list(before.losses), 0
+        self._before = before.phases
+        self._began -= before.duration_s
+
+    def recorded(self) -> Recorded:
+        """What was recorded up to here, but for what it cost, which the meter tells when it stops."""
+        self._count()
+        recent = self._losses[self._losses_seen :]
+        losses = torch.stack(recent).cpu() if recent else torch.empty(0)
+        result = self.result
+        return Recorded(
+            result.steps,
+            result.evaluations,
+            tuple(result.curve),
+            self._norms.all(),
+            self._skips.all(),
+            losses,
+        )
 
     def begin(self, phase: str = EVALUATION) -> None:
         """Start the meter with this phase."""
@@ -180,7 +235,7 @@ class Recorder:
         """Stop the meter and give what was recorded."""
         result = self.result
         if self.meter.running:  # not where it was stopped before it ran
-            result.measured(self.meter.stop())
+            result.measured(_added(self.meter.stop(), self._before))
         self._count()
         result.gradient_norm = self._gradient_norm()
         self._measure_change()
@@ -227,3 +282,24 @@ class Recorder:
         if change is not None and not math.isfinite(change):
             change, result.parameter_change_by_tensor = None, {}
         result.parameter_change = change
+
+
+def _added(reading: EnergyReading, before: Mapping[str, PhaseCost]) -> EnergyReading:
+    """A reading together with what an earlier part of the same training cost."""
+    if not before:
+        return reading
+    phases = dict(reading.phases)
+    for name, cost in before.items():
+        now = phases.get(name, PhaseCost(duration_s=0.0, energy_kwh=0.0))
+        both = now.energy_kwh, cost.energy_kwh
+        phases[name] = PhaseCost(
+            duration_s=now.duration_s + cost.duration_s,
+            energy_kwh=None if None in both else sum(energy or 0.0 for energy in both),
+        )
+    energies = [cost.energy_kwh for cost in phases.values()]
+    return replace(
+        reading,
+        phases=phases,
+        energy_kwh=None if None in energies else sum(energy or 0.0 for energy in energies),
+        duration_s=sum(cost.duration_s for cost in phases.values()),
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretoll.decide.money import money
+from foretoll.decide.pilot_budget import PilotBudget
 from foretoll.decide.spending import Budget
 from foretoll.engine import InProcess, open_engine
 from foretoll.errors import ForetollError, is_out_of_memory
@@ -18,10 +19,12 @@ from foretoll.forecast.unseen import unseen_settings
 from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
 from foretoll.measure import Machine, SelfCostMeter, describe_hardware, machines
+from foretoll.measure.self_cost import PILOT
 from foretoll.options import Option, get_option
 from foretoll.options.table import DEFAULT, SCRATCH, compared, named
 from foretoll.quality import BATCH_OF_ONE
 from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, StepProbe, TrainingSettings
+from foretoll.workflows.anytime import GrowingPilot, Grown
 from foretoll.workflows.calibrate import calibrate
 from foretoll.workflows.chance import chance_warnings
 from foretoll.workflows.context import (
@@ -66,6 +69,7 @@ def estimate(
     settings: TrainingSettings | None = None,
     lr: Named = None,
     calibrate_for: str | Budget | None = None,
+    pilot: PilotBudget | None = None,
     samples: int = DEFAULT_SAMPLES,
     weights: str | Path | None = None,
     embedding_layer: str | None = None,
@@ -81,11 +85,13 @@ def estimate(
     """Foretell the toll of updating `model` from `source` to `target` by `option`; nothing is retrained.
 
     Of a model whose training data nobody has, `source` is None or "none": what needs them is left out and said.
-    With `calibrate_for` (such as "6runs" or "5min") that budget is spent first on short graded retrainings of
-    this model, which are written to the ledger. `engine` says where the data are looked at: "local" (this
-    process), "processes:4", "ray" and so on, see `foretoll.engine.open_engine`. `hardware` names devices that are not
-    at hand ("A100", "4xA100", the file of `foretoll hardware measure`; several by commas): time and energy are then
-    forecast for each from counted work, with wide intervals (`Estimate.elsewhere`), and the costs are the first one's.
+    With `calibrate_for` (such as "6runs" or "5min") that budget is spent first on short graded retrainings of this
+    model, which are written to the ledger. `pilot`: how far the pilot goes on as the beginning of the run itself
+    (`Estimate.pilot`, docs/forecasts.md); without it, it ends after its first 24 steps. `engine` says where the
+    data are looked at: "local" (this process), "processes:4", "ray" and so on, see `foretoll.engine.open_engine`.
+    `hardware` names devices that are not at hand ("A100", "4xA100", the file of `foretoll hardware measure`;
+    several by commas): time and energy are then forecast for each from counted work, with wide intervals
+    (`Estimate.elsewhere`), and the costs are the first one's.
     `lr`: the learning rate; "auto" looks for one in a short range test; None takes that of `settings`
     where they were made with one, else the option's own (docs/options.md). `also`: options to forecast beside this
     one, each with a pilot of its own; fine-tuning and training from scratch are forecast beside it in any case, without
@@ -146,6 +152,7 @@ def estimate(
             also=beside,
             lr=lr,
             budget=budget,
+            pilot=pilot,
             samples=samples,
             accounting=accounting,
             ledger=ledger,
@@ -163,6 +170,7 @@ def estimate_update(
     budget: Budget | None,
     accounting: Accounting,
     ledger: Ledger,
+    pilot: PilotBudget | None = None,
     also: Sequence[str] = (),
     question: Question | None = None,
     lr: Named = None,
@@ -178,6 +186,7 @@ def estimate_update(
     """
     watcher = watcher or Watcher()
     grid = accounting.grid  # an unknown region is said before any work
+    grown: Grown | None = None
     calibration_runs = 0
     said: list[str] = []
     with SelfCostMeter(accounting.meter(update.device)) as own:
@@ -217,6 +226,16 @@ def estimate_update(
         said += unseen_settings(settings, [*reference_settings(), *known.runs])
         case = case_of_update(update, option, settings, seen, asked.signals, start)
         chosen = forecaster.foretell(case)
+        if pilot is not None:
+            own.switch(PILOT)
+            watcher.stage("go on with the pilot as the beginning of the run")
+            known_now = NamedOption(case, chosen, asked.probe)
+            grown = GrowingPilot(
+                update, option, settings, known_now, pilot, forecaster, accounting, watcher
+            ).grow()
+            chosen = grown.made
+            said += grown.warnings
+            own.switch("estimate")
         cases = {
             name: case_of_update(
                 update, name, settings.model_copy(update={"lr": told.lr}), seen, told.signals, start
@@ -272,6 +291,7 @@ def estimate_update(
         elsewhere=elsewhere,
         price=", ".join(map(str, accounting.prices)),
         money=elsewhere[0].money if elsewhere else money(accounting.prices, forecast),
+        pilot=grown.record if grown is not None else None,
         coverage=chosen.coverage,
         basis=Basis(
             runs=chosen.runs,
