@@ -19,8 +19,8 @@ PACKAGE = Path(foretoll.__file__).parent
 ROOMS = (
     "version", "errors", "registry", "streams", "printing", "arguments", "interruption", "process", "atomic", "units",
     "tasks", "records", "sharing", "owned", "reprogram", "data", "models", "quality", "representation", "indices",
-    "measure", "training", "options", "ledger", "forecast", "decide", "testing", "engine", "workflows", "study",
-    "report", "research", "progress", "tracking", "integrations", "demo", "commands", "cli",
+    "measure", "training", "options", "exchange", "forecast", "ledger", "decide", "testing", "engine", "workflows",
+    "study", "report", "research", "progress", "tracking", "integrations", "demo", "commands", "cli",
 )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ MLP = "foretoll:mlp?width=16&depth=1"
 def _fewer_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forecasts rest on every twentieth run of the reference, which are learned from in moments."""
     some = reference_runs()[::20]
-    monkeypatch.setattr(experience, "reference_forecaster", lambda own: Forecaster([*some, *own]))
+    monkeypatch.setattr(experience, "reference_forecaster", lambda own: Forecaster(some, before=own.lessons))
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import random
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from foretoll import cli
 from foretoll.errors import LedgerError
+from foretoll.exchange.reading import text_of_record
 from foretoll.ledger import Ledger, UnreadRecordWarning
 from foretoll.ledger.schema import LATEST
 from foretoll.ledger.spool import rescue, waiting
@@ -23,10 +24,26 @@ from .making import ended, make_run
 
 
 def filled(path: Path, number: int = 3) -> Ledger:
+    """A ledger whose records are texts, as versions before 0.2 wrote them: what is packed cannot be changed by SQL."""
     ledger = Ledger(path)
     for i in range(number):
         ledger.finish(ended(make_run(f"r{i}", i, tags=("t",))))
+    unpack_records(path)
     return ledger
+
+
+def unpack_records(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        for table in ("run_start", "run_end"):
+            rows = connection.execute(f"SELECT rowid, record FROM {table}").fetchall()
+            texts = [(text_of_record(record).decode(), row) for row, record in rows]
+            (trigger,) = connection.execute(
+                "SELECT sql FROM sqlite_master WHERE name = ?", (f"{table}_no_update",)
+            ).fetchone()
+            connection.execute(f"DROP TRIGGER {table}_no_update")
+            connection.executemany(f"UPDATE {table} SET record = ? WHERE rowid = ?", texts)
+            connection.execute(trigger)
+        connection.commit()
 
 
 def untouched(path: Path, content: bytes) -> bool:
@@ -132,15 +149,6 @@ def read_only(folder: Path) -> Iterator[None]:
         folder.chmod(0o755)
 
 
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that every user can reach, as pytest's own cannot be."""
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
-
-
 def test_a_read_only_place(open_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(open_folder))  # no rescue either
     monkeypatch.setenv("XDG_DATA_HOME", str(open_folder))
@@ -170,7 +178,7 @@ def test_a_full_disk_keeps_the_finished_run(tmp_path: Path, monkeypatch: pytest.
 
     sa.event.listen(sa.Engine, "connect", no_more_pages)
     try:
-        lost = ended(make_run("x/1"), reason="y" * 20_000)
+        lost = ended(make_run("x/1"), reason=random.Random(0).randbytes(20_000).hex())
         with pytest.raises(
             LedgerError, match=r"the disk is full.*saved, add it with `.* import .*foretoll-run-x-1.jsonl`"
         ) as raised:

@@ -27,7 +27,8 @@ def url() -> Iterator[str]:
     def drop() -> None:
         engine = sa.create_engine(sa.make_url(URL).set(drivername="postgresql+psycopg"))
         with engine.begin() as connection:
-            connection.exec_driver_sql("DROP TABLE IF EXISTS run_tag, run_end, run_start, foretoll_schema")
+            tables = "run_lesson, run_settings, run_tag, run_end, run_start, foretoll_schema"
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {tables}")
         engine.dispose()
 
     drop()

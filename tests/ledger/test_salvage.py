@@ -13,6 +13,7 @@ from foretoll.ledger import Ledger
 from foretoll.ledger.salvage import salvage
 
 from .making import ended, make_run
+from .test_faults import unpack_records
 
 PAGE = 4096
 RUNS = 300
@@ -20,18 +21,23 @@ RUNS = 300
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A ledger of many runs, as one file without a log; the last run has no end."""
+    """A ledger of many runs, as one file without a log; the last run has no end. Its records are texts."""
     path = tmp_path_factory.mktemp("whole") / "l.db"
+    fill(path)
+    unpack_records(path)
+    with sqlite3.connect(path) as base:
+        base.execute("PRAGMA journal_mode=DELETE")
+        base.execute("VACUUM")
+    return path.read_bytes()
+
+
+def fill(path: Path) -> None:
     ledger = Ledger(path)
     for number in range(RUNS):
         run = make_run(f"r{number:03}", number, tags=("a", "b") if number % 2 else ())
         ledger.begin(run)
         if number < RUNS - 1:
             ledger.finish(ended(run))
-    with sqlite3.connect(path) as base:
-        base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        base.execute("PRAGMA journal_mode=DELETE")
-    return path.read_bytes()
 
 
 def pages_of(content: bytes, folder: Path, name: str) -> list[int]:
@@ -113,6 +119,21 @@ def test_a_file_that_was_cut_short(tmp_path: Path, whole: bytes, share: float) -
     runs = new_ledger(tmp_path).runs()
     assert len(runs) >= 0.5 * share * RUNS
     assert all(run.id in known for run in runs)
+
+
+def test_packed_records_of_other_pages_are_copied(tmp_path: Path) -> None:
+    fill(tmp_path / "l.db")
+    with sqlite3.connect(tmp_path / "l.db") as base:
+        base.execute("PRAGMA journal_mode=DELETE")
+    content = (tmp_path / "l.db").read_bytes()
+    known = {run.id: run for run in Ledger(_copy(tmp_path, content)).runs()}
+    path = damaged(tmp_path, content, pages_of(content, tmp_path, "run_end")[2:4])
+    (said,) = Ledger(path).doctor(repair=True)
+    lost = re.search(r"; repaired: 300 runs are in .*, (\d+) rows are lost", said)
+    runs = new_ledger(tmp_path).runs()
+    assert lost is not None, said
+    assert 0 < int(lost[1]) == sum(run != known[run.id] for run in runs) < 100
+    assert new_ledger(tmp_path).doctor() == []
 
 
 def test_a_file_whose_first_page_is_gone_says_so(tmp_path: Path, whole: bytes) -> None:

@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 import foretoll
 from foretoll.data import TaskData, open_data
+from foretoll.exchange.reading import read_record
 from foretoll.forecast.reference import reference_runs
 from foretoll.integrations.loggers import RunLogger
 from foretoll.ledger import Ledger
-from foretoll.ledger.reading import read_record
 from foretoll.measure import NoMeter
 from foretoll.models import load_model
 from foretoll.options import train_to_target

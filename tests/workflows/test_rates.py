@@ -127,7 +127,7 @@ def test_a_pilot_whose_loss_rises_is_told(elsewhere: Update) -> None:
 def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forecasts from a part of the reference ledger: what is tested here does not depend on it."""
     some = tuple(run for run in reference_runs() if run.option in ("finetune", "scratch", "head"))[:60]
-    monkeypatch.setattr(experience, "reference_forecaster", lambda own: Forecaster([*some, *own]))
+    monkeypatch.setattr(experience, "reference_forecaster", lambda own: Forecaster(some, before=own.lessons))
 
 
 def estimate(ledger: Ledger, **more: object) -> Estimate:

@@ -26,7 +26,7 @@ from foretoll.commands.output import (
 )
 
 if TYPE_CHECKING:
-    from foretoll.ledger.reading import UnreadRecord
+    from foretoll.exchange.reading import UnreadRecord
 
 ledger_app = typer.Typer(help="The runs that were measured.", no_args_is_help=True)
 
@@ -129,8 +129,8 @@ def ledger_export(
 
     Example: `foretoll ledger export runs.jsonl.gz`
     """
-    from foretoll.ledger.files import is_stream
-    from foretoll.ledger.reading import unread_text
+    from foretoll.exchange.files import is_stream
+    from foretoll.exchange.reading import unread_text
 
     runs, unread = open_ledger(ledger).export_readable(file, anonymous=anonymous)
     warn([unread_text(unread)])
@@ -155,7 +155,7 @@ def ledger_import(
 
     Example: `foretoll ledger import runs.jsonl.gz`
     """
-    from foretoll.ledger.reading import unread_text
+    from foretoll.exchange.reading import unread_text
 
     runs, unread = open_ledger(ledger).import_readable(file, skip=skip)
     warn([unread_text(unread)])

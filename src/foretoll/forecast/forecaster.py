@@ -17,6 +17,7 @@ from foretoll.forecast.direct import (
 )
 from foretoll.forecast.kept import ArrayStore
 from foretoll.forecast.learned import FEWEST_RUNS, CostModels, HeldOut
+from foretoll.forecast.lesson_columns import Lessons
 from foretoll.forecast.lessons import Lesson
 from foretoll.forecast.predictive import PredictiveDistribution, TimeDistribution
 from foretoll.forecast.regressor import CostModel, new_among
@@ -67,9 +68,12 @@ class Forecaster:
         held_out: HeldOut | None = None,
         before: Sequence[Lesson] = (),
         store: ArrayStore | None = None,
+        of_model: Callable[[Case], Lessons] | None = None,
     ) -> None:
-        """`before`, `held_out`, `store`: as `CostModels` takes them."""
-        self.learned = CostModels(runs, seed=seed, held_out=held_out, before=before, store=store)
+        """`before`, `held_out`, `store`, `of_model`: as `CostModels` takes them."""
+        self.learned = CostModels(
+            runs, seed=seed, held_out=held_out, before=before, store=store, of_model=of_model
+        )
         self.level = level
 
     @property
@@ -238,7 +242,7 @@ class Forecaster:
         return self.learned.of_task(case.task) if case.task == CLASSIFICATION else len(self.lessons)
 
     def _own_runs(self, case: Case) -> int:
-        return len(self.learned.own_runs(case))
+        return self.learned.count_own(case)
 
     def _exactly(self, value: float) -> Interval:
         return Interval(median=value, low=value, high=value, level=self.level)

@@ -16,6 +16,7 @@ from foretoll.forecast.lesson_columns import Lessons
 from foretoll.forecast.lessons import Lesson, lessons_of
 from foretoll.forecast.model_arrays import arrays_of, digest_of, model_from
 from foretoll.forecast.neighbourhood import Neighbourhood
+from foretoll.forecast.owner_offset import teach_owner
 from foretoll.forecast.point import Table
 from foretoll.forecast.regressor import CostModel
 from foretoll.forecast.survival import Array
@@ -54,13 +55,20 @@ class CostModels:
         held_out: HeldOut | None = None,
         before: Sequence[Lesson] = (),
         store: ArrayStore | None = None,
+        of_model: Callable[[Case], Lessons] | None = None,
     ) -> None:
-        """`before`: lessons that stand before those of `runs`. `store`: where fitted models are kept."""
+        """`before`: lessons that stand before those of `runs`. `store`: where fitted models are kept.
+
+        `of_model`: the newest lessons of a case's own model, where the others are a sample: they are no part of a fit,
+        which is then one for all models, and teach it afterwards (`foretoll.forecast.owner_offset`).
+        """
         self.lessons = (Lessons.of(before) + Lessons.of(lessons_of(runs))).with_digests()
         self.seed, self._held_out = seed, held_out or HeldOut()
         self._store = store or ArrayStore(None)
         self._near: dict[int, Neighbourhood] = {}  # of fitted models, which are kept
         self._fitted: dict[tuple[str, str, str, frozenset[str]], CostModel | None] = {}
+        self._of_model = of_model
+        self._mine: dict[tuple[str, str], CostModels] = {}  # by model
 
     def pool(self, option: str, task: str = CLASSIFICATION) -> str:
         """What an option is learned from: its own runs where there are enough, else those of all options ("").
@@ -91,13 +99,31 @@ class CostModels:
         made up.
         """
         known, pool = known_features(case), self.pool(case.option, case.task)
-        own = self.own_runs(case)
+        own = self.own_runs(case) if self._of_model is None else frozenset()
         key = (cost, pool, case.owner if own else "", known)
         if key not in self._fitted:
             table, kept = self.table(cost, pool, known, own, case.owner)
             fits = len(table) >= FEWEST_RUNS
             self._fitted[key] = self._model(table, kept, cost, table_key(pool, known)) if fits else None
-        return self._fitted[key]
+        model, mine = self._fitted[key], self._of_case(case)
+        if model is not None and mine is not None:
+            every = frozenset(range(len(mine.lessons)))
+            teach_owner(model, mine.table(cost, pool, known, every, case.owner)[0], case.owner)
+        return model
+
+    def _of_case(self, case: Case) -> CostModels | None:
+        """The runs of a case's own model, where they are no part of a fit; None where there are none."""
+        if self._of_model is None or not case.owner:
+            return None
+        key = (case.weights_digest, case.model_id)
+        if key not in self._mine:
+            self._mine[key] = CostModels(before=self._of_model(case))
+        return self._mine[key]
+
+    def count_own(self, case: Case) -> int:
+        """How many runs of the case's own source model a forecast is told."""
+        mine = self._of_case(case)
+        return len(self.own_runs(case)) if mine is None else len(mine.lessons)
 
     def _model(self, table: Table, kept: Sequence[int], cost: str, key: str) -> CostModel:
         """The model of a table: the one kept from before, or else a fresh one."""

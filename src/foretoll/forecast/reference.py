@@ -19,16 +19,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foretoll.exchange.files import read_runs, write_runs
 from foretoll.forecast.case import OF_STUDIES, without_pilot, without_source
 from foretoll.forecast.forecaster import Forecaster
 from foretoll.forecast.kept import OF_RUNS, ArrayStore, key_of
 from foretoll.forecast.learned import ALL_TASKS, CostModels, HeldOut, HeldOutTable, table_key
 from foretoll.forecast.lesson_columns import Lessons
 from foretoll.forecast.lessons import COSTS, lessons_of
+from foretoll.forecast.own_lessons import OwnLessons
 from foretoll.forecast.regressor import CostModel
 from foretoll.forecast.trimming import trimmed
 from foretoll.forecast.unseen import KnownSettings, distinct_settings
-from foretoll.ledger import read_runs, write_runs
 from foretoll.records import Run, TrainingSettings
 
 RUNS = Path(__file__).with_name("reference.jsonl.gz")
@@ -42,13 +43,17 @@ def reference_runs() -> tuple[Run, ...]:
     return tuple(read_runs(RUNS)) if RUNS.exists() else ()
 
 
-def reference_forecaster(own: Iterable[Run] = ()) -> Forecaster:
+def reference_forecaster(own: OwnLessons | None = None) -> Forecaster:
     """The forecaster of the runs that ship with foretoll and of the user's `own`.
 
     What was read and fitted is kept for the next process (`foretoll.forecast.kept`).
     """
+    own = own or OwnLessons()
     return Forecaster(
-        own, before=reference_lessons(), held_out=reference_held_out(), store=ArrayStore.of_user()
+        before=reference_lessons() + Lessons.of(own.lessons),
+        held_out=reference_held_out(),
+        store=ArrayStore.of_user(),
+        of_model=own.of_model,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from foretoll.exchange.files import read_runs
 from foretoll.forecast.array_archive import ArrayArchive, Arrays, packed_size
 from foretoll.forecast.case import OF_PAIRS, OF_STUDIES, without_pilot, without_source, without_start
 from foretoll.forecast.kept import SHIPPED
@@ -17,7 +18,6 @@ from foretoll.forecast.learned import CostModels
 from foretoll.forecast.lesson_columns import Lessons
 from foretoll.forecast.lessons import COSTS
 from foretoll.forecast.reference import FEWEST, HELD_OUT, RUNS, columns_key, columns_of, held_out_in
-from foretoll.ledger import read_runs
 from foretoll.options.table import DEFAULT, compared, traits_of
 
 MOST_BYTES = 5_990_000  # of the runs, their residuals and this

@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from foretoll.errors import LedgerError, shown
-from foretoll.ledger.reading import StoredRun, UnreadableError, first_problem, read_record
+from foretoll.exchange.packing import pack
+from foretoll.exchange.reading import StoredRun, UnreadableError, first_problem, read_record, text_of_record
+from foretoll.ledger.columns import append_lessons, ended_run
 from foretoll.ledger.schema import now_text, run_end, run_start, run_tag, utc_text
 from foretoll.process import ProcessStamp
 from foretoll.records import Outcome, Run
@@ -54,9 +56,14 @@ def _encodable(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
+def as_stored(connection: Connection, record: str) -> str | bytes:
+    """A record as the database keeps it: packed in SQLite; PostgreSQL packs long texts by itself."""
+    return pack(record) if connection.dialect.name == "sqlite" else record
+
+
 def insert_start(connection: Connection, run: Run, record: str, by: ProcessStamp | None) -> None:
     """Append a start; `by` is the process that carries the run out, None for an imported run."""
-    connection.execute(run_start.insert(), start_values(run, by, record))
+    connection.execute(run_start.insert(), start_values(run, by, as_stored(connection, record)))
     _insert_tags(connection, run.id, run.tags)
 
 
@@ -72,7 +79,8 @@ def append_end(connection: Connection, run: Run, record: str, by: ProcessStamp) 
 
 def insert_end(connection: Connection, run: Run, record: str) -> None:
     """Append an end to a start that is there."""
-    connection.execute(run_end.insert(), _end_values(run, record))
+    connection.execute(run_end.insert(), _end_values(run, as_stored(connection, record)))
+    append_lessons(connection, [ended_run(read_record(record).run, int(_is_presumed(run)))])
 
 
 def text_of(stored: StoredRun) -> str:
@@ -99,8 +107,18 @@ def import_all(connection: Connection, runs: Iterable[tuple[Run, str]], path: st
         elif not (_is_presumed(run) and (run.id, 1) in ends):
             new[run.id] = (run, record)
     starts = [start_of(run) for run, _ in new.values() if run.id not in begun]
-    _insert_many(connection, run_start, [start_values(start, None) for start in starts])
-    _insert_many(connection, run_end, [_end_values(run, record) for run, record in new.values()])
+    _insert_many(
+        connection,
+        run_start,
+        [start_values(start, None, as_stored(connection, record_of(start))) for start in starts],
+    )
+    _insert_many(
+        connection, run_end, [_end_values(run, as_stored(connection, record)) for run, record in new.values()]
+    )
+    append_lessons(
+        connection,
+        [ended_run(run, int(_is_presumed(run))) for run, _ in new.values()],
+    )
     _insert_many(connection, run_tag, [row for run in starts for row in _tag_rows(run.id, run.tags)])
     for run, _ in new.values():
         if run.id in begun:
@@ -108,10 +126,10 @@ def import_all(connection: Connection, runs: Iterable[tuple[Run, str]], path: st
     return len(new)
 
 
-def _refuse_difference(run: Run, record: str, stored: str, path: str) -> None:
-    if record == stored:
-        return
+def _refuse_difference(run: Run, record: str, stored: object, path: str) -> None:
     try:
+        if record.encode() == text_of_record(stored):
+            return
         there = read_record(stored).run
     except (
         UnreadableError
@@ -123,9 +141,9 @@ def _refuse_difference(run: Run, record: str, stored: str, path: str) -> None:
         )
 
 
-def _end_record(connection: Connection, run_id: str) -> str:
+def _end_record(connection: Connection, run_id: str) -> object:
     query = sa.select(run_end.c.record).where(run_end.c.run_id == run_id, run_end.c.presumed == 0)
-    return str(connection.scalar(query))
+    return connection.scalar(query)
 
 
 def start_of(run: Run) -> Run:
@@ -133,8 +151,8 @@ def start_of(run: Run) -> Run:
     return Run(outcome=Outcome.RUNNING, **{name: getattr(run, name) for name in _KNOWN_AT_START})
 
 
-def start_values(run: Run, by: ProcessStamp | None, record: str | None = None) -> dict[str, Any]:
-    """The columns of a start; its record is made where it is not given."""
+def start_values(run: Run, by: ProcessStamp | None, record: str | bytes) -> dict[str, Any]:
+    """The columns of a start with its record as it is stored."""
     return {
         "id": run.id,
         "started_at": utc_text(run.started_at),
@@ -148,11 +166,11 @@ def start_values(run: Run, by: ProcessStamp | None, record: str | None = None) -
         "pid_namespace": by.pid_namespace if by else None,
         "pid": by.pid if by else None,
         "process_started": by.started if by else None,
-        "record": record or record_of(run),
+        "record": record,
     }
 
 
-def _end_values(run: Run, record: str) -> dict[str, Any]:
+def _end_values(run: Run, record: str | bytes) -> dict[str, Any]:
     return {
         "run_id": run.id,
         "presumed": int(_is_presumed(run)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, Row
 
-from foretoll.ledger.append import start_of, start_values
-from foretoll.ledger.files import write_lines
-from foretoll.ledger.query import known_outcome, run_name
-from foretoll.ledger.reading import StoredRun, UnreadableError, UnreadRecord, read_record
+from foretoll.exchange.files import write_lines
+from foretoll.exchange.reading import StoredRun, UnreadableError, UnreadRecord, read_record, text_of_record
+from foretoll.ledger.append import as_stored, record_of, start_of, start_values
+from foretoll.ledger.columns import forget_lessons, has_columns
+from foretoll.ledger.query import AT_ONCE, known_outcome, run_name
 from foretoll.ledger.schema import changeable, now_text, run_end, run_start, run_tag
 
 run_aside = sa.table(
@@ -43,13 +44,26 @@ class DamagedRun:
 
 def damaged_runs(connection: Connection) -> list[DamagedRun]:
     """Every run that has a row which cannot be read."""
-    rows: dict[object, _Rows] = {}
-    for row in connection.execute(_keyed(connection, run_start)):
-        rows.setdefault(row.id, _Rows()).starts.append(row)
-    for row in connection.execute(_keyed(connection, run_end)):
-        rows.setdefault(row.run_id, _Rows()).ends.append(row)
+    damaged = {_run_of(row) for row, end in _all_rows(connection) if _problem(row, end=end)}
+    rows: dict[object, _Rows] = {}  # of these alone: all others would not fit into memory
+    for row, end in _all_rows(connection) if damaged else ():
+        if (run_id := _run_of(row)) in damaged:
+            group = rows.setdefault(run_id, _Rows())
+            (group.ends if end else group.starts).append(row)
     found = [_look(run_id, group) for run_id, group in rows.items()]
     return [damaged for damaged in found if damaged is not None]
+
+
+def _all_rows(connection: Connection) -> Iterator[tuple[Row[Any], bool]]:
+    """All starts and ends, some hundred in memory, and whether each is an end."""
+    for table, end in ((run_start, False), (run_end, True)):
+        for row in connection.execute(_keyed(connection, table).execution_options(yield_per=AT_ONCE)):
+            yield row, end
+
+
+def _run_of(row: Row[Any]) -> object:
+    """The id of a row's run, whatever is in that column."""
+    return row._mapping.get("id", row._mapping.get("run_id"))
 
 
 def move_aside(connection: Connection, damaged: Iterable[DamagedRun], file: Path) -> int:
@@ -62,13 +76,15 @@ def move_aside(connection: Connection, damaged: Iterable[DamagedRun], file: Path
     """
     moved = list(damaged)
     rows = [row for run in moved for row in (*run.starts, *run.ends)]
-    write_lines(file, (_raw(row.record).replace(b"\n", b" ") for row in rows))
+    write_lines(file, (_text(row.record).replace(b"\n", b" ") for row in rows))
     blob = "BLOB" if connection.dialect.name == "sqlite" else "BYTEA"
     connection.exec_driver_sql(
         "CREATE TABLE IF NOT EXISTS run_aside (moved_at VARCHAR(27) NOT NULL, from_table TEXT NOT NULL, "
         f"run_id TEXT, why TEXT NOT NULL, columns TEXT NOT NULL, record {blob})"
     )
     with changeable(connection):
+        if has_columns(connection):
+            forget_lessons(connection, {name for row in rows if _is_plain(name := _run_of(row))})
         for run in moved:
             for table, some in ((run_start, run.starts), (run_end, run.ends)):
                 for row in some:
@@ -79,7 +95,8 @@ def move_aside(connection: Connection, damaged: Iterable[DamagedRun], file: Path
             if run.kept is None:
                 _delete(connection, run_start, run.starts)
                 continue
-            values = start_values(start_of(run.kept.run), None)  # its end knows what the start knew
+            start = start_of(run.kept.run)  # its end knows what the start knew
+            values = start_values(start, None, as_stored(connection, record_of(start)))
             for row in run.starts:
                 connection.execute(
                     run_start.update().where(_key(connection)).values(values), {"key": row.row_key}
@@ -138,7 +155,7 @@ def _delete(connection: Connection, table: sa.TableClause, rows: Iterable[Row[An
 
 def _delete_tags(connection: Connection, rows: Iterable[Row[Any]]) -> None:
     for row in rows:
-        run_id = row._mapping.get("id", row._mapping.get("run_id"))
+        run_id = _run_of(row)
         value = run_id if _is_plain(run_id) else _raw(run_id)
         connection.execute(run_tag.delete().where(run_tag.c.run_id == value))
 
@@ -161,6 +178,14 @@ def _raw(value: object) -> bytes:
     if isinstance(value, bytes):
         return value
     return b"" if value is None else str(value).encode("utf-8", "surrogateescape")
+
+
+def _text(value: object) -> bytes:
+    """What a record says where it can be unpacked, else its bytes."""
+    try:
+        return text_of_record(value)
+    except UnreadableError:
+        return _raw(value)
 
 
 def _is_plain(value: object) -> bool:

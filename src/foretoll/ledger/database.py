@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from sqlalchemy.pool import NullPool
 
 from foretoll.errors import LedgerError
-from foretoll.ledger.schema import LATEST, is_readable, migrate, newer_text, version_of
+from foretoll.ledger.schema import LATEST, READABLE_FROM, is_readable, migrate, newer_text, version_of
 
 T = TypeVar("T")
 
@@ -124,7 +124,12 @@ class Database:
         if version == 0:
             return False
         if version < LATEST:
-            self._upgrade(version)
+            try:
+                self._upgrade(version)
+            except LedgerError:
+                if version < READABLE_FROM:
+                    raise
+                return True  # as it is: in a read-only folder, or where this user may not make tables
         if version > LATEST:
             self.newer = newer_text(self.where, version)
             if not self._transact(is_readable, write=False):
@@ -153,6 +158,8 @@ class Database:
         found = self._prepare_to_read()
         if self.newer:
             raise LedgerError(self.newer)
+        if found and not self._ready:
+            self._transact(lambda connection: migrate(connection, self.where), write=True)
         if not found:
             self._create(self.path)
             self._transact(lambda connection: migrate(connection, self.where), write=True)

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from foretoll.errors import one_line
+from foretoll.exchange.reading import UnreadableError, read_record
 from foretoll.ledger.aside import DamagedRun, damaged_runs
-from foretoll.ledger.query import outcome_now, run_name, select_runs
-from foretoll.ledger.reading import UnreadableError, read_record
+from foretoll.ledger.query import AT_ONCE, is_text, outcome_now, run_name, select_runs
 from foretoll.ledger.schema import run_end, run_start, run_tag
 from foretoll.records import Outcome
 
@@ -68,24 +68,36 @@ def _database(connection: Connection, where: str) -> Iterator[Finding]:
 def _contradictions(connection: Connection) -> Iterator[Finding]:
     starts = sa.select(run_start.c.id, sa.literal("running"), run_start.c.record)
     ends = sa.select(run_end.c.run_id, run_end.c.outcome, run_end.c.record)
-    tags: dict[str, set[str]] = {}
-    for tag, run_id in connection.execute(sa.select(run_tag.c.tag, run_tag.c.run_id)):
-        tags.setdefault(run_id, set()).add(tag)
-    for run_id, outcome, record in connection.execute(sa.union_all(starts, ends)):
-        try:
-            run = read_record(record).run
-        except UnreadableError:
-            continue  # told of above
-        if (run.id, run.outcome.value) != (run_id, outcome) and outcome in list(Outcome):
-            yield Finding(
-                f"the columns of {run_name(run_id)} ({outcome}) contradict its record ({run.id}, {run.outcome}): "
-                "the file was changed by hand, restore it from a copy or an export"
-            )
-        if not set(run.tags) <= tags.get(run_id, set()):
-            yield Finding(
-                f"{run_name(run_id)} lacks tags in the table of tags that its record has: "
-                "export the ledger and import it into a new file"
-            )
+    for query in (starts, ends):
+        for rows in connection.execute(query.execution_options(yield_per=AT_ONCE)).partitions(AT_ONCE):
+            tags = _tags_of(connection, {run_id for run_id, *_ in rows if is_text(run_id)})
+            for run_id, outcome, record in rows:
+                yield from _contradiction(run_id, outcome, record, tags.get(run_id, set()))
+
+
+def _tags_of(connection: Connection, run_ids: set[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    query = sa.select(run_tag.c.tag, run_tag.c.run_id).where(run_tag.c.run_id.in_(run_ids))
+    for tag, run_id in connection.execute(query).all():
+        found.setdefault(run_id, set()).add(tag)
+    return found
+
+
+def _contradiction(run_id: object, outcome: object, record: object, tags: set[str]) -> Iterator[Finding]:
+    try:
+        run = read_record(record).run
+    except UnreadableError:
+        return  # told of above
+    if (run.id, run.outcome.value) != (run_id, outcome) and outcome in list(Outcome):
+        yield Finding(
+            f"the columns of {run_name(run_id)} ({outcome}) contradict its record ({run.id}, {run.outcome}): "
+            "the file was changed by hand, restore it from a copy or an export"
+        )
+    if not set(run.tags) <= tags:
+        yield Finding(
+            f"{run_name(run_id)} lacks tags in the table of tags that its record has: "
+            "export the ledger and import it into a new file"
+        )
 
 
 def _orphans(connection: Connection) -> Iterator[Finding]:
@@ -97,9 +109,10 @@ def _orphans(connection: Connection) -> Iterator[Finding]:
 
 
 def _dead_runs(connection: Connection, age_limit: timedelta) -> Iterator[Finding]:
-    query = select_runs(record=True).order_by(run_start.c.started_at)
-    for row in connection.execute(query):
-        if row.ended is not None:
+    ended = sa.select(sa.literal(1)).where(run_end.c.run_id == run_start.c.id)
+    query = select_runs(record=True).where(~sa.exists(ended)).order_by(run_start.c.started_at)
+    for row in connection.execute(query.execution_options(yield_per=AT_ONCE)):
+        if row.ended is not None:  # by a damaged column
             continue
         try:
             read_record(row.record)  # an end needs a record to copy

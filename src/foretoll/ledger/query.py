@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -11,12 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Row, Select
 
 from foretoll.errors import shown
-from foretoll.ledger.reading import StoredRun, UnreadableError, UnreadRecord, concluded, read_record
+from foretoll.exchange.reading import StoredRun, UnreadableError, UnreadRecord, concluded, read_record
 from foretoll.ledger.schema import run_end, run_start, run_tag
 from foretoll.process import Liveness, ProcessStamp, life_of
 from foretoll.records import Outcome
 
 T = TypeVar("T")
+AT_ONCE = 500  # rows
 _real = run_end.alias("real_end")
 _presumed = run_end.alias("presumed_end")
 _OPEN = (Outcome.RUNNING, Outcome.INTERRUPTED)
@@ -97,9 +98,27 @@ def find(
     record: bool,
     age_limit: timedelta,
 ) -> QueryResult[T]:
+    """What `make` makes of each matching row, and the rows that could not be read, which stop none of the others."""
+    found: QueryResult[T] = QueryResult()
+    for one in each(connection, filters, make, record=record, age_limit=age_limit):
+        if isinstance(one, UnreadRecord):
+            found.unread.append(one)
+        else:
+            found.items.append(one)
+    return found
+
+
+def each(
+    connection: Connection,
+    filters: Filters,
+    make: Callable[[Row[Any], Outcome, str], T],
+    *,
+    record: bool,
+    age_limit: timedelta,
+) -> Iterator[T | UnreadRecord]:
     """What `make` makes of each matching row, its outcome as of now and, where the ledger concluded it, the reason.
 
-    A row that cannot be read stops none of the others.
+    Some hundred rows are in memory. In place of one that cannot be read: what is wrong.
     """
     query = select_runs(record=record)
     if filters.option is not None:
@@ -114,21 +133,19 @@ def find(
         query = query.where(matches)
     order = [run_start.c.started_at, run_start.c.id]
     query = query.order_by(*(column.desc() if filters.newest_first else column for column in order))
-    if (
-        filters.limit is not None
-    ):  # rows that do not count are not known to the database: read on until it is enough
-        query = query.execution_options(yield_per=max(min(filters.limit, 500), 1))
-    found: QueryResult[T] = QueryResult()
-    for row in connection.execute(query):
-        if filters.limit is not None and len(found.items) >= filters.limit:
+    # rows that do not count are not known to the database: read on until it is enough
+    at_once = AT_ONCE if filters.limit is None else max(min(filters.limit, AT_ONCE), 1)
+    count = 0
+    for row in connection.execute(query.execution_options(yield_per=at_once)):
+        if filters.limit is not None and count >= filters.limit:
             break
         try:
             outcome, reason = outcome_now(row, age_limit)
             if filters.outcome is None or outcome == filters.outcome:
-                found.items.append(make(row, outcome, reason))
+                yield make(row, outcome, reason)
+                count += 1
         except UnreadableError as error:
-            found.unread.append(UnreadRecord(run_name(row.id), str(error)))
-    return found
+            yield UnreadRecord(run_name(row.id), str(error))
 
 
 def find_after(
@@ -199,7 +216,7 @@ def to_summary(row: Row[Any], outcome: Outcome, reason: str) -> RunSummary:
     """
     texts = (row.id, row.option, row.arch, row.target)
     numbers = (row.epochs, row.energy_kwh, row.emissions_kg, row.duration_s)
-    if not all(map(_is_text, texts)) or not all(n is None or isinstance(n, int | float) for n in numbers):
+    if not all(map(is_text, texts)) or not all(n is None or isinstance(n, int | float) for n in numbers):
         raise UnreadableError("a column of it is damaged")
     return RunSummary(
         id=row.id,
@@ -218,7 +235,7 @@ def to_summary(row: Row[Any], outcome: Outcome, reason: str) -> RunSummary:
     )
 
 
-def _is_text(value: object) -> bool:
+def is_text(value: object) -> bool:
     """Whether a column holds text, all of it UTF-8."""
     return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
 

@@ -19,9 +19,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from foretoll.errors import LedgerError
+from foretoll.exchange.reading import UnreadableError, read_record, text_of_record
 from foretoll.ledger.append import import_all, start_values
 from foretoll.ledger.query import known_outcome
-from foretoll.ledger.reading import UnreadableError, read_record
 from foretoll.ledger.schema import run_end, run_start, run_tag
 from foretoll.records import Run
 
@@ -153,7 +153,7 @@ def _readable_ends(rows: Rows) -> tuple[list[tuple[Run, str]], int]:
             known_outcome(row["outcome"])
             run = read_record(_encodable(row["record"])).run
             if run.id == row["run_id"]:
-                good.append((run, row["record"]))
+                good.append((run, text_of_record(row["record"]).decode()))
     return good, len(rows) - len(good)
 
 

@@ -32,6 +32,14 @@ run_end = table(
 
 run_tag = table("run_tag", column("tag"), column("run_id"))
 
+run_lesson = table(
+    "run_lesson",
+    *map(column, ("run_id", "presumed", "number", "made_by", "teaches", "model_id", "weights_digest")),
+    *map(column, ("alike", "nth", "place", "why", "lesson")),
+)
+
+run_settings = table("run_settings", *map(column, ("alike", "settings")))
+
 life_start = table("life_start", *map(column, ("name", "recorded_at", "record")))
 
 life_event = table("life_event", *map(column, ("life", "number", "kind", "key", "recorded_at", "record")))
@@ -120,6 +128,43 @@ def _lives(connection: Connection) -> None:
     _append_only(connection, "life_start", "life_event")
 
 
+def _lessons(connection: Connection) -> None:
+    blob = "BLOB" if connection.dialect.name == "sqlite" else "BYTEA"
+    for statement in (
+        f"""CREATE TABLE run_lesson (
+            run_id VARCHAR(128) NOT NULL,
+            presumed INTEGER NOT NULL,
+            number BIGINT NOT NULL,
+            made_by VARCHAR(16) NOT NULL,
+            teaches INTEGER NOT NULL,
+            model_id TEXT,
+            weights_digest TEXT,
+            alike VARCHAR(16) NOT NULL,
+            nth BIGINT NOT NULL,
+            place DOUBLE PRECISION NOT NULL,
+            why TEXT,
+            lesson {blob},
+            PRIMARY KEY (run_id, presumed))""",
+        "CREATE TABLE run_settings (alike VARCHAR(16) PRIMARY KEY, settings TEXT NOT NULL)",
+        "CREATE INDEX run_lesson_by_number ON run_lesson (number)",
+        "CREATE INDEX run_lesson_by_kind ON run_lesson (alike, nth)",
+        "CREATE INDEX run_lesson_by_place ON run_lesson (place) WHERE teaches = 1",
+        "CREATE INDEX run_lesson_by_weights ON run_lesson (weights_digest, number) WHERE weights_digest IS NOT NULL",
+        "CREATE INDEX run_lesson_by_model ON run_lesson (model_id, number) WHERE model_id IS NOT NULL",
+        "CREATE INDEX run_lesson_nothing ON run_lesson (made_by) WHERE teaches = 0",
+        "CREATE INDEX run_lesson_unread ON run_lesson (number) WHERE why IS NOT NULL",
+    ):
+        connection.exec_driver_sql(statement)
+    if connection.dialect.name != "sqlite":
+        return
+    for name, key in ((run_start.name, "id"), (run_end.name, "run_id")):
+        for change in _CHANGES:  # whoever changes a record by hand: its row is made anew
+            forget = f"DELETE FROM run_lesson WHERE run_id = OLD.{key}"  # noqa: S608  # names of our own
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER {name}_lesson_{change.lower()} AFTER {change} ON {name} BEGIN {forget}; END"
+            )
+
+
 def _tags_in(record: str) -> list[str]:
     try:
         return list(dict.fromkeys(json.loads(record)["tags"]))
@@ -151,10 +196,11 @@ def _append_only(connection: Connection, *tables: str) -> None:
             )
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_starts_and_ends, _tags, _lives)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_starts_and_ends, _tags, _lives, _lessons)
 """Migration i (from 1) brings a ledger from version i − 1 to version i."""
 
 LATEST = len(MIGRATIONS)
+READABLE_FROM = 3  # such a ledger can be read where it cannot be brought to the latest version
 
 
 def version_of(connection: Connection, where: str) -> int:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from foretoll.errors import LedgerError
+from foretoll.exchange.files import write_runs
 from foretoll.ledger.database import user_folder
-from foretoll.ledger.files import write_runs
 from foretoll.records import Run
 
 

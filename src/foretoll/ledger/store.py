@@ -14,15 +14,24 @@ from sqlalchemy.exc import IntegrityError
 
 from foretoll.atomic import clear_leftovers
 from foretoll.errors import LedgerError, UsageError, unknown_name
+from foretoll.exchange.files import read_file, write_lines
+from foretoll.exchange.reading import (
+    Selection,
+    StoredRun,
+    UnreadableError,
+    UnreadRecord,
+    UnreadRecordWarning,
+    unread_text,
+)
 from foretoll.ledger.append import append_end, import_all, insert_end, insert_start, record_of, text_of
 from foretoll.ledger.aside import damaged_runs, move_aside
 from foretoll.ledger.database import Database, default_location
 from foretoll.ledger.doctor import Finding, examine
-from foretoll.ledger.files import read_file, write_lines
 from foretoll.ledger.query import (
     Filters,
     QueryResult,
     RunSummary,
+    each,
     find,
     find_after,
     ids_like,
@@ -33,16 +42,9 @@ from foretoll.ledger.query import (
     to_stored,
     to_summary,
 )
-from foretoll.ledger.reading import (
-    Selection,
-    StoredRun,
-    UnreadableError,
-    UnreadRecord,
-    UnreadRecordWarning,
-    unread_text,
-)
 from foretoll.ledger.salvage import salvage
 from foretoll.ledger.spool import rescue, waiting
+from foretoll.ledger.taught import OwnRuns, own_runs
 from foretoll.process import this_process
 from foretoll.records import Outcome, Run
 
@@ -221,6 +223,10 @@ class Ledger:
         found = self._find_stored(_filters(option, outcome, tag, limit, newest_first))
         return Selection([stored.run for stored in found.items], tuple(found.unread), self._database.newer)
 
+    def own_runs(self) -> OwnRuns:
+        """What the runs teach a forecast, from the columns beside their records: as fast with many as with few."""
+        return own_runs(self._database)
+
     def summaries(
         self,
         *,
@@ -295,11 +301,19 @@ class Ledger:
         self, path: str | Path, *, anonymous: bool = False
     ) -> tuple[int, tuple[UnreadRecord, ...]]:
         """As `export`; also returns what was left out because it cannot be read."""
-        found = self._find_stored(Filters(newest_first=False))
-        ended = (stored for stored in found.items if stored.run.outcome is not Outcome.RUNNING)
-        return write_lines(path, (stored.line(anonymous=anonymous).encode() for stored in ended)), tuple(
-            found.unread
-        )
+        unread: list[UnreadRecord] = []
+
+        def lines(connection: Connection) -> Iterator[bytes]:
+            unread.clear()
+            filters = Filters(newest_first=False)
+            for found in each(connection, filters, to_stored, record=True, age_limit=self._age_limit):
+                if isinstance(found, UnreadRecord):
+                    unread.append(found)
+                elif found.run.outcome is not Outcome.RUNNING:
+                    yield found.line(anonymous=anonymous).encode()
+
+        written = self._database.read(lambda c: write_lines(path, lines(c)), empty=None)
+        return write_lines(path, ()) if written is None else written, tuple(unread)
 
     def import_(self, path: str | Path, *, skip: bool = False) -> int:
         """Add the runs of a JSON lines file that are not here yet: all of them, or on any error none.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from foretoll.exchange.files import read_file
+from foretoll.exchange.reading import unread_text
 from foretoll.forecast.reference import RUNS
 from foretoll.ledger import Ledger, Selection, read_runs
-from foretoll.ledger.files import read_file
-from foretoll.ledger.reading import unread_text
 from foretoll.records import Outcome, Run
 from foretoll.study.places import REFERENCE, ledger_file
 

@@ -175,7 +175,7 @@ def compare(
         warnings=(
             *_warnings(list(looked.values()), found, accounting),
             *([elsewhere_warning(there)] if there else []),
-            *unseen_settings(settings, [*reference_settings(), *known.runs]),
+            *unseen_settings(settings, [*reference_settings(), *known.settings]),
             *filter(None, [known.warning]),
         ),
     )

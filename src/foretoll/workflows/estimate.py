@@ -223,7 +223,7 @@ def estimate_update(
             own.switch("forecast")
         watcher.stage("forecast")
         known, forecaster = experience_of(ledger)
-        said += unseen_settings(settings, [*reference_settings(), *known.runs])
+        said += unseen_settings(settings, [*reference_settings(), *known.settings])
         case = case_of_update(update, option, settings, seen, asked.signals, start)
         chosen = forecaster.foretell(case)
         if pilot is not None:

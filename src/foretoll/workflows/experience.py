@@ -6,22 +6,20 @@ from weakref import WeakKeyDictionary
 
 from foretoll.forecast import Forecaster
 from foretoll.forecast.reference import reference_forecaster
-from foretoll.ledger import Ledger, Selection
-from foretoll.records import Outcome
+from foretoll.ledger import Ledger, OwnRuns
 
-_Seen = tuple[tuple[str, Outcome], ...]
-_FITTED: WeakKeyDictionary[Ledger, tuple[_Seen, Forecaster]] = WeakKeyDictionary()
+_FITTED: WeakKeyDictionary[Ledger, tuple[int, tuple[str, ...], Forecaster]] = WeakKeyDictionary()
 
 
-def experience_of(ledger: Ledger) -> tuple[Selection, Forecaster]:
-    """The runs of a ledger, and the forecaster of these and of the runs that ship.
+def experience_of(ledger: Ledger) -> tuple[OwnRuns, Forecaster]:
+    """What is known of a ledger's runs, and the forecaster of these and of the runs that ship.
 
     The forecaster is kept for as long as the ledger is open (`foretoll.Session` holds one), with the models that it
     has fitted; a run that was added since gives a new one.
     """
-    selection = ledger.select()
-    seen = tuple((run.id, run.outcome) for run in selection.runs)
+    known = ledger.own_runs()
+    seen = tuple(lesson.run_id for lesson in known.lessons.lessons)
     kept = _FITTED.get(ledger)
-    if kept is None or kept[0] != seen:
-        kept = _FITTED[ledger] = seen, reference_forecaster(selection.runs)
-    return selection, kept[1]
+    if kept is None or kept[:2] != (known.ends, seen):
+        kept = _FITTED[ledger] = known.ends, seen, reference_forecaster(known.lessons)
+    return known, kept[2]

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from foretoll.errors import ForetollWarning, shown
+from foretoll.exchange.packing import PackingError, is_packed, unpack
 from foretoll.records import Outcome, Run
 from foretoll.sharing import anonymous as nameless
 from foretoll.sharing import shortened, shortened_data
@@ -81,18 +82,22 @@ class Selection:
         return "; ".join(filter(None, (unread_text(self.unread), self.newer)))
 
 
-def unread_text(unread: Sequence[UnreadRecord]) -> str:
-    """One line that counts and names what was passed over; empty where nothing was."""
-    if not unread:
+def unread_text(unread: Sequence[UnreadRecord], number: int | None = None) -> str:
+    """One line that counts and names what was passed over; empty where nothing was.
+
+    number: how many they are, where `unread` has some of them.
+    """
+    number = len(unread) if number is None else number
+    if not number:
         return ""
-    named = "; ".join(map(str, unread[:_NAMED])) + ("; …" if len(unread) > _NAMED else "")
-    count = f"{len(unread)} record{'s' if len(unread) > 1 else ''}"
+    named = "; ".join(map(str, unread[:_NAMED])) + ("; …" if number > _NAMED else "")
+    count = f"{number} record{'s' if number > 1 else ''}"
     text = f"{count} could not be read: {named}"
     return f"{text[:230]}{'…' if len(text) > 230 else ''}; see `foretoll ledger doctor`"
 
 
 def read_record(record: object) -> StoredRun:
-    """The run of a stored text.
+    """The run of a stored text, plain or packed.
 
     Fields that this version does not know are left out of the run and kept in `StoredRun.text`. A moment without a zone
     is taken as UTC.
@@ -100,12 +105,7 @@ def read_record(record: object) -> StoredRun:
     Raises:
         UnreadableError: it is no text, no JSON, or no run of this version.
     """
-    if not isinstance(record, str | bytes):
-        raise UnreadableError(f"its record is {'empty' if record is None else f'a {type(record).__name__}'}")
-    try:
-        raw = record.encode() if isinstance(record, str) else record
-    except UnicodeEncodeError as error:
-        raise UnreadableError("its record is not UTF-8 text") from error
+    raw = text_of_record(record)
     try:
         return StoredRun(_with_zones(Run.model_validate_json(raw)))
     except ValidationError as error:
@@ -116,6 +116,24 @@ def read_record(record: object) -> StoredRun:
         return StoredRun(_with_zones(Run.model_validate_json(known)), raw.decode().strip())
     except ValidationError as error:
         raise UnreadableError(f"{first_problem(error)}; {NEWER}") from error
+
+
+def text_of_record(record: object) -> bytes:
+    """What is stored of a run, unpacked where it is packed.
+
+    Raises:
+        UnreadableError: it is no text, or no packed one.
+    """
+    if not isinstance(record, str | bytes):
+        raise UnreadableError(f"its record is {'empty' if record is None else f'a {type(record).__name__}'}")
+    try:
+        if isinstance(record, str):
+            return record.encode()
+        return unpack(record) if is_packed(record) else record
+    except UnicodeEncodeError as error:
+        raise UnreadableError("its record is not UTF-8 text") from error
+    except PackingError as error:
+        raise UnreadableError(f"its record is {error}") from error
 
 
 def first_problem(error: ValidationError) -> str:

@@ -15,7 +15,7 @@ from typing import IO
 
 from foretoll.atomic import replacing
 from foretoll.errors import LedgerError, shown
-from foretoll.ledger.reading import (
+from foretoll.exchange.reading import (
     StoredRun,
     UnreadableError,
     UnreadRecord,
