@@ -1,7 +1,7 @@
 """Write what studies of tasks need besides their data sets: `python benchmarks/study_data.py /my/data`.
 
-Regression, one-logit and multi-label targets of real tables, series and small images, made from the files that the
-other studies read and from scikit-learn's own. Each keeps the name of what it is made from, in a folder of its own, so
+Regression, one-logit and multi-label targets of real tables, series and small images, and masks of small images that lie
+on photographs, made from the files that the other studies read and from scikit-learn's own. Each keeps the name of what it is made from, in a folder of its own, so
 that runs know which data they share. The same files give the same arrays.
 """
 
@@ -32,6 +32,13 @@ ATTRIBUTES = {
 TWO_CLASSES = (
     ("mnist", 3, 8), ("mnist", 4, 9), ("fashion_mnist", 2, 4), ("usps", 4, 9), ("kmnist_test10k_split", 1, 6)
 )  # fmt: skip
+# what lies in a scene, and on what
+SCENES = (
+    ("mnist", "tiny_imagenet_32px_13000"), ("fashion_mnist", "tiny_imagenet_32px_13000"),
+    ("kmnist_test10k_split", "gtsrb_32px_8880"), ("usps", "gtsrb_32px_8880"),
+)  # fmt: skip
+KINDS = 4  # that are told apart in a scene
+INK = 80  # grey level from which a pixel of a small image belongs to what it shows
 
 
 def main(folder: Path) -> None:
@@ -46,6 +53,7 @@ def main(folder: Path) -> None:
     electricity(folder)
     series(folder, rng)
     images(folder, rng)
+    scenes(folder, np.random.default_rng(0))
 
 
 def adult(folder: Path) -> None:
@@ -121,6 +129,37 @@ def images(folder: Path, rng: np.random.Generator) -> None:
     signs = signs.reshape(-1, 16, 2, 16, 2, 3).mean(axis=(2, 4)).round().astype(np.uint8)
     shown = np.stack([np.isin(kinds, list(numbers)) for numbers in ATTRIBUTES.values()], axis=1)
     _arrays(folder / "attributes" / "gtsrb_32px_8880.npz", signs, shown.astype(np.int64))
+
+
+def scenes(folder: Path, rng: np.random.Generator, count: int = 3_000, side: int = 24) -> None:
+    """Two small images of 14 pixels a side on a photograph, in colours of their own, and the class of each pixel.
+
+    Of the first four kinds: once 1 for whatever lies there (`objects`), once its kind, from 1 (`kinds`).
+    """
+    for file, ground in SCENES:
+        pictures, kinds = _both_parts(folder, file)
+        chosen = rng.choice(np.flatnonzero(kinds < KINDS), (count, 2))
+        grounds = _both_parts(folder, ground)[0]
+        x = grounds[rng.choice(len(grounds), count)][:, 4 : 4 + side, 4 : 4 + side].copy()
+        y = np.zeros((count, side, side), dtype=np.int64)
+        for scene, mask, pair in zip(x, y, chosen, strict=True):
+            for i in pair:
+                small = _small(pictures[i])
+                top, left = rng.integers(0, side - len(small) + 1, 2)
+                place = np.s_[top : top + len(small), left : left + len(small)]
+                cover = small[..., None] / 255
+                scene[place] = scene[place] * (1 - cover) + rng.integers(0, 256, 3) * cover
+                mask[place][small >= INK] = kinds[i] + 1
+        _arrays(folder / "objects" / f"{file}.npz", x, (y > 0).astype(np.int64))
+        _arrays(folder / "kinds" / f"{file}.npz", x, y)
+
+
+def _small(picture: Array) -> Array:
+    """A grey image in 14 × 14 pixels: the mean of each two by two, or the middle of a smaller one."""
+    if len(picture) == 28:
+        return picture.reshape(14, 2, 14, 2).mean(axis=(1, 3))
+    edge = (len(picture) - 14) // 2
+    return picture[edge : edge + 14, edge : edge + 14]
 
 
 def _both_parts(folder: Path, name: str) -> tuple[Array, Array]:

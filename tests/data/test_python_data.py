@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -176,3 +177,53 @@ def test_the_models_padding_takes_the_place_of_the_datas() -> None:
     fed = read(torch.tensor([[5, 6, 7], [5, -1, -1]]))
     assert fed["input_ids"].tolist() == [[5, 6, 7], [5, 1, 1]]
     assert fed["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+class Items(Dataset[Any]):
+    """Items that a function makes."""
+
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        self.make = make
+
+    def __len__(self) -> int:
+        return N
+
+    def __getitem__(self, i: int) -> Any:
+        return self.make(i)
+
+
+PICTURES = torch.rand(N, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+ROWS, NUMBERS = torch.from_numpy(X), torch.arange(N) % 3
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        TensorDataset(PICTURES, ROWS, NUMBERS),
+        DataLoader(TensorDataset(PICTURES, ROWS, NUMBERS), batch_size=7),
+        Items(lambda i: (PICTURES[i], ROWS[i], int(NUMBERS[i]))),
+        Items(lambda i: [PICTURES[i], ROWS[i], NUMBERS[i]]),
+    ],
+    ids=["tensors", "loader", "tuples", "lists"],
+)
+def test_of_three_values_the_last_is_the_target_and_that_is_said(data: Any) -> None:
+    found = open_data(data)
+    assert [part.shape for part in found.card.parts] == [(1, 6, 6), (2,)]
+    assert "the last of 3 values is the target, 3 classes" in found.card.reading
+    rows, labels = found.train.all()
+    ids = found.train.ids
+    assert torch.equal(labels, NUMBERS[ids]) and torch.allclose(rows[:, -2:], ROWS[ids])
+    assert torch.allclose(rows[:, :36], PICTURES[ids].flatten(1), atol=1 / 255)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda i: (PICTURES[i], int(NUMBERS[i]), i),
+        lambda i: (PICTURES[i], NUMBERS[i], i),
+        lambda i: ("a text", i % 2, i),
+    ],
+)
+def test_where_the_label_may_be_another_value_it_is_asked_for(make: Callable[[int], Any]) -> None:
+    with pytest.raises(DataError, match=r"which is the label is open; give items as \(\(x1, x2\), y\)"):
+        open_data(Items(make))

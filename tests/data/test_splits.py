@@ -145,7 +145,7 @@ class _Dicts(Dataset[dict[str, object]]):
 def test_any_torch_dataset_is_read_lazily() -> None:
     marked = _Marked()
     data = open_data(marked)
-    assert marked.read == 18  # one tells its form, some shape and range; labels lie apart
+    assert marked.read == 17  # one tells its form, some shape and range; labels lie apart
     assert (data.kind, data.shape, data.num_classes) == ("image", (3, 4, 5), 2)
     assert (len(data.train), len(data.validation), len(data.test)) == (30, 10, 10)
     batch = next(iter(data.train.batches(5, shuffle_seed=1)))

@@ -164,3 +164,65 @@ def test_a_metric_of_ones_own(tmp_path: Path) -> None:
             metric(worst_label, direction="down")  # type: ignore[arg-type]
     finally:
         OWN_METRICS.pop("worst_label", None)
+
+
+def _three(folder: Path) -> str:
+    random = np.random.default_rng(0)
+    kinds = np.array(["ant", "bee", "cat"])[np.arange(90) % 3]
+    pd.DataFrame({"a": random.normal(size=90), "b": random.normal(size=90), "label": kinds}).to_csv(
+        folder / "three.csv", index=False
+    )
+    return f"csv:{folder / 'three.csv'}?task=binary"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "positive"),
+    [
+        ("classes=ant,cat", "cat"),
+        ("classes=cat,ant", "ant"),
+        ("classes=0,1&drop=b&limit=30", "bee"),
+        ("where=label!cat", "bee"),
+    ],
+)
+def test_two_of_three_classes_are_chosen_before_they_become_one_logit(
+    tmp_path: Path, chosen: str, positive: str
+) -> None:
+    uri = _three(tmp_path)
+    data = open_data(f"{uri}&{chosen}")
+    assert (data.card.task, data.classes) == ("binary", (positive,))
+    assert data.card.layout is not None and data.card.layout.task == "binary"
+    assert f"one logit for {positive!r}" in data.card.reading
+    plain = open_data(f"{uri.replace('binary', 'classification')}&{chosen}")
+    for one, other in ((data.train, plain.train), (data.test, plain.test)):
+        assert one.labels is not None and other.labels is not None
+        assert torch.equal(one.ids, other.ids)
+        number = plain.classes.index(positive)
+        assert torch.equal(one.labels[:, 0].long(), (other.labels == number).long())
+    again = open_data(f"csv:{tmp_path / 'three.csv'}?{chosen}", layout=data.card.layout)
+    assert again.classes == (positive,), "what a model learned is read by its layout"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ("", "choose them with classes="),
+        ("&classes=ant,bee,cat", "'ant', 'bee', 'cat' in the rows that are chosen"),
+        ("&where=label:ant", "'ant' in the rows that are chosen"),
+    ],
+)
+def test_one_logit_has_two_classes(tmp_path: Path, chosen: str, said: str) -> None:
+    with pytest.raises((DataError, UsageError), match=said):
+        open_data(_three(tmp_path) + chosen)
+
+
+def test_labels_are_chosen_of_several(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(80, 3)), (random.random((80, 4)) < 0.4).astype(int)
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    whole, some = (open_data(f"npz:{tmp_path / 'd.npz'}{q}") for q in ("", "?classes=label 3,0"))
+    assert some.classes == ("label 3", "label 0") and whole.num_classes == 4
+    assert some.train.labels is not None and whole.train.labels is not None
+    assert torch.equal(some.train.labels, whole.train.labels[:, [3, 0]])
+    for wrong in ("label 3", "label 3,3", "no"):
+        with pytest.raises(UsageError, match=r"classes=|unknown class"):
+            open_data(f"npz:{tmp_path / 'd.npz'}?classes={wrong}")

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from foretoll.data.address import DataUri
 from foretoll.data.images import Look, ToForm
 from foretoll.data.items import array_of, class_name, item_of, size_of
-from foretoll.data.parts import is_tree, item_packer, parts_said, row_width
+from foretoll.data.parts import is_tree, item_packer, packed_arrays, parts_said, row_width
 from foretoll.data.raw import RawData, label_texts, targets_said
 from foretoll.data.splits import INPUT_KEYS, LABEL_KEYS, ArraySplit, DatasetSplit, item_input, item_label
 from foretoll.data.stored import item_array, natural_kind, span_in, stored_array, told_rgba, told_span
@@ -26,9 +26,9 @@ PEEKED = 16  # items that are read to learn what all are like
 
 
 def open_dataset(source: Any, uri: DataUri | None = None) -> RawData:
-    """A Dataset with items (x, y), (x,) or dicts. A few items tell the kind and shape of all.
+    """A Dataset with items (x, y), (x,), (x1, x2, …, y) or dicts. A few items tell the kind and shape of all.
 
-    Labels come from `.targets`, `.labels` or `.tensors[1]`, else from one pass over the items. A DataLoader
+    Labels come from `.targets`, `.labels` or the last of `.tensors`, else from one pass over the items. A DataLoader
     stands for its Dataset. A TensorDataset is read at once, everything else batch by batch.
     """
     dataset = source.dataset if isinstance(source, DataLoader) else source
@@ -41,6 +41,8 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> RawData:
     if size == 0:
         raise DataError(f"{name} is empty: it needs samples")
     kind = None if uri is None else uri.kind
+    peek = Peek(dataset)
+    taken = _taken(peek.item, name)
     values = labels_of(dataset)
     task = "classification"
     labels: npt.NDArray[Any] | None = None
@@ -53,13 +55,17 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> RawData:
     ids, told = np.arange(size), ""
     rows: ArraySplit | DatasetSplit
     parts: tuple[InputPart, ...] = ()
-    if isinstance(dataset, TensorDataset):
+    if isinstance(dataset, TensorDataset) and len(dataset.tensors) > 2:
+        rows_of, parts = packed_arrays({"x": dataset.tensors[:-1]}, name)
+        rows = ArraySplit(torch.from_numpy(rows_of["x"]), labels, ids=ids)
+        kind, shape, told = "vector", (row_width(parts),), f": {parts_said(parts)}"
+    elif isinstance(dataset, TensorDataset):
         values = array_of(dataset.tensors[0], f"{name}.tensors[0]")
         inputs, kind = stored_array(values, name, kind)
         told = told_rgba(values.shape) + told_span(span_in([values], name)) if kind == "image" else ""
         rows = ArraySplit(inputs, labels, ids=ids)
         shape = tuple(inputs.shape[1:])
-    elif is_tree((peek := Peek(dataset)).first):
+    elif is_tree(peek.first):
         row, parts = item_packer(list(peek.more()), name)
         kind, shape, told = "vector", (row_width(parts),), f": {parts_said(parts)}"
         rows = DatasetSplit(dataset, labels=labels, ids=ids, convert=row)
@@ -76,16 +82,32 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> RawData:
         shape=shape,
         columns=() if labels is None else ("label",),
         column=lambda _: numbers,
-        reading=f"{size:,} samples of {name}, {kind}{told}, "
+        reading=f"{size:,} samples of {name}, {kind}{told}{taken}, "
         + (targets_said(classes, task) if labels is not None else "no labels"),
         parts=parts,
-        notes=_left_out(dataset, name),
+        notes=_left_out(peek.item, name),
     )
 
 
-def _left_out(dataset: Any, name: str) -> tuple[str, ...]:
+def _taken(item: Any, name: str) -> str:
+    """What is taken of items of more than two values, as it stands in a reading; "" for others.
+
+    Raises DataError where one before the last is no array with an axis, so that it may be the label itself.
+    """
+    if not isinstance(item, (tuple, list)) or len(item) < 3:
+        return ""
+    for place, value in enumerate(item[:-1]):
+        if not len(getattr(value, "shape", ())):
+            what = "a number" if isinstance(value, (int, float)) or hasattr(value, "shape") else "no array"
+            raise DataError(
+                f"{name} has items of {len(item)} values, of which number {place + 1} is {what}: which is the label is "
+                'open; give items as ((x1, x2), y) or {"inputs": {…}, "label": y}'
+            )
+    return f", the last of {len(item)} values is the target"
+
+
+def _left_out(item: Any, name: str) -> tuple[str, ...]:
     """The warning that items hold more arrays than the one that is taken for the input."""
-    item = item_of(dataset, 0)
     taken = next((key for key in INPUT_KEYS if key in item), None) if isinstance(item, dict) else None
     if taken is None:
         return ()
@@ -101,11 +123,12 @@ def _left_out(dataset: Any, name: str) -> tuple[str, ...]:
 
 
 class Peek:
-    """The inputs of a Dataset's first item and of a few more, evenly spaced, which are read when they are asked for."""
+    """A Dataset's first item, and the inputs of it and a few more, evenly spaced, which are read when asked for."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
-        self.first = item_input(item_of(dataset, 0))
+        self.item = item_of(dataset, 0)
+        self.first = item_input(self.item)
 
     def more(self) -> Iterator[Any]:
         """The first item's input and some others'."""
@@ -177,7 +200,8 @@ def labels_of(dataset: Any) -> npt.NDArray[Any] | None:
         labels = labels_of(dataset.dataset)
         return None if labels is None else labels[np.asarray(dataset.indices)]
     if isinstance(dataset, TensorDataset):
-        return array_of(dataset.tensors[1], "tensors[1]") if len(dataset.tensors) > 1 else None
+        last = len(dataset.tensors) - 1
+        return array_of(dataset.tensors[last], f"tensors[{last}]") if last else None
     for key in ("targets", "labels"):
         values = getattr(dataset, key, None)
         if values is not None and not callable(values) and len(values) == size_of(dataset):

@@ -124,7 +124,8 @@ def named_arrays(values: tuple[Any, ...]) -> dict[str, Any]:
     keys = {2: ("x", "y"), 4: ("x_train", "y_train", "x_test", "y_test")}.get(len(values))
     if keys is None:
         raise DataError(
-            f"a tuple of {len(values)} arrays was given: give (x, y) or (x_train, y_train, x_test, y_test)"
+            f"a tuple of {len(values)} arrays was given: give (x, y) or (x_train, y_train, x_test, y_test), and "
+            "several inputs as ((x1, x2), y)"
         )
     return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from foretoll.data.address import TIME, DataUri
 from foretoll.data.arranged import arranged
+from foretoll.data.choosing import CLASSES, ONE_LOGIT
 from foretoll.data.raw import RawData, assemble
 from foretoll.data.schemes import SCHEMES, DataScheme
 from foretoll.data.taskdata import TaskData
@@ -72,10 +73,26 @@ def _opened(source: Any, layout: TableLayout | None, task: str | None = None) ->
     if isinstance(source, (str, Path)):
         uri = parse_uri(with_scheme(str(source)))
         uri = uri if task is None else replace(uri, task=task)
-        return _of_scheme(SCHEMES[uri.scheme], uri, layout), uri
+        narrowed = uri.classes or uri.where or uri.rows
+        if narrowed and uri.task is None and layout is not None and uri.label in (None, layout.label):
+            uri = replace(uri, task=layout.task)
+        return _read(SCHEMES[uri.scheme], uri, layout), uri
     from foretoll.data.open_python import open_python
 
     return open_python(source, layout, task)
+
+
+def _read(scheme: DataScheme, uri: DataUri, layout: TableLayout | None) -> RawData:
+    """The rows; for one logit as classes where two of them are yet to be chosen (`assemble` makes one of both)."""
+    if uri.task == ONE_LOGIT:
+        if not uri.classes:
+            try:
+                return _of_scheme(scheme, uri, layout)
+            except DataError:
+                if not (uri.where or uri.rows):
+                    raise
+        uri = replace(uri, task=CLASSES)
+    return _of_scheme(scheme, uri, layout)
 
 
 def _of_scheme(scheme: DataScheme, uri: DataUri, layout: TableLayout | None) -> RawData:

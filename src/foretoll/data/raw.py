@@ -8,7 +8,7 @@ of a run. So two URIs of one file agree on it, and `part=1/2` and `part=2/2` nev
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from foretoll.data.address import TIME, DataUri, Where
 from foretoll.data.checks import few, tell_labels, tell_unseen
+from foretoll.data.choosing import CLASSES, MOST_NAMES, ONE_LOGIT, Targets, as_one_logit, chosen
 from foretoll.data.moments import moments
 from foretoll.data.partition import (
     VALIDATION_SHARE,
@@ -114,13 +115,8 @@ def assemble(source: RawData, uri: DataUri, *, seed: int, whole: bool = False) -
             kept[uri.rows[1] :] = False
     for condition in uri.where:
         kept &= _holds(source, condition)
-    classes, numbers = _relabelling(source, uri.classes)
-    relabelled: Tensor | None
-    if labels is not None and uri.classes:
-        kept &= numbers[labels] >= 0
-        relabelled = torch.from_numpy(numbers[labels])  # of classes, strata are the labels themselves
-    else:
-        relabelled = source.rows.labels
+    of_all, kept = _targets(source, uri, kept)
+    classes, task = of_all.names, of_all.task
     parts = _in_time(source, uri, kept) if uri.in_time_order else divide(source, labels, uri, partition_seed)
     if uri.part is not None:
         parts = {r: part_of(labels, rows, *uri.part, seed=partition_seed) for r, rows in parts.items()}
@@ -130,12 +126,19 @@ def assemble(source: RawData, uri: DataUri, *, seed: int, whole: bool = False) -
             raise DataError(fault.sentence)
     if uri.limit is not None:
         parts = _limited(labels, parts, uri.limit, sample_seed)
-    splits = {role: _take(source, relabelled, rows) for role, rows in parts.items()}
-    of_classes = source.task == "classification"
+    values = None if labels is None else of_all.values
+    splits = {role: _take(source, values, rows) for role, rows in parts.items()}
+    of_classes = task == "classification"
     if not whole:
         _check_parts(uri, splits, classes if labels is not None and of_classes else ())
     reading = source.reading or _reading(source, uri, classes if labels is not None else ())
     taken = sum(len(split) for split in splits.values())
+    if taken < len(source.rows):
+        reading += f", {taken:,} of them taken"
+    layout = source.layout
+    if task != source.task:
+        reading += f", {get_task(task).said(classes)}"
+        layout = None if layout is None else layout.model_copy(update={"task": task})
     card = DataCard(
         uri=uri.text,
         name=source.name,
@@ -146,11 +149,11 @@ def assemble(source: RawData, uri: DataUri, *, seed: int, whole: bool = False) -
         validation=len(splits["validation"]),
         test=len(splits["test"]),
         labelled=labels is not None,
-        reading=reading + (f", {taken:,} of them taken" if taken < len(source.rows) else ""),
+        reading=reading,
         notes=(*source.notes, *(_label_notes(source, splits, classes) if of_classes else ())),
-        task=source.task,
-        targets=_scale_of(source.task, splits["train"]),
-        layout=source.layout,
+        task=task,
+        targets=_scale_of(task, splits["train"]),
+        layout=layout,
         parts=source.parts,
     )
     data = TaskData(card, **splits, reference=reference_of(source.rows, source.kind))
@@ -291,29 +294,22 @@ def _take(source: RawData, labels: Tensor | None, rows: IntArray) -> ArraySplit 
     return split
 
 
-def _relabelling(source: RawData, wanted: tuple[str, ...]) -> tuple[tuple[str, ...], IntArray]:
-    """Names of the classes that are kept, and the new number of each old one (−1: left out)."""
-    if not wanted:
-        return source.classes, np.arange(len(source.classes), dtype=np.int64)
+def _targets(
+    source: RawData, uri: DataUri, kept: npt.NDArray[np.bool_]
+) -> tuple[Targets, npt.NDArray[np.bool_]]:
+    """The targets of all rows as the URI wants them, and the rows that are kept: those of the classes that it names."""
     if source.rows.labels is None:
-        raise UsageError(f"{source.name} is unlabelled: classes= cannot choose among its classes")
-    if source.task != "classification":
-        raise UsageError(
-            f"{source.name} holds {get_task(source.task).said(source.classes)}: classes= chooses among classes; choose "
-            "rows with where=, or say task=classification"
-        )
-    numbers = np.full(len(source.classes), -1, dtype=np.int64)
-    for new, name in enumerate(wanted):
-        if name in source.classes:
-            old = source.classes.index(name)
-        elif name.isdecimal() and int(name) < len(source.classes):
-            old = int(name)
-        else:
-            raise UsageError(unknown_name(f"class of {source.name}", name, _few(source.classes)))
-        if numbers[old] >= 0:
-            raise UsageError(f"classes= names the class {source.classes[old]!r} of {source.name} twice")
-        numbers[old] = new
-    return tuple(source.classes[i] for i in np.argsort(numbers) if numbers[i] >= 0), numbers
+        if uri.classes:
+            raise UsageError(f"{source.name} is unlabelled: classes= cannot choose among its classes")
+        return Targets(torch.empty(0), source.classes, source.task), kept
+    found = Targets(source.rows.labels, source.classes, source.task)
+    if uri.classes:
+        found = chosen(found, uri.classes, source.name)
+        if found.task == CLASSES:
+            kept = kept & (found.values >= 0).numpy()
+    if uri.task == ONE_LOGIT and found.task == CLASSES:
+        found = as_one_logit(found, torch.from_numpy(kept), source.name)
+    return found, kept
 
 
 def _holds(source: RawData, condition: Where) -> npt.NDArray[np.bool_]:
@@ -327,16 +323,13 @@ def _holds(source: RawData, condition: Where) -> npt.NDArray[np.bool_]:
         if value not in present:
             raise UsageError(
                 unknown_name(
-                    f"value of column {condition.column} of {source.name}", value, _few(sorted(present))
+                    f"value of column {condition.column} of {source.name}",
+                    value,
+                    sorted(present)[:MOST_NAMES],
                 )
             )
     held = np.isin(texts, condition.values)
     return ~held if condition.negated else held
-
-
-def _few(names: Iterable[str], most: int = 40) -> list[str]:
-    """At most this many names, so that a message stays readable."""
-    return list(names)[:most]
 
 
 def _check_parts(

@@ -246,21 +246,26 @@ LABEL_KEYS = ("label", "labels", "y", "target", "targets", "fine_label")
 
 
 def item_input(item: Any) -> Any:
-    """The input of one item of a Dataset: (x, y), (x,), a dict with a usual key, or x itself."""
+    """The input of one item of a Dataset: (x, y), (x,), a dict with a usual key, or x itself.
+
+    Of more than two values all but the last are its several inputs.
+    """
     if isinstance(item, dict):
         if not any(name in item for name in INPUT_KEYS):
             inputs = {key: value for key, value in item.items() if key not in LABEL_KEYS}
             if len(inputs) > 1 and all(hasattr(value, "shape") for value in inputs.values()):
                 return inputs  # several inputs, see foretoll.data.parts
         return item[_key(item, INPUT_KEYS, "input")]
-    return item[0] if isinstance(item, (tuple, list)) else item
+    if not isinstance(item, (tuple, list)):
+        return item
+    return tuple(item[:-1]) if len(item) > 2 else item[0]
 
 
 def item_label(item: Any) -> Any:
-    """The label of one item of a Dataset, or None when it has none."""
+    """The label of one item of a Dataset, the last of its values; None when it has none."""
     if isinstance(item, dict):
         return next((item[key] for key in LABEL_KEYS if key in item), None)
-    return item[1] if isinstance(item, (tuple, list)) and len(item) > 1 else None
+    return item[-1] if isinstance(item, (tuple, list)) and len(item) > 1 else None
 
 
 def stratified_sample(split: Split, n: int, *, seed: int) -> Split:

@@ -103,7 +103,8 @@ class Binary(Multilabel):
         kinds, numbers = np.unique(found, return_inverse=True)
         if len(kinds) > 2 or (len(kinds) < 2 and not np.isin(kinds, (0, 1)).all()):
             raise DataError(
-                f"{where} has {len(kinds):,} different labels: a binary classification has two; leave task=binary out"
+                f"{where} has {len(kinds):,} different labels: a binary classification has two; choose them "
+                "with classes= in a data URI, or leave task=binary out"
             )
         if found.dtype.kind != "U" and np.isin(kinds, (0, 1)).all():
             numbers = found.astype(np.int64)
