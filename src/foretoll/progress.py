@@ -11,7 +11,7 @@ from rich.text import Text
 
 from foretoll.errors import one_line
 from foretoll.printing import LONGEST, error_console
-from foretoll.report.words import cost_text, two_digits
+from foretoll.report.words import cost_text, level_text, metric_name, quality_text, two_digits
 from foretoll.units import human_share
 from foretoll.workflows import Watcher
 
@@ -66,8 +66,10 @@ class ConsoleWatcher(Watcher):
 
     def evaluated(self, point: EvalPoint, settings: TrainingSettings) -> None:
         """Show where a training run stands."""
-        wanted = f" of {settings.until:.3g}" if settings.until is not None else ""
-        text = f"{self._text}: epoch {point.epochs:.2f}, {settings.metric} {point.quality:.3f}{wanted}"
+        metric, until = settings.metric, settings.until
+        wanted = f" of {level_text(metric, until)}" if until is not None else ""
+        seen = f"{metric_name(metric)} {quality_text(metric, point.quality)}{wanted}"
+        text = f"{self._text}: epoch {point.epochs:.2f}, {seen}"
         if self._left is not None:
             text += f", {left_text(self._left)}"
         if self._status is not None:

@@ -261,7 +261,7 @@ def test_the_whole_way(tmp_path: Path) -> None:
         model, source, target, until=12.0, settings=plan, ledger=ledger, accounting=PLAIN
     )
     assert any("runs of language" in warning for warning in told.warnings)
-    assert any("a next-token prediction has no classes" in warning for warning in told.warnings)
+    assert any("samples of next-token prediction have no classes" in warning for warning in told.warnings)
     assert 0 <= (told.signals["probe_accuracy"] or 0) <= 1 and "resque" not in told.indices
     assert "perplexity 12 or less" in task_text(told)
     why = get_option("distill").suits(model, target, task_shift=False)

@@ -54,6 +54,7 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> RawData:
         raise DataError(f"{name} has {size} samples and {len(labels)} labels: they must be equally many")
     ids, told = np.arange(size), ""
     rows: ArraySplit | DatasetSplit
+    shape: tuple[int, ...]
     parts: tuple[InputPart, ...] = ()
     if isinstance(dataset, TensorDataset) and len(dataset.tensors) > 2:
         rows_of, parts = packed_arrays({"x": dataset.tensors[:-1]}, name)

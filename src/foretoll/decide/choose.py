@@ -47,6 +47,13 @@ class _Choice:
     def kind(self) -> str:
         return kind_of_price(self.candidates)
 
+    @property
+    def wanted(self) -> str:
+        """The target as a text: 0.92, or 30,000 or less."""
+        of_shares = abs(self.until) < 10
+        text = f"{self.until:.3g}" if of_shares else f"{float(f'{self.until:.4g}'):,g}"
+        return text if self.scale.higher_is_better else f"{text} or less"
+
     def recommendation(self) -> Recommendation:
         affordable = [i for i in self.known() if not self.candidates[i].over_budget]
         serving = [i for i in affordable if self.reach(i) >= self.confidence]
@@ -55,14 +62,14 @@ class _Choice:
         if serving:
             chosen = self.cheapest(serving)
             reason = (
-                f"{self.name(chosen)} is predicted to reach {self.until:.3g} with probability "
+                f"{self.name(chosen)} is predicted to reach {self.wanted} with probability "
                 f"{self.chance(chosen)} and is the cheapest of those with at least "
                 f"{human_share(self.confidence)}: {self.cost(chosen)}"
             )
         elif likeliest is not None and self.reach(likeliest) > LIKELIER_THAN_NOT:
             chosen = likeliest
             reason = (
-                f"{self.name(chosen)} is the likeliest to reach {self.until:.3g}, with probability "
+                f"{self.name(chosen)} is the likeliest to reach {self.wanted}, with probability "
                 f"{self.chance(chosen)}, at {self.cost(chosen)}; nothing reaches it with "
                 f"{human_share(self.confidence)}"
             )
@@ -91,7 +98,7 @@ class _Choice:
     def why_nothing(self, likeliest: int | None) -> str:
         if likeliest is not None:
             return (
-                f"no candidate is likely to reach {self.until:.3g}; the likeliest, {self.name(likeliest)}, does so "
+                f"no candidate is likely to reach {self.wanted}; the likeliest, {self.name(likeliest)}, does so "
                 f"with probability {self.chance(likeliest)}"
             )
         if any(candidate.over_budget for candidate in self.candidates):
@@ -130,7 +137,7 @@ class _Choice:
         return tuple(said)
 
     def falls_short(self, quality: float) -> bool:
-        """Whether a quality is near the target and below it."""
+        """Whether a quality is near the target and worse than it."""
         aim = self.scale.progress(self.until)
         return NEAR * aim <= self.scale.progress(quality) < aim
 

@@ -227,7 +227,7 @@ def _without_classes(task: Task) -> list[str]:
     """What a task without classes means for the indices that were made for them."""
     if task.name == "classification":
         return []
-    said = f"a {task.title} has no classes: "
+    said = f"samples of {task.title} have no classes: "
     if task.groups_are:
         said += f"indices of classes (RESQUE, 1 − ARI, LogME, neighbours and others) take {task.groups_are} for them"
     else:

@@ -135,7 +135,7 @@ _ENTRIES = (
     IndexEntry(
         "probe_accuracy",
         "linear probe",
-        "the accuracy of a linear probe on the frozen representation",
+        "what a linear probe on the frozen representation reaches",
         "Alain and Bengio, arXiv 1610.01644",
         labels=True,
         function="linear_probe_accuracy",

@@ -30,6 +30,7 @@ from foretoll.report.words import (
     percent,
     quality_text,
     readings,
+    targets_text,
     two_digits,
     unit_of,
 )
@@ -46,7 +47,7 @@ def task_text(comparison: Comparison) -> str:
     place = f"on {data_name(target)}"
     if comparison.shift == "task":
         origin = "" if comparison.source is None else f", from {data_name(comparison.source)}"
-        place = f"for {data_name(target)} ({len(target.classes)} classes{origin})"
+        place = f"for {data_name(target)} ({targets_text(target)}{origin})"
     goal = goal_text(comparison.settings.metric, comparison.until)
     return f"Reusing {subject} {place}, to {goal} within {comparison.settings.max_epochs:g} epochs"
 
@@ -140,7 +141,7 @@ def _rests_on(comparison: Comparison) -> list[str]:
     if levels:
         said += [
             f"{metric_name(comparison.settings.metric)}: expected on test data that the update never sees, where one "
-            "that just reached the target on validation data may lie below it",
+            "that just reached the target on validation data may be worse than it",
             f"in brackets: {percent(min(levels))} intervals; ≥: at the budget of epochs, or beyond",
         ]
     said += (

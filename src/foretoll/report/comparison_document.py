@@ -35,6 +35,7 @@ from foretoll.report.words import (
     metric_name,
     model_name,
     option_name,
+    targets_text,
 )
 from foretoll.version import __version__
 
@@ -156,7 +157,7 @@ def _case(comparison: Comparison) -> Table:
     rows = [
         (
             name if len(comparison.models) > 1 else f"model {name}",
-            f"{model_name(card)}, {count(card.parameters)} parameters, {card.num_classes} classes",
+            f"{model_name(card)}, {count(card.parameters)} parameters, {targets_text(card)}",
         )
         for name, card in comparison.models.items()
     ]
@@ -165,7 +166,7 @@ def _case(comparison: Comparison) -> Table:
             rows.append((name, NO_SOURCE))
             continue
         sizes = f"{card.train:,} train, {card.validation:,} validation, {card.test:,} test"
-        rows.append((name, f"{data_name(card)} ({card.uri}): {len(card.classes)} classes; {sizes}"))
+        rows.append((name, f"{data_name(card)} ({card.uri}): {targets_text(card)}; {sizes}"))
     options = dict.fromkeys(candidate.option for candidate in comparison.candidates)
     rows += [
         ("target quality", goal_text(comparison.settings.metric, comparison.until)),

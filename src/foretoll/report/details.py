@@ -25,6 +25,7 @@ from foretoll.report.words import (
     percent,
     plain,
     quality_text,
+    targets_text,
     two_digits,
     unit_of,
 )
@@ -234,17 +235,13 @@ def _case(estimate: Estimate | None, run: Run | None) -> Table:
     if record is None:
         return facts("", ())
     model, settings = record.model, record.settings
-    rows = [
-        ("model", f"{model_name(model)}, {count(model.parameters)} parameters, {model.num_classes} classes")
-    ]
+    rows = [("model", f"{model_name(model)}, {count(model.parameters)} parameters, {targets_text(model)}")]
     rows.append(("option", option_name(record.option)))
     for name, card in (("source", record.source), ("target", record.target)):
         if card is not None:
             sizes = f"{card.train:,} train, {card.validation:,} validation, {card.test:,} test"
             shape = " × ".join(map(str, card.shape))
-            rows.append(
-                (name, f"{data_name(card)}: {card.kind} {shape}, {len(card.classes)} classes; {sizes}")
-            )
+            rows.append((name, f"{data_name(card)}: {card.kind} {shape}, {targets_text(card)}; {sizes}"))
         elif estimate is not None:
             rows.append((name, NO_SOURCE))
     rows.append(("settings", recipe(settings)))

@@ -22,6 +22,7 @@ from foretoll.report.words import (
     option_phrase,
     percent,
     quality_text,
+    targets_text,
     two_digits,
 )
 from foretoll.tasks import known_metric
@@ -55,7 +56,7 @@ def task_text(record: Estimate | Run, *, size: bool = False) -> str:
     if record.option == "train" or fresh:
         subject, place = f"Training {name} from scratch", f"on {data_name(target)}"
     elif task and record.source is not None:
-        place = f"for {data_name(target)} ({len(target.classes)} classes, from {data_name(record.source)})"
+        place = f"for {data_name(target)} ({targets_text(target)}, from {data_name(record.source)})"
     else:
         place = f"on {data_name(target)}"
     until = until_of(record)

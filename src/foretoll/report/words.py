@@ -18,7 +18,7 @@ from foretoll.records import (
     ModelCard,
     Outcome,
 )
-from foretoll.tasks import get_task, known_metric
+from foretoll.tasks import TASKS, get_task, known_metric
 from foretoll.units import (
     GRAMS_PER_KG,
     human_duration,
@@ -199,7 +199,7 @@ def quality_text(metric: str, value: float | None, *, digits: int = 3) -> str:
 def level_text(metric: str, value: float) -> str:
     """A quality that is to be reached: as many digits as it has, two at least; of 10 and more four."""
     if abs(value) >= 10:
-        return f"{value:,.4g}" if abs(value) < 1e6 else f"{value:.4g}"
+        return f"{float(f'{value:.4g}'):,g}"
     short = f"{value:.2f}"
     return short if abs(float(short) - value) < 1e-9 else f"{value:.3f}"
 
@@ -227,6 +227,15 @@ def expected_quality(metric: str, interval: Interval | None, classes: int) -> st
 def chance_of(metric: str, classes: int) -> float | None:
     """What guessing among so many classes reaches by this metric; None where that is not known."""
     return 1 / classes if metric in CLASS_METRICS and classes > 1 else None
+
+
+def targets_text(card: ModelCard | DataCard) -> str:
+    """What a model gives or some data ask for: 10 classes, a regression of one number, no labels."""
+    outputs = card.num_classes if isinstance(card, ModelCard) else len(card.classes)
+    if not outputs:
+        return "no labels"
+    known = card.task in TASKS and card.classes and card.task != "classification"
+    return get_task(card.task).said(card.classes) if known else f"{outputs:,} classes"
 
 
 def model_name(card: ModelCard) -> str:

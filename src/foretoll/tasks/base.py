@@ -125,6 +125,9 @@ class Task(ABC):
     recognise_ends: ClassVar[bool] = (
         True  # whether outputs that look like probabilities are turned into logits
     )
+    to_check: ClassVar[str] = (
+        "the order of the labels, the preprocessing"  # of a model that is no better than guessing
+    )
     groups_are: ClassVar[str] = (
         ""  # what stands in for classes where an index needs them; "" where nothing does
     )

@@ -103,6 +103,7 @@ class Language(Dense):
     title = "next-token prediction"
     places: ClassVar[int] = 1
     names_are_numbers: ClassVar[bool] = True
+    to_check: ClassVar[str] = "the tokenizer"
     metrics: ClassVar[tuple[Metric, ...]] = (
         # the error of a value alone is that of losses as far apart as exponential ones: more than texts are
         Metric(

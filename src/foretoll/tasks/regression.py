@@ -97,6 +97,7 @@ class Regression(Task):
 
     name = "regression"
     title = "regression"
+    to_check: ClassVar[str] = "the unit of the targets, the preprocessing"
     groups_are: ClassVar[str] = f"{BINS} quantile bins of the target"
     new_head_gives: ClassVar[Literal["logits", "standardised"]] = "standardised"
     has_probabilities: ClassVar[bool] = False

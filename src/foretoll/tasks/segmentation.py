@@ -123,6 +123,7 @@ class Segmentation(Dense):
     name = "segmentation"
     title = "semantic segmentation"
     places: ClassVar[int] = 2
+    to_check: ClassVar[str] = "the numbers of the classes in the masks, the preprocessing"
     groups_are: ClassVar[str] = "the class of one pixel of each image"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("mean_iou", "mean IoU", mean_iou, measured=lambda tally: tally.overlap_error()),

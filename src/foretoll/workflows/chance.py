@@ -54,10 +54,11 @@ def _source_warnings(
         return ()
     level = chance_level(split.labels, settings.metric, task)
     quality = (settings.scale or SHARES).value(progress)
+    worse = " or worse" if settings.scale is not None and progress <= 0 else ""
     return (
-        f"the model has {_title(settings, task)} {_number(quality, settings)} on its own source ({samples:,} samples), "
-        f"no better than chance ({_number(level, settings)}): check the order of the labels, the preprocessing and the "
-        "weights before anything else here is believed",
+        f"the model has {_title(settings, task)} {_number(quality, settings)}{worse} on its own source "
+        f"({samples:,} samples), no better than chance ({_number(level, settings)}): check {get_task(task).to_check} "
+        "and the weights before anything else here is believed",
     )
 
 

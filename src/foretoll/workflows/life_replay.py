@@ -19,6 +19,7 @@ from foretoll.quality import evaluate
 from foretoll.records import TrainingSettings
 from foretoll.workflows.classes import served_labels
 from foretoll.workflows.context import Accounting, Data, ModelLike, Watcher, open_update
+from foretoll.workflows.goal import check_right_answers
 from foretoll.workflows.life_recording import record_life
 
 DUMMIES = ("keep", "every", "periodic")  # always in the table: a rule that does not beat them is none
@@ -74,6 +75,7 @@ def replay_policies(
     opened = open_update(
         model, source, source, weights=weights, device=device, seed=settings.seed, trust_code=trust_code
     )
+    check_right_answers(settings, opened.model.card)
     known = opened.source_for("a life")
     start = evaluate(opened.model, known.validation, metric=settings.metric, device=opened.device).quality
     batches = open_stream(stream, every=every, seed=settings.seed, layout=opened.model.card.layout)

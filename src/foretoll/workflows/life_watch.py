@@ -38,6 +38,7 @@ from foretoll.records import (
 from foretoll.units import emissions_kg
 from foretoll.workflows.classes import served_labels
 from foretoll.workflows.context import Accounting, Data, ModelLike, Watcher, choose_device, open_update
+from foretoll.workflows.goal import check_right_answers
 from foretoll.workflows.life_folder import START, LifeFolder
 from foretoll.workflows.look import Look, look_at, served_batch
 from foretoll.workflows.rates import default_rate
@@ -111,6 +112,8 @@ class WatchedModel:
                 "a life needs either a worth of a right answer (--worth 0.2J) or the least quality that may be served "
                 "(--floor 0.85): give one of them"
             )
+        settings = settings or TrainingSettings()
+        check_right_answers(settings)
         if floor is not None and not 0 < floor <= 1:
             raise UsageError(f"--floor {floor:g} is no quality: it lies above 0 and at most at 1")
         if not options:
@@ -125,7 +128,6 @@ class WatchedModel:
             raise UsageError(
                 f"the worth {worth} and the budget {budget} are of different kinds: give both as one, such as J and kWh"
             )
-        settings = settings or TrainingSettings()
         book = LifeBook(ledger)
         if name in book.names():
             raise UsageError(
@@ -145,6 +147,7 @@ class WatchedModel:
             seed=settings.seed,
             trust_code=trust_code,
         )
+        check_right_answers(settings, opened.model.card)
         known = opened.source_for("a life")
         quality = evaluate(
             opened.model, known.validation, metric=settings.metric, device=opened.device
