@@ -1,8 +1,9 @@
 """Write what studies of tasks need besides their data sets: `python benchmarks/study_data.py /my/data`.
 
-Regression, one-logit and multi-label targets of real tables, series and small images, and masks of small images that lie
-on photographs, made from the files that the other studies read and from scikit-learn's own. Each keeps the name of what it is made from, in a folder of its own, so
-that runs know which data they share. The same files give the same arrays.
+Regression, one-logit and multi-label targets of real tables, series and small images, and masks of small images that
+lie on photographs, made from the files that the other studies read and from scikit-learn's own. Each keeps the name of
+what it is made from, in a folder of its own, so that runs know which data they share.
+The same files give the same arrays.
 """
 
 from __future__ import annotations

@@ -65,9 +65,11 @@ def main() -> None:
         }
         for way, learned in ways.items():
             told = forecast([x for x in lessons if learned(x)], asked)
+            if not told:  # what is left of it when data sets are left out is too little to learn from
+                continue
             measures = scored(told)
             found[f"{task}, {way}"] = measures
-            rows.append([get_task(task).title, way, *(f"{value:.{d}f}" for value, d in measures.values())])
+            rows.append([get_task(task).title, way, *(_said(*one) for one in measures.values())])
     head = [
         "task", "learned from", "open runs", "that reached", "median factor", "90th percentile", "90 % held",
         "width", "Brier",
@@ -120,8 +122,12 @@ def table_of(lessons: Sequence[Lesson], known: set[str]) -> Table:
     )
 
 
-def scored(told: Sequence[Told]) -> dict[str, tuple[float, int]]:
-    """Measures with their number of decimals."""
+def _said(value: float | None, decimals: int) -> str:
+    return "–" if value is None else f"{value:.{decimals}f}"
+
+
+def scored(told: Sequence[Told]) -> dict[str, tuple[float | None, int]]:
+    """Measures with their number of decimals; None where no run reached its target."""
     reached = [one for one in told if not one.censored]
     off = [abs((one.limit if one.median is None else one.median) - one.took) for one in reached]
     widths = [
@@ -132,10 +138,10 @@ def scored(told: Sequence[Told]) -> dict[str, tuple[float, int]]:
     return {
         "runs": (len(told), 0),
         "reached": (len(reached), 0),
-        "median_factor": (math.exp(float(np.median(off))), 2),
-        "factor_90": (math.exp(float(np.quantile(off, 0.9))), 1),
+        "median_factor": (math.exp(float(np.median(off))) if off else None, 2),
+        "factor_90": (math.exp(float(np.quantile(off, 0.9))) if off else None, 1),
         "held": (float(np.mean([one.held for one in told])), 2),
-        "width": (math.exp(float(np.median(widths))), 1),
+        "width": (math.exp(float(np.median(widths))) if widths else None, 1),
         "brier": (float(np.mean([(one.reach - (not one.censored)) ** 2 for one in told])), 2),
     }
 
