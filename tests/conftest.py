@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,16 @@ def shared_dir() -> Path:
     if not path.is_dir():
         pytest.skip("../shared (golden values, data sets) is not beside this checkout")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a module's fixtures write before `_own_ledger` is set goes to no user's ledger either."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("nobody")
+        patch.setenv("FORETOLL_LEDGER", str(folder / "ledger.db"))
+        patch.setenv("XDG_DATA_HOME", str(folder / "data"))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ import typer
 from foretoll import streams
 from foretoll.commands.checks import check_texts
 from foretoll.commands.compare import compare_command
+from foretoll.commands.doctor import doctor_command
 from foretoll.commands.hardware import hardware_app
 from foretoll.commands.ledger import ledger_app
 from foretoll.commands.life import life_app
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.add_typer(commands)
 app.add_typer(compare_command)
 app.add_typer(plan_command)
+app.add_typer(doctor_command)
 app.add_typer(hardware_app, name="hardware")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(life_app, name="life")
