@@ -174,6 +174,15 @@ def test_what_a_processor_does_beyond_that_is_told(tmp_path: Path) -> None:
     assert "does more to pictures than resize, crop and normalise" in usual.notes[0]
 
 
+def test_a_filter_that_torch_lacks_is_told(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "m", transformers.ViTConfig(image_size=24), {"size": SQUARE, "resample": 1})
+    told = ("the model's pictures are resized by lanczos, which torch lacks: bicubic is taken instead",)
+    assert (hf_convention(str(folder)).notes, hf_convention(str(folder)).interpolation) == (told, "bicubic")
+    assert timm_convention("resnet18", {"interpolation": "lanczos"}).notes == told
+    assert "hamming" in timm_convention("resnet18", {"interpolation": "hamming"}).notes[0]
+    assert timm_convention("resnet18").notes == ()
+
+
 def test_the_settings_beside_other_processors(tmp_path: Path) -> None:
     inside = {
         "image_processor": {"image_processor_type": "ViTImageProcessor", "size": {"height": 20, "width": 20}}

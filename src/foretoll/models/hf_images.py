@@ -11,16 +11,11 @@ import torch
 
 from foretoll.errors import ModelError, shown
 from foretoll.models.preprocess import IMAGENET_MEAN, IMAGENET_STD, make_preprocess
-from foretoll.models.spec import MOST_PIXELS, Convention, Interpolation, one_line
+from foretoll.models.spec import MOST_PIXELS, Convention, interpolation_of, one_line
 from foretoll.records import Preprocessing
 
 _FILES = ("preprocessor_config.json", "processor_config.json", "image_processor_config.json")
-_RESAMPLE: dict[int, Interpolation] = {
-    0: "nearest-exact",
-    1: "bicubic",
-    2: "bilinear",
-    3: "bicubic",
-}  # Pillow's
+_RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}  # Pillow's
 
 
 def image_convention(folder: str, local: bool, config: Any, *, fixed: bool) -> Convention:
@@ -67,10 +62,8 @@ def _taken(settings: dict[str, Any], plain: Convention, kind: str, file: str) ->
     crop = _size(settings.get("crop_size"), "crop_size") if settings.get("do_center_crop") else None
     wanted = settings.get("size") if settings.get("do_resize", True) else None
     edge = wanted.get("shortest_edge") if isinstance(wanted, dict) else None
-    kept: dict[str, Any] = {
-        "crop_start": "floor",
-        "interpolation": _RESAMPLE.get(_int(settings.get("resample")), "bilinear"),
-    }
+    interpolation, notes = interpolation_of(_RESAMPLE.get(_int(settings.get("resample")), "bilinear"))
+    kept: dict[str, Any] = {"crop_start": "floor", "interpolation": interpolation, "notes": notes}
     if edge is not None:
         edge = _pixels(edge, "size")
         share = _share(settings, kind, edge)

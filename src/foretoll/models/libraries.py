@@ -14,9 +14,9 @@ from foretoll.models.spec import (
     MOST_PIXELS,
     Convention,
     Fit,
-    Interpolation,
     Spec,
     guarded_build,
+    interpolation_of,
     nearest,
     one_line,
 )
@@ -62,6 +62,7 @@ def torchvision_convention(name: str, weights: str | None = None) -> Convention:
     """What torchvision does to images before the weights of that name or file; without one, before its default ones."""
     entry = _torchvision_entry(_torchvision_name(name), weights)
     presets = entry.transforms()
+    interpolation, notes = interpolation_of(presets.interpolation.value)
     side, edge = int(presets.crop_size[0]), int(presets.resize_size[0])
     return Convention(
         "image",
@@ -73,8 +74,9 @@ def torchvision_convention(name: str, weights: str | None = None) -> Convention:
         fit="cover",
         resize=(edge, edge),
         crop_start="round",
-        interpolation=_interpolation(presets.interpolation.value),
+        interpolation=interpolation,
         origin=f"torchvision's transforms of {entry}",
+        notes=notes,
     )
 
 
@@ -92,14 +94,6 @@ def _torchvision_entry(name: str, weights: str | None) -> Any:
     if name.startswith("vit_"):
         return next((e for e in entries if e.transforms().crop_size == [224]), entries.DEFAULT)
     return entries.DEFAULT
-
-
-def _interpolation(name: str) -> Interpolation:
-    """The nearest that torch has: Lanczos becomes bicubic, and a filter that it does not know bilinear."""
-    known: dict[str, Interpolation] = {
-        "nearest": "nearest-exact", "nearest-exact": "nearest-exact", "bicubic": "bicubic", "lanczos": "bicubic",
-    }  # fmt: skip
-    return known.get(name, "bilinear")
 
 
 def torchvision_network(spec: Spec, shape: tuple[int, ...], num_classes: int | None) -> nn.Module:
@@ -164,6 +158,7 @@ def timm_convention(name: str, config: Mapping[str, Any] | None = None) -> Conve
         ) from error
     edges = (math.floor(height / data["crop_pct"]), math.floor(width / data["crop_pct"]))
     fit: Fit = {"squash": "stretch", "border": "contain"}.get(data["crop_mode"], "cover")  # type: ignore[assignment]
+    interpolation, notes = interpolation_of(str(data["interpolation"]))
     named = f"the folder's pretrained_cfg ({name})" if config else f"timm's configuration of {name}"
     return Convention(
         "image",
@@ -175,8 +170,9 @@ def timm_convention(name: str, config: Mapping[str, Any] | None = None) -> Conve
         fit=fit,
         resize=edges,
         crop_start="round",
-        interpolation=_interpolation(data["interpolation"]),
+        interpolation=interpolation,
         origin=named,
+        notes=notes,
     )
 
 

@@ -17,8 +17,8 @@ from foretoll.models.named import LOADING_OPTIONS, SCHEMES, Spec, parse_spec
 from foretoll.models.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from foretoll.records import Spectrogram
 
-__all__ = ["LOADING_OPTIONS", "SCHEMES", "Convention", "Spec", "family_label", "family_of", "guarded_build", "nearest",
-           "one_line", "parse_spec"]  # fmt: skip
+__all__ = ["LOADING_OPTIONS", "SCHEMES", "Convention", "Spec", "family_label", "family_of", "guarded_build",
+           "interpolation_of", "nearest", "one_line", "parse_spec"]  # fmt: skip
 Kind = Literal["image", "vector", "series", "text"]
 Fit = Literal["stretch", "cover", "contain", "none"]
 Interpolation = Literal["bilinear", "bicubic", "nearest-exact"]
@@ -56,6 +56,21 @@ class Convention:
     spectrogram: Spectrogram | None = None
     pooling: str = ""  # of a text model's tokens; empty: as the library's own classifier does it
     notes: tuple[str, ...] = ()  # what the origin does and foretoll does not
+
+
+def interpolation_of(name: str) -> tuple[Interpolation, tuple[str, ...]]:
+    """The filter of torch that is nearest to one of Pillow's, and what is told where it is another one."""
+    known: dict[str, Interpolation] = {
+        "nearest": "nearest-exact", "nearest-exact": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic",
+    }  # fmt: skip
+    if name in known:
+        return known[name], ()
+    taken: Interpolation = "bicubic" if name == "lanczos" else "bilinear"
+    if name not in ("lanczos", "box", "hamming"):
+        return taken, ()
+    return taken, (
+        f"the model's pictures are resized by {name}, which torch lacks: {taken} is taken instead",
+    )
 
 
 def family_of(spec: Spec, network: nn.Module) -> str:
