@@ -105,6 +105,8 @@ def test_a_missing_column_is_named_with_its_nearest_and_new_ones_are_told(tmp_pa
     more = table(tmp_path, frame(height=np.zeros(N)), layout=layout)
     assert torch.equal(inputs(more), inputs(table(tmp_path, frame())))
     assert any("does not read are left out: height" in note for note in more.card.notes)
+    nameless = table(tmp_path, frame(**{"": np.arange(N)}), layout=layout)  # as pandas writes an index
+    assert any(note.endswith("does not read are left out: ''") for note in nameless.card.notes)
 
 
 def test_a_missing_value_in_a_column_that_the_model_does_not_read_is_no_fault(tmp_path: Path) -> None:

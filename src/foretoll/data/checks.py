@@ -72,4 +72,4 @@ def tell_unseen(
 def few(names: Sequence[str], most: int = 5) -> str:
     """A few of these, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(name or "''" for name in names[:most]) + more
