@@ -113,7 +113,8 @@ class LeadModel:
         scale = _spread_of(x, residual)
         units = residual / _spread(x, scale)
         # each stream counts alike: one with many lives does not set the interval of all
-        share = np.array([1 / (names == group).sum() for group in names])
+        _, where, counts = np.unique(names, return_inverse=True, return_counts=True)
+        share = 1 / counts[where]
         low, high = (_quantile(units, share, level) for level in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
         return cls(
             NAMES,
