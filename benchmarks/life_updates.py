@@ -1,0 +1,222 @@
+"""Lives that `foretoll.Life` really lives: three ways to go on from what was learned, and what watching costs.
+
+    FORETOLL_DATA=/path/to/data OMP_NUM_THREADS=1 python benchmarks/life_updates.py --folder DIR [--seeds 2] [--write]
+
+Streams are those of `life_streams.py` with recurring drift, the model is `foretoll:mlp?width=32`, and each batch a file
+that the life opens by its URI. One record a life is kept in DIR; those that are there are left alone. `--write` records
+nothing: it puts what is recorded into results/life_updates.json, and the tables into docs/life.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foretoll.atomic import replacing
+from foretoll.records import Continual, LifeEvent, TrainingSettings
+from foretoll.report.life_bill import spent_by_kind
+from foretoll.units import joules_from_kwh
+from foretoll.workflows.context import Accounting
+from foretoll.workflows.life import Life
+from foretoll.workflows.train import train_model
+from life_streams import LifeSpec, all_lives
+
+SETTINGS = TrainingSettings(max_epochs=8, lr=3e-3, batch_size=64)
+ACCOUNTING = Accounting(energy="watts:65", region="DE")
+EVERY, WINDOW = 4, 4  # batches between updates, and that each is trained on: one regime of most streams
+WAYS = {
+    "from the last": Continual(),
+    "from the first": Continual(update_from="first"),
+    "from the last, rehearsing 20 %": Continual(rehearse=0.2),
+    "from the last, rehearsing 50 %": Continual(rehearse=0.5),
+}
+HERE = Path(__file__).parent
+Found = dict[str, Any]
+
+
+def write_world(spec: LifeSpec, seed: int, folder: Path) -> int:
+    """The source, one file a batch, and the first model; how many batches there are."""
+    served = spec.make(seed)
+    np.savez(folder / "source.npz", x=served.source[0], y=served.source[1])
+    count = len(served.x) // served.every
+    for j in range(count):
+        rows = slice(j * served.every, (j + 1) * served.every)
+        np.savez(folder / f"b{j}.npz", x=served.x[rows], y=served.y[rows])
+    train_model(
+        "foretoll:mlp?width=32",
+        f"npz:{folder}/source.npz",
+        settings=SETTINGS.model_copy(update={"max_epochs": 20, "seed": seed}),
+        accounting=ACCOUNTING,
+        ledger=None,
+        out=folder / "model",
+    )
+    return count
+
+
+def live(folder: Path, name: str, count: int, **said: Any) -> Found:
+    """Live a life of `count` batches that lie in a folder; what it served, and what came of each update."""
+    life = Life.start(
+        name,
+        str(folder / "model"),
+        f"npz:{folder}/source.npz",
+        settings=SETTINGS,
+        ledger=str(folder / "ledger.db"),
+        accounting=ACCOUNTING,
+        folder=folder / name,
+        **said,
+    )
+    for j in range(count):
+        uri = f"npz:{folder}/b{j}.npz"
+        decision = life.watch(uri)
+        if decision.action == "update" and j < count - 1:
+            life.carry_out(decision)
+    return _told(life.events())
+
+
+def _told(events: list[LifeEvent]) -> Found:
+    batches = [e.served for e in events if e.kind == "labels" and e.served is not None]
+    updates = [e for e in events if e.kind == "update"]
+    return {
+        "qualities": [batch.quality for batch in batches],
+        "last_label": [batch.last_label for batch in batches],
+        "samples": sum(batch.samples for batch in batches) / len(batches),
+        "promoted": [bool(e.promoted) for e in updates],
+        "earlier": [None if e.earlier is None else e.earlier.model_dump() for e in updates],
+        "joules": {kind: joules_from_kwh(spent.energy_kwh) for kind, spent in spent_by_kind(events).items()},
+    }
+
+
+def live_ways(folder: Path, count: int) -> Found:
+    """The same life by each way, updated at the same times."""
+    found = {}
+    for number, (way, continual) in enumerate(WAYS.items()):
+        found[way] = live(
+            folder, f"way{number}", count, worth="1J", policy=f"periodic:{EVERY}", window=WINDOW,
+            options=("finetune",), continual=continual,
+        )  # fmt: skip
+    return found
+
+
+def record(folder: Path, seeds: int) -> None:
+    """Live what is missing."""
+    for spec, seed in jobs(seeds):
+        path = path_of(folder, spec, seed)
+        if path.exists():
+            continue
+        began = time.process_time()
+        with tempfile.TemporaryDirectory() as place:
+            count = write_world(spec, seed, Path(place))
+            found = live_ways(Path(place), count)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path, ".part") as file:
+            file.write(json.dumps(found).encode())
+        print(f"{spec.name} {seed}: {time.process_time() - began:.1f} s", file=sys.stderr, flush=True)
+
+
+def jobs(seeds: int) -> list[tuple[LifeSpec, int]]:
+    """The lives with recurring drift, all of one seed before the next."""
+    return [(spec, seed) for seed in range(seeds) for spec in all_lives() if spec.kind == "recurring"]
+
+
+def path_of(folder: Path, spec: LifeSpec, seed: int) -> Path:
+    """Where the record of a life lies."""
+    return folder / f"ways-{spec.name.replace(' ', '_')}-{seed}.json"
+
+
+def recorded(folder: Path, seeds: int) -> dict[str, Found]:
+    """The records that are there, by life and seed."""
+    paths = {f"{spec.name}/{seed}": path_of(folder, spec, seed) for spec, seed in jobs(seeds)}
+    return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
+
+
+def ways_table(lives: dict[str, Found]) -> str:
+    """By way: what was served, what was forgotten, what updates took; intervals over streams."""
+    first = next(iter(WAYS))
+    names = sorted(lives)
+    streams = sorted({name.split()[0] for name in names})
+    draw = np.random.default_rng(0)
+    drawn = [draw.choice(streams, len(streams)) for _ in range(2000)]
+
+    def by_stream(value: Any) -> dict[str, float]:
+        return {s: float(np.mean([value(n) for n in names if n.split()[0] == s])) for s in streams}
+
+    def served(way: str) -> dict[str, float]:
+        return by_stream(lambda n: 100 * np.mean(lives[n][way]["qualities"]))
+
+    def forgotten(way: str) -> dict[str, float]:
+        return by_stream(
+            lambda n: 100 * np.mean([e["before"] - e["after"] for e in lives[n][way]["earlier"] if e])
+        )
+
+    def said(values: dict[str, float], sign: str = "") -> str:
+        low, high = np.quantile([np.mean([values[s] for s in d]) for d in drawn], [0.05, 0.95])
+        return f"{np.mean(list(values.values())):{sign}.1f} ({low:{sign}.1f} … {high:{sign}.1f})"
+
+    lines = [
+        "| updates | quality served, points | more than from the last | lost of what came before, an update "
+        "| on what came before, at the end | not served | energy of updates, of that from the last |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for way in WAYS:
+        quality, base = served(way), served(first)
+        more = "" if way == first else said({s: quality[s] - base[s] for s in streams}, "+")
+        ends = by_stream(lambda n, w=way: 100 * [e for e in lives[n][w]["earlier"] if e][-1]["after"])
+        energy = np.median(
+            [lives[n][way]["joules"]["update"] / lives[n][first]["joules"]["update"] for n in names]
+        )
+        promoted = [each for n in names for each in lives[n][way]["promoted"]]
+        lines.append(
+            f"| {way} | {said(quality)} | {more} | {said(forgotten(way), '+')} | {said(ends)} "
+            f"| {100 * (1 - np.mean(promoted)):.0f} % | {energy:.1f} times |"
+        )
+    return "\n".join(lines)
+
+
+def watching(lives: dict[str, Found]) -> str:
+    """Energy of looks and estimates over that of updates, a life and way each."""
+    each = [life[way]["joules"] for life in lives.values() for way in WAYS]
+    ratios = sorted((one["look"] + one["offers"]) / one["update"] for one in each)
+    looks = np.median([one["look"] / one["update"] for one in each])
+    return (
+        f"| looks and estimates over updates: median | worst | looks alone: median | lives at 5 % or less |\n"
+        f"|--:|--:|--:|--:|\n| {100 * np.median(ratios):.0f} % | {100 * ratios[-1]:.0f} % | {100 * looks:.0f} % "
+        f"| {sum(ratio <= 0.05 for ratio in ratios)} of {len(ratios)} |"
+    )
+
+
+def put(page: Path, mark: str, text: str) -> None:
+    """Put a text between the marks of a page."""
+    before, _, rest = page.read_text().partition(f"<!-- {mark} -->\n")
+    _, _, after = rest.partition(f"<!-- /{mark} -->\n")
+    page.write_text(f"{before}<!-- {mark} -->\n{text}\n<!-- /{mark} -->\n{after}")
+
+
+def main() -> None:
+    """Live, print, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=2, help="of the lives with recurring drift")
+    parser.add_argument("--write", action="store_true")
+    chosen = parser.parse_args()
+    if not chosen.write:
+        record(chosen.folder, chosen.seeds)
+    lives = recorded(chosen.folder, chosen.seeds)
+    said = f"{len(lives)} lives of {len({name.split()[0] for name in lives})} streams, {len(WAYS)} ways each."
+    tables = {"ways": f"{ways_table(lives)}\n\n{said}", "watching": watching(lives)}
+    for text in tables.values():
+        print(text, end="\n\n")
+    if chosen.write:
+        (HERE / "results" / "life_updates.json").write_text(json.dumps(lives, separators=(",", ":")) + "\n")
+        for mark, text in tables.items():
+            put(HERE.parent / "docs" / "life.md", mark, text)
+
+
+if __name__ == "__main__":
+    main()
