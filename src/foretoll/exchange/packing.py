@@ -19,7 +19,7 @@ MOST_BYTES = (
 )  # of a text; a run is some kB, and a few MB with changes by tensor of a very large network
 # Trained on the runs that ship by benchmarks/record_dictionary.py. It never changes: what is packed needs it.
 DICTIONARY = Path(__file__).with_name("records-1.zdict")
-_LEVEL = 12
+_LEVEL = 15
 
 
 class PackingError(ValueError):
