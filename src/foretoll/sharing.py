@@ -80,7 +80,7 @@ def _anonymous(value: Any, names: dict[str, str], key: str = "") -> Any:
         return {name: _anonymous(item, names, name) for name, item in value.items()}
     if isinstance(value, list):
         return [_anonymous(item, names, key) for item in value]
-    if key == "checkpoint":
+    if key in ("checkpoint", "kept"):
         return None
     if not isinstance(value, str):
         return value

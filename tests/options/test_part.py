@@ -25,7 +25,8 @@ class Until(Part):
     """Pauses after so many steps, and looks at the model after every third on the way."""
 
     def __init__(self, last: int, begun: TrainingState | None = None) -> None:
-        self.last, self.begun, self.step = last, begun, begun.recorded.steps if begun is not None else 0
+        super().__init__(begun)
+        self.last, self.step = last, begun.recorded.steps if begun is not None else 0
 
     @property
     def over(self) -> bool:

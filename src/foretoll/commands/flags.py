@@ -213,11 +213,18 @@ class PilotFlags(Bundle):
         ),
     ] = None
 
+    keep_pilot: Annotated[
+        Path | None,
+        measuring_flag(
+            "--keep-pilot", help_="folder for that pilot, which retrain --from-pilot goes on from"
+        ),
+    ] = None
+
     def budget(self) -> PilotBudget | None:
         """The budget that they name; None: the pilot ends after its first steps."""
         from foretoll.decide.pilot_budget import PilotBudget
 
-        return PilotBudget.parse(self.within, self.spend)
+        return PilotBudget.parse(self.within, self.spend, self.keep_pilot)
 
 
 @dataclass(frozen=True)

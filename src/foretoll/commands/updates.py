@@ -209,6 +209,12 @@ def retrain(
             help_="estimate.json of this update: shown beside the measurement, kept with the run",
         ),
     ] = None,
+    from_pilot: Annotated[
+        Path | None,
+        measuring_flag(
+            "--from-pilot", help_="go on from the pilot that estimate --keep-pilot kept in this folder"
+        ),
+    ] = None,
     mlflow: MlflowOption = False,
     out: Annotated[Path, output_flag("--out", help_="folder for the updated model")] = Path(
         "foretoll-retrain"
@@ -244,6 +250,7 @@ def retrain(
             accounting=measuring.accounting(),
             ledger=open_ledger(output.ledger),
             estimate=forecast,
+            from_pilot=from_pilot,
             out=out,
             watcher=watcher,
             **data.values(),

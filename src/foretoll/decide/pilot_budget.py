@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from foretoll.errors import UsageError, shown
 from foretoll.records import Interval
@@ -19,10 +20,12 @@ class PilotBudget:
     within: the interval of epochs is within this factor: its ends lie `within`² apart at the most, so that their
     geometric middle is off by `within` at the most; None: however wide it is.
     spend: the share of the forecast's own energy (of its time, where none is measured) that may be spent.
+    keep: a folder for the pilot, from which `retrain` goes on.
     """
 
     within: float | None = None
     spend: float = SHARE
+    keep: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.within is not None and not 1 < self.within <= WIDEST:
@@ -36,13 +39,16 @@ class PilotBudget:
             )
 
     @classmethod
-    def parse(cls, within: float | str | None, spend: float | str | None) -> PilotBudget | None:
-        """Read `1.5` and `3%` (or 0.03); None where neither is named; UsageError for what cannot be read."""
-        if within is None and spend is None:
+    def parse(
+        cls, within: float | str | None, spend: float | str | None, keep: str | Path | None = None
+    ) -> PilotBudget | None:
+        """Read `1.5` and `3%` (or 0.03); None where nothing is named; UsageError for what cannot be read."""
+        if within is None and spend is None and keep is None:
             return None
         return cls(
             None if within is None else _number(str(within), "--within", "1.5"),
             SHARE if spend is None else _number(str(spend), "--spend", "3%"),
+            keep,
         )
 
     def narrow(self, epochs: Interval | None) -> bool:

@@ -22,7 +22,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,8 @@ PAST_ADAPTERS = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
 
 class LoraTraining(Training):
     """The adapters are in place from the start, and add nothing at first (B = 0)."""
+
+    continues: ClassVar[bool] = True
 
     def __init__(
         self, model: Model, train: Split, validation: Split, *, ranks: dict[str, int], seed: int

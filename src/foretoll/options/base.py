@@ -35,6 +35,9 @@ class Training:
     preparation), then per batch `train_mode`, `after_batch`, and per epoch `after_epoch`; at the end `finish`.
     """
 
+    # whether its network, its optimiser and torch's random numbers are all that its steps change; each class says it
+    # for itself, since one that is derived may hold more
+    continues: ClassVar[bool] = True
     prepares: ClassVar[bool] = False  # whether `begin` does something, which is then measured as preparation
     cache_bytes: int = 0  # what it keeps of the data in memory
 
@@ -48,6 +51,11 @@ class Training:
         for parameter in model.network.parameters():  # a frozen weight costs no gradient, in a probe neither
             parameter.requires_grad_(id(parameter) in trained)
         self._frozen: list[nn.Module] = []
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether it can pause between two steps and go on in another process."""
+        return not self.prepares and bool(vars(type(self)).get("continues", False))
 
     def freeze(self, prefixes: Sequence[str]) -> None:
         """Take the weights whose names begin so out of what is trained; their layers stay in evaluation mode.

@@ -11,7 +11,7 @@ statistics and dropout are those of evaluation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import nn
 
@@ -35,6 +35,8 @@ class Cut:
 
 class PartialTraining(Training):
     """The frozen part is in evaluation mode in every step."""
+
+    continues: ClassVar[bool] = True
 
     def __init__(self, model: Model, train: Split, validation: Split, cut: Cut) -> None:
         super().__init__(model, train, validation, cut.parameters)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from foretoll.errors import ModelError, one_line
 from foretoll.training import Recorded
 
 if TYPE_CHECKING:
@@ -50,12 +51,20 @@ class TrainingState:
         return cls(*at, recorded, weights, optimizer, tuple(random), stepper.scaler_state())
 
     def restore(self, training: Training, stepper: Stepper) -> None:
-        """Put a training that has begun anew, with its stepper, where this one was."""
-        training.model.network.load_state_dict(self.weights)
+        """Put a training that has begun anew, with its stepper, where this one was.
+
+        Raises ModelError where its network or its optimiser are others.
+        """
         whole = stepper.optimizer.state_dict()
-        stepper.optimizer.load_state_dict(
-            {**whole, "state": {number: dict(values) for number, values in self.optimizer.items()}}
-        )
+        state = {number: dict(values) for number, values in self.optimizer.items()}
+        try:
+            training.model.network.load_state_dict(self.weights)
+            stepper.optimizer.load_state_dict({**whole, "state": state})
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise ModelError(
+                f"the training to go on with is of another network or optimiser ({one_line(str(error), 80)}): "
+                "begin anew"
+            ) from error
         stepper.go_on_from(self.recorded.steps_tried, self.scaler)
         torch.set_rng_state(self.random[0])
         if stepper.device.type == "cuda" and len(self.random) > 1:
@@ -68,8 +77,10 @@ class Part:
     begun: where it goes on from; None: from the start. paused: where it stands, once it has paused.
     """
 
-    begun: TrainingState | None = None
     paused: TrainingState | None = None
+
+    def __init__(self, begun: TrainingState | None = None) -> None:
+        self.begun = begun
 
     @property
     def over(self) -> bool:

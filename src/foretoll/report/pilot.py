@@ -60,4 +60,6 @@ def pilot_cost(pilot: PilotRecord, own: SelfCost) -> str:
     text = f"the {pilot.steps:,} further steps of the pilot took {cost_text('duration_s', own.pilot_duration_s)} more"
     if own.pilot_energy_kwh is not None:
         text += f" and {cost_text('energy_kwh', own.pilot_energy_kwh)}"
+    if pilot.kept is not None:
+        text += f", which retrain --from-pilot {pilot.kept} does not spend again"
     return text

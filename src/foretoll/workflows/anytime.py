@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from foretoll.decide.pilot_budget import PilotBudget
-from foretoll.errors import one_line
+from foretoll.errors import ForetollError, one_line
 from foretoll.forecast import Forecaster, Prediction
 from foretoll.forecast.live import Course, Seen
 from foretoll.forecast.renewed import renewed_time
@@ -27,6 +27,7 @@ from foretoll.records import (
     TrainingSettings,
 )
 from foretoll.workflows.context import Accounting, Update, Watcher, seeded
+from foretoll.workflows.kept_pilot import keep_pilot
 from foretoll.workflows.pilot import STEPS
 from foretoll.workflows.whole_curve import NamedOption
 
@@ -66,8 +67,25 @@ class GrowingPilot:
             why = "nothing is left to forecast, or no cost of a step is known"
             return Grown(self.known.made, PilotRecord(within=within, spend=spend, ended=why))
         warning = self._train(stages) if not stages.over else None
-        record = PilotRecord(within=within, spend=spend, ended=stages.ended, stages=tuple(stages.found))
+        kept, of_keeping = self._keep(stages)
+        warning = warning or of_keeping
+        record = PilotRecord(
+            within=within, spend=spend, ended=stages.ended, stages=tuple(stages.found), kept=kept
+        )
         return Grown(stages.made, record, () if warning is None else (warning,))
+
+    def _keep(self, stages: Stages) -> tuple[str | None, str | None]:
+        """Where the pilot was kept, and why it was not, where it was asked for."""
+        if self.budget.keep is None:
+            return None, None
+        if stages.paused is None or not stages.can_go_on:
+            why = f"{self.spelled} cannot be continued" if stages.paused is not None else stages.ended
+            return None, f"no pilot is kept ({why}): retrain begins anew"
+        try:
+            path = keep_pilot(self.budget.keep, self.update, self.spelled, self.settings, stages.paused)
+        except ForetollError as error:
+            return None, str(error)
+        return str(path), None
 
     def _stages(self) -> Stages | None:
         case, made, probe = self.known.case, self.known.made, self.known.probe
@@ -91,6 +109,7 @@ class GrowingPilot:
                 training = option.start(
                     update.model, update.target, settings, task_shift=update.task_shift, device=update.device
                 )
+                stages.can_go_on = training.can_go_on
                 with self.accounting.meter(update.device) as meter:
                     result = train_to_target(
                         option,
@@ -116,11 +135,13 @@ class Stages(Part):
     """The looks at a pilot: each renews the forecast and decides whether the next one is affordable."""
 
     def __init__(self, pilot: GrowingPilot, cost: StepCosts, course: Course, made: Prediction) -> None:
+        super().__init__()
         self.pilot, self.cost, self.course, self.made = pilot, cost, course, made
         self.case, self.settings = pilot.known.case, pilot.settings
         self.steps, self.evaluations = 0, 1
         self._planned = planned_steps(self.settings, self.case.steps_per_epoch)
         self.ended = ""
+        self.can_go_on = False
         self.curve: list[Seen] = []
         self.found = [self._stage(0, None, 0.0)]
         self._next, self._share = 0, 0.0

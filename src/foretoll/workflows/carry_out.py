@@ -20,6 +20,7 @@ from foretoll.measure import EnergyMeter, describe_hardware, probe_inference
 from foretoll.models import Model, save_checkpoint, weights_digest
 from foretoll.options import Option, Training, train_to_target
 from foretoll.options.memory import training_state_bytes
+from foretoll.options.part import Part, TrainingState
 from foretoll.quality import Evaluation, evaluate
 from foretoll.records import (
     EvalPoint,
@@ -65,6 +66,7 @@ def carry_out(
     ledger: Ledger | None,
     signals: Mapping[str, float | None] | None = None,
     forecast: MadeForecast | None = None,
+    begun: TrainingState | None = None,
     out: Path | None = None,
     tags: tuple[str, ...] = (),
     watcher: Watcher | None = None,
@@ -73,6 +75,7 @@ def carry_out(
 ) -> RunResult:
     """Prepare, train to the quality target, measure, save and record.
 
+    `begun`: a pilot that this run goes on from; its steps and what they cost are part of the run.
     `warnings` are recorded with the run, after those of the reading of its data; so is the `forecast` made for it.
 
     The ledger has the run from before the first step: a killed process leaves an interrupted run, not none. Ctrl-C,
@@ -84,7 +87,7 @@ def carry_out(
     option.require_suited(model, target, task_shift=task_shift)
     check_out(out)
     grid = accounting.grid
-    begun = planned_run(
+    planned = planned_run(
         option.name,
         model.card,
         target.card,
@@ -102,11 +105,11 @@ def carry_out(
             "warnings": _notes(model, source, target, warnings),
         }
     )
-    run, updated, problem, known = begun, None, "", False
+    run, updated, problem, known = planned, None, "", False
     try:
         if ledger is not None:
             with held():
-                ledger.begin(begun)
+                ledger.begin(planned)
                 known = True
         with seeded(settings.seed, device):
             before = None
@@ -120,9 +123,10 @@ def carry_out(
                     settings,
                     meter=meter,
                     device=device,
-                    progress=_Progress(begun, meter, watcher),
+                    progress=_Progress(planned, meter, watcher, begun),
+                    part=Part(begun),
                 )
-        run = _with_result(begun, result, option, training)
+        run = _with_result(planned, result, option, training)
         if result.outcome.complete:
             updated = training.finish()
             _frozen_as(updated, model)
@@ -155,10 +159,13 @@ def carry_out(
 class _Progress:
     """Shows each evaluation of a run with what is then left of it, and says when the run is to be given up."""
 
-    def __init__(self, run: Run, meter: EnergyMeter, watcher: Watcher) -> None:
+    def __init__(self, run: Run, meter: EnergyMeter, watcher: Watcher, begun: TrainingState | None) -> None:
         self.run, self.meter, self.watcher = run, meter, watcher
         self.renewals = Renewals(run.settings, run.forecast, run.target.validation)
-        self.guard, self.curve = Guard(), list[EvalPoint]()
+        self.guard, self.curve = Guard(), list(begun.recorded.curve) if begun is not None else []
+        costs = begun.recorded.phases.values() if begun is not None else ()
+        energies = [cost.energy_kwh for cost in costs]
+        self._before_kwh = None if None in energies else sum(energy or 0.0 for energy in energies)
 
     def __call__(self, point: EvalPoint) -> str | None:
         self.curve.append(point)
@@ -169,7 +176,9 @@ class _Progress:
         return (self.renewals.hopeless or None) if found is not None else None
 
     def _renewed(self) -> LiveForecast | None:
-        return self.renewals.renew(self.curve, self.run.steps_per_epoch, self.meter.so_far_kwh)
+        both = self._before_kwh, self.meter.so_far_kwh
+        spent = None if None in both else sum(energy or 0.0 for energy in both)
+        return self.renewals.renew(self.curve, self.run.steps_per_epoch, spent)
 
 
 def _why(error: Exception, device: torch.device) -> str:

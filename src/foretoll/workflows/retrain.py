@@ -10,6 +10,7 @@ from foretoll.errors import LedgerError
 from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
 from foretoll.options import Option, get_option
+from foretoll.options.part import TrainingState
 from foretoll.options.table import DEFAULT, named
 from foretoll.records import Estimate, MadeForecast, Run, TrainingSettings
 from foretoll.tasks import check_until
@@ -26,6 +27,7 @@ from foretoll.workflows.context import (
     open_update,
 )
 from foretoll.workflows.goal import with_target
+from foretoll.workflows.kept_pilot import kept_pilot
 from foretoll.workflows.live import forecast_before
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.rates import Named, rising, settled
@@ -51,6 +53,7 @@ def retrain(
     accounting: Accounting | None = None,
     ledger: Ledger | str | Path | None = None,
     estimate: Estimate | None = None,
+    from_pilot: str | Path | None = None,
     out: str | Path | None = None,
     tags: tuple[str, ...] = (),
     watcher: Watcher | None = None,
@@ -61,7 +64,9 @@ def retrain(
     `source` is what the model was trained on (None: nobody has it); `task` says whether the target is a new task
     (None: decided by the class names). Before training, the signals that a forecast rests on are taken, so that the run
     teaches the forecaster. An `estimate` that was made for this very update is kept with the run, so that the
-    ledger can hold forecast and measurement against each other. `lr` as in `foretoll.estimate`. The run is appended to
+    ledger can hold forecast and measurement against each other. `from_pilot`: the folder of a pilot that an estimate of
+    this very update kept (`PilotBudget.keep`), whose steps are the first ones of this run. `lr` as in
+    `foretoll.estimate`. The run is appended to
     the ledger; with `out`, the updated model is saved there. `trust_code` lets a checkpoint name the function that
     builds its network.
     """
@@ -91,6 +96,7 @@ def retrain(
     require_labels(update.target, option)
     get_option(option).require_suited(update.model, update.target, task_shift=update.task_shift)
     settings, _ = settled(update, option, with_target(update, settings, until), lr, watcher=watcher)
+    begun = None if from_pilot is None else kept_pilot(from_pilot, update, option, settings)
     made = estimate.made_forecast if estimate is not None else None
     if estimate is not None and not estimate.is_for(
         option, update.model.card.arch, update.target.card.uri, settings
@@ -106,6 +112,7 @@ def retrain(
         accounting=accounting,
         ledger=ledger,
         forecast=made,
+        begun=begun,
         out=Path(out) if out else None,
         tags=tags,
         watcher=watcher,
@@ -121,12 +128,14 @@ def retrain_update(
     ledger: Ledger | None,
     signals: dict[str, float | None] | None = None,
     forecast: MadeForecast | None = None,
+    begun: TrainingState | None = None,
     out: Path | None = None,
     tags: tuple[str, ...] = (),
     watcher: Watcher | None = None,
 ) -> RunResult:
     """Carry out an opened update; `signals` are taken from the data unless they are given.
 
+    `begun`: where the training goes on from.
     `forecast` is kept with the run; where there is none, and the run may be given up, it is made here.
     """
     watcher = watcher or Watcher()
@@ -144,6 +153,11 @@ def retrain_update(
             forecast = forecast_before(update, option, settings, survey, pilot, ledger)
     seen = 0 if update.source is None else min(len(update.source.train), DEFAULT_SAMPLES)
     warnings = (*chance_warnings(update, settings, signals, seen), *update.model.card.notes)
+    if begun is not None:
+        warnings = (
+            *warnings,
+            f"its first {begun.recorded.steps:,} steps were taken by the pilot of an estimate",
+        )
     watcher.stage(f"{option} on {update.target.name}")
     return carry_out(
         get_option(option),
@@ -157,6 +171,7 @@ def retrain_update(
         ledger=ledger,
         signals=signals,
         forecast=forecast,
+        begun=begun,
         out=out,
         tags=tags,
         watcher=watcher,
