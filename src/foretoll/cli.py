@@ -15,6 +15,7 @@ from foretoll.commands.hardware import hardware_app
 from foretoll.commands.ledger import ledger_app
 from foretoll.commands.life import life_app
 from foretoll.commands.plan import plan_command
+from foretoll.commands.size import size_command
 from foretoll.commands.study import study_app
 from foretoll.commands.updates import commands
 from foretoll.errors import ForetollError, is_out_of_memory, one_line, shown
@@ -32,6 +33,7 @@ app.add_typer(commands)
 app.add_typer(compare_command)
 app.add_typer(plan_command)
 app.add_typer(doctor_command)
+app.add_typer(size_command)
 app.add_typer(hardware_app, name="hardware")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(life_app, name="life")

@@ -18,7 +18,7 @@ from foretoll.records.estimate import (
     StepProbe,
 )
 from foretoll.records.forecast import Forecast, Interval, LiveForecast, MadeForecast, Money
-from foretoll.records.hardware import Device, HardwareForecast, MeasuredDevice
+from foretoll.records.hardware import Device, HardwareForecast, MeasuredDevice, ModelSize
 from foretoll.records.life import (
     Continual,
     Decision,
@@ -82,6 +82,7 @@ __all__ = [
     "MadeForecast",
     "MeasuredDevice",
     "ModelCard",
+    "ModelSize",
     "Money",
     "NearRun",
     "NonNegative",

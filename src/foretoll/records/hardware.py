@@ -90,3 +90,43 @@ class HardwareForecast(Record):
     memory_bytes: NonNegative | None = None
     fits: bool | None = None
     money: Money | None = None
+
+
+class ModelSize(PresentedRecord):
+    """What training a model takes, from its configuration alone: memory in parts, and costs by hardware.
+
+    stored_bytes, stored_dtype: of the weights in the folder, as their headers say; None where there are none. held:
+    between two steps. activations: within a step, beside gradients; at the low end where the lower precision that was
+    asked for halves all of them.
+    """
+
+    schema_: Literal["foretoll.size/1"] = Field("foretoll.size/1", alias="schema")
+    model: str
+    option: str
+    about: str  # batch, input, precision, optimiser, in words
+    parameters: int
+    trainable_parameters: int
+    stored_bytes: int | None = None
+    stored_dtype: str = ""
+    weights_bytes: NonNegative
+    gradients_bytes: NonNegative
+    optimizer_bytes: NonNegative
+    activations_low_bytes: NonNegative
+    activations_high_bytes: NonNegative
+    step_operations: NonNegative
+    samples: int
+    epochs: float
+    price: str = ""
+    elsewhere: tuple[HardwareForecast, ...] = ()
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+    @property
+    def memory_low_bytes(self) -> float:
+        """All parts, with the low end of the activations."""
+        return self.weights_bytes + self.gradients_bytes + self.optimizer_bytes + self.activations_low_bytes
+
+    @property
+    def memory_high_bytes(self) -> float:
+        """All parts, with the high end of the activations."""
+        return self.memory_low_bytes - self.activations_low_bytes + self.activations_high_bytes

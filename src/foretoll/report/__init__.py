@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretoll.errors import UsageError
-from foretoll.records import Comparison, Estimate, LifeCard, LifeEvent, LifePlan, Run
+from foretoll.records import Comparison, Estimate, LifeCard, LifeEvent, LifePlan, ModelSize, Run
 from foretoll.report.jsonfile import read_comparison, read_estimate, write_badge, write_json
 
 if TYPE_CHECKING:
@@ -84,6 +84,13 @@ def blocks_shown(blocks: Callable[[], Sequence[Block]]) -> RenderableType:
     from foretoll.report.terminal import Terminal
 
     return Terminal(blocks)
+
+
+def size_table(found: ModelSize) -> RenderableType:
+    """What training a model takes, from its configuration alone."""
+    from foretoll.report.elsewhere import size_blocks
+
+    return blocks_shown(lambda: size_blocks(found))
 
 
 def indices_table(rows: Iterable[object]) -> RenderableType:
@@ -176,6 +183,7 @@ Estimate.present_with(estimate_table)
 Run.present_with(run_table)
 Comparison.present_with(comparison_table)
 LifePlan.present_with(plan_table)
+ModelSize.present_with(size_table)
 
 __all__ = [
     "blocks_shown",
@@ -190,6 +198,7 @@ __all__ = [
     "read_comparison",
     "read_estimate",
     "run_table",
+    "size_table",
     "write_badge",
     "write_json",
     "write_life",

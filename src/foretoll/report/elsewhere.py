@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from foretoll.records import (
     Comparison,
@@ -11,11 +12,13 @@ from foretoll.records import (
     HardwareForecast,
     Interval,
     MeasuredDevice,
+    ModelSize,
     Money,
 )
-from foretoll.report.document import Column, Row, Table, facts, table
+from foretoll.report.document import Block, Column, Row, Table, facts, table
 from foretoll.report.words import (
     MISSING,
+    NO_LIMIT,
     Limit,
     interval_text,
     median_text,
@@ -60,12 +63,16 @@ def hardware_rows(estimate: Estimate) -> Table | None:
     if not found:
         return None
     limit = Limit.of(estimate.forecast.epochs, estimate.settings.max_epochs)
+    return _hardware_table(found, bool(estimate.price), limit, f"Median (interval). {MEMORY_NOTE}")
+
+
+def _hardware_table(found: Sequence[HardwareForecast], paid: bool, limit: Limit, note: str) -> Table:
     rows = [
         Row(
             (
                 each.name,
                 *(_cell(cost, getattr(each.forecast, cost), found, limit) for cost, _ in COSTS),
-                *([_money(each.money)] if estimate.price else []),
+                *([_money(each.money)] if paid else []),
                 memory_cell(each),
                 fits_text(each),
             ),
@@ -76,11 +83,11 @@ def hardware_rows(estimate: Estimate) -> Table | None:
     columns = [
         Column("hardware"),
         *(Column(head, number=True) for _, head in COSTS),
-        *([Column("money", number=True)] if estimate.price else []),
+        *([Column("money", number=True)] if paid else []),
         Column("memory", number=True, below=True),
         Column("fits"),
     ]
-    return Table(columns, rows, "On the hardware that was named", f"Median (interval). {MEMORY_NOTE}")
+    return Table(columns, rows, "On the hardware that was named", note)
 
 
 def compared_hardware(comparison: Comparison, title_of: Sequence[tuple[str, int]]) -> Table | None:
@@ -130,6 +137,40 @@ def fits_text(each: HardwareForecast) -> str:
     if each.memory_bytes is None:
         return "not known"
     return {True: "yes", False: "no", None: "perhaps"}[each.fits]
+
+
+def size_blocks(found: ModelSize) -> list[Block]:
+    """What training a model takes: its memory in parts, and its costs on each kind of hardware."""
+    rows = [
+        ("weights", memory_text(found.weights_bytes)),
+        (f"gradients of {found.trainable_parameters:,} weights", memory_text(found.gradients_bytes)),
+        ("optimiser", memory_text(found.optimizer_bytes)),
+        ("activations", _between(found.activations_low_bytes, found.activations_high_bytes)),
+        ("together", _between(found.memory_low_bytes, found.memory_high_bytes)),
+    ]
+    if found.stored_bytes is not None:
+        rows.append(
+            ("stored", f"{memory_text(found.stored_bytes)} in {found.stored_dtype}, loaded as float32")
+        )
+    operations = two_digits(found.step_operations / 1e12)
+    rows.append(("one step", f"{operations} × 10¹² operations"))
+    title = f"{found.option} of {found.model}, {found.parameters:,} parameters"
+    note = f"{found.about}. Nothing was loaded or computed; allocators and libraries take more."
+    blocks: list[Block] = [replace(facts(title, rows), note=note)]
+    if found.elsewhere:
+        blocks.append(
+            _hardware_table(
+                found.elsewhere,
+                bool(found.price),
+                NO_LIMIT,
+                f"{found.about}. Median (interval). {MEMORY_NOTE}",
+            )
+        )
+    return blocks
+
+
+def _between(low: float, high: float) -> str:
+    return memory_text(high) if low == high else f"{memory_text(low)} … {memory_text(high)}"
 
 
 def catalogue_table(devices: Iterable[Device]) -> Table:

@@ -11,6 +11,7 @@ from foretoll.forecast import Prediction, compose_costs
 from foretoll.measure import Machine, Pace, probe_on
 from foretoll.records import (
     EnergyBasis,
+    Forecast,
     GridIntensity,
     HardwareForecast,
     Interval,
@@ -21,8 +22,8 @@ from foretoll.units import emissions_kg
 from foretoll.workflows.context import Accounting
 from foretoll.workflows.probe import OptionWork
 
-# Above the tensors themselves: what the allocator cannot use again, and the workspaces of libraries; of a GPU also the
-# context of its driver, 10⁹ bytes at the most
+# Above the tensors themselves: what the allocator cannot use again and the workspaces of libraries, and what a GPU's
+# driver or a process's libraries take, 10⁹ bytes at the most
 ALLOCATOR, CONTEXT_BYTES = 1.25, 1e9
 
 
@@ -62,28 +63,38 @@ def forecasts_there(
     if work is None:
         return ()
     return tuple(
-        forecast_there(m, work, told, settings, samples=samples, accounting=accounting) for m in machines
+        forecast_there(
+            machine,
+            work,
+            told.forecast,
+            settings,
+            samples=samples,
+            accounting=accounting,
+            already_met=told.already_met,
+        )
+        for machine in machines
     )
 
 
 def forecast_there(
     machine: Machine,
     work: OptionWork,
-    told: Prediction,
+    costs: Forecast,
     settings: TrainingSettings,
     *,
     samples: int,
     accounting: Accounting,
+    already_met: bool = False,
 ) -> HardwareForecast:
     """The costs of an update on a machine, whether its memory suffices, and the money.
 
-    The interval of the energy holds that of the time and the range of the power, as independent deviations.
+    costs: with the epochs. already_met: the target, by the model as it is, so that nothing is prepared. The interval of
+    the energy holds that of the time and the range of the power, as independent deviations.
     """
     pace = Pace.of(machine, work.step if work.step.calls else work.evaluation, settings.precision)
-    costs = told.forecast
     if costs.epochs is not None:
         probe, _ = probe_there(machine, work, settings)
-        if told.already_met:
+        if already_met:
             probe = probe.model_copy(update={"seconds_of_preparation": 0.0, "joules_of_preparation": None})
         costs = compose_costs(
             costs.epochs,
@@ -125,7 +136,7 @@ def memory_range(machine: Machine, work: OptionWork, settings: TrainingSettings)
     beside = work.memory_bytes - held
     share = (beside - work.trainable_bytes) / machine.count + work.trainable_bytes
     low = held + min(max(share, 0.0), beside)
-    return low, ALLOCATOR * low + (CONTEXT_BYTES if machine.device.kind == "gpu" else 0.0)
+    return low, ALLOCATOR * low + CONTEXT_BYTES
 
 
 def fits(low: float, high: float, there: float | None) -> bool | None:
