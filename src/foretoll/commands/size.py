@@ -51,6 +51,15 @@ class StepFlags(Bundle):
     optimizer: Annotated[str, model_flag("--optimizer", help_="adam, adamw, sgd, …")] = "adamw"
 
 
+@dataclass(frozen=True)
+class WhereFlags(Bundle):
+    """On what, and at which price."""
+
+    hardware: HardwareOption = None
+    price: PriceOption = None
+    region: RegionOption = None
+
+
 @size_command.command()
 @unfolded
 def size(
@@ -60,10 +69,8 @@ def size(
     ],
     sample: SampleFlags,
     step: StepFlags,
+    where: WhereFlags,
     option: OptionOption = DEFAULT,
-    hardware: HardwareOption = None,
-    price: PriceOption = None,
-    region: RegionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what memory, time and energy training a model takes, from its configuration alone; nothing is loaded.
@@ -77,10 +84,10 @@ def size(
         raise UsageError(f"--precision {shown(step.precision, 40)} is none: fp32, bf16 or fp16")
     from foretoll.measure.machines import machines
 
-    machines(hardware)
+    machines(where.hardware)
     from foretoll.decide.money import Price
 
-    Price.several(price)
+    Price.several(where.price)
     from foretoll.records import TrainingSettings
     from foretoll.workflows import Accounting
     from foretoll.workflows.size import size as size_
@@ -89,8 +96,8 @@ def size(
         model,
         option,
         settings=TrainingSettings.model_validate(step.values()),
-        hardware=hardware,
-        accounting=Accounting(region=region, price=price),
+        hardware=where.hardware,
+        accounting=Accounting(region=where.region, price=where.price),
         **given,
     )
     if as_json:

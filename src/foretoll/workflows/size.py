@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,47 +29,65 @@ from foretoll.workflows.probe import OptionWork
 META = torch.device("meta")
 
 
+@dataclass(frozen=True)
+class SizedTraining:
+    """What is trained on, and how long; that is no forecast here (`foretoll.estimate`).
+
+    classes: outputs of the model. shape, tokens: of one sample, where the architecture leaves it open. task:
+    "classification", or "language" for next tokens. Raises UsageError for what is out of range.
+    """
+
+    classes: int = 2
+    shape: Sequence[int] = ()
+    tokens: int = 128
+    task: str = "classification"
+    samples: int = 10_000
+    epochs: float = 3.0
+
+    def __post_init__(self) -> None:
+        limits = {
+            "--train-samples": (self.samples, 1e12),
+            "--epochs": (self.epochs, 1e6),
+            "--tokens": (self.tokens, 1e6),
+            "--classes": (self.classes, 1e7),
+        }
+        for flag, (value, most) in limits.items():
+            if not 0 < value <= most:
+                raise UsageError(
+                    f"{flag} {value:g} is out of range: give more than 0 and at most {most:,.0f}"
+                )
+        if self.task not in ("classification", "language"):
+            raise UsageError(
+                f"--kind {shown(self.task, 40)} cannot be sized: it is classification or language"
+            )
+
+
 def size(
     model: str,
     option: str | Option = DEFAULT,
     *,
     settings: TrainingSettings | None = None,
-    classes: int = 2,
-    shape: Sequence[int] = (),
-    tokens: int = 128,
-    task: str = "classification",
-    samples: int = 10_000,
-    epochs: float = 3.0,
     hardware: str | Sequence[str] | None = None,
     accounting: Accounting | None = None,
+    **trained_on: Any,
 ) -> ModelSize:
     """What training `model` by `option` takes: memory in parts, and time and energy on each kind of hardware.
 
     model: hf:PATH, timm:NAME, torchvision:NAME, foretoll:NAME, or a checkpoint folder of foretoll. Only configuration
     and headers are read, the network is built without weights, and a step is counted without computing anything.
-    shape, tokens: of one sample, where the architecture leaves it open. task: "language" for next tokens. epochs,
-    samples: how long the training is; that is no forecast here (`foretoll.estimate`). Numbers are float32, as foretoll
-    trains; of a lower precision activations take between half of that and all.
+    trained_on: fields of `SizedTraining`. Numbers are float32, as foretoll trains; of a lower precision activations take
+    between half of that and all.
 
     Raises UsageError and ModelError where it cannot be known.
     """
     settings, accounting = settings or TrainingSettings(), accounting or Accounting()
+    wanted = SizedTraining(**trained_on)
     optimizer_named(settings.optimizer)
-    limits = {
-        "--samples": (samples, 1e12),
-        "--epochs": (epochs, 1e6),
-        "--tokens": (tokens, 1e6),
-        "--classes": (classes, 1e7),
-    }
-    for flag, (value, most) in limits.items():
-        if not 0 < value <= most:
-            raise UsageError(f"{flag} {value:g} is out of range: give more than 0 and at most {most:,.0f}")
-    if task not in ("classification", "language"):
-        raise UsageError(f"--kind {shown(task, 40)} cannot be sized: it is classification or language")
+    samples, epochs = wanted.samples, wanted.epochs
     there = machines(hardware)
     check_shares(there, settings)
     chosen, prices = get_option(option), accounting.prices
-    found = outline(model, classes=classes, shape=shape, tokens=tokens, task=task)
+    found = outline(model, classes=wanted.classes, shape=wanted.shape, tokens=wanted.tokens, task=wanted.task)
     training = _training(chosen, found, settings)
     work, activations = _work(chosen, training, found, settings, samples)
     low_share = 1.0 if settings.precision == "fp32" else 0.5
