@@ -75,8 +75,8 @@ def size(
 
     model: hf:PATH, timm:NAME, torchvision:NAME, foretoll:NAME, or a checkpoint folder of foretoll. Only configuration
     and headers are read, the network is built without weights, and a step is counted without computing anything.
-    trained_on: fields of `SizedTraining`. Numbers are float32, as foretoll trains; of a lower precision activations take
-    between half of that and all.
+    trained_on: fields of `SizedTraining`. Numbers are float32, as foretoll trains; of a lower precision the
+    activations take between half of that and all.
 
     Raises UsageError and ModelError where it cannot be known.
     """
