@@ -28,7 +28,7 @@ SHIFTED = f"--source '{HALF}' --target '{NOISY}'"
 TASK = "--source 'digits?classes=0,1,2,3&limit=200' --target 'digits?classes=5,6,7&limit=200' --task"
 KEYS = set(
     "schema id created_at source target shift models until settings budget requests candidates recommendation "  # noqa: SIM905
-    "measured_best regret energy grid hardware self_cost warnings".split()
+    "measured_best regret energy price grid hardware self_cost warnings".split()
 )
 MLP = "foretoll:mlp?width=16&depth=1"
 

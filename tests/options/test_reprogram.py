@@ -341,6 +341,16 @@ def test_a_card_with_an_unknown_program_is_refused(reprogrammed: Model, tmp_path
             load_model(tmp_path / "bad")
 
 
+@pytest.mark.parametrize("program", ["additive", "series", "token_map"])
+def test_a_program_for_another_kind_of_data_is_refused_with_those_that_suit(
+    image_model: Model, program: str
+) -> None:
+    with pytest.raises(
+        UsageError, match=f"'{program}' is made for another kind of data than image: take pad or full"
+    ):
+        Reprogram(program).prepare(image_model, images(16, classes=3), task_shift=False, seed=0)
+
+
 def test_a_slow_iteration_makes_a_pass_of_its_own(image_model: Model) -> None:
     option = Reprogram("full", "iterative")
     training = option.start(image_model, images(16), SETTINGS, task_shift=True, device=CPU)

@@ -83,8 +83,11 @@ def row_of_run(run: Run) -> LessonRow:
 
 def _alike(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What `unseen_settings` asks of a run's settings: names and switches, of a number whether it differs."""
+    usual = (
+        _defaults()
+    )  # without those that records leave out at their defaults: where one is there, it differs
     return {
-        name: value if isinstance(value, str | bool) else value != _defaults()[name]
+        name: value if isinstance(value, str | bool) else name not in usual or value != usual[name]
         for name, value in settings.items()
     }
 

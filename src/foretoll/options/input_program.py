@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from foretoll.errors import UsageError
 from foretoll.models.reprogrammed import (
     fresh_mapping,
     fresh_program,
@@ -19,7 +21,7 @@ from foretoll.models.reprogrammed import (
 )
 from foretoll.options.base import Training
 from foretoll.quality import samples_that_fit
-from foretoll.reprogram import BlackBoxSteps, Iterative, OutputMapping
+from foretoll.reprogram import PROGRAMS, BlackBoxSteps, Iterative, OutputMapping
 
 if TYPE_CHECKING:
     from torch import nn
@@ -153,7 +155,20 @@ def default_program(target: TaskData) -> str:
 
 
 def program_options(name: str, model: Model, target: TaskData) -> dict[str, Any]:
-    """What a program of that name needs to know of the source's input and the target's samples."""
+    """What a program of that name needs to know of the source's input and the target's samples.
+
+    Raises UsageError for a program that is made for another kind of data.
+    """
+    options = _options_of_kind(name, model, target)
+    suit = [known for known, made in PROGRAMS.items() if options.keys() <= signature(made).parameters.keys()]
+    if name in PROGRAMS and name not in suit:
+        raise UsageError(
+            f"the program {name!r} is made for another kind of data than {target.kind}: take {' or '.join(suit)}"
+        )
+    return options
+
+
+def _options_of_kind(name: str, model: Model, target: TaskData) -> dict[str, Any]:
     plan = model.card.preprocessing
     std = tuple(value if value > 0 else 1.0 for value in plan.std)
     if target.kind == "series":
