@@ -314,7 +314,8 @@ COMPARE = (
     usage("a folder without its scheme", "size empty",
           "'empty' is no checkpoint of foretoll: name a folder of transformers as hf:empty"),
     usage("no budget at all", "compare … --budget 0kWh",
-          "--budget '0kWh' is no budget: give an energy (0.1kWh), a time (20min) or emissions (50g)"),
+          "--budget '0kWh' is no budget: give an energy (0.1kWh), a time (20min) or emissions (50g), or money with its "
+          "price (--price 0.30EUR/kWh)"),
     usage("a plan without budget and floor", "plan …",
           "a plan needs what it may cost (--budget 2kWh) or the least quality that may be served (--floor 0.85): give "
           "one of them or both"),

@@ -11,6 +11,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from foretoll.exchange.packing import is_packed, unpack
+
 from .case import QUIETLY, TEXTS, Case, as_json, either, junk, mutated, retrain, spoiled
 from .model_files import CODE, _evil
 
@@ -34,7 +36,9 @@ def ledger_records(draw: random.Random, folder: Path) -> Case:
         table, key = draw.choice((("run_start", "id"), ("run_end", "run_id")))
         run, text = draw.choice(base.execute(f"SELECT {key}, record FROM {table} ORDER BY {key}").fetchall())
         if draw.random() < 0.6:
-            record, what = mutated(draw, json.loads(text), changes=draw.choice((1, 3)))
+            record, what = mutated(
+                draw, json.loads(unpack(text) if is_packed(text) else text), changes=draw.choice((1, 3))
+            )
             changed: Any = json.dumps(record)
         else:
             changed = draw.choice(
