@@ -17,9 +17,10 @@ from foretoll.forecast.lesson_rows import lesson_in, lesson_text, made_by, row_o
 from foretoll.forecast.lessons import lessons_of
 from foretoll.forecast.own_lessons import EVERY, GROWTH, drawn, milestone
 from foretoll.forecast.reference import reference_runs
-from foretoll.forecast.unseen import unseen_settings
+from foretoll.forecast.unseen import KnownSettings, unseen_settings
 from foretoll.ledger.taught import _known
 from foretoll.records import TrainingSettings
+from foretoll.records.settings import setting_fields
 
 
 def test_a_row_has_the_lesson_of_its_run_to_the_last_bit() -> None:
@@ -96,6 +97,25 @@ def test_settings_that_tell_the_same_stand_for_each_other() -> None:
     whole = [_known(row.settings) for row in rows]
     for asked in (*every, TrainingSettings(momentum=0.3), TrainingSettings(optimizer="sgd", lr=3.0)):
         assert unseen_settings(asked, few) == unseen_settings(asked, whole)
+
+
+OTHER: dict[str, object] = {
+    "until": 0.7, "metric": "macro_f1", "max_epochs": 3.0, "evals_per_epoch": 2, "batch_size": 17, "lr": 0.5,
+    "optimizer": "sgd", "momentum": 0.3, "weight_decay": 0.1, "seed": 5, "max_steps": 50, "patience": 3, "sure": 0.9,
+    "give_up": 0.05, "nesterov": True, "betas": (0.8, 0.9), "schedule": "cosine", "warmup": 0.1, "accumulate": 4,
+    "clip_norm": 1.0, "label_smoothing": 0.1, "class_weights": "balanced", "lr_multipliers": {"head": 10.0},
+    "decay_norms": False, "freeze": ("stem",), "precision": "bf16", "augment": ("flip",), "workers": 2, "compile": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(setting_fields()))
+def test_a_run_of_any_setting_has_a_row(name: str) -> None:
+    run = reference_runs()[0]
+    needs = {"optimizer": "sgd", "momentum": 0.9} if name == "nesterov" else {}
+    changed = run.settings.model_copy(update=needs | {name: OTHER[name]})
+    row = row_of_run(run.model_copy(update={"settings": changed}))
+    asked = TrainingSettings().model_copy(update=needs | {name: OTHER[name]})
+    assert unseen_settings(asked, [_known(row.settings)]) == unseen_settings(asked, [KnownSettings(changed)])
 
 
 def test_places_are_even_and_milestones_a_tenth_apart() -> None:

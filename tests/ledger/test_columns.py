@@ -17,7 +17,7 @@ from foretoll.forecast import case_of_run
 from foretoll.forecast.lessons import Lesson, lessons_of
 from foretoll.forecast.own_lessons import OF_MODEL, RECENT, SPREAD, drawn, milestone
 from foretoll.forecast.reference import reference_runs
-from foretoll.ledger import Ledger, taught
+from foretoll.ledger import Ledger, columns, taught
 from foretoll.ledger.append import start_of
 from foretoll.ledger.schema import LATEST
 from foretoll.records import Outcome, Run
@@ -208,3 +208,24 @@ def test_of_many_runs_the_newest_and_a_sample_by_place_are_taken(
     newest = [run.id for run in runs if run.model.parent_weights_digest == case.weights_digest][-12:]
     assert {lesson.run_id for lesson in known.of_model(case)} == set(newest)
     assert min(RECENT, SPREAD, OF_MODEL) >= 200
+
+
+def test_a_fault_in_the_columns_costs_no_run_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(run: Run) -> None:
+        raise KeyError("accumulate")
+
+    run, later = RUNS[0], RUNS[1]
+    ledger = Ledger(tmp_path / "ledger.db")
+    with monkeypatch.context() as patch:
+        patch.setattr(columns, "row_of_run", broken)
+        ledger.begin(start_of(run))
+        ledger.finish(run)
+        assert ledger.get(run.id) == run
+        assert "no forecast can learn from it" in ledger.own_runs().warning
+    ledger.begin(start_of(later))
+    ledger.finish(later)
+    assert len(of_columns(ledger)) >= len(lessons_of([later]))
+    changed(tmp_path / "ledger.db", "UPDATE run_lesson SET made_by = 'another version'")  # may do better
+    assert ledger.own_runs().warning == "" and of_columns(ledger) == of_records(ledger)

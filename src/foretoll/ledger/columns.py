@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from foretoll.errors import one_line
 from foretoll.exchange.reading import UnreadableError, concluded, read_record
-from foretoll.forecast.lesson_rows import made_by, row_of_run
+from foretoll.forecast.lesson_rows import LessonRow, made_by, row_of_run
 from foretoll.forecast.own_lessons import drawn
 from foretoll.ledger.query import known_outcome
 from foretoll.ledger.schema import run_end, run_lesson, run_settings, run_start
@@ -49,6 +50,18 @@ class EndedRun:
             return cls(run_id, presumed, None, str(error))
         return cls(run_id, presumed, stored.run)
 
+    def row(self) -> tuple[LessonRow | None, str]:
+        """Its columns, or why there are none; a fault of ours in making them never costs the run its place."""
+        if self.run is None:
+            return None, self.why
+        try:
+            return row_of_run(self.run), ""
+        except Exception as error:  # noqa: BLE001  # the record is what counts; another version may do better
+            return (
+                None,
+                f"no forecast can learn from it ({type(error).__name__}: {one_line(str(error), 120)})",
+            )
+
 
 def ended_run(run: Run, presumed: int) -> EndedRun:
     """One whose run was read from its record just now."""
@@ -73,8 +86,9 @@ def write_lessons(connection: Connection, ends: Sequence[EndedRun]) -> None:
     for end in ends:
         here = run_lesson.c.run_id == end.run_id, run_lesson.c.presumed == end.presumed
         nth = connection.scalar(sa.select(run_lesson.c.nth).where(*here))
-        if nth and end.run is not None:
-            values = asdict(row_of_run(end.run))
+        found, _ = end.row()
+        if nth and found is not None:
+            values = asdict(found)
             for name in ("alike", "settings", "settings_alike"):
                 del values[name]
             if end.presumed:
@@ -94,10 +108,11 @@ def _append(connection: Connection, ends: Sequence[EndedRun]) -> None:
     for end in ends:
         number += 1
         row: dict[str, Any] = {"run_id": end.run_id, "presumed": end.presumed, "number": number}
-        if end.run is None:
-            rows.append(row | _NOTHING | {"made_by": made_by(), "why": end.why})
+        found, why = end.row()
+        if found is None:
+            rows.append(row | _NOTHING | {"made_by": made_by(), "why": why})
             continue
-        values = asdict(row_of_run(end.run))
+        values = asdict(found)
         settings[values.pop("settings_alike")] = values.pop("settings")
         kind = values["alike"]
         if kind not in alike:

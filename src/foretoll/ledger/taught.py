@@ -14,7 +14,7 @@ from foretoll.errors import LedgerError
 from foretoll.exchange.reading import UnreadRecord, unread_text
 from foretoll.forecast.case import Case
 from foretoll.forecast.lesson_columns import Lessons
-from foretoll.forecast.lesson_rows import lesson_in, row_of_run
+from foretoll.forecast.lesson_rows import lesson_in
 from foretoll.forecast.lessons import Lesson, lessons_of
 from foretoll.forecast.own_lessons import EVERY, OF_MODEL, RECENT, SPREAD, OwnLessons, drawn, milestone
 from foretoll.forecast.unseen import KnownSettings
@@ -56,10 +56,10 @@ class _Unwritten:
     def add(self, ends: Iterable[EndedRun], connection: Connection) -> None:
         """Those of these ends that count."""
         for end in ends:
-            if end.run is None:
-                self.unread.append(UnreadRecord(run_name(end.run_id), end.why))
+            row, why = end.row()
+            if end.run is None or row is None:
+                self.unread.append(UnreadRecord(run_name(end.run_id), why))
                 continue
-            row = row_of_run(end.run)
             self.settings[row.settings_alike] = row.settings
             if row.teaches and not end.presumed:
                 at = sa.select(run_start.c.started_at).where(run_start.c.id == end.run_id)
