@@ -73,10 +73,9 @@ def _hardware_table(found: Sequence[HardwareForecast], paid: bool, limit: Limit,
                 each.name,
                 *(_cell(cost, getattr(each.forecast, cost), found, limit) for cost, _ in COSTS),
                 *([_money(each.money)] if paid else []),
-                memory_cell(each),
                 fits_text(each),
             ),
-            f"{each.basis}; a step is limited by {each.bound}",
+            f"memory {memory_cell(each)}; {each.basis}; a step is limited by {each.bound}",
         )
         for each in found
     ]
@@ -84,8 +83,7 @@ def _hardware_table(found: Sequence[HardwareForecast], paid: bool, limit: Limit,
         Column("hardware"),
         *(Column(head, number=True) for _, head in COSTS),
         *([Column("money", number=True)] if paid else []),
-        Column("memory", number=True, below=True),
-        Column("fits"),
+        Column("fits", number=True),
     ]
     return Table(columns, rows, "On the hardware that was named", note)
 

@@ -24,7 +24,7 @@ def pilot_table(estimate: Estimate) -> Table | None:
         return None
     first, *later = pilot.stages
     columns = [
-        Column("steps", number=True),
+        Column("steps"),
         Column("spent", number=True),
         Column(f"validation {metric_name(estimate.settings.metric)}"),
         Column("epochs"),
