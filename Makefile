@@ -40,7 +40,7 @@ numbers: install
 # the docs site in build/site, to be opened from the disk: tables are made anew, dead links are errors
 docs: install
 	$(BIN)/python docs/build.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf .venv foretoll-demo foretoll-estimate foretoll-retrain foretoll-train

@@ -16,20 +16,36 @@ import foretoll.testing
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as `make docs` does: a dead link, a dead anchor or a page that is nowhere is an error."""
-    out = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(out)],
-        cwd=ROOT,
+def build(root: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    """As `make docs` does: a dead link, a dead anchor or a page that is nowhere is an error."""
+    (make,) = re.findall(r"\$\(BIN\)/mkdocs (.+)", (ROOT / "Makefile").read_text())
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", *make.split(), "--site-dir", str(out)],
+        cwd=root,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         check=False,
         capture_output=True,
         text=True,
     )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built."""
+    out = tmp_path_factory.mktemp("site")
+    done = build(ROOT, out)
     assert done.returncode == 0, done.stderr[-3000:]
     return out
+
+
+@pytest.mark.parametrize("text", ["[gone](gone.md)", "[here](#nowhere)", "![](img/none.svg)"])
+def test_a_dead_link_is_an_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/index.md").write_text(f"# A page\n\n{text}\n")
+    validation = (ROOT / "mkdocs.yml").read_text().split("validation:\n")[1].split("nav:")[0]
+    (tmp_path / "mkdocs.yml").write_text(f"site_name: small\nvalidation:\n{validation}")
+    done = build(tmp_path, tmp_path / "out")
+    assert done.returncode != 0 and "WARNING" in done.stderr
 
 
 def test_every_public_name_is_in_the_reference(site: Path) -> None:
