@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("whole") / "l.db"
     fill(path)
     unpack_records(path)
-    with sqlite3.connect(path) as base:
+    with closing(sqlite3.connect(path)) as base:
         base.execute("PRAGMA journal_mode=DELETE")
         base.execute("VACUUM")
     return path.read_bytes()
@@ -44,7 +45,7 @@ def pages_of(content: bytes, folder: Path, name: str) -> list[int]:
     """The numbers, from 1, of a table's leaf pages."""
     path = folder / "look.db"
     path.write_bytes(content)
-    with sqlite3.connect(path) as base:
+    with closing(sqlite3.connect(path)) as base:
         query = "SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY pageno"
         return [number for (number,) in base.execute(query, (name,))]
 
@@ -123,7 +124,7 @@ def test_a_file_that_was_cut_short(tmp_path: Path, whole: bytes, share: float) -
 
 def test_packed_records_of_other_pages_are_copied(tmp_path: Path) -> None:
     fill(tmp_path / "l.db")
-    with sqlite3.connect(tmp_path / "l.db") as base:
+    with closing(sqlite3.connect(tmp_path / "l.db")) as base:
         base.execute("PRAGMA journal_mode=DELETE")
     content = (tmp_path / "l.db").read_bytes()
     known = {run.id: run for run in Ledger(_copy(tmp_path, content)).runs()}

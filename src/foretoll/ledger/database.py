@@ -211,9 +211,13 @@ class Database:
         )
         # what is not UTF-8 in one row must not keep the others from being read
         connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-        # FULL: a committed run survives a power cut too; the price, one fsync, is nothing beside a run
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
+        try:
+            # FULL: a committed run survives a power cut too; the price, one fsync, is nothing beside a run
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+        except sqlite3.Error:  # a damaged file
+            connection.close()
+            raise
         return connection
 
     def is_broken(self, error: LedgerError) -> bool:
