@@ -152,6 +152,16 @@ def test_a_gap_below_zero_is_room_to_spare(examples: ModuleType) -> None:
     assert "meets the target with 0.030 to spare" in reasons.why(estimate).sentences[0]
 
 
+@pytest.mark.parametrize(("shift", "which"), [("distribution", "the classes"), ("task", "the new classes")])
+def test_the_task_form_of_resque_is_never_told_as_an_angle(
+    examples: ModuleType, shift: str, which: str
+) -> None:
+    # without data of the source there is no angle, whatever the shift is
+    indices = {"inv_ari": {"name": "inv_ari", "value": 0.27, "samples": 1149}}
+    said = " ".join(reasons.why(examples.estimate(shift=shift, indices=indices)).sentences)
+    assert f"clusters differ from {which}: 1 − adjusted Rand index 0.27" in said and "turned" not in said
+
+
 def test_the_model_is_named_with_its_size_wherever_its_name_occurs(examples: ModuleType) -> None:
     run = examples.run(model=examples.model_card(arch="in"))
     assert story.task_text(run, size=True).startswith("Retraining in (94 k parameters) on digits")

@@ -119,7 +119,7 @@ def test_an_unlabelled_source_still_tells_how_far_the_target_lies(model: Model) 
     for name in ("mmd", "frechet", "sliced_wasserstein", "arm"):
         assert seen.signals[name] == labelled[name], name
     assert {seen.signals.get(name) for name in ("resque", "atc", "doc", "source_quality")} == {None}
-    assert any("has no labels: RESQUE, ATC, DoC" in warning for warning in seen.warnings)
+    assert any("has no labels: the angle of RESQUE, ATC, DoC" in warning for warning in seen.warnings)
 
 
 @pytest.mark.parametrize("option", ["finetune", "head", "keep"])

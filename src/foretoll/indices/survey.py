@@ -467,12 +467,12 @@ def _unknown_source(source: TaskData | None) -> str:
     without = "and the forecast is made without them"
     if source is None:
         return (
-            "there are no data of the source: RESQUE, the distances from source to target (MMD, Fréchet, sliced "
-            f"Wasserstein, ARM) and the quality on the source could not be computed, {without}"
+            "there are no data of the source: the angle of RESQUE, the distances from source to target (MMD, Fréchet, "
+            f"sliced Wasserstein, ARM) and the quality on the source could not be computed, {without}"
         )
     return (
-        f"the source {source.name} has no labels: RESQUE, ATC, DoC and the quality on it could not be computed, "
-        f"{without}"
+        f"the source {source.name} has no labels: the angle of RESQUE, ATC, DoC and the quality on it could not be "
+        f"computed, {without}"
     )
 
 

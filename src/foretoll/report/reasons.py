@@ -44,10 +44,11 @@ def why(estimate: Estimate) -> Line:
     if resque is not None and resque.value is not None:
         floor = f"; {two_digits(resque.floor)} without any shift" if resque.floor is not None else ""
         value = two_digits(resque.value)
+        of_task = resque.name == "inv_ari"  # also where nobody has the source's data, which the angle needs
         sentences.append(
-            f"the representation's clusters differ from the new classes: 1 − adjusted Rand index {value} "
-            f"(RESQUE{floor}; 0 where they agree)"
-            if estimate.shift == "task"
+            f"the representation's clusters differ from the {'new ' if estimate.shift == 'task' else ''}classes: 1 − "
+            f"adjusted Rand index {value} (task form of RESQUE{floor}; 0 where they agree)"
+            if of_task
             else f"the representation turned by {value} (RESQUE{floor})"
         )
     loss, before = _known(estimate, _LOSS), _known(estimate, _SOURCE_LOSS)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, distribution, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 from typing import Literal
 
@@ -22,18 +23,7 @@ from foretoll.version import __version__
 
 MEASURED_S = 0.3  # of busy work, for a first look at what the meter says
 TIGHT_BYTES = 2 * 2**30  # of disk: what studies and checkpoints soon take
-EXTRAS = (
-    "timm",
-    "hf",
-    "peft",
-    "accelerate",
-    "lightning",
-    "ray",
-    "postgres",
-    "mlflow",
-    "wandb",
-    "tensorboard",
-)
+OF_DEVELOPERS = "dev"  # the extra that is for foretoll's own tests
 
 
 def examine_machine(
@@ -189,7 +179,7 @@ def _disk() -> Iterator[Finding]:
 
 def _extras() -> Iterator[Finding]:
     there, missing = [], []
-    for extra in EXTRAS:
+    for extra in sorted({*metadata("foretoll").get_all("Provides-Extra", ())} - {OF_DEVELOPERS}):
         versions = [_version_of(package) for package in _packages(extra)]
         if versions and all(versions):
             there.append(", ".join(text for text in versions if text))
@@ -203,10 +193,11 @@ def _extras() -> Iterator[Finding]:
 
 def _packages(extra: str) -> list[str]:
     """What an extra asks for, by the package's own metadata."""
-    distribution("foretoll")
-    asked = [line for line in requires("foretoll") or () if f"extra == '{extra}'" in line.replace('"', "'")]
+    asked = (line.partition(";") for line in requires("foretoll") or ())
     return [
-        "".join(c for c in line.split(";")[0].split(">")[0].split("[")[0] if c not in " <=") for line in asked
+        re.split(r"[^\w.-]", name, maxsplit=1)[0]
+        for name, _, when in asked
+        if re.search(rf"""extra == ['"]{extra}['"]""", when)
     ]
 
 
