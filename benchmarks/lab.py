@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -22,11 +22,10 @@ from foretoll.indices.recoverability import linear_probe_accuracy
 from foretoll.indices.resque import resque_distribution, resque_task
 from foretoll.indices.scores import SideSample, scores
 from foretoll.indices.separability import linear_cka
-from foretoll.ledger import Ledger
-from foretoll.models import Model, countable_layers
+from foretoll.models import Model, build_model, countable_layers
 from foretoll.records import TrainingSettings
 from foretoll.representation import renormalised, sweep
-from foretoll.workflows.context import Accounting
+from foretoll.workflows.context import Accounting, Runtime
 from foretoll.workflows.train import train_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,16 +50,12 @@ def trained(
 ) -> tuple[Model, TaskData]:
     """A small CNN trained by foretoll on the first half of a data set, and that half (`limit` samples of it)."""
     source = open_data(uri(name, f"part=1/2&limit={limit}"))
-    with tempfile.TemporaryDirectory() as folder:
-        done = train_model(
-            "foretoll:cnn",
-            source,
-            settings=settings,
-            options={"width": width},
-            device="cpu",
-            accounting=Accounting(energy="none"),
-            ledger=Ledger.open(Path(folder) / "ledger.db"),
-        )
+    done = train_model(
+        partial(build_model, "foretoll:cnn", options={"width": width}),
+        source,
+        settings,
+        Runtime(accounting=Accounting(energy="none")),
+    )
     if done.model is None:
         sys.exit(f"the training on {name} did not end: {done.run.outcome}")
     return done.model, source

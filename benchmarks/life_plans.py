@@ -30,6 +30,7 @@ from foretoll.options import get_option
 from foretoll.records import Interval, Schedule
 from foretoll.workflows.carry_out import carry_out
 from foretoll.workflows.compare import compare
+from foretoll.workflows.context import Runtime, Update
 from foretoll.workflows.look import look_at
 from life_streams import LifeSpec, all_lives
 from life_updates import ACCOUNTING, HERE, SETTINGS, put, write_world
@@ -42,9 +43,11 @@ Row = dict[str, object]
 def updated(model: Model, stream: Stream, last: int, option: str, until: float) -> tuple[Model, float]:
     """The model after an update on the period that ends with batch `last`, and its kWh."""
     done = carry_out(
-        get_option(option), model, stream.window(last, PERIOD), SETTINGS.model_copy(update={"until": until}),
-        source=None, task_shift=False, device=torch.device("cpu"), accounting=ACCOUNTING, ledger=None,
-    )  # fmt: skip
+        get_option(option),
+        Update(model, None, stream.window(last, PERIOD), False, torch.device("cpu")),
+        SETTINGS.model_copy(update={"until": until}),
+        Runtime(accounting=ACCOUNTING),
+    )
     return done.model or model, done.run.toll.energy_kwh or 0.0
 
 

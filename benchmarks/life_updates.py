@@ -14,16 +14,18 @@ import json
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from foretoll.atomic import replacing
+from foretoll.models import build_model
 from foretoll.records import Continual, LifeEvent, TrainingSettings
 from foretoll.report.life_bill import spent_by_kind
 from foretoll.units import joules_from_kwh
-from foretoll.workflows.context import Accounting
+from foretoll.workflows.context import Accounting, Runtime
 from foretoll.workflows.life import Life
 from foretoll.workflows.train import train_model
 from life_streams import LifeSpec, all_lives
@@ -50,11 +52,10 @@ def write_world(spec: LifeSpec, seed: int, folder: Path) -> int:
         rows = slice(j * served.every, (j + 1) * served.every)
         np.savez(folder / f"b{j}.npz", x=served.x[rows], y=served.y[rows])
     train_model(
-        "foretoll:mlp?width=32",
+        partial(build_model, "foretoll:mlp?width=32"),
         f"npz:{folder}/source.npz",
-        settings=SETTINGS.model_copy(update={"max_epochs": 20, "seed": seed}),
-        accounting=ACCOUNTING,
-        ledger=None,
+        SETTINGS.model_copy(update={"max_epochs": 20, "seed": seed}),
+        Runtime(accounting=ACCOUNTING),
         out=folder / "model",
     )
     return count

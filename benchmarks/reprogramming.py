@@ -19,21 +19,20 @@ import os
 import platform
 import statistics
 import sys
-import tempfile
 from datetime import date
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from foretoll.data import TaskData, open_data
-from foretoll.ledger import Ledger
 from foretoll.measure import describe_hardware
-from foretoll.models import Model
+from foretoll.models import Model, build_model
 from foretoll.options import OPTIONS, Option
 from foretoll.options.reprogram import Reprogram, ReprogramAndHead
 from foretoll.records import Shift, TrainingSettings
 from foretoll.workflows.carry_out import carry_out
-from foretoll.workflows.context import Accounting, choose_device
+from foretoll.workflows.context import Accounting, Runtime, Update, choose_device
 from foretoll.workflows.train import train_model
 
 FOLDER = Path(__file__).resolve().parent
@@ -81,16 +80,12 @@ def source_model(
     if options is None:
         options = {"width": arguments.width, **({"input_size": 32} if data.shape[1] < 32 else {})}
     settings = TrainingSettings(max_epochs=arguments.source_epochs, evals_per_epoch=1, lr=2e-3)
-    with tempfile.TemporaryDirectory() as folder:
-        done = train_model(
-            arch,
-            data,
-            settings=settings,
-            options=options,
-            device=arguments.device,
-            accounting=Accounting(energy="none"),
-            ledger=Ledger.open(Path(folder) / "ledger.db"),
-        )
+    done = train_model(
+        partial(build_model, arch, options=options),
+        data,
+        settings,
+        Runtime(choose_device(arguments.device), Accounting(energy="none")),
+    )
     if done.model is None:
         sys.exit(f"the training on {uri} did not end: {done.run.reason}")
     print(f"source {data.name}: test accuracy {done.run.quality.after:.3f}", flush=True)
@@ -108,17 +103,12 @@ def measure(
     task_shift: bool = True,
 ) -> dict[str, Any]:
     """One run, as a row."""
-    source, target = data
+    (source, target), device = data, choose_device(arguments.device)
     run = carry_out(
         option,
-        model,
-        target,
+        Update(model, source, target, task_shift, device),
         TrainingSettings(max_epochs=arguments.epochs, evals_per_epoch=1, seed=seed),
-        source=source,
-        task_shift=task_shift,
-        device=choose_device(arguments.device),
-        accounting=Accounting(energy=arguments.energy),
-        ledger=None,
+        Runtime(device, Accounting(energy=arguments.energy)),
     ).run
     return {
         "option": name,

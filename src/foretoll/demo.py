@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from foretoll.arguments import check_out
 from foretoll.decide.spending import Budget
 from foretoll.errors import ForetollError
 from foretoll.ledger import Ledger
+from foretoll.models import build_model
 from foretoll.options.table import DEFAULT
 from foretoll.records import Estimate, Outcome, Run, TrainingSettings
 from foretoll.report import write_json, write_reports
 from foretoll.workflows import Accounting, Watcher
-from foretoll.workflows.context import open_update
-from foretoll.workflows.estimate import estimate_update
+from foretoll.workflows.carry_out import RunMetadata
+from foretoll.workflows.context import Runtime, open_update
+from foretoll.workflows.estimate import EstimateRequest, estimate_update
 from foretoll.workflows.goal import with_target
 from foretoll.workflows.retrain import retrain_update
 from foretoll.workflows.train import train_model
@@ -46,47 +49,38 @@ def run_demo(
     Writes to `out`: source/ and updated/ (checkpoints), estimate.json, run.json, report.html, and the demo's
     own ledger, so that the user's is not filled with runs on digits.
     """
-    accounting, watcher = accounting or Accounting(), watcher or Watcher()
     check_out(out)
-    ledger = ledger or Ledger.open(out / "ledger.db")
+    runtime = Runtime.of("auto", accounting, ledger or out / "ledger.db", watcher)
     settings = TrainingSettings(seed=seed, batch_size=32, max_epochs=20)
     source = train_model(
-        "foretoll:cnn",
+        partial(build_model, "foretoll:cnn"),
         SOURCE,
+        settings.model_copy(update={"max_epochs": 12.0}),
+        runtime,
         out=out / "source",
-        settings=settings.model_copy(update={"max_epochs": 12.0}),
-        accounting=accounting,
-        ledger=ledger,
         tags=(TAG,),
-        watcher=watcher,
     )
     if source.run.outcome is Outcome.INTERRUPTED:
         raise KeyboardInterrupt
     if source.model is None:
         raise ForetollError(f"the source model of the demo could not be trained: {source.run.reason}")
-    update = open_update(source.model, SOURCE, TARGET, seed=seed)
+    update = open_update(source.model, SOURCE, TARGET, device=runtime.device, seed=seed)
     settings = with_target(update, settings, None)
     estimate = estimate_update(
         update,
         DEFAULT,
         settings,
-        budget=Budget(runs=8, duration_s=30),
-        accounting=accounting,
-        ledger=ledger,
-        watcher=watcher,
+        runtime,
+        EstimateRequest(calibration=Budget(runs=8, duration_s=30)),
     )
     write_json(out / "estimate.json", estimate)  # before the first step of the retraining
     done = retrain_update(
         update,
         DEFAULT,
         settings,
-        accounting=accounting,
-        ledger=ledger,
-        signals=estimate.signals,
-        forecast=estimate.made_forecast,
+        runtime,
+        RunMetadata(signals=estimate.signals, forecast=estimate.made_forecast, tags=(TAG,)),
         out=out / "updated",
-        tags=(TAG,),
-        watcher=watcher,
     )
     write_json(out / "run.json", done.run)
     report = write_reports(out, estimate=estimate, run=done.run)

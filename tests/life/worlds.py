@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from foretoll.models import build_model
 from foretoll.records import TrainingSettings
-from foretoll.workflows.context import Accounting
+from foretoll.workflows.context import Accounting, Runtime
 from foretoll.workflows.life import Life
 from foretoll.workflows.train import train_model
 
@@ -33,11 +35,10 @@ def build(folder: Path, batches: int = 8) -> None:
         np.savez(folder / f"w{i}.npz", x=x, y=y)
         np.savez(folder / f"u{i}.npz", x=x)
     train_model(
-        "foretoll:mlp?width=16",
+        partial(build_model, "foretoll:mlp?width=16"),
         f"npz:{folder}/src.npz",
-        settings=SETTINGS,
-        accounting=ACCOUNTING,
-        ledger=None,
+        SETTINGS,
+        Runtime(accounting=ACCOUNTING),
         out=folder / "m",
     )
 

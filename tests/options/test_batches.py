@@ -17,6 +17,7 @@ from foretoll.quality import evaluate, samples_that_fit
 from foretoll.records import Outcome, TrainingSettings
 from foretoll.representation import Features, sweep
 from foretoll.training import Recording
+from foretoll.workflows.context import Update
 from foretoll.workflows.pilot import Pilot
 
 from .making import blobs, digits, mlp, normed
@@ -44,7 +45,7 @@ def test_batches_of_one_are_refused_with_batch_norm_unless_it_is_frozen() -> Non
         trained("finetune", normed(data), data)
     assert bool(gradient_norms(normed(data), data.train, ONE).isfinite().all())  # nothing is trained by it
     cpu = torch.device("cpu")
-    pilot = Pilot(get_option("finetune"), normed(data), data, ONE, task_shift=False, device=cpu)
+    pilot = Pilot(get_option("finetune"), Update(normed(data), None, data, False, cpu), ONE)
     pilot.prepare()
     with pytest.raises(UsageError, match=message):
         pilot.step()
@@ -55,7 +56,7 @@ def test_pilots_and_gradients_take_batches_of_one() -> None:
     data = blobs(60)
     assert len(gradient_norms(mlp(data), data.train, ONE)) == 4
     cpu = torch.device("cpu")
-    pilot = Pilot(get_option("finetune"), mlp(data), data, ONE, task_shift=False, device=cpu)
+    pilot = Pilot(get_option("finetune"), Update(mlp(data), None, data, False, cpu), ONE)
     pilot.prepare()
     for _ in range(8):
         pilot.step()

@@ -16,8 +16,8 @@ from foretoll.models import Model, load_model
 from foretoll.options import OPTIONS, Option, get_option
 from foretoll.records import Outcome, Run, TrainingSettings
 from foretoll.workflows import Accounting, estimate
-from foretoll.workflows.carry_out import RunResult, carry_out
-from foretoll.workflows.context import Update, open_update
+from foretoll.workflows.carry_out import RunMetadata, RunResult, carry_out
+from foretoll.workflows.context import Runtime, Update, open_update
 from foretoll.workflows.pilot import STEPS, pilot_signals
 from foretoll.workflows.probe import probe_option
 from foretoll.workflows.retrain import retrain_update
@@ -146,24 +146,25 @@ def test_a_new_task_that_an_option_cannot_serve_is_refused_before_any_work(name:
     update = Update(model, source, recorded(target, log), True, CPU)
     log.clear()
     with pytest.raises(UsageError, match=f"{name} cannot serve a new task"):
-        retrain_update(update, name, SETTINGS, accounting=ACCOUNTING, ledger=ledger)
+        retrain_update(update, name, SETTINGS, Runtime(CPU, ACCOUNTING, ledger))
     assert set(log) <= {"train"} and len(log) == 1, "only whether there are labels was looked at"
     assert list(ledger.runs()) == []
 
 
 def run_of(
-    option: Option, model: Model, source: TaskData, target: TaskData, task: bool, **more: object
+    option: Option,
+    model: Model,
+    source: TaskData,
+    target: TaskData,
+    task: bool,
+    *,
+    ledger: Ledger,
+    out: Path | None = None,
+    tags: tuple[str, ...] = (),
 ) -> RunResult:
+    update = Update(model, source, target, task, CPU)
     return carry_out(
-        option,
-        model,
-        target,
-        SETTINGS,
-        source=source,
-        task_shift=task,
-        device=CPU,
-        accounting=ACCOUNTING,
-        **more,  # type: ignore[arg-type]
+        option, update, SETTINGS, Runtime(CPU, ACCOUNTING, ledger), RunMetadata(tags=tags), out=out
     )
 
 
@@ -205,7 +206,7 @@ def test_a_whole_run_is_recorded_and_can_be_gone_on_from(
     assert (again.card.run_id, again.card.classes) == (run.id, target.classes)
     update = open_update(str(out), target, blobs(classes=target.num_classes, seed=5), trust_code=True)
     following = retrain_update(
-        update, "finetune", SETTINGS, accounting=ACCOUNTING, ledger=ledger, signals={}
+        update, "finetune", SETTINGS, Runtime(CPU, ACCOUNTING, ledger), RunMetadata(signals={})
     ).run
     assert following.model.parent_run_id == run.id and following.lineage == (run.id,)
     assert [r.id for r in ledger.lineage(following.id)] == [run.id, following.id]
@@ -236,16 +237,7 @@ def test_the_steps_that_are_timed_are_those_of_its_pilot(
 ) -> None:
     before = weights(model)
     update = Update(model, blobs(), target, task_shift, CPU)
-    probed = probe_option(
-        option,
-        model,
-        target,
-        SETTINGS,
-        task_shift=task_shift,
-        device=CPU,
-        accounting=ACCOUNTING,
-        budget_s=0.05,
-    )
+    probed = probe_option(option, update, SETTINGS, ACCOUNTING, budget_s=0.05)
     assert probed.pilot == pilot_signals(update, option.name, SETTINGS)
     assert bool(probed.pilot) == option.takes_steps == (probed.step.steps >= max(STEPS) - 2)
     assert same(weights(model), before)

@@ -174,14 +174,7 @@ def test_probe_and_pilot(images: TaskData) -> None:
     signals = pilot_signals(update, "head", SETTINGS)
     assert (signals["pilot_gradient_norm"] or 0) > 0 and signals["pilot24_loss"] is not None
     probe = probe_option(
-        get_option("head"),
-        update.model,
-        images,
-        SETTINGS,
-        task_shift=False,
-        device=CPU,
-        accounting=Accounting("watts:20", region="DE"),
-        budget_s=0.05,
+        get_option("head"), update, SETTINGS, Accounting("watts:20", region="DE"), budget_s=0.05
     ).step
     assert probe.seconds_of_preparation > 0 and probe.seconds_per_step > 0
     assert all(torch.equal(value, before[name]) for name, value in weights(update.model).items())

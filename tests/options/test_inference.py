@@ -18,7 +18,8 @@ from foretoll.options.stepper import Stepper
 from foretoll.records import InferenceCost, TrainingSettings
 from foretoll.units import kwh_from_joules
 from foretoll.workflows import Accounting
-from foretoll.workflows.context import open_update
+from foretoll.workflows.carry_out import RunMetadata
+from foretoll.workflows.context import Runtime, open_update
 from foretoll.workflows.retrain import retrain_update
 
 from .making import blobs, mlp, normed, weights
@@ -115,15 +116,14 @@ def test_the_stated_memory_is_what_a_step_leaves_behind(name: str, change: dict[
 
 
 def test_a_chain_of_updates_through_checkpoint_folders(tmp_path: Path) -> None:
-    ledger, accounting = Ledger.open(tmp_path / "l.db"), Accounting("watts:20", region="DE")
+    ledger = Ledger.open(tmp_path / "l.db")
+    runtime = Runtime(accounting=Accounting("watts:20", region="DE"), ledger=ledger)
     settings = TrainingSettings(batch_size=32, max_epochs=1, lr=0.003, until=1.0)
     source, model, runs = blobs(), normed(blobs()), list[str]()
     for place, name in enumerate(("finetune", "head", "lora", "recalibrate", "partial")):
         target, out = blobs(seed=place + 1, distance=1.0), tmp_path / str(place)
         update = open_update(model, source, target, task=False, trust_code=True)
-        run = retrain_update(
-            update, name, settings, accounting=accounting, ledger=ledger, signals={}, out=out
-        ).run
+        run = retrain_update(update, name, settings, runtime, RunMetadata(signals={}), out=out).run
         assert run.lineage == tuple(runs) and run.model.parent_run_id == (runs[-1] if runs else None)
         runs.append(run.id)
         source, model = target, str(out)

@@ -14,7 +14,7 @@ from foretoll.options import get_option
 from foretoll.records import Outcome, TrainingSettings
 from foretoll.workflows import Accounting
 from foretoll.workflows.carry_out import RunResult, carry_out
-from foretoll.workflows.context import Update
+from foretoll.workflows.context import Runtime, Update
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.probe import probe_option
 from foretoll.workflows.retrain import retrain
@@ -29,14 +29,9 @@ ACCOUNTING = Accounting("watts:20", region="DE")
 def kept(model: Model, settings: TrainingSettings = SETTINGS) -> RunResult:
     return carry_out(
         get_option("keep"),
-        model,
-        blobs(seed=1),
+        Update(model, blobs(), blobs(seed=1), False, CPU),
         settings,
-        source=blobs(),
-        task_shift=False,
-        device=CPU,
-        accounting=ACCOUNTING,
-        ledger=None,
+        Runtime(accounting=ACCOUNTING),
     )
 
 
@@ -67,16 +62,7 @@ def test_a_target_that_is_met_or_not_named_is_reached(until: float | None) -> No
 def test_probe_and_pilot_have_no_steps() -> None:
     update = Update(mlp(blobs()), blobs(), blobs(seed=1), False, CPU)
     assert pilot_signals(update, "keep", SETTINGS) == {}
-    probe = probe_option(
-        get_option("keep"),
-        update.model,
-        update.target,
-        SETTINGS,
-        task_shift=False,
-        device=CPU,
-        accounting=ACCOUNTING,
-        budget_s=0.05,
-    ).step
+    probe = probe_option(get_option("keep"), update, SETTINGS, ACCOUNTING, budget_s=0.05).step
     assert (probe.steps, probe.seconds_per_step) == (0, 0.0) and probe.seconds_per_evaluation > 0
 
 

@@ -14,7 +14,7 @@ from foretoll.records import Outcome, TrainingSettings
 from foretoll.representation import renormalised
 from foretoll.workflows import Accounting
 from foretoll.workflows.carry_out import carry_out
-from foretoll.workflows.context import Update
+from foretoll.workflows.context import Runtime, Update
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.probe import probe_option
 from foretoll.workflows.retrain import retrain_update
@@ -29,14 +29,9 @@ ACCOUNTING = Accounting("watts:20", region="DE")
 def recalibrated(model: Model, target: TaskData, settings: TrainingSettings = SETTINGS) -> Model:
     done = carry_out(
         get_option("recalibrate"),
-        model,
-        target,
+        Update(model, None, target, False, CPU),
         settings,
-        source=None,
-        task_shift=False,
-        device=CPU,
-        accounting=ACCOUNTING,
-        ledger=None,
+        Runtime(accounting=ACCOUNTING),
     )
     assert done.model is not None
     return done.model
@@ -101,16 +96,7 @@ def test_probe_and_pilot(images: TaskData) -> None:
     update = Update(build_model(CNN, data=images, seed=0), images, images, False, CPU)
     before = weights(update.model)
     assert pilot_signals(update, "recalibrate", SETTINGS) == {}
-    probe = probe_option(
-        get_option("recalibrate"),
-        update.model,
-        update.target,
-        SETTINGS,
-        task_shift=False,
-        device=CPU,
-        accounting=ACCOUNTING,
-        budget_s=0.05,
-    ).step
+    probe = probe_option(get_option("recalibrate"), update, SETTINGS, ACCOUNTING, budget_s=0.05).step
     assert probe.steps == 0 and probe.seconds_of_preparation > 0 and (probe.joules_of_preparation or 0) > 0
     assert same(weights(update.model), before)
 
@@ -121,7 +107,7 @@ def test_a_model_without_batch_norm_is_told_so() -> None:
     assert why is not None and "foretoll:mlp has none; use another option" in why
     update = Update(model, blobs(), target, False, CPU)
     with pytest.raises(UsageError, match="re-estimates batch-norm statistics, and foretoll:mlp has none"):
-        retrain_update(update, "recalibrate", SETTINGS, accounting=ACCOUNTING, ledger=None)
+        retrain_update(update, "recalibrate", SETTINGS, Runtime(accounting=ACCOUNTING))
 
 
 def test_one_sample_has_no_variance() -> None:

@@ -19,6 +19,7 @@ from foretoll.records import ModelCard, TrainingSettings
 from foretoll.reprogram import MAPPINGS, PROGRAMS, Frequent, ReprogrammedNetwork
 from foretoll.workflows import Accounting
 from foretoll.workflows.carry_out import RunResult, carry_out
+from foretoll.workflows.context import Runtime, Update
 
 from .making import CNN, blobs, digits, mlp, same, weights
 
@@ -32,14 +33,9 @@ def carried(
 ) -> RunResult:
     return carry_out(
         option,
-        model,
-        target,
+        Update(model, target, target, task, CPU),
         SETTINGS,
-        source=target,
-        task_shift=task,
-        device=CPU,
-        accounting=Accounting("none"),
-        ledger=None,
+        Runtime(accounting=Accounting("none")),
         out=out,
     )
 
@@ -218,14 +214,9 @@ def _lit(data: TaskData) -> TaskData:
 def _run(option: object, model: Model, target: TaskData, settings: TrainingSettings) -> RunResult:
     return carry_out(
         option,  # type: ignore[arg-type]
-        model,
-        target,
+        Update(model, target, target, False, CPU),
         settings,
-        source=target,
-        task_shift=False,
-        device=CPU,
-        accounting=Accounting("none"),
-        ledger=None,
+        Runtime(accounting=Accounting("none")),
     )
 
 

@@ -22,7 +22,7 @@ from foretoll.report.markdown import markdown
 from foretoll.workflows import Accounting, Watcher
 from foretoll.workflows.anytime import GrowingPilot, Grown
 from foretoll.workflows.carry_out import carry_out
-from foretoll.workflows.context import Update
+from foretoll.workflows.context import Runtime, Update
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.planned import case_of_update, start_quality
 from foretoll.workflows.retrain import take_signals
@@ -46,9 +46,12 @@ class Job:
     forecaster: Forecaster
 
     def grown(self, spend: float, within: float | None = None, watcher: Watcher | None = None) -> Grown:
-        budget = PilotBudget(within, spend)
+        budget, runtime = (
+            PilotBudget(within, spend),
+            Runtime(accounting=NO_METER, watcher=watcher or Watcher()),
+        )
         return GrowingPilot(
-            self.update, "finetune", HARD, self.known, budget, self.forecaster, NO_METER, watcher or Watcher()
+            self.update, "finetune", HARD, self.known, budget, self.forecaster, runtime
         ).grow()
 
 
@@ -94,10 +97,7 @@ def test_its_looks_are_those_of_the_run_and_powers_of_two_before(job: Job) -> No
 
 def test_what_it_sees_is_what_the_run_sees(job: Job) -> None:
     update = job.update
-    run = carry_out(
-        OPTIONS["finetune"], update.model, update.target, HARD, source=update.source, task_shift=False,
-        device=update.device, accounting=NO_METER, ledger=None,
-    ).run  # fmt: skip
+    run = carry_out(OPTIONS["finetune"], update, HARD, Runtime(accounting=NO_METER)).run
     seen = {point.step: point.quality for point in run.curve}
     stages = [stage for stage in job.grown(0.6).record.stages if stage.step in seen and stage.step]
     assert len(stages) > 2
@@ -159,7 +159,13 @@ def test_what_stops_it_leaves_the_forecast_before(job: Job, error: BaseException
 def test_a_training_that_diverges_is_said(job: Job) -> None:
     wild = HARD.model_copy(update={"lr": 1e30, "optimizer": "sgd"})
     pilot = GrowingPilot(
-        job.update, "finetune", wild, job.known, PilotBudget(spend=1.0), job.forecaster, NO_METER
+        job.update,
+        "finetune",
+        wild,
+        job.known,
+        PilotBudget(spend=1.0),
+        job.forecaster,
+        Runtime(accounting=NO_METER),
     )
     grown = pilot.grow()
     assert "the loss" in grown.warnings[0] and "smaller --lr" in grown.warnings[0]

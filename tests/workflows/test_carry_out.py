@@ -17,13 +17,13 @@ from foretoll import retrain, train
 from foretoll.data import TaskData
 from foretoll.errors import DataError, ForetollError, LedgerError, MeasureError, ModelError, UsageError
 from foretoll.ledger import Ledger
-from foretoll.models import load_model
+from foretoll.models import Model, load_model
 from foretoll.options import OPTIONS
 from foretoll.quality import evaluate
 from foretoll.records import EvalPoint, Outcome, TrainingSettings
 from foretoll.workflows import Accounting, Watcher
-from foretoll.workflows.carry_out import RunResult, carry_out
-from foretoll.workflows.context import Update
+from foretoll.workflows.carry_out import RunMetadata, RunResult, carry_out
+from foretoll.workflows.context import Runtime, Update
 from foretoll.workflows.estimate import estimate_update
 from foretoll.workflows.retrain import retrain_update
 from options.making import blobs, digits, mlp, recorded, same, weights
@@ -39,10 +39,17 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def finetune(
-    data: TaskData, ledger: Ledger | None, settings: TrainingSettings = SETTINGS, **more: object
+    data: TaskData,
+    ledger: Ledger | None,
+    settings: TrainingSettings = SETTINGS,
+    *,
+    watcher: Watcher | None = None,
+    out: Path | None = None,
 ) -> RunResult:
-    values: dict[str, object] = {"source": data, "task_shift": False, "device": CPU, "accounting": ACCOUNTING}
-    return carry_out(OPTIONS["finetune"], mlp(data), data, settings, ledger=ledger, **values | more)  # type: ignore[arg-type]
+    runtime = Runtime(CPU, ACCOUNTING, ledger, watcher or Watcher())
+    return carry_out(
+        OPTIONS["finetune"], Update(mlp(data), data, data, False, CPU), settings, runtime, out=out
+    )
 
 
 # --- outcomes ----------------------------------------------------------------------------------------
@@ -112,14 +119,9 @@ def test_a_run_that_cannot_be_prepared_is_failed_and_raised(ledger: Ledger) -> N
     with pytest.raises(DataError, match="5 classes but the model 3 outputs"):
         carry_out(
             OPTIONS["finetune"],
-            mlp(blobs()),
-            blobs(classes=5),
+            Update(mlp(blobs()), None, blobs(classes=5), False, CPU),
             SETTINGS,
-            source=None,
-            task_shift=False,
-            device=CPU,
-            accounting=ACCOUNTING,
-            ledger=ledger,
+            Runtime(CPU, ACCOUNTING, ledger),
         )
     (run,) = ledger.runs()
     assert run.outcome is Outcome.FAILED and "say --task" in run.reason
@@ -173,14 +175,9 @@ def test_a_model_that_fits_nowhere_still_leaves_its_run(ledger: Ledger, tmp_path
     with refused, small_disk(200_000):  # the ledger's first pages fit, a model of 280 kB does not
         carry_out(
             OPTIONS["finetune"],
-            model,
-            data,
+            Update(model, None, data, False, CPU),
             SETTINGS.model_copy(update={"max_epochs": 0.25}),
-            source=None,
-            task_shift=False,
-            device=CPU,
-            accounting=ACCOUNTING,
-            ledger=ledger,
+            Runtime(CPU, ACCOUNTING, ledger),
             out=tmp_path / "updated",
         )
     (run,) = ledger.runs()
@@ -188,7 +185,7 @@ def test_a_model_that_fits_nowhere_still_leaves_its_run(ledger: Ledger, tmp_path
     assert not (tmp_path / "updated").exists(), "no half checkpoint"
 
 
-def train_big(data: TaskData) -> object:
+def train_big(data: TaskData) -> Model:
     from foretoll.models import build_model
 
     return build_model("foretoll:mlp?width=256&depth=2", data=data, seed=0)
@@ -287,9 +284,7 @@ def test_no_sample_of_the_test_split_is_seen_by_signals_training_or_stopping(led
     source, target = recorded(blobs(), log, "source "), recorded(blobs(seed=1), log, "target ")
     update = Update(mlp(blobs()), source, target, False, CPU)
     log.clear()
-    run = retrain_update(
-        update, "finetune", SETTINGS, accounting=ACCOUNTING, ledger=ledger, watcher=Marking()
-    ).run
+    run = retrain_update(update, "finetune", SETTINGS, Runtime(CPU, ACCOUNTING, ledger, Marking())).run
     signals, training = log[: log.index("stage finetune")], log[log.index("stage finetune") :]
     looked_at = {"source train", "target train"}
     # of the validation part the labels alone: whether chance meets the target on so few
@@ -308,7 +303,7 @@ def test_no_sample_of_the_test_split_is_seen_by_an_estimate(ledger: Ledger) -> N
     source, target = recorded(blobs(), log, "source "), recorded(blobs(seed=1), log, "target ")
     update = Update(mlp(blobs()), source, target, False, CPU)
     log.clear()
-    estimate_update(update, "finetune", SETTINGS, budget=None, accounting=Accounting("none"), ledger=ledger)
+    estimate_update(update, "finetune", SETTINGS, Runtime(CPU, Accounting("none"), ledger))
     assert {entry for entry in log if entry.endswith("test")} == set()
     assert "target train" in log
 
@@ -320,9 +315,8 @@ def test_two_seeds_differ_and_one_seed_repeats_exactly(ledger: Ledger) -> None:
             update,
             "finetune",
             SETTINGS.model_copy(update={"seed": seed}),
-            accounting=ACCOUNTING,
-            ledger=ledger,
-            signals={},
+            Runtime(CPU, ACCOUNTING, ledger),
+            RunMetadata(signals={}),
         ).run
         for seed in (0, 0, 1)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ import torch
 from foretoll import compare, estimate, retrain
 from foretoll.data import open_data
 from foretoll.ledger import Ledger
-from foretoll.models import Model
+from foretoll.models import Model, build_model
 from foretoll.quality import chance_ceiling, chance_level
 from foretoll.records import TrainingSettings
 from foretoll.workflows import Accounting
+from foretoll.workflows.context import Runtime
 from foretoll.workflows.train import train_model
 from options.making import MLP, blobs
 
@@ -39,11 +41,10 @@ def test_the_level_of_chance() -> None:
 def model() -> Model:
     """Right on `blobs(distance=6)`, so wrong where their labels are numbered another way."""
     made = train_model(
-        MLP,
+        partial(build_model, MLP),
         blobs(300, distance=6),
-        settings=TrainingSettings(until=0.95, max_epochs=40, lr=1e-2),
-        accounting=Accounting(energy="none"),
-        ledger=None,
+        TrainingSettings(until=0.95, max_epochs=40, lr=1e-2),
+        Runtime(accounting=Accounting(energy="none")),
     )
     assert made.model is not None
     return made.model

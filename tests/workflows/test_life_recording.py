@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from foretoll.errors import DataError, UsageError
 from foretoll.indices.shadow import Shadow
 from foretoll.models import Model, build_model
 from foretoll.records import TrainingSettings
-from foretoll.workflows.context import Accounting
+from foretoll.workflows.context import Accounting, Runtime
 from foretoll.workflows.life_recording import record_life
 from foretoll.workflows.look import Look, largest_ks, look_at, served_batch, stability
 from foretoll.workflows.train import train_model
@@ -35,6 +36,9 @@ def _turning(count: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
     return x.float(), y
 
 
+NO_METER = Runtime(accounting=Accounting(energy="none"))
+
+
 @pytest.fixture(scope="module")
 def life(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Stream]:
     x, y = _turning(10, 80)
@@ -42,11 +46,10 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Stream]:
     np.savez(path, x=x.numpy(), y=y.numpy())
     start = _turning(1, 600)
     model = train_model(
-        "foretoll:mlp?width=16",
+        partial(build_model, "foretoll:mlp?width=16"),
         start,
-        settings=SETTINGS.model_copy(update={"max_epochs": 4.0}),
-        accounting=Accounting(energy="none"),
-        ledger=None,
+        SETTINGS.model_copy(update={"max_epochs": 4.0}),
+        NO_METER,
     ).model
     assert model is not None
     return model, open_stream(f"npz:{path}?every=80")
@@ -107,13 +110,8 @@ def test_a_life_is_recorded_goes_on_after_an_interruption_and_is_replayed(
 ) -> None:
     model, stream = life
     before = {name: value.clone() for name, value in model.network.state_dict().items()}
-    make = {
-        "name": "turning",
-        "settings": SETTINGS,
-        "window": 3,
-        "accounting": Accounting(energy="watts:10"),
-    }
-    recorded = record_life(model, stream, folder=tmp_path / "a", **make)  # type: ignore[arg-type]
+    metered = Runtime(accounting=Accounting(energy="watts:10"))
+    recorded = record_life(model, stream, SETTINGS, metered, window=3, folder=tmp_path / "a")
     assert recorded.batches == 10 and [u.last for u in recorded.updates] == list(range(9))
     assert all(u.cost > 0 and set(u.served) == set(range(u.last + 1, 10)) for u in recorded.updates)
     assert all(torch.equal(before[n], v) for n, v in model.network.state_dict().items()), (
@@ -132,9 +130,9 @@ def test_a_life_is_recorded_goes_on_after_an_interruption_and_is_replayed(
     import foretoll.workflows.life_recording as room
 
     calls: list[int] = []
-    real = room._row
-    monkeypatch.setattr(room, "_row", lambda *a, **k: (calls.append(a[4]), real(*a, **k))[1])
-    again = record_life(model, stream, folder=tmp_path / "a", **make)  # type: ignore[arg-type]
+    real = room._Recorder.row
+    monkeypatch.setattr(room._Recorder, "row", lambda *a: (calls.append(a[2]), real(*a))[1])
+    again = record_life(model, stream, SETTINGS, metered, window=3, folder=tmp_path / "a")
     assert calls == [4, 5, 6, 7, 8]
     assert [u.served for u in again.updates] == [u.served for u in recorded.updates]
     assert [u.gate for u in again.updates] == [u.gate for u in recorded.updates]
@@ -151,11 +149,11 @@ def test_a_life_is_recorded_goes_on_after_an_interruption_and_is_replayed(
 def test_a_life_needs_labels_and_two_batches(life: tuple[Model, Stream]) -> None:
     model, stream = life
     with pytest.raises(UsageError, match="one batch"):
-        record_life(model, Stream(stream.data, stream.rows, (0, 80)), name="x", settings=SETTINGS)
+        record_life(model, Stream(stream.data, stream.rows, (0, 80)), SETTINGS, NO_METER)
     unlabelled = stream.rows.take(torch.arange(160))
     unlabelled.labels = None
     with pytest.raises(UsageError, match="labelled stream"):
-        record_life(model, Stream(stream.data, unlabelled, (0, 80, 160)), name="x", settings=SETTINGS)
+        record_life(model, Stream(stream.data, unlabelled, (0, 80, 160)), SETTINGS, NO_METER)
 
 
 def test_a_window_of_one_class_is_trained_on_or_left_out_and_never_stops_the_recording(
@@ -165,7 +163,5 @@ def test_a_window_of_one_class_is_trained_on_or_left_out_and_never_stops_the_rec
     np.savez(tmp_path / "s.npz", x=draw.normal(size=(60, 2)).astype(np.float32), y=[0] * 20 + [0, 1] * 20)
     stream = open_stream(f"npz:{tmp_path}/s.npz?every=20")
     model = build_model("foretoll:mlp?width=4", data=stream.data, seed=0)
-    recorded = record_life(
-        model, stream, name="x", settings=SETTINGS, window=1, accounting=Accounting(energy="none")
-    )
+    recorded = record_life(model, stream, SETTINGS, NO_METER, window=1)
     assert recorded.batches == 3 and all(u.cost > 0 for u in recorded.updates)

@@ -26,7 +26,8 @@ from foretoll.records import (
 from foretoll.report import document_of
 from foretoll.report.markdown import markdown
 from foretoll.workflows import Accounting, Watcher
-from foretoll.workflows.carry_out import RunResult, carry_out
+from foretoll.workflows.carry_out import RunMetadata, RunResult, carry_out
+from foretoll.workflows.context import Runtime, Update
 from foretoll.workflows.live import MOST_SEEN, Renewals, thinned
 from options.making import blobs, mlp, same, weights
 
@@ -55,8 +56,8 @@ def done(
 ) -> tuple[RunResult, Heard, Ledger]:
     heard, ledger, data = Heard(), Ledger.open(tmp_path / "own.db"), blobs(distance=distance)
     found = carry_out(
-        OPTIONS["finetune"], mlp(data), data, settings, source=data, task_shift=False, device=torch.device("cpu"),
-        accounting=Accounting("watts:20", region="DE"), ledger=ledger, watcher=heard, **more,
+        OPTIONS["finetune"], Update(mlp(data), data, data, False, torch.device("cpu")), settings,
+        Runtime(accounting=Accounting("watts:20", region="DE"), ledger=ledger, watcher=heard), RunMetadata(**more),
     )  # fmt: skip
     return found, heard, ledger
 

@@ -14,7 +14,7 @@ from foretoll.options import get_option
 from foretoll.options.schedule import planned_steps
 from foretoll.records import TrainingSettings
 from foretoll.workflows import Accounting, estimate, retrain
-from foretoll.workflows.context import open_update, seeded
+from foretoll.workflows.context import Update, open_update, seeded
 from foretoll.workflows.pilot import SEED, STEPS, Pilot, pilot_signals
 from foretoll.workflows.probe import probe_option
 
@@ -40,7 +40,7 @@ def weights(model: Model) -> dict[str, Tensor]:
 def piloted(model: Model, settings: TrainingSettings) -> Pilot:
     target = open_data(TARGET)
     with seeded(SEED, CPU):
-        pilot = Pilot(get_option("finetune"), model, target, settings, task_shift=False, device=CPU)
+        pilot = Pilot(get_option("finetune"), Update(model, None, target, False, CPU), settings)
         pilot.prepare()
         for _ in range(max(STEPS)):
             pilot.step()
@@ -91,15 +91,8 @@ def test_what_a_pilot_sees_depends_on_the_recipe(model: Model, recipe: dict[str,
 def test_the_probe_takes_the_pilots_steps(model: Model) -> None:
     settings = make(accumulate=2, schedule="cosine", clip_norm=0.1, augment="flip")
     update = open_update(model, SOURCE, TARGET, device="cpu")
-    found = probe_option(
-        get_option("finetune"),
-        update.model,
-        update.target,
-        settings,
-        task_shift=False,
-        device=CPU,
-        accounting=Accounting(energy=NoMeter(), region="DE"),
-    )
+    metered = Accounting(energy=NoMeter(), region="DE")
+    found = probe_option(get_option("finetune"), update, settings, metered)
     assert found.pilot == pilot_signals(update, "finetune", settings)
 
 

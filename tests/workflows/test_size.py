@@ -18,6 +18,7 @@ from foretoll.records import ModelSize, TrainingSettings
 from foretoll.report import size_table
 from foretoll.report.terminal import as_text
 from foretoll.workflows import Accounting
+from foretoll.workflows.context import Update
 from foretoll.workflows.probe import count_option
 from foretoll.workflows.size import size
 from options.making import blobs, mlp
@@ -61,9 +62,8 @@ def test_larger_batches_take_as_much_more_activations_and_no_more_weights() -> N
 def test_the_outline_of_a_network_is_counted_as_the_network_itself() -> None:
     data = blobs(200)
     model = mlp(data)
-    real = count_option(
-        get_option("finetune"), model, data, SETTINGS, task_shift=False, device=torch.device("cpu")
-    )
+    update = Update(model, None, data, False, torch.device("cpu"))
+    real = count_option(get_option("finetune"), update, SETTINGS)
     width = model.card.arch_options
     name = "foretoll:mlp" + ("?" + "&".join(f"{k}={v}" for k, v in width.items()) if width else "")
     found = size(name, settings=SETTINGS, shape=tuple(data.shape), classes=data.num_classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,14 +13,15 @@ from foretoll.engine import WorkerCache, worker_cache
 from foretoll.errors import ForetollError
 from foretoll.indices.survey import survey
 from foretoll.ledger import Ledger
-from foretoll.models import Model, Trust, load_model, save_checkpoint
+from foretoll.models import Model, Trust, build_model, load_model, save_checkpoint
 from foretoll.options.table import DEFAULT
 from foretoll.quality import evaluate
 from foretoll.records import Outcome, Run, TrainingSettings
 from foretoll.study.plan import Cell, SourceModel, source_model
 from foretoll.study.reading import DONE
 from foretoll.workflows.calibrate import part_of
-from foretoll.workflows.context import Accounting, Update
+from foretoll.workflows.carry_out import RunMetadata
+from foretoll.workflows.context import Accounting, Runtime, Update
 from foretoll.workflows.goal import on_data
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.retrain import retrain_update
@@ -63,6 +65,11 @@ class Place:
         """How runs are accounted for."""
         return Accounting(energy=self.energy, region=self.region)
 
+    @property
+    def runtime(self) -> Runtime:
+        """Where and how its runs are carried out; the ledger is opened."""
+        return Runtime.of(self.device, self.accounting, self.ledger)
+
 
 def train_source(task: tuple[SourceModel, Place]) -> str:
     """Train a source model unless it is there already; return its folder."""
@@ -74,15 +81,12 @@ def train_source(task: tuple[SourceModel, Place]) -> str:
         _take_pretrained(model, model.weights, place)
     else:
         done = train_model(
-            model.arch,
+            partial(build_model, model.arch, trust=place.trust),
             model.data,
+            model.settings,
+            place.runtime,
             out=folder,
-            settings=model.settings,
-            device=place.device,
-            accounting=place.accounting,
-            ledger=Ledger.open(place.ledger),
             tags=("source", f"source:{model.key}"),
-            trust=place.trust,
         )
         _check(done.run)
     return str(folder)
@@ -101,11 +105,9 @@ def _take_pretrained(wanted: SourceModel, weights: str, place: Place) -> None:
         Update(model, data, data, False, device),
         HEAD,
         on_data(wanted.settings, data),
-        accounting=place.accounting,
-        ledger=Ledger.open(place.ledger),
-        signals={},
+        place.runtime,
+        RunMetadata(signals={}, tags=("source", f"source:{wanted.key}")),
         out=folder,
-        tags=("source", f"source:{wanted.key}"),
     )
     _check(done.run)
 
@@ -127,10 +129,11 @@ def run_cell(task: tuple[Cell, Place]) -> str:
         update,
         cell.option,
         settings,
-        accounting=place.accounting,
-        ledger=Ledger.open(place.ledger),
-        signals=_signals(cell, update, settings),
-        tags=(f"study:{cell.study}", f"cell:{cell.key}", f"setting:{cell.setting}"),
+        place.runtime,
+        RunMetadata(
+            signals=_signals(cell, update, settings),
+            tags=(f"study:{cell.study}", f"cell:{cell.key}", f"setting:{cell.setting}"),
+        ),
     )
     return _check(done.run).id
 

@@ -23,7 +23,7 @@ from foretoll.records import SHARES, Run, StepProbe, TrainingSettings
 from foretoll.study.cell import SAMPLES, Place, target_of
 from foretoll.study.plan import Cell, SourceModel
 from foretoll.units import kwh_from_joules
-from foretoll.workflows.context import seeded
+from foretoll.workflows.context import Update, seeded
 from foretoll.workflows.goal import on_data
 from foretoll.workflows.pilot import STEPS
 from foretoll.workflows.probe import probe_option
@@ -140,13 +140,7 @@ def _probed(cell: Cell, place: Place) -> _Pace:
         if cell.task:
             same = build_model(cell.arch, data=source, seed=0, trust=place.trust).to(device)
         probe = probe_option(
-            get_option(DEFAULT),
-            model,
-            target,
-            settings,
-            task_shift=False,
-            device=device,
-            accounting=place.accounting,
+            get_option(DEFAULT), Update(model, None, target, False, device), settings, place.accounting
         ).step
         began = time.perf_counter()
         survey(

@@ -25,7 +25,7 @@ from foretoll.records.settings import OPTIMIZERS
 from foretoll.tasks import check_metric
 from foretoll.tracking.plan import Plan
 from foretoll.training.guard import Guard
-from foretoll.workflows.context import Accounting, Data, Update, new_run_id, open_update
+from foretoll.workflows.context import Accounting, Data, Runtime, Update, new_run_id, open_update
 from foretoll.workflows.estimate import estimate_update
 from foretoll.workflows.goal import with_target
 from foretoll.workflows.unknown_source import named_source, unsaid
@@ -91,7 +91,7 @@ def open_look(model: nn.Module, source: Data, target: Data, task: bool | None) -
         target = open_data(target)
         fit = load_model(network, data=unsaid(target)).num_classes == target.num_classes
         task = False if fit else None
-    return open_update(network, source, target, task=task, device=str(place_of(network)))
+    return open_update(network, source, target, task=task, device=place_of(network))
 
 
 def take_look(
@@ -109,7 +109,7 @@ def take_look(
     settings = with_target(update, settings, until)
     if settings.optimizer not in OPTIMIZERS:  # the pilot's steps are those of the nearest that it can make
         settings = settings.model_copy(update={"optimizer": "adam"})
-    estimate = estimate_update(update, option, settings, budget=None, accounting=accounting, ledger=ledger)
+    estimate = estimate_update(update, option, settings, Runtime(update.device, accounting, ledger))
     before = None
     if apart and not update.task_shift and update.target.test.labels is not None:
         before = evaluate(update.model, update.target.test, metric=settings.metric, device=update.device)

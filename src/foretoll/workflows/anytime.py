@@ -6,7 +6,7 @@ evaluation after a step it is looked at after 24, 48, 96, … steps as well, of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from foretoll.decide.pilot_budget import PilotBudget
 from foretoll.errors import ForetollError, one_line
@@ -26,7 +26,7 @@ from foretoll.records import (
     PilotStage,
     TrainingSettings,
 )
-from foretoll.workflows.context import Accounting, Update, Watcher, seeded
+from foretoll.workflows.context import Runtime, Update, seeded
 from foretoll.workflows.kept_pilot import keep_pilot
 from foretoll.workflows.pilot import STEPS
 from foretoll.workflows.whole_curve import NamedOption
@@ -54,8 +54,7 @@ class GrowingPilot:
     known: NamedOption
     budget: PilotBudget
     forecaster: Forecaster
-    accounting: Accounting
-    watcher: Watcher = field(default_factory=Watcher)
+    runtime: Runtime
 
     def grow(self) -> Grown:
         """Train until the budget is spent or the interval is narrow enough.
@@ -110,7 +109,7 @@ class GrowingPilot:
                     update.model, update.target, settings, task_shift=update.task_shift, device=update.device
                 )
                 stages.can_go_on = training.can_go_on
-                with self.accounting.meter(update.device) as meter:
+                with self.runtime.meter() as meter:
                     result = train_to_target(
                         option,
                         training,
@@ -162,7 +161,7 @@ class Stages(Part):
 
     def evaluated(self, point: EvalPoint) -> None:
         """The run's own evaluation, by which it may be over."""
-        self.pilot.watcher.evaluated(point, self.settings)
+        self.pilot.runtime.watcher.evaluated(point, self.settings)
         if point.step == 0:
             self.curve.append(Seen(0.0, self.settings.progress(point.quality)))
         else:

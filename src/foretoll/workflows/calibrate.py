@@ -16,10 +16,10 @@ import torch
 from foretoll.data import SHIFTS, ArraySplit, Split, TaskData, stratified_sample
 from foretoll.decide.spending import Budget
 from foretoll.errors import UsageError
-from foretoll.ledger import Ledger
 from foretoll.options.table import DEFAULT, SCRATCH
 from foretoll.records import Outcome, Run, Shift, TrainingSettings
-from foretoll.workflows.context import Accounting, Update, Watcher
+from foretoll.workflows.carry_out import RunMetadata
+from foretoll.workflows.context import Runtime, Update, Watcher
 from foretoll.workflows.retrain import retrain_update
 
 TAG = "calibration"
@@ -32,13 +32,11 @@ def calibrate(
     update: Update,
     settings: TrainingSettings,
     budget: Budget,
+    runtime: Runtime,
     *,
     option: str = DEFAULT,
     from_scratch: TrainingSettings | None = None,
-    accounting: Accounting,
-    ledger: Ledger,
     samples: int = 2000,
-    watcher: Watcher | None = None,
 ) -> list[Run]:
     """Carry out graded retrainings until the budget is spent; return their runs.
 
@@ -47,21 +45,20 @@ def calibrate(
     under way when the time is up is finished. `from_scratch`: the settings of those (another learning rate).
     """
     began, runs = time.monotonic(), []
-    watcher = watcher or Watcher()
+    quiet = replace(runtime, watcher=Watcher())  # of the runs themselves nothing is said
     plan = _graded_tasks(update, samples) if update.task_shift else _graded_shifts(update, samples)
     for number, case in enumerate(plan):
         if number >= budget.runs or time.monotonic() - began >= budget.duration_s:
             break
         name = SCRATCH if option == DEFAULT and number % 4 == 3 else option
-        watcher.note(f"calibration run {number + 1}: {name} under {_shift_text(case)}")
+        runtime.watcher.note(f"calibration run {number + 1}: {name} under {_shift_text(case)}")
         own = settings if name == option else from_scratch or settings
         done = retrain_update(
             case,
             name,
             own.model_copy(update={"seed": settings.seed + number, "give_up": None}),  # whole runs teach more
-            accounting=accounting,
-            ledger=ledger,
-            tags=(TAG,),
+            quiet,
+            RunMetadata(tags=(TAG,)),
         )
         runs.append(done.run)
         if done.run.outcome is Outcome.INTERRUPTED:  # Ctrl-C means all of it, not this run

@@ -27,7 +27,8 @@ from foretoll.records import (
     Run,
     TrainingSettings,
 )
-from foretoll.workflows.context import Accounting, Update, Watcher
+from foretoll.workflows.carry_out import RunMetadata
+from foretoll.workflows.context import Accounting, Runtime, Update
 from foretoll.workflows.elsewhere import forecasts_there, probe_there
 from foretoll.workflows.estimate import composed
 from foretoll.workflows.goal import in_unit
@@ -119,27 +120,12 @@ class Prospect:
 
     def _probed(self, option: Option, settings: TrainingSettings) -> ProbeResult:
         """A few real steps on this machine."""
-        return probe_option(
-            option,
-            self.update.model,
-            self.update.target,
-            settings,
-            task_shift=self.update.task_shift,
-            device=self.update.device,
-            accounting=self.accounting,
-        )
+        return probe_option(option, self.update, settings, self.accounting)
 
     def _counted(self, option: Option, settings: TrainingSettings) -> ProbeResult:
         """The same of the hardware that was named, by what a step consists of; nothing is served there."""
         update = self.update
-        work = count_option(
-            option,
-            update.model,
-            update.target,
-            settings,
-            task_shift=update.task_shift,
-            device=update.device,
-        )
+        work = count_option(option, update, settings)
         step, energy = probe_there(self.there[0], work, settings)
         return ProbeResult(
             step,
@@ -171,10 +157,8 @@ class Prospect:
 def carry_out_all(
     found: Sequence[Candidate],
     looked: Mapping[str, Prospect],
-    accounting: Accounting,
-    ledger: Ledger,
     folders: Sequence[Path | None],
-    watcher: Watcher,
+    runtime: Runtime,
 ) -> list[Candidate]:
     """The same candidates with their runs. One that fails keeps its reason, and the others go on.
 
@@ -197,18 +181,18 @@ def carry_out_all(
                 update,
                 candidate.option,
                 looked[candidate.model].settled[candidate.option],
-                accounting=accounting,
-                ledger=ledger,
-                signals=looked[candidate.model].signals[candidate.option],
-                forecast=MadeForecast(
-                    made_at=began,
-                    forecast=candidate.forecast,
-                    reach_probability=candidate.reach_probability,
-                    quality=candidate.quality,
+                runtime,
+                RunMetadata(
+                    signals=looked[candidate.model].signals[candidate.option],
+                    forecast=MadeForecast(
+                        made_at=began,
+                        forecast=candidate.forecast,
+                        reach_probability=candidate.reach_probability,
+                        quality=candidate.quality,
+                    ),
+                    tags=(TAG,),
                 ),
                 out=folder,
-                tags=(TAG,),
-                watcher=watcher,
             ).run
             failure = "" if run.outcome.complete else run.reason
         except ForetollError as error:
@@ -218,10 +202,10 @@ def carry_out_all(
         except KeyboardInterrupt as stop:
             failure = stopped = why_stopped(stop)
         if run is None:
-            run = _recorded(ledger, candidate.option, began)
+            run = _recorded(runtime.ledger, candidate.option, began)
         if run is not None and run.outcome is Outcome.INTERRUPTED:
             stopped = stopped or run.reason
-        spent = None if run is None else money_spent(accounting.prices, run.toll)
+        spent = None if run is None else money_spent(runtime.accounting.prices, run.toll)
         done.append(candidate.model_copy(update={"run": run, "failure": failure, "money_spent": spent}))
     return done
 
@@ -235,8 +219,10 @@ def was_stopped(candidates: Sequence[Candidate]) -> bool:
     )
 
 
-def _recorded(ledger: Ledger, option: str, began: datetime) -> Run | None:
+def _recorded(ledger: Ledger | None, option: str, began: datetime) -> Run | None:
     """The run that the ledger has of a candidate which failed: what was measured before is not lost."""
+    if ledger is None:
+        return None
     runs = ledger.select(option=get_option(option).name, tag=TAG, limit=1).runs
     return next((run for run in runs if run.started_at >= began), None)
 

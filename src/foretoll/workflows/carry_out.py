@@ -15,7 +15,6 @@ from foretoll.arguments import check_out
 from foretoll.data import TaskData
 from foretoll.errors import DataError, ForetollError, ModelError, is_out_of_memory
 from foretoll.interruption import held, recording, why_stopped
-from foretoll.ledger import Ledger
 from foretoll.measure import EnergyMeter, describe_hardware, probe_inference
 from foretoll.models import Model, save_checkpoint, weights_digest
 from foretoll.options import Option, Training, train_to_target
@@ -37,9 +36,9 @@ from foretoll.records import (
 from foretoll.training import Recording
 from foretoll.training.guard import Guard
 from foretoll.units import emissions_kg
-from foretoll.workflows.context import Accounting, Watcher, seeded
+from foretoll.workflows.context import Accounting, Runtime, Update, Watcher, seeded
 from foretoll.workflows.live import SO, Renewals, check_give_up
-from foretoll.workflows.planned import planned_run
+from foretoll.workflows.planned import planned_update
 
 INFERENCE_S = 0.3  # to spend on what the finished model costs to serve
 
@@ -52,57 +51,52 @@ class RunResult:
     model: Model | None
 
 
+@dataclass(frozen=True)
+class RunMetadata:
+    """What is recorded with a run beside what it measures.
+
+    signals: that its forecast rests on; None: they are still to be taken from the data. forecast: that was made for it.
+    lineage: the runs behind its model, oldest first. warnings: come after those of the reading of its data.
+    """
+
+    signals: Mapping[str, float | None] | None = None
+    forecast: MadeForecast | None = None
+    tags: tuple[str, ...] = ()
+    lineage: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 @recording()
 def carry_out(
     option: Option,
-    model: Model,
-    target: TaskData,
+    update: Update,
     settings: TrainingSettings,
+    runtime: Runtime,
+    metadata: RunMetadata = RunMetadata(),
     *,
-    source: TaskData | None,
-    task_shift: bool,
-    device: torch.device,
-    accounting: Accounting,
-    ledger: Ledger | None,
-    signals: Mapping[str, float | None] | None = None,
-    forecast: MadeForecast | None = None,
     begun: TrainingState | None = None,
     out: Path | None = None,
-    tags: tuple[str, ...] = (),
-    watcher: Watcher | None = None,
-    lineage: tuple[str, ...] = (),
-    warnings: tuple[str, ...] = (),
 ) -> RunResult:
     """Prepare, train to the quality target, measure, save and record.
 
     `begun`: a pilot that this run goes on from; its steps and what they cost are part of the run.
-    `warnings` are recorded with the run, after those of the reading of its data; so is the `forecast` made for it.
-
     The ledger has the run from before the first step: a killed process leaves an interrupted run, not none. Ctrl-C,
     SIGTERM and SIGHUP end the run as interrupted, with what was measured; further signals wait for the record.
     """
-    watcher = watcher or Watcher()
+    model, target, task_shift, device = update.model, update.target, update.task_shift, update.device
+    accounting, ledger = runtime.accounting, runtime.ledger
     check_give_up(settings)
     require_labels(target, option.name)
     option.require_suited(model, target, task_shift=task_shift)
     check_out(out)
-    grid = accounting.grid
-    planned = planned_run(
-        option.name,
-        model.card,
-        target.card,
-        settings,
-        source=source.card if source else None,
-        task_shift=task_shift,
-        signals=signals,
-    ).model_copy(
+    planned = planned_update(update, option, settings, metadata.signals).model_copy(
         update={
-            "grid": grid,
+            "grid": accounting.grid,
             "hardware": describe_hardware(device),
-            "lineage": lineage,
-            "forecast": forecast,
-            "tags": tags,
-            "warnings": _notes(model, source, target, warnings),
+            "lineage": metadata.lineage,
+            "forecast": metadata.forecast,
+            "tags": metadata.tags,
+            "warnings": _notes(update, metadata.warnings),
         }
     )
     run, updated, problem, known = planned, None, "", False
@@ -113,7 +107,9 @@ def carry_out(
                 known = True
         with seeded(settings.seed, device):
             before = None
-            if (source is not None or signals) and not task_shift:  # a model that serves the target's task
+            if not task_shift and (
+                update.source is not None or metadata.signals
+            ):  # it serves the target's task
                 before = _test(model, target, settings, device)
             training = option.start(model, target, settings, task_shift=task_shift, device=device)
             with accounting.meter(device) as meter:
@@ -123,7 +119,7 @@ def carry_out(
                     settings,
                     meter=meter,
                     device=device,
-                    progress=_Progress(planned, meter, watcher, begun),
+                    progress=_Progress(planned, meter, runtime.watcher, begun),
                     part=Part(begun),
                 )
         run = _with_result(planned, result, option, training)
@@ -188,12 +184,10 @@ def _why(error: Exception, device: torch.device) -> str:
     return f"{type(error).__name__}: {error}"[:500]
 
 
-def _notes(
-    model: Model, source: TaskData | None, target: TaskData, warnings: tuple[str, ...]
-) -> tuple[str, ...]:
+def _notes(update: Update, warnings: tuple[str, ...]) -> tuple[str, ...]:
     """What a reader of the run must know of its model and data, each sentence once."""
-    notes = (*model.card.notes, *(source.card.notes if source else ()), *target.card.notes, *warnings)
-    return tuple(dict.fromkeys(notes))
+    of_source = update.source.card.notes if update.source is not None else ()
+    return tuple(dict.fromkeys((*update.model.card.notes, *of_source, *update.target.card.notes, *warnings)))
 
 
 def require_labels(target: TaskData, option: str) -> None:

@@ -35,10 +35,9 @@ from foretoll.workflows.context import (
     Accounting,
     Data,
     ModelLike,
+    Runtime,
     Update,
     Watcher,
-    check_settings,
-    choose_device,
     new_run_id,
     open_update,
 )
@@ -91,8 +90,9 @@ def compare(
 
     Raises UsageError, DataError or ModelError where the inputs cannot be used.
     """
-    settings, accounting = settings or TrainingSettings(), accounting or Accounting()
-    store = Ledger.of(ledger)
+    settings = settings or TrainingSettings()
+    runtime = Runtime.of(device, accounting, ledger, watcher)
+    accounting, watcher = runtime.accounting, runtime.watcher
     given = list(models) if isinstance(models, list | tuple) else [models]
     one_model_only = {"--weights": weights, "--embedding-layer": embedding_layer, "--head": head}
     _check_models(given, [flag for flag, value in one_model_only.items() if value is not None])
@@ -109,11 +109,8 @@ def compare(
         asked = "--measure" if measure else "--requests"
         raise UsageError(f"{asked} is about this machine and --hardware about others: leave one of them out")
     check_out(out)
-    place = choose_device(device)
-    accounting.check(place)
-    check_settings(settings, place)
+    runtime.check(settings)
     check_shares(there, settings)
-    watcher = watcher or Watcher()
     watcher.stage("open data and models" if len(given) > 1 else "open data and model")
     opened = [
         open_update(
@@ -124,7 +121,7 @@ def compare(
             weights=weights,
             embedding_layer=embedding_layer,
             head=head,
-            device=device,
+            device=runtime.device,
             seed=settings.seed,
             trust_code=trust_code,
         )
@@ -137,8 +134,8 @@ def compare(
     found: list[Candidate] = []
     looked: dict[str, Prospect] = {}
     energy: EnergyBasis | None = None
-    with SelfCostMeter(accounting.meter(first.device)) as own:
-        known, forecaster = experience_of(store)
+    with SelfCostMeter(runtime.meter()) as own:
+        known, forecaster = experience_of(runtime.ledger)
         for model_name, update in jobs.items():
             watcher.stage(f"look at source and target through {model_name}")
             seen = take_signals(update, settings, samples=samples)
@@ -151,7 +148,7 @@ def compare(
     advice = recommend(found, until=settings.until or 0.0, confidence=confidence, scale=settings.scale)
     if measure:
         folders = _folders(found, None if out is None else Path(out))
-        found = carry_out_all(found, looked, accounting, store, folders, watcher)
+        found = carry_out_all(found, looked, folders, runtime)
     return Comparison(
         id=new_run_id(),
         created_at=datetime.now(UTC),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 
@@ -18,6 +18,7 @@ from foretoll.data import Split, TaskData, open_data
 from foretoll.data.fitting import seen_by
 from foretoll.decide.money import Price
 from foretoll.errors import UsageError, shown
+from foretoll.ledger import Ledger
 from foretoll.measure import EnergyMeter, MeterLike, grid_intensity, open_meter
 from foretoll.models import (
     Model,
@@ -41,6 +42,7 @@ from foretoll.workflows.unknown_source import (
 )
 
 Data = Any  # what foretoll.data.open_data takes: a URI, TaskData, a torch Dataset or DataLoader, arrays
+CPU = torch.device("cpu")
 ModelLike = Any  # what foretoll.models.load_model takes: a spec, a checkpoint folder, an nn.Module, a Model
 
 
@@ -99,6 +101,39 @@ class Accounting:
 
 
 @dataclass(frozen=True)
+class Runtime:
+    """Where and how a call works, which all that it calls shares.
+
+    device: that models are put on. ledger: one that is open; None: what is carried out is not kept.
+    """
+
+    device: torch.device = CPU
+    accounting: Accounting = field(default_factory=Accounting)
+    ledger: Ledger | None = None
+    watcher: Watcher = field(default_factory=Watcher)
+
+    @classmethod
+    def of(
+        cls,
+        device: str = "auto",
+        accounting: Accounting | None = None,
+        ledger: Ledger | str | Path | None = None,
+        watcher: Watcher | None = None,
+    ) -> Self:
+        """Of what a caller gave, opened; no ledger is the user's own. UsageError where there is no such device."""
+        return cls(choose_device(device), accounting or Accounting(), Ledger.of(ledger), watcher or Watcher())
+
+    def check(self, settings: TrainingSettings) -> None:
+        """Refuse, before any work, a region, a counter or settings that nothing could be made with here."""
+        self.accounting.check(self.device)
+        check_settings(settings, self.device)
+
+    def meter(self) -> EnergyMeter:
+        """A fresh meter for one measurement on the device."""
+        return self.accounting.meter(self.device)
+
+
+@dataclass(frozen=True)
 class Update:
     """A model, what it was trained on and what it must now serve."""
 
@@ -150,7 +185,7 @@ def open_update(
     weights: str | Path | None = None,
     embedding_layer: str | None = None,
     head: str | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     seed: int = 0,
     trust_code: bool = False,
 ) -> Update:
@@ -220,12 +255,14 @@ def unshifted_uri(uri: str) -> str:
     return f"{base}?{kept}" if kept else base
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str | torch.device) -> torch.device:
     """`auto` takes CUDA where there is one, else the CPU; anything else is taken at its word.
 
     Raises UsageError for an unknown name, where that device does not exist on this machine, and for Apple's
     MPS, which has no float64: the sums behind the indices need it.
     """
+    if isinstance(name, torch.device):
+        return name
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     check_device_name(name)

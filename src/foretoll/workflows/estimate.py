@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,10 +31,9 @@ from foretoll.workflows.context import (
     Accounting,
     Data,
     ModelLike,
+    Runtime,
     Update,
     Watcher,
-    check_settings,
-    choose_device,
     new_run_id,
     open_update,
     unshifted_uri,
@@ -102,19 +101,16 @@ def estimate(
     ModelError where the inputs cannot be used.
     """
     settings = settings or TrainingSettings()
-    accounting, ledger = accounting or Accounting(), Ledger.of(ledger)
+    runtime = Runtime.of(device, accounting, ledger, watcher)
     option, beside = named(option), [named(other) for other in also]
-    place = choose_device(device)
-    accounting.check(place)
-    check_settings(settings, place)
+    runtime.check(settings)
     there = machines(hardware)
     check_shares(there, settings)
     devices = there[0].count if there else 1
-    question = Question.of(until, budgets, settings, prices=accounting.prices, devices=devices)
-    budget = Budget.parse(calibrate_for) if isinstance(calibrate_for, str) else calibrate_for
-    watcher = watcher or Watcher()
+    question = Question.of(until, budgets, settings, prices=runtime.accounting.prices, devices=devices)
+    calibration = Budget.parse(calibrate_for) if isinstance(calibrate_for, str) else calibrate_for
     with open_engine(engine) as runner:
-        watcher.stage("open data and model")
+        runtime.watcher.stage("open data and model")
         update = open_update(
             model,
             source,
@@ -123,7 +119,7 @@ def estimate(
             weights=weights,
             embedding_layer=embedding_layer,
             head=head,
-            device=device,
+            device=runtime.device,
             seed=settings.seed,
             trust_code=trust_code,
         )
@@ -144,59 +140,54 @@ def estimate(
                 layout=update.target.card.layout,
             )
         aimed = with_target(update, settings, question.first)
-        return estimate_update(
-            update,
-            option,
-            aimed,
-            question=question.on(update, aimed),
-            also=beside,
-            lr=lr,
-            budget=budget,
-            pilot=pilot,
-            samples=samples,
-            accounting=accounting,
-            ledger=ledger,
-            watcher=watcher,
-            collector=collector,
-            there=there,
+        request = EstimateRequest(
+            question.on(update, aimed), beside, lr, calibration, pilot, samples, there, collector
         )
+        return estimate_update(update, option, aimed, runtime, request)
+
+
+@dataclass(frozen=True)
+class EstimateRequest:
+    """What is asked of an update beside its costs by one option, and what may be spent on the answer.
+
+    also: options that take training steps as well. there: the hardware that it is for; none: this machine.
+    collector: where the data are looked at.
+    """
+
+    question: Question = field(default_factory=Question)
+    also: Sequence[str] = ()
+    lr: Named = None
+    calibration: Budget | None = None
+    pilot: PilotBudget | None = None
+    samples: int = DEFAULT_SAMPLES
+    there: Sequence[Machine] = ()
+    collector: Collector = collect
 
 
 def estimate_update(
     update: Update,
     option: str,
     settings: TrainingSettings,
-    *,
-    budget: Budget | None,
-    accounting: Accounting,
-    ledger: Ledger,
-    pilot: PilotBudget | None = None,
-    also: Sequence[str] = (),
-    question: Question | None = None,
-    lr: Named = None,
-    samples: int = DEFAULT_SAMPLES,
-    watcher: Watcher | None = None,
-    collector: Collector = collect,
-    there: Sequence[Machine] = (),
+    runtime: Runtime,
+    request: EstimateRequest = EstimateRequest(),
 ) -> Estimate:
-    """Estimate an opened update whose quality target is fixed. `collector`: where its data are looked at. `there`: the
-    hardware that it is for; none: this machine.
+    """Estimate an opened update whose quality target is fixed.
 
-    Only `option` and those of `also` take training steps, in a short pilot each.
+    Only `option` and those of `request.also` take training steps, in a short pilot each.
     """
-    watcher = watcher or Watcher()
+    accounting, watcher, also, there = runtime.accounting, runtime.watcher, request.also, request.there
     grid = accounting.grid  # an unknown region is said before any work
     grown: Grown | None = None
     calibration_runs = 0
     said: list[str] = []
-    with SelfCostMeter(accounting.meter(update.device)) as own:
+    with SelfCostMeter(runtime.meter()) as own:
         watcher.stage("look at source and target through the model (indices, signals)")
-        seen = take_signals(update, settings, samples=samples, collector=collector)
+        seen = take_signals(update, settings, samples=request.samples, collector=request.collector)
         start = None
         if update.target.train.labels is not None:
             start = start_quality(update, settings)
         plain = settings
-        settings, rate = settled(update, option, plain, lr, watcher=watcher)
+        settings, rate = settled(update, option, plain, request.lr, watcher=watcher)
         asked = EarlySteps(settings.lr, {})
         if update.target.train.labels is not None:
             watcher.stage("probe a few training steps (seconds and joules per step, first progress)")
@@ -205,33 +196,31 @@ def estimate_update(
         others, cannot = _alternatives(update, option, also, plain, asked, accounting, there)
         for name, other in others.items():
             said += [f"{name}: {warning}" for warning in rising(other.signals, other.lr)]
-        if budget is not None:
+        if request.calibration is not None:
             own.switch("calibration")
             watcher.stage("calibrate on short graded retrainings of this model")
             calibration_runs = len(
                 calibrate(
                     update,
                     settings,
-                    budget,
+                    request.calibration,
+                    runtime,
                     option=option,
                     from_scratch=settled(update, SCRATCH, plain)[0],
-                    accounting=accounting,
-                    ledger=ledger,
-                    watcher=watcher,
                 )
             )
             own.switch("forecast")
         watcher.stage("forecast")
-        known, forecaster = experience_of(ledger)
+        known, forecaster = experience_of(runtime.ledger)
         said += unseen_settings(settings, [*reference_settings(), *known.settings])
         case = case_of_update(update, option, settings, seen, asked.signals, start)
         chosen = forecaster.foretell(case)
-        if pilot is not None:
+        if request.pilot is not None:
             own.switch(PILOT)
             watcher.stage("go on with the pilot as the beginning of the run")
             known_now = NamedOption(case, chosen, asked.probe)
             grown = GrowingPilot(
-                update, option, settings, known_now, pilot, forecaster, accounting, watcher
+                update, option, settings, known_now, request.pilot, forecaster, runtime
             ).grow()
             chosen = grown.made
             said += grown.warnings
@@ -244,7 +233,7 @@ def estimate_update(
         }
         beside = {name: forecaster.foretell(other, time_only=True) for name, other in cases.items()}
         answers = answered(
-            question or Question(),
+            request.question,
             {option: NamedOption(case, chosen, asked.probe)}
             | {
                 name: NamedOption(cases[name], beside[name], others[name].probe)
@@ -395,22 +384,12 @@ def _probe(
     update: Update, option: str, settings: TrainingSettings, accounting: Accounting, there: Sequence[Machine]
 ) -> EarlySteps:
     """Seconds and joules of a step, measured here or counted for hardware that is not at hand; the pilot's signals."""
-    chosen, task = get_option(option), update.task_shift
+    chosen = get_option(option)
     if there:
-        work = count_option(
-            chosen, update.model, update.target, settings, task_shift=task, device=update.device
-        )
+        work = count_option(chosen, update, settings)
         step, energy = probe_there(there[0], work, settings)
         return EarlySteps(settings.lr, pilot_signals(update, option, settings), step, energy, work)
-    probed = probe_option(
-        chosen,
-        update.model,
-        update.target,
-        settings,
-        task_shift=task,
-        device=update.device,
-        accounting=accounting,
-    )
+    probed = probe_option(chosen, update, settings, accounting)
     return EarlySteps(settings.lr, probed.pilot, probed.step, probed.energy)
 
 

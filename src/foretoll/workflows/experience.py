@@ -11,12 +11,14 @@ from foretoll.ledger import Ledger, OwnRuns
 _FITTED: WeakKeyDictionary[Ledger, tuple[int, tuple[str, ...], Forecaster]] = WeakKeyDictionary()
 
 
-def experience_of(ledger: Ledger) -> tuple[OwnRuns, Forecaster]:
+def experience_of(ledger: Ledger | None) -> tuple[OwnRuns, Forecaster]:
     """What is known of a ledger's runs, and the forecaster of these and of the runs that ship.
 
     The forecaster is kept for as long as the ledger is open (`foretoll.Session` holds one), with the models that it
     has fitted; a run that was added since gives a new one.
     """
+    if ledger is None:
+        return OwnRuns(), reference_forecaster()
     known = ledger.own_runs()
     seen = tuple(lesson.run_id for lesson in known.lessons.lessons)
     kept = _FITTED.get(ledger)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,12 +26,10 @@ from foretoll.options.table import DEFAULT
 from foretoll.records import ServedBatch, TrainingSettings
 from foretoll.units import joules_from_kwh
 from foretoll.workflows.carry_out import carry_out
-from foretoll.workflows.context import Accounting, Watcher
+from foretoll.workflows.context import Runtime, Update
 from foretoll.workflows.look import Look, look_at, served_batch
 
 if TYPE_CHECKING:
-    import torch
-
     from foretoll.models import Model
 
 Hits = npt.NDArray[np.bool_]
@@ -76,16 +74,12 @@ class _Row:
 def record_life(
     model: Model,
     stream: Stream,
-    *,
-    name: str,
     settings: TrainingSettings,
+    runtime: Runtime,
+    *,
     options: Sequence[str] = (DEFAULT,),
     window: int = WINDOW,
-    device: torch.device | str = "cpu",
-    accounting: Accounting | None = None,
     folder: Path | None = None,
-    start: float | None = None,
-    watcher: Watcher | None = None,
 ) -> RecordedLife:
     """Carry out every possible update of `model` on a labelled stream, each from the model as it was deployed.
 
@@ -95,18 +89,16 @@ def record_life(
 
     Raises UsageError for an unlabelled stream, or one of fewer than two batches.
     """
-    import torch
-
     if stream.rows.labels is None:
         raise UsageError("a life is recorded on a labelled stream: give labels, or watch the batches instead")
     if len(stream) < 2:
         raise UsageError(
             "a life of one batch has nothing to decide: give a longer stream, or a smaller every="
         )
-    place = torch.device(device)
-    accounting = accounting or Accounting()
-    watcher = watcher or Watcher()
-    names = [stream.batch(j).name for j in range(len(stream))]
+    name, recorder = (
+        model.card.arch,
+        _Recorder(model, stream, settings, window, replace(runtime, ledger=None)),
+    )
     rows: list[_Row] = []
     for option in ("", *options):
         for last in (FIRST,) if not option else range(len(stream) - 1):
@@ -114,8 +106,10 @@ def record_life(
             if kept is not None and kept.exists():
                 rows.append(_Row.of_text(kept.read_text()))
                 continue
-            watcher.stage(f"{name}: {option or 'the model as deployed'}, batch {last + 1} of {len(stream)}")
-            row = _row(model, stream, names, option, last, settings, window, place, accounting)
+            runtime.watcher.stage(
+                f"{name}: {option or 'the model as deployed'}, batch {last + 1} of {len(stream)}"
+            )
+            row = recorder.row(option, last)
             if row is None:
                 continue
             rows.append(row)
@@ -132,76 +126,58 @@ def record_life(
             Possible(row.last, row.option, row.cost, row.served, _gates(row, first, by, stream, window))
             for row in updates
         ),
-        start=start,
     )
 
 
-def _row(
-    model: Model,
-    stream: Stream,
-    names: Sequence[str],
-    option: str,
-    last: int,
-    settings: TrainingSettings,
-    window: int,
-    device: torch.device,
-    accounting: Accounting,
-) -> _Row | None:
-    """One model on all batches that it could have served; None where it could not be trained."""
-    cost = 0.0
-    if option:
-        try:
-            run, updated = _updated(model, stream, option, last, settings, window, device, accounting)
-        except DataError:  # a window of one class, for example: there was no update to be made
-            return None
-        if updated is None:
-            return None
-        cost, model = run, updated
-    shadow = Shadow(window=window)
-    reference: Look | None = None
-    served: dict[int, ServedBatch] = {}
-    hits: dict[int, Hits] = {}
-    for j in range(max(0, last + 1 - window), len(stream)):
-        batch = stream.batch(j).rows
-        labels = batch.labels
-        assert labels is not None  # noqa: S101  (the stream is labelled)
-        truth = labels.numpy()
-        look = look_at(model, batch, device=device)
-        if j > last:
-            served[j] = served_batch(names[j], j, look, reference=reference, labels=truth, shadow=shadow)
-        if j >= last:
-            hits[j] = look.predicted == truth
-        if reference is None or j <= last:
-            reference = look
-        shadow.add(names[j], look.representations, truth, look.probabilities.shape[1])
-    return _Row(option, last, cost, served, hits)
+@dataclass(frozen=True)
+class _Recorder:
+    """Makes the rows of a life: each update on its own, from the model as it was deployed."""
 
+    model: Model
+    stream: Stream
+    settings: TrainingSettings
+    window: int
+    runtime: Runtime
 
-def _updated(
-    model: Model,
-    stream: Stream,
-    option: str,
-    last: int,
-    settings: TrainingSettings,
-    window: int,
-    device: torch.device,
-    accounting: Accounting,
-) -> tuple[float, Model | None]:
-    """What the update cost, and its model; None where its training failed."""
-    found = carry_out(
-        get_option(option),
-        model,
-        stream.window(last, window),
-        settings,
-        source=None,
-        task_shift=False,
-        device=device,
-        accounting=accounting,
-        ledger=None,
-    )
-    toll, outcome = found.run.toll, found.run.outcome
-    cost = toll.duration_s or 0.0 if toll.energy_kwh is None else joules_from_kwh(toll.energy_kwh)
-    return cost, found.model if outcome.complete else None
+    def row(self, option: str, last: int) -> _Row | None:
+        """One model on all batches that it could have served; None where it could not be trained."""
+        cost, model, stream = 0.0, self.model, self.stream
+        if option:
+            try:
+                cost, updated = self._updated(option, last)
+            except DataError:  # a window of one class, for example: there was no update to be made
+                return None
+            if updated is None:
+                return None
+            model = updated
+        shadow = Shadow(window=self.window)
+        reference: Look | None = None
+        served: dict[int, ServedBatch] = {}
+        hits: dict[int, Hits] = {}
+        for j in range(max(0, last + 1 - self.window), len(stream)):
+            batch = stream.batch(j)
+            labels = batch.rows.labels
+            assert labels is not None  # noqa: S101  (the stream is labelled)
+            truth = labels.numpy()
+            look = look_at(model, batch.rows, device=self.runtime.device)
+            if j > last:
+                served[j] = served_batch(
+                    batch.name, j, look, reference=reference, labels=truth, shadow=shadow
+                )
+            if j >= last:
+                hits[j] = look.predicted == truth
+            if reference is None or j <= last:
+                reference = look
+            shadow.add(batch.name, look.representations, truth, look.probabilities.shape[1])
+        return _Row(option, last, cost, served, hits)
+
+    def _updated(self, option: str, last: int) -> tuple[float, Model | None]:
+        """What the update cost, and its model; None where its training failed."""
+        update = Update(self.model, None, self.stream.window(last, self.window), False, self.runtime.device)
+        found = carry_out(get_option(option), update, self.settings, self.runtime)
+        toll, outcome = found.run.toll, found.run.outcome
+        cost = toll.duration_s or 0.0 if toll.energy_kwh is None else joules_from_kwh(toll.energy_kwh)
+        return cost, found.model if outcome.complete else None
 
 
 def _gates(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,7 +18,15 @@ from foretoll.options.table import DEFAULT
 from foretoll.quality import evaluate
 from foretoll.records import TrainingSettings
 from foretoll.workflows.classes import served_labels
-from foretoll.workflows.context import Accounting, Data, ModelLike, Watcher, open_update
+from foretoll.workflows.context import (
+    Accounting,
+    Data,
+    ModelLike,
+    Runtime,
+    Watcher,
+    choose_device,
+    open_update,
+)
 from foretoll.workflows.goal import check_right_answers
 from foretoll.workflows.life_recording import record_life
 
@@ -72,8 +80,15 @@ def replay_policies(
     names = tuple(dict.fromkeys((*(tuple(POLICIES) if "all" in policies else policies), *DUMMIES)))
     made = [get_policy(name) for name in names]
     settings = settings or TrainingSettings(max_epochs=5)
+    runtime = Runtime(choose_device(device), accounting or Accounting(), watcher=watcher or Watcher())
     opened = open_update(
-        model, source, source, weights=weights, device=device, seed=settings.seed, trust_code=trust_code
+        model,
+        source,
+        source,
+        weights=weights,
+        device=runtime.device,
+        seed=settings.seed,
+        trust_code=trust_code,
     )
     check_right_answers(settings, opened.model.card)
     known = opened.source_for("a life")
@@ -86,16 +101,13 @@ def replay_policies(
     life = record_life(
         opened.model,
         batches,
-        name=opened.model.card.arch,
-        settings=settings,
+        settings,
+        runtime,
         options=options,
         window=window,
-        device=opened.device,
-        accounting=accounting,
         folder=None if folder is None else Path(folder),
-        start=start,
-        watcher=watcher,
     )
+    life = replace(life, start=start)
     worth = worth_at(life, price)
     replays = [replay(life, each, price=price, delay=delay, window=window, budget=budget) for each in made]
     dummy = last_label(life)

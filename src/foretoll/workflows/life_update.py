@@ -27,8 +27,8 @@ from foretoll.options import get_option
 from foretoll.process import Liveness, ProcessStamp, life_of, this_process
 from foretoll.quality import evaluate
 from foretoll.records import Decision, Estimate, LifeEvent, Offer, Run, Toll
-from foretoll.workflows.carry_out import carry_out
-from foretoll.workflows.context import Data, choose_device
+from foretoll.workflows.carry_out import RunMetadata, carry_out
+from foretoll.workflows.context import Data, Update
 from foretoll.workflows.estimate import estimate
 from foretoll.workflows.life_folder import START
 from foretoll.workflows.life_watch import WatchedModel
@@ -51,8 +51,7 @@ def estimate_offers(life: WatchedModel, events: Sequence[LifeEvent]) -> tuple[tu
     """What each option would cost now, what finding out cost, and the reason where an option has no offer."""
     window = labelled_window(life, events)
     options = life.card.options
-    place = choose_device(life.device)
-    with SelfCostMeter(life.accounting.meter(place)) as meter:
+    with SelfCostMeter(life.runtime.meter()) as meter:
         found = estimate(
             base_model(life),
             life.card.source.uri if not life.card.source.uri.startswith("python:") else window,
@@ -62,10 +61,10 @@ def estimate_offers(life: WatchedModel, events: Sequence[LifeEvent]) -> tuple[tu
             until=update_target(life, events, window, life.model()),
             task=False,
             settings=life.card.settings,
-            device=life.device,
-            accounting=life.accounting,
-            ledger=life.ledger,
-            watcher=life.watcher,
+            device=str(life.runtime.device),
+            accounting=life.runtime.accounting,
+            ledger=life.runtime.ledger,
+            watcher=life.runtime.watcher,
         )
     offers, without = [], []
     for option in options:
@@ -134,7 +133,7 @@ def update_target(life: WatchedModel, events: Sequence[LifeEvent], window: TaskD
     be good enough on them, so that training would end before its first step.
     """
     metric = life.card.settings.metric
-    there = evaluate(served, window.validation, metric=metric, device=choose_device(life.device)).quality
+    there = evaluate(served, window.validation, metric=metric, device=life.runtime.device).quality
     lead = recent_lead(life.view(events, ()).labelled[-life.card.window :])
     above = there + max(lead, 1 / len(window.validation))
     return round(min(max(wanted_quality(life, events), above), MOST_TARGET), 3)
@@ -155,29 +154,23 @@ def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data
     window = labelled_window(life, events, data)
     key = _claimed(life, events, decision)
     served = life.model()
-    place = choose_device(life.device)
+    place = life.runtime.device
     run: Run | None = None
     try:
         until = update_target(life, events, window, served)
         settings = life.card.settings.model_copy(update={"until": until})
         result = carry_out(
             get_option(decision.option),
-            base_model(life),
-            window,
+            Update(base_model(life), None, window, False, place),
             settings,
-            source=None,
-            task_shift=False,
-            device=place,
-            accounting=life.accounting,
-            ledger=life.ledger,
-            tags=("life", f"life:{life.card.name}"),
-            watcher=life.watcher,
+            life.runtime,
+            RunMetadata(tags=("life", f"life:{life.card.name}")),
         )
         run = result.run
         if result.model is None or not run.outcome.complete:
             _ended(life, key, run=run, note=run.reason or f"the training {run.outcome}")
             return run
-        with SelfCostMeter(life.accounting.meter(place)) as meter:
+        with SelfCostMeter(life.runtime.meter()) as meter:
             promoted, note = _gate(served, result.model, window, place)
             earlier = quality_on_earlier(life, events, (served, result.model), place)
             if promoted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from foretoll.decide.budget import Limit, parse_budget
 from foretoll.decide.offers import HANDED_IN
 from foretoll.decide.policies import Spending, View, get_policy
 from foretoll.errors import DataError, LedgerError, UsageError, shown
-from foretoll.ledger import Ledger, LifeBook
+from foretoll.ledger import LifeBook
 from foretoll.measure import SelfCostMeter
 from foretoll.models import load_model, save_checkpoint
 from foretoll.models.copies import deep_copy
@@ -37,7 +37,7 @@ from foretoll.records import (
 )
 from foretoll.units import emissions_kg
 from foretoll.workflows.classes import served_labels
-from foretoll.workflows.context import Accounting, Data, ModelLike, Watcher, choose_device, open_update
+from foretoll.workflows.context import Accounting, Data, ModelLike, Runtime, Watcher, open_update
 from foretoll.workflows.goal import check_right_answers
 from foretoll.workflows.life_folder import START, LifeFolder
 from foretoll.workflows.look import Look, look_at, served_batch
@@ -67,10 +67,7 @@ class WatchedModel:
 
     card: LifeCard
     book: LifeBook
-    accounting: Accounting = field(default_factory=Accounting)
-    device: str = "auto"
-    ledger: Ledger | None = None
-    watcher: Watcher = field(default_factory=Watcher)
+    runtime: Runtime
     trust_code: bool = False  # whether the function that the model's card names may be imported
     patience: Patience | None = None  # how long an update may wait for a greener hour; set on an open life
     network: nn.Module | None = None  # what weights are read into, where a module in memory began the life
@@ -136,6 +133,7 @@ class WatchedModel:
         place = Path(folder) if folder is not None else Path(f"foretoll-life-{name}")
         if not place.parts or any(sign in name for sign in "/\\\0"):
             raise UsageError(f"{shown(name, 40)} is no name for a life: leave slashes out")
+        runtime = Runtime.of(device, accounting, ledger, watcher)
         opened = open_update(
             model,
             source,
@@ -143,7 +141,7 @@ class WatchedModel:
             weights=weights,
             embedding_layer=embedding_layer,
             head=head,
-            device=device,
+            device=runtime.device,
             seed=settings.seed,
             trust_code=trust_code,
         )
@@ -184,11 +182,9 @@ class WatchedModel:
             folder=str(files.path),
         )
         book.start(card)
-        life = cls._of(card, book, accounting, device, watcher, ledger)
-        life.trust_code = True  # what the model is built by was named, or trusted, in this call
-        if in_memory(opened.model.card.arch):
-            life.network = opened.model.network
-        return life
+        network = opened.model.network if in_memory(opened.model.card.arch) else None
+        # what the model is built by was named, or trusted, in this call
+        return cls(card, book, runtime, trust_code=True, network=network)
 
     @classmethod
     def open(
@@ -208,21 +204,8 @@ class WatchedModel:
         module like the one that the life was begun with, where that was a module in memory: a file cannot rebuild it.
         """
         book = LifeBook(ledger)
-        life = cls._of(book.card(name), book, accounting, device, watcher, ledger)
-        life.trust_code, life.network = trust_code, network
-        return life
-
-    @classmethod
-    def _of(
-        cls,
-        card: LifeCard,
-        book: LifeBook,
-        accounting: Accounting | None,
-        device: str,
-        watcher: Watcher | None,
-        ledger: str | None,
-    ) -> Self:
-        return cls(card, book, accounting or Accounting(), device, Ledger.open(ledger), watcher or Watcher())
+        runtime = Runtime.of(device, accounting, ledger, watcher)
+        return cls(book.card(name), book, runtime, trust_code=trust_code, network=network)
 
     # --- looking -----------------------------------------------------------------------------------
 
@@ -306,7 +289,7 @@ class WatchedModel:
             if self.network is None
             else load_model(deep_copy(self.network), weights=folder)
         )
-        return found.to(choose_device(self.device))
+        return found.to(self.runtime.device)
 
     def _pass(
         self,
@@ -319,9 +302,9 @@ class WatchedModel:
         outputs: npt.ArrayLike | None,
     ) -> None:
         serving = self.serving
-        place = choose_device(self.device)
+        place = self.runtime.device
         handed = representations is not None and outputs is not None
-        with SelfCostMeter(self.accounting.meter(place)) as meter:
+        with SelfCostMeter(self.runtime.meter()) as meter:
             if representations is not None and outputs is not None:
                 look = Look.of_outputs(representations, outputs)
                 if len(look.predicted) != len(rows):
@@ -402,7 +385,7 @@ class WatchedModel:
     def toll(self, spent: SelfCost) -> Toll:
         """What was measured, with its emissions."""
         kwh = spent.energy_kwh
-        grid = self.accounting.grid
+        grid = self.runtime.accounting.grid
         emitted = None if kwh is None else emissions_kg(kwh, grid.intensity_kg_per_kwh, grid.pue)
         return Toll(energy_kwh=kwh, emissions_kg=emitted, duration_s=spent.duration_s)
 

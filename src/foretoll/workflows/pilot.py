@@ -14,7 +14,6 @@ from torch import Tensor
 
 from foretoll.data import Batch, Split, TaskData
 from foretoll.errors import DataError
-from foretoll.models import Model
 from foretoll.options import Option, get_option
 from foretoll.options.reading import step_batches
 from foretoll.options.stepper import Stepper
@@ -36,21 +35,14 @@ class Pilot:
     `prepare` comes first, then `look_before` and `step`; `look` after one of `STEPS` steps adds to the `signals`.
     """
 
-    def __init__(
-        self,
-        option: Option,
-        model: Model,
-        target: TaskData,
-        settings: TrainingSettings,
-        *,
-        task_shift: bool,
-        device: torch.device,
-    ) -> None:
-        self.option, self.settings, self.device = option, settings, device
-        self.part = part_of_target(target, max(STEPS) * settings.samples_per_step)
-        self._samples = len(target.train)
+    def __init__(self, option: Option, update: Update, settings: TrainingSettings) -> None:
+        self.option, self.settings, self.device = option, settings, update.device
+        self.part = part_of_target(update.target, max(STEPS) * settings.samples_per_step)
+        self._samples = len(update.target.train)
         fixed = settings.model_copy(update={"seed": SEED})
-        self.training = option.start(model, self.part, fixed, task_shift=task_shift, device=device)
+        self.training = option.start(
+            update.model, self.part, fixed, task_shift=update.task_shift, device=update.device
+        )
         self.signals: dict[str, float | None] = {}
         self._norms: list[Tensor] = []
 
@@ -105,9 +97,7 @@ def pilot_signals(update: Update, option: str, settings: TrainingSettings) -> di
     if not chosen.takes_steps:
         return {}
     with seeded(SEED, update.device):
-        pilot = Pilot(
-            chosen, update.model, update.target, settings, task_shift=update.task_shift, device=update.device
-        )
+        pilot = Pilot(chosen, update, settings)
         pilot.prepare()
         pilot.look_before()
         for step in range(1, max(STEPS) + 1):

@@ -9,29 +9,26 @@ from typing import TYPE_CHECKING
 from foretoll.forecast.case import Case, case_of
 from foretoll.options.table import get_option
 from foretoll.quality import evaluate
-from foretoll.records import DataCard, ModelCard, Outcome, Run, TrainingSettings
+from foretoll.records import Outcome, Run, TrainingSettings
 from foretoll.workflows.context import new_run_id
 
 if TYPE_CHECKING:
     from foretoll.indices.survey import Survey
+    from foretoll.options import Option
     from foretoll.workflows.context import Update
 
 
-def planned_run(
-    option: str,
-    model: ModelCard,
-    target: DataCard,
+def planned_update(
+    update: Update,
+    option: Option,
     settings: TrainingSettings,
-    *,
-    source: DataCard | None,
-    task_shift: bool,
     signals: Mapping[str, float | None] | None = None,
 ) -> Run:
-    """The record of a run that has not begun: of a model that comes from `model`, and has a name of its own."""
-    run_id = new_run_id()
+    """The run that an option would make of an opened update; its model has a name of its own."""
+    run_id, model, source, target = new_run_id(), update.model.card, update.source, update.target.card
     return Run(
         id=run_id,
-        option=option,
+        option=option.name,
         outcome=Outcome.RUNNING,
         started_at=datetime.now(UTC),
         model=model.model_copy(
@@ -42,27 +39,12 @@ def planned_run(
                 "parent_weights_digest": model.weights_digest,
             }
         ),
-        source=source,
+        source=source.card if source is not None else None,
         target=target,
-        task_shift=task_shift,
+        task_shift=update.task_shift,
         settings=settings,
         steps_per_epoch=settings.steps_per_epoch(target.train),
         signals=dict(signals or {}),
-    )
-
-
-def planned_update(
-    update: Update, option: str, settings: TrainingSettings, signals: Mapping[str, float | None]
-) -> Run:
-    """The run that an option would make of an opened update."""
-    return planned_run(
-        get_option(option).name,
-        update.model.card,
-        update.target.card,
-        settings,
-        source=update.source.card if update.source is not None else None,
-        task_shift=update.task_shift,
-        signals=signals,
     )
 
 
@@ -83,5 +65,5 @@ def case_of_update(
     start_quality: float | None,
 ) -> Case:
     """What a forecaster may see of an update; `start_quality` as `start_quality` gives it."""
-    planned = planned_update(update, option, settings, seen.signals | pilot)
+    planned = planned_update(update, get_option(option), settings, seen.signals | pilot)
     return case_of(planned, start_quality=start_quality, looked_at=seen.target_samples)

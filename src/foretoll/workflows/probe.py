@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from foretoll.data import TaskData
 from foretoll.measure import Work, count_work, probe_steps
 from foretoll.models import Model
@@ -14,7 +12,7 @@ from foretoll.options.memory import training_state_bytes
 from foretoll.records import EnergyBasis, StepProbe, TrainingSettings
 from foretoll.training import PREPARATION
 from foretoll.units import joules_from_kwh
-from foretoll.workflows.context import Accounting, seeded
+from foretoll.workflows.context import Accounting, Update, seeded
 from foretoll.workflows.pilot import SEED, STEPS, Pilot
 
 PROBE_S = 1.0  # ten updates of the slowest counter; more would only cost more
@@ -38,13 +36,10 @@ class ProbeResult:
 
 def probe_option(
     option: Option,
-    model: Model,
-    target: TaskData,
+    update: Update,
     settings: TrainingSettings,
-    *,
-    task_shift: bool,
-    device: torch.device,
     accounting: Accounting,
+    *,
     budget_s: float = PROBE_S,
 ) -> ProbeResult:
     """What a step, an evaluation and the preparation of an option cost, from the steps of its pilot.
@@ -53,8 +48,9 @@ def probe_option(
     something first (a pass over the data) does so for a part of them; the cost is given for the whole target. The
     given model is left untouched.
     """
+    target, device = update.target, update.device
     with seeded(SEED, device):
-        pilot = Pilot(option, model, target, settings, task_shift=task_shift, device=device)
+        pilot = Pilot(option, update, settings)
         training, scale = pilot.training, _times_the_part(target, pilot.part)
         prepared_s, prepared_j = _prepare(pilot, accounting)
         pilot.look_before()
@@ -107,18 +103,11 @@ class OptionWork:
         return held + max(self.step.peak_bytes, self.evaluation.peak_bytes)
 
 
-def count_option(
-    option: Option,
-    model: Model,
-    target: TaskData,
-    settings: TrainingSettings,
-    *,
-    task_shift: bool,
-    device: torch.device,
-) -> OptionWork:
+def count_option(option: Option, update: Update, settings: TrainingSettings) -> OptionWork:
     """Carry out one step, evaluation and preparation of an option on a copy of the model, and count them."""
+    target, device = update.target, update.device
     with seeded(SEED, device):
-        pilot = Pilot(option, model, target, settings, task_shift=task_shift, device=device)
+        pilot = Pilot(option, update, settings)
         scale = _times_the_part(target, pilot.part)
         prepared = count_work(pilot.prepare).times(scale)
         step = Work(0.0, 0.0)

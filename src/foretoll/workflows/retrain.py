@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,18 +13,17 @@ from foretoll.ledger import Ledger
 from foretoll.options import Option, get_option
 from foretoll.options.part import TrainingState
 from foretoll.options.table import DEFAULT, named
-from foretoll.records import Estimate, MadeForecast, Run, TrainingSettings
+from foretoll.records import Estimate, Run, TrainingSettings
 from foretoll.tasks import check_until
-from foretoll.workflows.carry_out import RunResult, carry_out, require_labels
+from foretoll.workflows.carry_out import RunMetadata, RunResult, carry_out, require_labels
 from foretoll.workflows.chance import chance_warnings
 from foretoll.workflows.context import (
     Accounting,
     Data,
     ModelLike,
+    Runtime,
     Update,
     Watcher,
-    check_settings,
-    choose_device,
     open_update,
 )
 from foretoll.workflows.goal import with_target
@@ -71,16 +71,13 @@ def retrain(
     builds its network.
     """
     settings = settings or TrainingSettings()
-    accounting, ledger = accounting or Accounting(), Ledger.of(ledger)
     option = named(option)
     if until is not None:
         check_until(until, settings.metric)
     check_out(out)
-    place = choose_device(device)
-    accounting.check(place)
-    check_settings(settings, place)
-    watcher = watcher or Watcher()
-    watcher.stage("open data and model")
+    runtime = Runtime.of(device, accounting, ledger, watcher)
+    runtime.check(settings)
+    runtime.watcher.stage("open data and model")
     update = open_update(
         model,
         source,
@@ -89,33 +86,25 @@ def retrain(
         weights=weights,
         embedding_layer=embedding_layer,
         head=head,
-        device=device,
+        device=runtime.device,
         seed=settings.seed,
         trust_code=trust_code,
     )
     require_labels(update.target, option)
     get_option(option).require_suited(update.model, update.target, task_shift=update.task_shift)
-    settings, _ = settled(update, option, with_target(update, settings, until), lr, watcher=watcher)
+    settings, _ = settled(update, option, with_target(update, settings, until), lr, watcher=runtime.watcher)
     begun = None if from_pilot is None else kept_pilot(from_pilot, update, option, settings)
     made = estimate.made_forecast if estimate is not None else None
     if estimate is not None and not estimate.is_for(
         option, update.model.card.arch, update.target.card.uri, settings
     ):
         made = None
-        watcher.note(
+        runtime.watcher.note(
             "the estimate is of another update (option, model, data or settings) and not kept with this run"
         )
+    metadata = RunMetadata(forecast=made, tags=tags)
     return retrain_update(
-        update,
-        option,
-        settings,
-        accounting=accounting,
-        ledger=ledger,
-        forecast=made,
-        begun=begun,
-        out=Path(out) if out else None,
-        tags=tags,
-        watcher=watcher,
+        update, option, settings, runtime, metadata, begun=begun, out=Path(out) if out else None
     ).run
 
 
@@ -123,22 +112,19 @@ def retrain_update(
     update: Update,
     option: str,
     settings: TrainingSettings,
+    runtime: Runtime,
+    metadata: RunMetadata = RunMetadata(),  # noqa: B008  (it is frozen)
     *,
-    accounting: Accounting,
-    ledger: Ledger | None,
-    signals: dict[str, float | None] | None = None,
-    forecast: MadeForecast | None = None,
     begun: TrainingState | None = None,
     out: Path | None = None,
-    tags: tuple[str, ...] = (),
-    watcher: Watcher | None = None,
 ) -> RunResult:
-    """Carry out an opened update; `signals` are taken from the data unless they are given.
+    """Carry out an opened update; signals are taken from the data unless they are given.
 
     `begun`: where the training goes on from.
-    `forecast` is kept with the run; where there is none, and the run may be given up, it is made here.
+    Where there is no forecast, and the run may be given up, it is made here.
     """
-    watcher = watcher or Watcher()
+    watcher, ledger = runtime.watcher, runtime.ledger
+    signals, forecast = metadata.signals, metadata.forecast
     require_labels(update.target, option)
     get_option(option).require_suited(update.model, update.target, task_shift=update.task_shift)
     if signals is None:
@@ -152,32 +138,18 @@ def retrain_update(
             watcher.stage("forecast the chance of reaching the target")
             forecast = forecast_before(update, option, settings, survey, pilot, ledger)
     seen = 0 if update.source is None else min(len(update.source.train), DEFAULT_SAMPLES)
-    warnings = (*chance_warnings(update, settings, signals, seen), *update.model.card.notes)
+    warnings = [*chance_warnings(update, settings, signals, seen), *update.model.card.notes]
     if begun is not None:
-        warnings = (
-            *warnings,
-            f"its first {begun.recorded.steps:,} steps were taken by the pilot of an estimate",
-        )
+        warnings.append(f"its first {begun.recorded.steps:,} steps were taken by the pilot of an estimate")
     watcher.stage(f"{option} on {update.target.name}")
-    return carry_out(
-        get_option(option),
-        update.model,
-        update.target,
-        settings,
-        source=update.source,
-        task_shift=update.task_shift,
-        device=update.device,
-        accounting=accounting,
-        ledger=ledger,
+    known = replace(
+        metadata,
         signals=signals,
         forecast=forecast,
-        begun=begun,
-        out=out,
-        tags=tags,
-        watcher=watcher,
         lineage=_lineage(update.model.card.run_id, ledger),
-        warnings=warnings,
+        warnings=(*metadata.warnings, *warnings),
     )
+    return carry_out(get_option(option), update, settings, runtime, known, begun=begun, out=out)
 
 
 def _lineage(parent: str | None, ledger: Ledger | None) -> tuple[str, ...]:

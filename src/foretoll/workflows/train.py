@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,14 @@ from foretoll.data import TaskData, open_data
 from foretoll.data.fitting import seen_by
 from foretoll.errors import DataError
 from foretoll.ledger import Ledger
-from foretoll.models import Trust, build_model, recognise_outputs
+from foretoll.models import Model, build_model, recognise_outputs
 from foretoll.options import Option
 from foretoll.options.table import SCRATCH
 from foretoll.records import Run, TrainingSettings
 from foretoll.tasks import check_until
-from foretoll.workflows.carry_out import RunResult, carry_out
+from foretoll.workflows.carry_out import RunMetadata, RunResult, carry_out
 from foretoll.workflows.chance import target_warnings
-from foretoll.workflows.context import Accounting, Data, Watcher, check_settings, choose_device
+from foretoll.workflows.context import Accounting, Data, Runtime, Update, Watcher
 from foretoll.workflows.goal import on_data
 
 
@@ -55,81 +56,47 @@ def train(
     `embedding_layer`, `head`: layers by name, as in `load_model`; found where they are not named.
     Returns the run; raises UsageError, DataError or ModelError where the inputs cannot be used.
     """
+    settings = settings or TrainingSettings()
+    if until is not None:
+        settings = settings.model_copy(update={"until": check_until(until, settings.metric)})
     return train_model(
-        arch,
+        partial(build_model, arch, options=options, embedding_layer=embedding_layer, head=head),
         data,
+        settings,
+        Runtime.of(device, accounting, ledger, watcher),
         out=out,
-        until=until,
-        settings=settings,
-        options=options,
-        embedding_layer=embedding_layer,
-        head=head,
-        device=device,
-        accounting=accounting,
-        ledger=ledger,
         tags=tags,
-        watcher=watcher,
     ).run
 
 
 def train_model(
-    arch: str,
+    build: Callable[..., Model],
     data: Data,
+    settings: TrainingSettings,
+    runtime: Runtime,
     *,
     out: str | Path | None = None,
-    until: float | None = None,
-    settings: TrainingSettings | None = None,
-    options: Mapping[str, Any] | None = None,
-    embedding_layer: str | None = None,
-    head: str | None = None,
-    device: str = "auto",
-    accounting: Accounting | None = None,
-    ledger: Ledger | str | Path | None = None,
     tags: tuple[str, ...] = (),
-    watcher: Watcher | None = None,
-    trust: Trust | None = None,
 ) -> RunResult:
-    """As `train`, and gives the trained model too. `trust` as in `build_model`: None where the caller names `arch`."""
-    settings = settings or TrainingSettings()
-    if until is not None:
-        settings = settings.model_copy(update={"until": check_until(until, settings.metric)})
-    accounting, ledger = accounting or Accounting(), Ledger.of(ledger)
+    """As `train`, and gives the trained model too. `build(data=…, seed=…)` gives the model, its weights fresh."""
     check_out(out)
-    watcher = watcher or Watcher()
-    place = choose_device(device)
-    accounting.check(place)
-    check_settings(settings, place)
+    runtime.check(settings)
     task = open_data(data, seed=settings.seed)
     if task.train.labels is None:
         raise DataError(
             f"{task.name} has no labels, which training needs: give them (of a table by label=COLUMN), or a file that "
             "holds them"
         )
-    model = build_model(
-        arch,
-        data=task,
-        seed=settings.seed,
-        options=options,
-        embedding_layer=embedding_layer,
-        head=head,
-        trust=trust,
-    ).to(place)
+    model = build(data=task, seed=settings.seed).to(runtime.device)
     task = seen_by(model.card.preprocessing, task)
     settings = on_data(settings, task)
     recognise_outputs(model, task.train)
-    watcher.stage(f"train {model.card.arch} on {task.name}")
+    runtime.watcher.stage(f"train {model.card.arch} on {task.name}")
     return carry_out(
         InitialTraining(),
-        model,
-        task,
+        Update(model, None, task, False, runtime.device),
         settings,
-        source=None,
-        task_shift=False,
-        device=place,
-        accounting=accounting,
-        ledger=ledger,
+        runtime,
+        RunMetadata(tags=tags, warnings=target_warnings(task, settings)),
         out=Path(out) if out else None,
-        tags=tags,
-        watcher=watcher,
-        warnings=target_warnings(task, settings),
     )
