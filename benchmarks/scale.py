@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/scale.py ledger --runs 1000 10000 100000 --before OLDER_SRC
     OMP_NUM_THREADS=1 python benchmarks/scale.py thinning
+    OMP_NUM_THREADS=1 python benchmarks/scale.py data --before OLDER_SRC
 
 Each part writes its section of benchmarks/scale.md, with the command that made it, and leaves the others. `--before`
 names the `src` folder of an older foretoll, which is measured in the same run.
@@ -16,11 +17,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import scale_data
 import scale_ledger
 import scale_thinning
 
 PAGE = Path(__file__).with_name("scale.md")
 PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], list[str]]]] = {
+    "data": ("Data and networks", scale_data.section),
     "ledger": ("Ledgers", scale_ledger.section),
     "thinning": ("A sample of one's own runs", scale_thinning.section),
 }
@@ -42,6 +45,11 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="src of an older foretoll")
     parser.add_argument(
         "--before-up-to", type=int, default=100_000, help="the largest ledger it is measured on"
+    )
+    parser.add_argument("--up-to", type=int, default=3_000_000, help="the most samples")
+    parser.add_argument("--up-to-parameters", type=int, default=100_000_000)
+    parser.add_argument(
+        "--only", default="", help="a word of the kind of data: folders, Parquet, CSV, npz, parameters"
     )
     parser.add_argument(
         "--work", type=Path, help="a folder for ledgers, which are kept there; else a temporary one"

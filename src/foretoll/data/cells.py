@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from foretoll.data.grouped import parts_of
+from foretoll.data.limits import check_unpacked
 from foretoll.errors import DataError, shown
 
+IntArray = npt.NDArray[np.int64]
 MISSING = "(missing)"
 MISSING_MARKS = ("", "?")  # besides null; each column's missing values are one level of their own
 
@@ -54,12 +57,65 @@ def is_binary(kind: Any) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def plain_column(table: Any, name: str) -> Any:
-    """A column without its dictionary, where it is stored with one."""
+def kind_of(table: Any, name: str) -> Any:
+    """The type of a column, which is not read."""
+    return table.schema.field(name).type
+
+
+def plain(column: Any) -> Any:
+    """A column without its dictionary, where it is stored with one.
+
+    Raises DataError where a few long texts would take far more room than the file.
+    """
     import pyarrow as pa
 
-    column = table.column(name)
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+    if not pa.types.is_dictionary(column.type):
+        return column
+    for chunk in column.chunks if is_text(column.type.value_type) else ():
+        values, codes = coded(chunk)
+        lengths = np.array([len(value or "") for value in values] or [0], dtype=np.int64)
+        often = np.bincount(codes, minlength=len(lengths))
+        check_unpacked(int(lengths.sum()) + len(codes), int((often * lengths).sum()), "a column of texts")
+    return column.cast(column.type.value_type)
+
+
+def coded(chunk: Any) -> tuple[list[Any], IntArray]:
+    """The different values of a pyarrow Array, and of which of them each row is; the missing one is None."""
+    import pyarrow as pa
+
+    if not pa.types.is_dictionary(chunk.type):
+        chunk = chunk.dictionary_encode()
+    values = [*chunk.dictionary.to_pylist(), None]
+    codes = chunk.indices.cast(pa.int64()).fill_null(len(values) - 1).to_numpy(zero_copy_only=False)
+    return values, codes
+
+
+def plain_column(table: Any, name: str) -> Any:
+    """A column of a table without its dictionary."""
+    return plain(table.column(name))
+
+
+def text_counts(table: Any, name: str) -> dict[str, int]:
+    """How often each text of `cell_texts` stands in a column, which is read part by part."""
+    found: dict[str, int] = {}
+    for part in parts_of(table, name):
+        marks = marks_of(part.type)
+        for chunk in part.chunks:
+            values, codes = coded(chunk)
+            counts = np.bincount(codes, minlength=len(values)).tolist()
+            for value, count in zip(values, counts, strict=True):
+                if count:
+                    text = text_of(value, marks)
+                    found[text] = found.get(text, 0) + count
+    return found
+
+
+def marks_of(kind: Any) -> tuple[str, ...]:
+    """What means that a value is missing in a column of this type, besides null."""
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return MISSING_MARKS if is_text(kind) else ()
 
 
 def is_missing(value: Any) -> bool:
@@ -69,9 +125,14 @@ def is_missing(value: Any) -> bool:
 
 def cell_texts(table: Any, name: str) -> npt.NDArray[np.str_]:
     """The values of a column as texts; every missing mark reads the same. 2.0 reads 2, as where= and levels say it."""
-    column = plain_column(table, name)
-    marks = MISSING_MARKS if is_text(column.type) else ()
-    texts = [_text(value, marks) for value in column.to_pylist()]
+    return texts_of(table.column(name), name)
+
+
+def texts_of(values: Any, name: str) -> npt.NDArray[np.str_]:
+    """The same of the values of a column (a pyarrow ChunkedArray)."""
+    column = plain(values)
+    marks = marks_of(column.type)
+    texts = [text_of(value, marks) for value in column.to_pylist()]
     check_lengths_of_texts(texts, f"the column {shown(name)}")
     return np.array(texts, dtype=np.str_)
 
@@ -86,7 +147,8 @@ def check_lengths_of_texts(texts: Sequence[Any], where: str) -> None:
         )
 
 
-def _text(value: Any, marks: tuple[str, ...]) -> str:
+def text_of(value: Any, marks: tuple[str, ...]) -> str:
+    """The value of one cell as a text; `marks` mean that it is missing."""
     if is_missing(value):
         return MISSING
     if isinstance(value, float):

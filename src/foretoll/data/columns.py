@@ -9,15 +9,27 @@ and encoded as the model knows them, wherever they stand in the file.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from foretoll.data.cells import MISSING, cell_texts, is_category, is_number, is_temporal
+from foretoll.data.cells import (
+    MISSING,
+    coded,
+    is_category,
+    is_number,
+    is_temporal,
+    kind_of,
+    marks_of,
+    text_counts,
+    text_of,
+    texts_of,
+)
 from foretoll.data.checks import few
+from foretoll.data.grouped import GroupedTable
 from foretoll.data.limits import check_memory
 from foretoll.data.oddities import why_left_out
 from foretoll.data.raw import Fault
@@ -32,12 +44,18 @@ Matrix = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Inputs:
-    """A table's rows as inputs (n, d), the columns that they come from, and what there is to tell."""
+    """A table's rows as inputs (n, d), the columns that they come from, and what there is to tell.
 
-    matrix: Matrix
+    matrix: None of a table that is read by groups of rows. places: the input of each text of a column of categories.
+    fills: of such a table, what stands in for the missing numbers of a column.
+    """
+
+    matrix: Matrix | None
     columns: tuple[TableColumn, ...]
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
+    places: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    fills: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_columns(
@@ -93,13 +111,13 @@ def _column(table: Any, name: str, where: str) -> TableColumn:
     """What a column holds; DataError where it is nothing that becomes an input."""
     import pyarrow as pa
 
-    kind = table.column(name).type
+    kind = kind_of(table, name)
     if pa.types.is_boolean(kind):
         return TableColumn(name=name, kind="truth value")
     if is_number(kind):
         return TableColumn(name=name, kind="number")
     if is_category(kind):
-        levels = tuple(np.unique(cell_texts(table, name)).tolist())
+        levels = tuple(sorted(text_counts(table, name)))
         if len(levels) > MAX_LEVELS:
             raise DataError(
                 f"{where} has {len(levels):,} different texts in column {shown(name)}, too many to be categories: "
@@ -116,6 +134,10 @@ def _column(table: Any, name: str, where: str) -> TableColumn:
 
 
 def _encoded(table: Any, columns: tuple[TableColumn, ...], where: str, notes: list[str]) -> Inputs:
+    if isinstance(table, GroupedTable):
+        if all(_by_groups(kind_of(table, column.name), column) for column in columns):
+            return _indexed(table, columns, where, notes)
+        table = table.whole()
     width = sum(column.width for column in columns)
     check_memory(
         4 * width * table.num_rows,
@@ -129,7 +151,9 @@ def _encoded(table: Any, columns: tuple[TableColumn, ...], where: str, notes: li
         part = matrix[:, at : at + column.width]
         at += column.width
         if column.kind == "category":
-            notes += _fill_levels(table, column, where, part)
+            places, told = _places(table, column, where)
+            notes += told
+            put_levels(part, table.column(column.name), places)
         elif column.kind == "list":
             lists = _lists(table, column.name, where)
             if lists.shape[1] != column.width:
@@ -139,17 +163,44 @@ def _encoded(table: Any, columns: tuple[TableColumn, ...], where: str, notes: li
                 )
             part[:] = lists
         else:
-            values, told = _numbers(table, column, where)
+            values, told = numbers_of(table.column(column.name), column, where)
             notes += told
             faults += _put(part[:, 0], values, column.name, where)
     return Inputs(matrix, columns, tuple(faults), tuple(notes))
 
 
-def _fill_levels(table: Any, column: TableColumn, where: str, part: Matrix) -> list[str]:
-    """One input a level; a level that the model does not know has none, which is told."""
+def _by_groups(kind: Any, column: TableColumn) -> bool:
+    """Whether each group of rows of a column can be read by itself."""
+    import pyarrow as pa
+
+    if column.kind == "category":
+        return is_category(kind) or is_number(kind) or bool(pa.types.is_boolean(kind))
+    return column.kind != "list" and (is_number(kind) or bool(pa.types.is_boolean(kind)))
+
+
+def _indexed(table: GroupedTable, columns: tuple[TableColumn, ...], where: str, notes: list[str]) -> Inputs:
+    """What has to be known of a table before its groups of rows are read: levels, and where numbers are missing."""
+    faults: list[Fault] = []
+    places: dict[str, Mapping[str, int]] = {}
+    fills: dict[str, float] = {}
+    for column in columns:
+        if column.kind == "category":
+            places[column.name], told = _places(table, column, where)
+            notes += told
+        elif table.nulls(column.name):
+            values, _ = numbers_of(table.column(column.name), column, where)
+            part = np.empty(table.num_rows, dtype=np.float32)
+            found = _put(part, values, column.name, where)
+            faults += found
+            fills[column.name] = float(part[int(np.argmax(found[0].rows))])
+    return Inputs(None, columns, tuple(faults), tuple(notes), places, fills)
+
+
+def _places(table: Any, column: TableColumn, where: str) -> tuple[dict[str, int], list[str]]:
+    """The input of each text of a column; −1 for a level that the model does not know, which is told."""
     notes = []
-    texts, numbers = np.unique(cell_texts(table, column.name), return_inverse=True)
-    theirs = [str(text) for text in texts]
+    counts = text_counts(table, column.name)
+    theirs = sorted(counts)
     known = match_names(theirs, column.levels)
     respelled = [f"{shown(a, 30)} = {shown(b, 30)}" for a, b in known.items() if a != b]
     if respelled:
@@ -161,23 +212,30 @@ def _fill_levels(table: Any, column: TableColumn, where: str, part: Matrix) -> l
             f"{shown(column.levels[0], 40)}): give data with the same levels, or a model trained on these"
         )
     if unseen:
-        rows = int(np.isin(numbers, [theirs.index(text) for text in unseen]).sum())
+        rows = sum(counts[text] for text in unseen)
         notes.append(
             f"{where}: {few([shown(text, 30) for text in unseen])} in column {shown(column.name)} "
             f"({rows:,} of {table.num_rows:,} rows) is unknown to the model, which reads no level there"
         )
     position = {level: i for i, level in enumerate(column.levels)}
-    inputs = np.array([position[known[text]] if text in known else -1 for text in theirs])[numbers]
-    rows_known = np.flatnonzero(inputs >= 0)
-    part[rows_known, inputs[rows_known]] = 1.0
-    return notes
+    return {text: position[known[text]] if text in known else -1 for text in theirs}, notes
 
 
-def _numbers(table: Any, column: TableColumn, where: str) -> tuple[npt.NDArray[np.float64], list[str]]:
-    """A column of numbers or truth values; numbers that stand as texts are read, which is told."""
+def put_levels(part: Matrix, values: Any, places: Mapping[str, int]) -> None:
+    """Fill the inputs of a column of categories, one a level, from its values (a pyarrow ChunkedArray)."""
+    at, marks = 0, marks_of(values.type)
+    for chunk in values.chunks:
+        different, codes = coded(chunk)
+        inputs = np.array([places.get(text_of(value, marks), -1) for value in different])[codes]
+        rows_known = np.flatnonzero(inputs >= 0)
+        part[at + rows_known, inputs[rows_known]] = 1.0
+        at += len(chunk)
+
+
+def numbers_of(values: Any, column: TableColumn, where: str) -> tuple[npt.NDArray[np.float64], list[str]]:
+    """A column of numbers or truth values (ChunkedArray); numbers that stand as texts are read, which is told."""
     import pyarrow as pa
 
-    values = table.column(column.name)
     kind = values.type
     if pa.types.is_boolean(kind):
         values = values.cast(pa.int8())
@@ -189,7 +247,7 @@ def _numbers(table: Any, column: TableColumn, where: str) -> tuple[npt.NDArray[n
             f"{where} has values of type {shown(kind, 40)} in column {shown(column.name)}, where the model reads "
             "numbers: give the column as numbers"
         )
-    texts = cell_texts(table, column.name)
+    texts = texts_of(values, column.name)
     out = np.full(len(texts), np.nan)
     for row, text in enumerate(texts):
         if text == MISSING:

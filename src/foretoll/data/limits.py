@@ -7,17 +7,35 @@ readers, whether as much comes as was declared.
 
 from __future__ import annotations
 
+import math
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
-from foretoll.errors import DataError
+from foretoll.errors import DataError, UsageError, shown
 
 SHARE = 0.5  # of the memory that is left, for one array: it is converted, divided and batched besides
 BOMB_BYTES = 256_000_000  # below this no file is a bomb, however well it was packed
 BOMB_RATIO = 200  # zeros reach 1,000; pictures, texts and sparse tables stay below 100
 BATCH_BYTES = 64_000_000  # of float32 inputs, or of one layer's outputs, that go through a network at once
+
+HELD_SHARE = 0.25  # of the memory that is left: what of data on disk is held where nobody says how much
+MEMORY = "FORETOLL_MEMORY"
+_UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+}
+_held: ContextVar[int | None] = ContextVar("memory that data may be held in", default=None)
 
 _CGROUPS = (  # limit and use, of version 2 and of version 1
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
@@ -43,6 +61,37 @@ def memory_left() -> int:
     if soft != resource.RLIM_INFINITY:
         left.append(soft - int(psutil.Process().memory_info().vms))
     return max(min(left), 0)
+
+
+def memory_bytes(text: str) -> int:
+    """Bytes that are written as 4GB, 500MB or 2GiB; UsageError for anything else."""
+    plain = text.strip().replace(" ", "")
+    number = plain.rstrip("BbGgIiKkMmTt")
+    try:
+        found = float(number) * _UNITS[plain[len(number) :].upper()]
+    except (KeyError, ValueError):
+        found = math.nan
+    if not 1 <= found < 2**60:
+        raise UsageError(f"--memory {shown(text, 40)} is no amount of memory: write 4GB, 500MB or 2GiB")
+    return int(found)
+
+
+@contextmanager
+def memory_for_data(memory: str | None) -> Iterator[None]:
+    """Within the block, hold at most so much of data that lie on disk ("4GB"); None: as it was before."""
+    token = _held.set(_held.get() if memory is None else memory_bytes(memory))
+    try:
+        yield
+    finally:
+        _held.reset(token)
+
+
+def held_bytes() -> int:
+    """How much of a source on disk may be held: as was said, or by FORETOLL_MEMORY, or a quarter of what is left."""
+    said = _held.get()
+    if said is None and os.environ.get(MEMORY):
+        said = memory_bytes(os.environ[MEMORY])
+    return int(HELD_SHARE * memory_left()) if said is None else said
 
 
 def check_memory(need: int, what: str, way_out: str) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foretoll.data.cells import MISSING, cell_texts, is_category, is_number, is_temporal
+from foretoll.data.cells import MISSING, is_category, is_number, is_temporal, kind_of, text_counts
+from foretoll.data.grouped import GroupedTable, parts_of
 
 FEWEST_ROWS = 30  # of fewer rows it is no wonder that all are different
 NEARLY_ALL = 0.95
@@ -26,47 +27,62 @@ def why_left_out(table: Any, name: str, most_levels: int) -> str:
     """Why a column is no input, in a few words; empty where it is one."""
     import pyarrow as pa
 
-    kind = table.column(name).type
+    kind = kind_of(table, name)
     if is_temporal(kind):
         return "dates or times"
-    if pa.types.is_null(kind) or table.column(name).null_count == table.num_rows:
+    if pa.types.is_null(kind) or nulls_of(table, name) == table.num_rows:
         return "no values"
     if is_category(kind):
-        return _odd_texts(cell_texts(table, name), name, most_levels)
+        return _odd_texts(text_counts(table, name), most_levels)
     if pa.types.is_integer(kind):
-        return _odd_integers(table.column(name).drop_null().to_numpy(), name)
+        return _odd_integers(table, name)
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     if is_number(kind) or pa.types.is_boolean(kind) or lists:
         return ""
     return f"type {str(kind)[:40]}"
 
 
-def _odd_texts(texts: npt.NDArray[np.str_], name: str, most_levels: int) -> str:
-    present = texts[texts != MISSING]
-    different = np.unique(present)
-    share = len(different) / max(len(present), 1)
-    many = len(present) >= FEWEST_ROWS and len(different) > FEW_LEVELS and share > MOST_DIFFERENT
+def nulls_of(table: Any, name: str) -> int:
+    """How many values of a column are missing."""
+    return table.nulls(name) if isinstance(table, GroupedTable) else int(table.column(name).null_count)
+
+
+def _odd_texts(counts: dict[str, int], most_levels: int) -> str:
+    different = sorted(counts.keys() - {MISSING})
+    rows = sum(counts.values())
+    present = rows - counts.get(MISSING, 0)
+    share = len(different) / max(present, 1)
+    many = present >= FEWEST_ROWS and len(different) > FEW_LEVELS and share > MOST_DIFFERENT
     if not many and len(different) <= most_levels:
         return ""
     if np.mean([text.count(" ") for text in different[:200]]) >= 2:
         return FREE_TEXT
     if share >= NEARLY_ALL:
         return "an id: nearly every row has its own"
-    return f"{len(different):,} different texts in {len(texts):,} rows"
+    return f"{len(different):,} different texts in {rows:,} rows"
 
 
-def _odd_integers(values: npt.NDArray[Any], name: str) -> str:
+def _odd_integers(table: Any, name: str) -> str:
     """Numbers that number the rows: as their name says, a run without gaps, or of one length as account numbers are."""
-    if len(values) < FEWEST_ROWS:
+    rows = table.num_rows - nulls_of(table, name)
+    if rows < FEWEST_ROWS:
         return ""
-    different = len(np.unique(values))
-    if different < NEARLY_ALL * len(values):
+    values: npt.NDArray[Any] = np.empty(0, dtype=np.int64)
+    seen = 0
+    for part in parts_of(table, name):  # no further than it takes to see that too many stand twice
+        found = part.drop_null().to_numpy()
+        seen += len(found)
+        values = np.unique(found if not len(values) else np.concatenate([values, found]))
+        if seen - len(values) > (1 - NEARLY_ALL) * rows:
+            return ""
+    different = len(values)
+    if different < NEARLY_ALL * rows:
         return ""
-    low, high = int(values.min()), int(values.max())
+    low, high = int(values[0]), int(values[-1])
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
     named = bool(_PANDAS_INDEX.fullmatch(name) or _ID_NAME.search(words))
-    all_different = different == len(values)
-    numbered = all_different and high - low < 1.2 * len(values)
+    all_different = different == rows
+    numbered = all_different and high - low < 1.2 * rows
     one_length = all_different and low >= 100_000 and len(str(low)) == len(str(high))
     if named or numbered or one_length:
         return "an id: every row has its own" if all_different else "an id: nearly every row has its own"

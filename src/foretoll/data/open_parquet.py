@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from foretoll.data.address import DataUri
+from foretoll.data.grouped import LAZY_BYTES, ParquetTable, readable_parquet
 from foretoll.data.limits import BOMB_BYTES, check_memory, check_unpacked, samples_at_once
 from foretoll.data.open_npz import source_of_trees
 from foretoll.data.presence import check_there
 from foretoll.data.raw import RawData
 from foretoll.data.splits import LABEL_KEYS
 from foretoll.data.tabular import check_names, source_of_table
-from foretoll.errors import DataError, UsageError, check_refused, is_out_of_memory, shown, unknown_name
+from foretoll.errors import DataError, UsageError, shown, unknown_name
 from foretoll.records import TableLayout
 
 _ROWS = 1024  # read at once where they are counted
@@ -22,30 +23,28 @@ _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBL
 
 
 def open_parquet(uri: DataUri, layout: TableLayout | None = None) -> RawData:
-    """Read a Parquet file. Images are decoded after rows are chosen, so a `limit` saves the work."""
+    """Read a Parquet file; of a large one of numbers and categories the index, and its rows when they are asked for.
+
+    Images are decoded after rows are chosen, so a `limit` saves the work.
+    """
     check_there(uri)
-    table = read_table(uri.file, uri.shown_path)
+    path, where = uri.file, uri.shown_path
     if uri.inputs:
-        return source_of_trees(_trees(table, uri), uri, name=uri.file.stem, where=uri.shown_path)
-    return source_of_table(table, uri, name=uri.file.stem, where=uri.shown_path, layout=layout)
+        return source_of_trees(_trees(read_table(path, where), uri), uri, name=path.stem, where=where)
+    table: Any = ParquetTable(path, where, lambda: read_table(path, where))
+    if table.declared_bytes <= LAZY_BYTES or not table.sizes:
+        table.close()
+        table = read_table(path, where)
+    return source_of_table(table, uri, name=path.stem, where=where, layout=layout)
 
 
 def read_table(path: Path, shown_path: str) -> Any:
     """The pyarrow Table in a Parquet file; DataError where it cannot be read, or does not fit into memory."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path) as file:
-            check_names(file.schema_arrow.names, shown_path)  # reading would fail without a word of why
-            return _read(file, path.stat().st_size, shown_path)
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError) as error:
-        check_refused(error, shown_path, DataError)
-        if is_out_of_memory(error):
-            raise DataError(f"{shown_path} takes more memory than there is: give a part of it") from error
-        raise DataError(
-            f"{shown_path} cannot be read as Parquet: it is truncated or of another format; make or copy it again"
-        ) from error
+    with readable_parquet(shown_path), pq.ParquetFile(path) as file:
+        check_names(file.schema_arrow.names, shown_path)  # reading would fail without a word of why
+        return _read(file, path.stat().st_size, shown_path)
 
 
 def _trees(table: Any, uri: DataUri) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from foretoll.data.items import item_of
 from foretoll.data.limits import samples_at_once
 from foretoll.data.partition import choose, strata
+from foretoll.data.reader import RowReader
 from foretoll.errors import DataError, UsageError
 
 Inputs = Tensor | list[str]
@@ -65,14 +66,28 @@ class Split(ABC):
         count = len(self) if positions is None else len(positions)
         if shuffle_seed is not None:
             # seeds are stable across processes; torch takes 64 bits
-            order = torch.randperm(count, generator=torch.Generator().manual_seed(shuffle_seed))
-            positions = order if positions is None else positions[order]
+            positions = (
+                self.order(shuffle_seed)
+                if positions is None
+                else positions[torch.randperm(count, generator=torch.Generator().manual_seed(shuffle_seed))]
+            )
         for start in range(0, count, batch_size):
             stop = min(start + batch_size, count)
             if positions is None:
                 yield self._range(start, stop)
             else:
                 yield self._batch(positions[start:stop])
+
+    def order(self, seed: int) -> Tensor:
+        """The positions of all samples, each once, in the order in which an epoch of this seed takes them."""
+        return torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+
+    def held(self) -> Split:
+        """The same samples in memory, where reading them later, a batch at a time, would cost far more; else itself.
+
+        To be asked of few samples that lie far apart in a file.
+        """
+        return self
 
     def all(self) -> Batch:
         """All samples as one batch: only where they fit into memory."""
@@ -153,7 +168,7 @@ class ArraySplit(Split):
 
 
 class DatasetSplit(Split):
-    """A lazy split over any torch map-style Dataset: samples are read when a batch asks for them.
+    """A lazy split over any torch map-style Dataset, or a `RowReader`: samples are read when a batch asks for them.
 
     `convert` turns one stored item's input into a tensor as stored (see Batch) or a string; `rows` are the
     items of the Dataset that belong to this split; `transform` is applied to each batch with the ids of its
@@ -177,10 +192,16 @@ class DatasetSplit(Split):
         self.convert = convert
         self.transform = transform
         self.threads = threads
+        self._held: ArraySplit | None = None
         self._set_rows(len(self.rows), labels, ids)
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def is_read_by_rows(self) -> bool:
+        """Whether a `RowReader` reads it: many samples at once, of which some lie nearer than others."""
+        return isinstance(self.dataset, RowReader)
 
     def take(self, indices: Tensor) -> DatasetSplit:
         """The samples at these positions; nothing is read."""
@@ -204,8 +225,35 @@ class DatasetSplit(Split):
         )
         return split
 
+    def order(self, seed: int) -> Tensor:
+        """As in memory; of a file that is larger than what may be held, window by window (`foretoll.data.reader`)."""
+        if isinstance(self.dataset, RowReader):
+            return self.dataset.order(self.rows.numpy(), seed)
+        return super().order(seed)
+
+    def held(self) -> Split:
+        """The samples of a `RowReader` are gathered at once; those of other data sets cost the same at any time."""
+        if not isinstance(self.dataset, RowReader) or not len(self):
+            return self
+        known = self._held
+        if known is None or known.labels is not self.labels:  # of a copy that was relabelled since
+            self._held = known = self.in_memory()
+        return known
+
+    def all(self) -> Batch:
+        """All samples as one batch."""
+        if isinstance(self.dataset, RowReader) and len(self):
+            return self.in_memory().all()
+        return super().all()
+
     def in_memory(self) -> ArraySplit:
         """Read everything once."""
+        if isinstance(self.dataset, RowReader):
+            inputs: Inputs = self.dataset.gather(self.rows.numpy())
+            inputs = inputs if self.transform is None else self.transform(inputs, self.ids)
+            kept = ArraySplit(inputs, self.labels, ids=self.ids)
+            kept.explicit_ids = self.explicit_ids
+            return kept
         positions = torch.arange(len(self))
         first = self._read(positions[:1])
         if not isinstance(first, Tensor):
@@ -224,6 +272,9 @@ class DatasetSplit(Split):
         return ArraySplit(whole, self.labels, ids=self.ids)
 
     def _read(self, positions: Tensor) -> Inputs:
+        if isinstance(self.dataset, RowReader):
+            found = self.dataset.read(self.rows[positions].numpy())
+            return found if self.transform is None else self.transform(found, self.ids[positions])
         rows = self.rows[positions].tolist()
         if self.threads > 1 and len(rows) > 1:
             with ThreadPoolExecutor(self.threads) as pool:
@@ -276,10 +327,10 @@ def stratified_sample(split: Split, n: int, *, seed: int) -> Split:
     if n < 1:
         raise UsageError(f"a sample of {n} was asked for: n must be at least 1")
     if n >= len(split):
-        return split
+        return split.held()
     labels = None if split.labels is None else strata(split.labels.numpy())
     mask = choose(labels, len(split), n, seed=seed, purpose="sample")
-    return split.take(torch.from_numpy(np.flatnonzero(mask)))
+    return split.take(torch.from_numpy(np.flatnonzero(mask))).held()
 
 
 def _key(item: dict[str, Any], names: Sequence[str], what: str) -> str:

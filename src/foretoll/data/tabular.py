@@ -14,25 +14,31 @@ import torch
 from foretoll.data.address import DataUri
 from foretoll.data.cells import (
     MISSING,
+    MOST_CHARACTERS,
     cell_texts,
     check_lengths_of_texts,
+    coded,
     is_binary,
     is_missing,
     is_text,
+    kind_of,
     plain_column,
 )
-from foretoll.data.columns import MAX_LEVELS, read_columns
+from foretoll.data.columns import MAX_LEVELS, Inputs, read_columns
 from foretoll.data.fitting import several
+from foretoll.data.grouped import GroupedTable, whole_of
 from foretoll.data.images import DecodedImages, EncodedImages, look_at
 from foretoll.data.oddities import FREE_TEXT, why_left_out
 from foretoll.data.raw import Fault, RawData, role_of, splits_said, targets_said
 from foretoll.data.splits import INPUT_KEYS, ArraySplit, DatasetSplit
+from foretoll.data.table_rows import TableRows
 from foretoll.data.tokens import token_ids
 from foretoll.data.unreadable import readable
 from foretoll.data.uri import uri_value
 from foretoll.errors import DataError, UsageError, shown, unknown_name
 from foretoll.records import TableColumn, TableLayout
 from foretoll.tasks import read_targets
+from foretoll.tasks.classification import MAX_CLASSES
 
 TEXT_COLUMNS = ("text", "sentence", "review", "content", "question")
 
@@ -46,7 +52,7 @@ def source_of_table(
     class_names: Sequence[str] | None = None,
     layout: TableLayout | None = None,
 ) -> RawData:
-    """A source from a pyarrow Table.
+    """A source from a pyarrow Table, or from a `GroupedTable` whose rows are read when a batch asks for them.
 
     The label column is `label=`, else that of `layout`, else `label`; `<label>_name` names the classes; `split` holds
     the rows' own split. Of the other columns (those of `columns=`, without those of `drop=`), one with encoded images
@@ -65,6 +71,7 @@ def source_of_table(
     features = _features(names, of_label or (label,), uri, where)
     image = next((c for c in (*INPUT_KEYS, *features) if c in features and _is_binary(table, c)), None)
     skipped: tuple[str, ...] = ()
+    table = table if image is None else whole_of(table)
     if image is not None and uri.skip_unreadable:
         kept, skipped = readable(EncodedImages(_content(table.column(image)), table.num_rows, where))
         table = table.filter(kept)
@@ -89,7 +96,7 @@ def source_of_table(
         task=labels.task,
         shape=rows.shape,
         given=given,
-        columns=tuple(c for c in names if not is_binary(table.column(c).type)),
+        columns=tuple(c for c in names if not _is_binary(table, c)),
         column=column,
         eager=rows.kind == "image" and not several(rows.split),  # of those a model decides
         notes=(*skipped, *rows.notes),
@@ -114,6 +121,8 @@ def _check_sound(table: Any, where: str) -> None:
     """Refuse a damaged table: texts that are no UTF-8, lists and levels that lie outside of their values."""
     import pyarrow as pa
 
+    if isinstance(table, GroupedTable):  # of which pyarrow checks each group as it reads it
+        return
     try:
         table.validate(full=True)
     except pa.ArrowException as error:
@@ -189,6 +198,8 @@ def _rows(
         raise DataError(f"{where} has no column of encoded images: leave kind=image out")
     text = _text_column(table, features, uri, where, layout)
     ids = np.arange(table.num_rows)
+    lists = "input_ids" in features and uri.kind in {None, "text"}
+    table = whole_of(table) if text is not None or lists else table
     if text is None and uri.kind in {None, "text"} and _is_list(table, features, "input_ids"):
         masks = table.column("attention_mask").to_pylist() if "attention_mask" in features else None
         tokens = token_ids(table.column("input_ids").to_pylist(), masks, where)
@@ -212,19 +223,31 @@ def _rows(
             notes=_beside(table, text, features, uri, where),
         )
     found = read_columns(table, features, where, chosen=bool(uri.columns), layout=layout)
-    matrix = found.matrix[:, None, :] if uri.kind == "series" else found.matrix
+    split = _of_numbers(table, found, labels, series=uri.kind == "series")
     categories = sum(column.kind == "category" for column in found.columns)
-    of_them = f", {categories:,} of them categories ({matrix.shape[-1]:,} inputs)" if categories else ""
+    width = sum(column.width for column in found.columns)
+    of_them = f", {categories:,} of them categories ({width:,} inputs)" if categories else ""
     by_name = " matched by name" if layout is not None and layout.columns else ""
     return _Rows(
-        ArraySplit(torch.from_numpy(matrix), labels, ids=ids),
+        split,
         uri.kind or "vector",
-        matrix.shape[1:],
+        (1, width) if uri.kind == "series" else (width,),
         f"rows of {len(found.columns):,} columns{by_name}{of_them}",
         found.columns,
         found.faults,
         found.notes,
     )
+
+
+def _of_numbers(
+    table: Any, found: Inputs, labels: npt.NDArray[Any] | None, *, series: bool
+) -> ArraySplit | DatasetSplit:
+    """Rows of inputs: in memory, or read by groups of rows when they are asked for."""
+    ids = np.arange(table.num_rows)
+    if found.matrix is None:
+        return DatasetSplit(TableRows(table, found, series=series), labels=labels, ids=ids)
+    matrix = found.matrix[:, None, :] if series else found.matrix
+    return ArraySplit(torch.from_numpy(matrix), labels, ids=ids)
 
 
 def _content(column: Any) -> Callable[[int], bytes | None]:
@@ -273,7 +296,7 @@ def _text_column(
     table: Any, features: list[str], uri: DataUri, where: str, layout: TableLayout | None
 ) -> str | None:
     """The column whose texts are the samples; None where columns of values are."""
-    texts = [c for c in features if is_text(table.column(c).type)]
+    texts = [c for c in features if is_text(kind_of(table, c))]
     if uri.kind == "text":
         if not texts and "input_ids" in features:
             return None
@@ -294,7 +317,7 @@ def _beside(table: Any, read: str, features: list[str], uri: DataUri, where: str
     """That columns of values stand beside the images or texts that alone are read."""
     if uri.columns:
         return ()
-    others = [c for c in features if c != read and not is_binary(table.column(c).type)]
+    others = [c for c in features if c != read and not _is_binary(table, c)]
     others = [c for c in others if not why_left_out(table, c, MAX_LEVELS)]
     if not others:
         return ()
@@ -365,6 +388,12 @@ def _label_values(table: Any, label: str, where: str) -> tuple[npt.NDArray[Any],
     column = plain_column(table, label)
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
+    if pa.types.is_integer(column.type) and not column.null_count:
+        return column.to_numpy().astype(np.int64), None
+    if is_text(column.type) and len(column):
+        texts = _texts(column)
+        if texts is not None:
+            return texts, None
     values = column.to_pylist()
     missing = np.array([is_missing(v) or (isinstance(v, str) and not v.strip()) for v in values])
     fault = None
@@ -385,14 +414,26 @@ def _label_values(table: Any, label: str, where: str) -> tuple[npt.NDArray[Any],
         raise DataError(f"{place} has lists of different lengths: give each sample as many targets") from None
 
 
+def _texts(column: Any) -> npt.NDArray[np.str_] | None:
+    """The texts of a column of which none is missing or blank; None where one is, or where one is very long."""
+    different, codes = coded(column.combine_chunks())
+    if len(different) > MAX_CLASSES or bool((codes == len(different) - 1).any()):
+        return None
+    texts = different[:-1]
+    longest = max(len(text) for text in texts)
+    if longest * len(codes) > MOST_CHARACTERS or not all(text.strip() for text in texts):
+        return None
+    return np.asarray(texts)[codes]
+
+
 def _is_list(table: Any, features: list[str], name: str) -> bool:
     import pyarrow as pa
 
     if name not in features:
         return False
-    kind = table.column(name).type
+    kind = kind_of(table, name)
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _is_binary(table: Any, name: str) -> bool:
-    return is_binary(table.column(name).type)
+    return is_binary(kind_of(table, name))

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from foretoll.data.parts import shifted_part
+from foretoll.data.reader import RowReader
 from foretoll.data.shifts import Reference, check_kind, shift_split
 from foretoll.data.shifts.tree import shift_tree
-from foretoll.data.splits import Split
+from foretoll.data.splits import DatasetSplit, Split
 from foretoll.errors import DataError, UsageError
 from foretoll.records import DataCard, InputPart, Shift
 from foretoll.tasks import get_task
@@ -25,7 +26,10 @@ def reference_of(split: Split, kind: str) -> Reference | None:
     if kind not in {"vector", "series"} or n == 0:
         return None
     rows = torch.arange(n) if n <= _REFERENCE_ROWS else torch.linspace(0, n - 1, _REFERENCE_ROWS).long()
-    return Reference.of(split.take(rows).all().inputs.numpy())
+    some = split.take(rows)
+    if isinstance(some, DatasetSplit) and isinstance(some.dataset, RowReader) and some.transform is None:
+        return Reference.of(some.dataset.gather(some.rows.numpy(), lenient=True).numpy())
+    return Reference.of(some.all().inputs.numpy())
 
 
 def check_shift(shift: Shift, kind: str, parts: Sequence[InputPart] = ()) -> None:

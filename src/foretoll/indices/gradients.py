@@ -42,7 +42,7 @@ def gradient_norms(
     parameters = list(copy.parameters())
     wanted = min(GRADIENT_BATCHES * settings.batch_size, len(split))
     generator = torch.Generator().manual_seed(settings.seed)
-    first = split.take(torch.randperm(len(split), generator=generator)[:wanted])
+    first = split.take(torch.randperm(len(split), generator=generator)[:wanted]).held()
     norms: list[Tensor] = []
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
@@ -71,7 +71,7 @@ def linearised_signals(
     """
     part = split.take(
         torch.randperm(len(split), generator=torch.Generator().manual_seed(settings.seed))[:NTK_SAMPLES]
-    )
+    ).held()
     inputs, labels = next(part.batches(NTK_SAMPLES))
     names = ("ntk_steps", "ntk_gradient_norm", "ntk_parameter_change", "ntk_trace")
     if not isinstance(inputs, Tensor):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from foretoll.data.limits import BATCH_BYTES, samples_at_once
 from foretoll.data.parts import parts_said, unpacked
+from foretoll.data.splits import stratified_sample
 from foretoll.data.tokenizers import load_tokenizer
 from foretoll.errors import DataError, ModelError, one_line, shown
 from foretoll.models.bounded import LARGEST, check_plan
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from foretoll.data import Split
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+SAMPLES_SEEN, VALUES_SEEN = 200_000, 300_000_000  # that statistics are taken from, at most: both
+FEWEST_SEEN = 2_000  # samples, however large they are
 _STATISTICS_BYTES = 16  # a number and its square, in the widest type that they are summed in
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -235,6 +238,7 @@ def channel_statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel (images, in [0, 1]; series) or column (vectors), in one pass.
 
+    Of a large split a stratified sample is looked at (`SAMPLES_SEEN`, `VALUES_SEEN`, at least `FEWEST_SEEN`).
     Sums are exact integers for uint8 images and float64, centred on the first batch, otherwise.
     A channel that never varies gets standard deviation 1. Raises ModelError on NaN or infinite values, and, by the
     data's `name`, DataError on values that are too large to be normalised in float32.
@@ -244,7 +248,10 @@ def channel_statistics(
     squares: Tensor | None = None
     centre: Tensor | None = None
     scale = 1.0
-    first = next(split.batches(1), None)
+    first = next(split.take(torch.arange(1)).held().batches(1), None) if len(split) else None
+    if first is not None:
+        most = max(FEWEST_SEEN, min(SAMPLES_SEEN, VALUES_SEEN // max(first.inputs[0].numel(), 1)))
+        split = stratified_sample(split, min(most, len(split)), seed=0)
     bytes_each = _STATISTICS_BYTES * (0 if first is None else first.inputs[0].numel())
     for batch in split.batches(samples_at_once(bytes_each, 512, 4 * BATCH_BYTES)):
         x = batch.inputs

@@ -29,7 +29,8 @@ def recognise_outputs(model: Model, split: Split) -> Model:
     known = model.card.outputs != "logits" or model.card.program is not None or not model.task.recognise_ends
     if known or (model.num_classes < 2 and of_classes) or not len(split):
         return model
-    inputs = next(iter(split.take(torch.arange(min(LOOKED_AT, len(split)))).batches(LOOKED_AT))).inputs
+    few = split.take(torch.arange(min(LOOKED_AT, len(split)))).held()
+    inputs = next(few.batches(LOOKED_AT)).inputs
     with undisturbed(model.network):
         kind = _kind(model, inputs)
     if kind == "logits":

@@ -48,7 +48,7 @@ def training_batches(split: Split, batch_size: int, order: int, *, workers: int 
 
 def _read_ahead(split: Split, batch_size: int, order: int, workers: int) -> Iterator[Batch]:
     """What `split.batches` gives, in its order, read by several threads."""
-    mixed = torch.randperm(len(split), generator=torch.Generator().manual_seed(order))
+    mixed = split.order(order)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="foretoll-read")
     waiting: deque[Future[Batch]] = deque()
     try:

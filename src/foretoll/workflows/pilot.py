@@ -123,8 +123,8 @@ def part_of_target(target: TaskData, trained: int) -> TaskData:
     count = max(min(len(order) // 5, SCORED), 1)
     return TaskData(
         target.card,
-        train=target.train.take(order[count : count + max(trained, 2)]),
-        validation=target.train.take(order[:count]),
+        train=target.train.take(order[count : count + max(trained, 2)]).held(),
+        validation=target.train.take(order[:count]).held(),
         test=target.test,
         reference=target.reference,
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from foretoll.data import stratified_sample
 from foretoll.forecast.case import Case, case_of
 from foretoll.options.table import get_option
 from foretoll.quality import evaluate
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from foretoll.indices.survey import Survey
     from foretoll.options import Option
     from foretoll.workflows.context import Update
+
+
+LOOKED_AT_BYTES = 512_000_000  # of stored samples that the quality at the start is measured on
+LARGE_SAMPLES = 2_000  # however large they are
 
 
 def planned_update(
@@ -49,10 +55,16 @@ def planned_update(
 
 
 def start_quality(update: Update, settings: TrainingSettings) -> float | None:
-    """Progress at the run's own first evaluation, which may already meet the target; None where outputs are new."""
+    """Progress at the run's own first evaluation, which may already meet the target; None where outputs are new.
+
+    Of large samples (pictures) on a part of those that the run will be evaluated on, by class.
+    """
     if update.task_shift:
         return None
-    seen = evaluate(update.model, update.target.validation, metric=settings.metric, device=update.device)
+    target = update.target
+    most = max(LARGE_SAMPLES, LOOKED_AT_BYTES // max(math.prod(target.shape), 1))
+    part = stratified_sample(target.validation, min(most, len(target.validation)), seed=0)
+    seen = evaluate(update.model, part, metric=settings.metric, device=update.device)
     return settings.progress(seen.quality)
 
 

@@ -1,0 +1,232 @@
+"""Peak memory and processor time of an estimate and of a short retraining, with ever more samples or parameters."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+import foretoll
+
+HERE = Path(foretoll.__file__).parents[1]
+COLUMNS, CLASSES, SIDE = 20, 5, 224
+PICTURES = 300  # real ones of a folder; more files are hard links to them
+STEPS = 24
+FILES, ROWS, PARAMETERS = (1_500, 12_000), (1_000, 30_000, 1_000_000, 3_000_000), (1_000_000, 100_000_000)
+HELD = """
+import json, os, sys, time
+def held(key):
+    return int(next(line for line in open("/proc/self/status") if line.startswith(key)).split()[1]) / 1024
+import foretoll
+base = held("VmRSS")
+"""
+# what each process does: its words are the model, the source and the target
+ESTIMATE = (
+    HELD
+    + """
+told = foretoll.estimate(*sys.argv[1:4], ledger=sys.argv[4], until=0.999)
+print(json.dumps([held("VmHWM") - base, time.process_time(), None]))
+"""
+)
+RETRAIN = (
+    HELD
+    + f"""
+settings = foretoll.TrainingSettings(max_steps={STEPS}, max_epochs=1000)
+run = foretoll.retrain(*sys.argv[1:4], ledger=sys.argv[4], settings=settings, until=0.999)
+print(json.dumps([held("VmHWM") - base, time.process_time(), run.toll.epochs]))
+"""
+)
+# a loop of somebody who never heard of foretoll: as many Adam steps on the same network
+PLAIN = (
+    HELD
+    + f"""
+import numpy as np, torch
+from foretoll.models import load_model
+network = load_model(sys.argv[1]).network
+x = torch.from_numpy(np.load(sys.argv[2].partition(":")[2])["x_train"])[:64]
+optimiser = torch.optim.Adam(network.parameters(), 1e-4)
+for _ in range({STEPS}):
+    optimiser.zero_grad()
+    network(x).square().mean().backward()
+    optimiser.step()
+print(json.dumps([held("VmHWM") - base, time.process_time(), None]))
+"""
+)
+
+
+def section(args: argparse.Namespace) -> list[str]:
+    """The section of benchmarks/scale.md."""
+    sources = [("now", HERE), *([("before", args.before)] if args.before else [])]
+    with _folder(args.work) as work:
+        return [
+            "Above `import foretoll`, each in a process of its own; 2,000 samples of either side are looked at where",
+            f"there are as many. Retrain: {STEPS} steps, with the signals before and the evaluations around them.",
+            "",
+            "| what | size | | estimate MB | s | retrain MB | s |",
+            "| --- | ---: | --- | ---: | ---: | ---: | ---: |",
+            *_table("JPEGs of 224 px in folders", FILES, _folders, "foretoll:cnn", sources, work, args),
+            *_table("rows of 20 columns, Parquet", ROWS, _parquet, "foretoll:mlp", sources, work, args),
+            *_table("rows of 20 columns, CSV", ROWS[1:-1], _csv, "foretoll:mlp", sources, work, args),
+            *_table("rows of 20 numbers, .npz", ROWS[1:], _npz, "foretoll:mlp", sources, work, args),
+            "",
+            f"A network of so many parameters on 2,000 rows, and {STEPS} Adam steps of a plain loop of torch:",
+            "",
+            "| parameters | | plain MB | s | estimate MB | s | ratio MB |",
+            "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+            *_networks(sources, work, args),
+        ]
+
+
+@contextmanager
+def _folder(named: Path | None) -> Iterator[Path]:
+    if named is not None:
+        named.mkdir(parents=True, exist_ok=True)
+        yield named
+        return
+    with tempfile.TemporaryDirectory() as made:
+        yield Path(made)
+
+
+def _table(
+    what: str,
+    sizes: tuple[int, ...],
+    make: Callable[[Path, int, int], str],
+    arch: str,
+    sources: list[tuple[str, Path]],
+    work: Path,
+    args: argparse.Namespace,
+) -> list[str]:
+    if args.only and args.only not in what:
+        return []
+    rows = []
+    for size in sizes:
+        if size > args.up_to:
+            continue
+        uris = [make(work, size, seed) for seed in (0, 1)]
+        model = _model(work, make(work, min(sizes[0], size), 0), arch, what)
+        for name, source in sources:
+            words = [str(model), *uris]
+            seen = [_measured(code, words, source, work) for code in (ESTIMATE, RETRAIN)]
+            cells = " | ".join(f"{mb:,.0f} | {s:.1f}" for mb, s in seen)
+            rows.append(f"| {what} | {size:,} | {name} | {cells} |")
+            print(rows[-1], file=sys.stderr)
+    return rows
+
+
+def _networks(sources: list[tuple[str, Path]], work: Path, args: argparse.Namespace) -> list[str]:
+    if args.only and args.only not in "parameters":
+        return []
+    rows = []
+    for size in PARAMETERS:
+        if size > args.up_to_parameters:
+            continue
+        uris = [_npz(work, 3_000, seed) for seed in (0, 1)]
+        width = round((size / 2) ** 0.5)  # three hidden layers: two squares of weights
+        model = _model(work, uris[0], f"foretoll:mlp?width={width}&depth=3", f"mlp{size}")
+        for name, source in sources:
+            plain = _measured(PLAIN, [str(model), *uris], source, work)
+            told = _measured(ESTIMATE, [str(model), *uris], source, work)
+            cells = " | ".join(f"{mb:,.0f} | {s:.1f}" for mb, s in (plain, told))
+            rows.append(f"| {size:,} | {name} | {cells} | {told[0] / plain[0]:.2f} |")
+            print(rows[-1], file=sys.stderr)
+    return rows
+
+
+def _model(work: Path, uri: str, arch: str, name: str) -> Path:
+    """A checkpoint folder, trained for a few steps."""
+    out = work / f"model-{''.join(c for c in name if c.isalnum())}"
+    if not out.exists():
+        settings = foretoll.TrainingSettings(max_steps=STEPS)
+        foretoll.train(arch, uri, out=out, settings=settings, ledger=work / "train.db")
+    return out
+
+
+def _measured(code: str, words: list[str], source: Path, work: Path) -> tuple[float, float]:
+    """Peak MB above the import, and seconds of the processor."""
+    with tempfile.TemporaryDirectory(dir=work) as fresh:
+        environment = os.environ | {"PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
+        environment |= {"FORETOLL_REGION": "DE", "TMPDIR": fresh}
+        command = [sys.executable, "-c", code, *words, f"{fresh}/runs.db"]
+        done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    mb, seconds, _ = json.loads(done.stdout.splitlines()[-1])
+    return mb, seconds
+
+
+def _folders(work: Path, count: int, seed: int) -> str:
+    from PIL import Image
+
+    real, root = work / f"pictures{seed}", work / f"folder{count}-{seed}"
+    if not real.exists():
+        real.mkdir()
+        random = np.random.default_rng(seed)
+        for number in range(PICTURES):
+            grid = random.integers(0, 256, (7, 7, 3)).astype(np.uint8)
+            grid[:, :, number % 3] = 40 * (number % CLASSES)
+            smooth = Image.fromarray(grid).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+            noise = random.normal(0, 12 + 8 * seed, (SIDE, SIDE, 3))
+            pixels = np.clip(np.asarray(smooth) + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(real / f"{number}.jpg", quality=85)
+    if not root.exists():
+        for number in range(CLASSES):
+            (root / f"class{number}").mkdir(parents=True)
+        for number in range(count):
+            one = number % PICTURES
+            os.link(real / f"{one}.jpg", root / f"class{one % CLASSES}" / f"{number}.jpg")
+    return f"folder:{root}"
+
+
+def _chunks(count: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    random = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(0, 1, (CLASSES, COLUMNS))
+    for start in range(0, count, 1 << 20):
+        labels = random.integers(0, CLASSES, min(1 << 20, count - start))
+        yield centres[labels] + random.normal(seed, 1 + seed, (len(labels), COLUMNS)), labels
+
+
+def _parquet(work: Path, count: int, seed: int) -> str:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = work / f"rows{count}-{seed}.parquet"
+    if not path.exists():
+        writer = None
+        for values, labels in _chunks(count, seed):
+            table = pa.table({f"c{i}": values[:, i] for i in range(COLUMNS)} | {"label": labels})
+            writer = writer or pq.ParquetWriter(path, table.schema)
+            writer.write_table(table)
+        writer.close()
+    return f"parquet:{path}"
+
+
+def _csv(work: Path, count: int, seed: int) -> str:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    path = work / f"rows{count}-{seed}.csv"
+    if not path.exists():
+        parts = [
+            pa.table({f"c{i}": values[:, i] for i in range(COLUMNS)} | {"label": labels})
+            for values, labels in _chunks(count, seed)
+        ]
+        csv.write_csv(pa.concat_tables(parts), path)
+    return f"csv:{path}"
+
+
+def _npz(work: Path, count: int, seed: int) -> str:
+    path = work / f"rows{count}-{seed}.npz"
+    if not path.exists():
+        x, y = (np.concatenate(parts) for parts in zip(*_chunks(count, seed), strict=True))
+        x = x.astype(np.float32)
+        cut = count * 4 // 5
+        np.savez(path, x_train=x[:cut], y_train=y[:cut], x_test=x[cut:], y_test=y[cut:])
+    return f"npz:{path}"

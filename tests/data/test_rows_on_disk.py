@@ -1,0 +1,138 @@
+"""Tables that are larger than what is read at once: the same samples as in memory, and no more of them read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from foretoll.data import DatasetSplit, TaskData, open_data, stratified_sample
+from foretoll.data import grouped as of_groups
+from foretoll.data import open_parquet as opener
+from foretoll.data.limits import memory_for_data
+from foretoll.data.table_rows import TableRows
+from foretoll.errors import DataError
+
+ROWS, GROUP = 600, 50
+
+
+def values(rows: int = ROWS) -> dict[str, Any]:
+    random = np.random.default_rng(0)
+    label = random.integers(0, 3, rows)
+    return {
+        "a": random.normal(label, 1.0),
+        "b": (random.normal(0, 9, rows)).astype(np.float32),
+        "count": random.integers(0, 40, rows),
+        "city": [("Bonn", "Ulm", "Graz ", None)[i] for i in random.integers(0, 4, rows)],
+        "on": random.integers(0, 2, rows).astype(bool),
+        "label": np.array(["x", "y", "z"])[label],
+    }
+
+
+@pytest.fixture
+def lazily(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opener, "LAZY_BYTES", 0)
+
+
+def written(path: Path, columns: dict[str, Any]) -> str:
+    pq.write_table(pa.table(columns), path, row_group_size=GROUP)
+    return f"parquet:{path}"
+
+
+def reader(data: TaskData) -> TableRows:
+    split = data.train
+    assert isinstance(split, DatasetSplit) and isinstance(split.dataset, TableRows)
+    return split.dataset
+
+
+def both(uri: str, monkeypatch: pytest.MonkeyPatch) -> tuple[TaskData, TaskData]:
+    """The same source in memory and on disk."""
+    whole = open_data(uri)
+    monkeypatch.setattr(opener, "LAZY_BYTES", 0)
+    return whole, open_data(uri)
+
+
+@pytest.mark.parametrize(
+    "more", ["", "?limit=100", "?classes=z,x", "?where=city!Ulm", "?part=2/3", "?shift=gaussian_noise:0.3"]
+)
+def test_the_samples_are_those_of_the_table_in_memory(
+    more: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, rows = both(written(tmp_path / "t.parquet", values()) + more, monkeypatch)
+    assert rows.card == whole.card
+    for one, other in zip(
+        (whole.train, whole.validation, whole.test), (rows.train, rows.validation, rows.test), strict=True
+    ):
+        assert torch.equal(one.all().inputs, other.all().inputs)
+        assert one.labels is not None and other.labels is not None
+        assert torch.equal(one.labels, other.labels) and torch.equal(one.ids, other.ids)
+        for mine, theirs in zip(
+            one.batches(64, shuffle_seed=3), other.batches(64, shuffle_seed=3), strict=True
+        ):
+            assert torch.equal(mine.inputs, theirs.inputs) and torch.equal(mine.labels, theirs.labels)
+
+
+@pytest.mark.usefixtures("lazily")
+def test_an_epoch_visits_every_sample_once_however_little_may_be_held(tmp_path: Path) -> None:
+    uri = written(tmp_path / "t.parquet", values())
+    with memory_for_data("2kB"):  # a window of one group
+        data = open_data(uri)
+        rows = [torch.cat([data.train.ids[data.train.order(seed)]]) for seed in (0, 0, 1)]
+        seen = [batch.inputs for batch in data.train.batches(32, shuffle_seed=1)]
+    assert torch.equal(rows[0], rows[1]) and not torch.equal(rows[0], rows[2])
+    assert torch.equal(rows[2].sort().values, data.train.ids.sort().values)
+    assert torch.equal(torch.cat(seen), data.train.all().inputs[data.train.order(1)])
+    groups = rows[0] // GROUP
+    assert len(torch.unique_consecutive(groups)) == len(torch.unique(groups))  # one group after the other
+    assert bool((rows[0][groups == groups[0]].diff() < 0).any())  # whose rows are shuffled
+    held = reader(data)._pieces._held
+    assert sum(part.numel() * 4 for part in held.values()) <= max(2000, GROUP * reader(data).width * 4)
+
+
+@pytest.mark.usefixtures("lazily")
+def test_a_sample_is_read_in_one_pass_of_the_columns_that_are_inputs(tmp_path: Path) -> None:
+    counts = []
+    for rows in (ROWS, 4 * ROWS):
+        data = open_data(written(tmp_path / f"{rows}.parquet", values(rows)) + "?drop=count,city,on")
+        table = reader(data).table
+        assert table.rows_read == {"label": rows}  # the numbers themselves are not looked at
+        sample = stratified_sample(data.train.take(torch.arange(40)), 20, seed=0)
+        for _ in range(3):
+            list(sample.batches(7))
+        counts.append(table.rows_read.pop("a"))
+        assert counts[-1] == table.rows_read.pop("b")
+    assert counts[0] == counts[1]  # as many rows, whatever the size
+
+
+@pytest.mark.usefixtures("lazily")
+def test_what_is_missing_is_told_where_it_is_known_and_where_it_is_met(tmp_path: Path) -> None:
+    columns = values()
+    columns["a"] = pa.array([None if i == 77 else x for i, x in enumerate(columns["a"])])
+    with pytest.raises(DataError, match="1 missing numbers in column 'a', the first in row 77"):
+        open_data(written(tmp_path / "null.parquet", columns))
+    kept = open_data(f"parquet:{tmp_path}/null.parquet?where=a!(missing)")
+    assert 77 not in kept.train.ids and bool(torch.isfinite(kept.train.all().inputs).all())
+    columns = values()
+    columns["b"] = np.where(np.arange(ROWS) == 5, np.nan, columns["b"]).astype(np.float32)
+    data = open_data(written(tmp_path / "nan.parquet", columns))
+    holds = next(part for part in (data.train, data.validation, data.test) if 5 in part.ids)
+    for read in (lambda: holds.all(), lambda: list(holds.batches(64))):
+        with pytest.raises(DataError, match=r"column 'b' that are missing.*drop=b"):
+            read()
+
+
+@pytest.mark.usefixtures("lazily")
+def test_what_cannot_be_read_by_groups_is_read_whole(tmp_path: Path) -> None:
+    columns = values() | {"pair": [[1.0, float(i)] for i in range(ROWS)]}
+    data = open_data(written(tmp_path / "t.parquet", columns))
+    assert not isinstance(data.train, DatasetSplit) and data.shape == (10,)
+
+
+def test_only_a_large_table_is_left_on_disk(tmp_path: Path) -> None:
+    assert not isinstance(open_data(written(tmp_path / "t.parquet", values())).train, DatasetSplit)
+    assert of_groups.LAZY_BYTES > ROWS * 100
