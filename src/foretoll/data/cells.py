@@ -79,6 +79,25 @@ def plain(column: Any) -> Any:
     return column.cast(column.type.value_type)
 
 
+def numpy_of(column: Any, kind: Any = np.float64) -> npt.NDArray[Any]:
+    """A column (ChunkedArray) of numbers or truth values as an array; what is missing is NaN, in float64.
+
+    Without pyarrow's own way, which imports pandas.
+    """
+    import pyarrow as pa
+
+    out, at = np.empty(len(column), dtype=kind), 0
+    for chunk in column.chunks:
+        values = chunk.cast(pa.int8()) if pa.types.is_boolean(chunk.type) else chunk
+        values = (
+            values.cast(pa.float64()) if pa.types.is_decimal(values.type) or values.null_count else values
+        )
+        values = values.fill_null(math.nan) if values.null_count else values
+        out[at : at + len(values)] = np.from_dlpack(values)
+        at += len(values)
+    return out
+
+
 def coded(chunk: Any) -> tuple[list[Any], IntArray]:
     """The different values of a pyarrow Array, and of which of them each row is; the missing one is None."""
     import pyarrow as pa
@@ -86,8 +105,7 @@ def coded(chunk: Any) -> tuple[list[Any], IntArray]:
     if not pa.types.is_dictionary(chunk.type):
         chunk = chunk.dictionary_encode()
     values = [*chunk.dictionary.to_pylist(), None]
-    codes = chunk.indices.cast(pa.int64()).fill_null(len(values) - 1).to_numpy(zero_copy_only=False)
-    return values, codes
+    return values, np.from_dlpack(chunk.indices.cast(pa.int64()).fill_null(len(values) - 1))
 
 
 def plain_column(table: Any, name: str) -> Any:

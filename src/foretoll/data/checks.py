@@ -55,10 +55,11 @@ def tell_unseen(
     splits: Mapping[str, npt.NDArray[np.int64]], classes: Sequence[str], name: str
 ) -> tuple[str, ...]:
     """Labels of the other splits that the train split does not have, with their counts."""
-    train = set(np.unique(splits["train"]).tolist())
+    train = set(np.flatnonzero(np.bincount(splits["train"])).tolist())
     told = []
     for role, labels in splits.items():
-        found, counts = np.unique(labels, return_counts=True)
+        counted = np.bincount(labels)
+        found, counts = np.flatnonzero(counted), counted[counted > 0]
         new = [
             f"{shown(classes[i], 30)} ({n} of {len(labels):,})"
             for i, n in zip(found.tolist(), counts.tolist(), strict=True)

@@ -24,6 +24,7 @@ from foretoll.data.cells import (
     is_temporal,
     kind_of,
     marks_of,
+    numpy_of,
     text_counts,
     text_of,
     texts_of,
@@ -237,11 +238,8 @@ def numbers_of(values: Any, column: TableColumn, where: str) -> tuple[npt.NDArra
     import pyarrow as pa
 
     kind = values.type
-    if pa.types.is_boolean(kind):
-        values = values.cast(pa.int8())
     if is_number(kind) or pa.types.is_boolean(kind):
-        found = values.cast(pa.float64()) if pa.types.is_decimal(kind) else values
-        return found.to_numpy(zero_copy_only=False).astype(np.float64), []
+        return numpy_of(values), []
     if not is_category(kind):
         raise DataError(
             f"{where} has values of type {shown(kind, 40)} in column {shown(column.name)}, where the model reads "

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from foretoll.data.cells import MISSING, is_category, is_number, is_temporal, kind_of, text_counts
+from foretoll.data.cells import MISSING, is_category, is_number, is_temporal, kind_of, numpy_of, text_counts
 from foretoll.data.grouped import GroupedTable, parts_of
 
 FEWEST_ROWS = 30  # of fewer rows it is no wonder that all are different
@@ -35,7 +35,7 @@ def why_left_out(table: Any, name: str, most_levels: int) -> str:
     if is_category(kind):
         return _odd_texts(text_counts(table, name), most_levels)
     if pa.types.is_integer(kind):
-        return _odd_integers(table, name)
+        return _odd_integers(table, name, np.uint64 if pa.types.is_uint64(kind) else np.int64)
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     if is_number(kind) or pa.types.is_boolean(kind) or lists:
         return ""
@@ -62,15 +62,15 @@ def _odd_texts(counts: dict[str, int], most_levels: int) -> str:
     return f"{len(different):,} different texts in {rows:,} rows"
 
 
-def _odd_integers(table: Any, name: str) -> str:
+def _odd_integers(table: Any, name: str, kind: Any) -> str:
     """Numbers that number the rows: as their name says, a run without gaps, or of one length as account numbers are."""
     rows = table.num_rows - nulls_of(table, name)
     if rows < FEWEST_ROWS:
         return ""
-    values: npt.NDArray[Any] = np.empty(0, dtype=np.int64)
+    values: npt.NDArray[Any] = np.empty(0, dtype=kind)
     seen = 0
     for part in parts_of(table, name):  # no further than it takes to see that too many stand twice
-        found = part.drop_null().to_numpy()
+        found = numpy_of(part.drop_null(), kind)
         seen += len(found)
         values = np.unique(found if not len(values) else np.concatenate([values, found]))
         if seen - len(values) > (1 - NEARLY_ALL) * rows:

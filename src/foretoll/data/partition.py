@@ -55,13 +55,25 @@ def choose(labels: npt.NDArray[Any] | None, size: int, n: int, *, seed: int, pur
     if n == 0 or size == 0:
         return mask
     random = generator(seed, purpose)
-    order = random.permutation(size)
+    order = _small(random.permutation(size))
     if labels is not None:
-        order = order[np.argsort(np.asarray(labels)[order], kind="stable")]
+        order = order[np.argsort(_small(np.asarray(labels))[order], kind="stable")]
     offset = int(random.integers(size))
-    steps = (np.arange(size + 1, dtype=np.int64) * n + offset) // size
-    mask[order[np.diff(steps) == 1]] = True
+    steps = np.arange(size + 1, dtype=np.int64)
+    steps *= n
+    steps += offset
+    steps //= size
+    mask[order[steps[1:] != steps[:-1]]] = True
     return mask
+
+
+def _small(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The same whole numbers in the smallest type that holds them, which takes less room and sorts faster."""
+    if numbers.dtype.kind not in "iu" or not len(numbers):
+        return numbers
+    return numbers.astype(
+        np.result_type(np.min_scalar_type(numbers.min()), np.min_scalar_type(numbers.max()))
+    )
 
 
 def choose_within(

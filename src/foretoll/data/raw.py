@@ -363,7 +363,7 @@ def _check_parts(
             raise DataError(
                 f"data {shown(uri.text)}: the {role} split is empty: it needs {way or 'more samples'}"
             )
-        if not classes or split.labels is None or len(torch.unique(split.labels)) > 1:
+        if not classes or split.labels is None or bool((split.labels != split.labels[0]).any()):
             continue
         only = classes[int(split.labels[0])]
         raise DataError(

@@ -206,11 +206,12 @@ class DatasetSplit(Split):
     def take(self, indices: Tensor) -> DatasetSplit:
         """The samples at these positions; nothing is read."""
         positions = self._checked(indices)
+        rows = self.rows[positions]
         return DatasetSplit(
             self.dataset,
-            rows=self.rows[positions],
+            rows=rows,
             labels=None if self.labels is None else self.labels[positions],
-            ids=self.ids[positions],
+            ids=rows if self.ids is self.rows else self.ids[positions],
             convert=self.convert,
             transform=self.transform,
             threads=self.threads,

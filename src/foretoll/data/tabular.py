@@ -22,6 +22,7 @@ from foretoll.data.cells import (
     is_missing,
     is_text,
     kind_of,
+    numpy_of,
     plain_column,
 )
 from foretoll.data.columns import MAX_LEVELS, Inputs, read_columns
@@ -245,7 +246,8 @@ def _of_numbers(
     """Rows of inputs: in memory, or read by groups of rows when they are asked for."""
     ids = np.arange(table.num_rows)
     if found.matrix is None:
-        return DatasetSplit(TableRows(table, found, series=series), labels=labels, ids=ids)
+        rows = torch.from_numpy(ids)
+        return DatasetSplit(TableRows(table, found, series=series), rows=rows, labels=labels, ids=rows)
     matrix = found.matrix[:, None, :] if series else found.matrix
     return ArraySplit(torch.from_numpy(matrix), labels, ids=ids)
 
@@ -388,8 +390,8 @@ def _label_values(table: Any, label: str, where: str) -> tuple[npt.NDArray[Any],
     column = plain_column(table, label)
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
-    if pa.types.is_integer(column.type) and not column.null_count:
-        return column.to_numpy().astype(np.int64), None
+    if pa.types.is_integer(column.type) and not pa.types.is_uint64(column.type) and not column.null_count:
+        return numpy_of(column, np.int64), None
     if is_text(column.type) and len(column):
         texts = _texts(column)
         if texts is not None:

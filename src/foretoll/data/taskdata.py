@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+from torch import Tensor
 
 from foretoll.data.parts import shifted_part
 from foretoll.data.reader import RowReader
@@ -44,6 +45,18 @@ def check_shift(shift: Shift, kind: str, parts: Sequence[InputPart] = ()) -> Non
         check_kind(shift.kind, kind)
 
 
+def _twice(ids: Sequence[Tensor]) -> bool:
+    """Whether a number stands twice."""
+    count, low = sum(map(len, ids)), min((int(part.min()) for part in ids if len(part)), default=0)
+    high = max((int(part.max()) for part in ids if len(part)), default=0)
+    if low < 0 or high > 8 * count:  # numbers of another kind than rows
+        return len(torch.unique(torch.cat(list(ids)))) != count
+    seen = torch.zeros(high + 1, dtype=torch.bool)
+    for part in ids:
+        seen[part] = True
+    return int(seen.sum()) != count
+
+
 @dataclass(frozen=True)
 class TaskData:
     """Train, validation and test splits of one task; no sample is in two of them (checked by its id).
@@ -59,12 +72,10 @@ class TaskData:
 
     def __post_init__(self) -> None:
         parts = (self.train, self.validation, self.test)
-        if all(part.explicit_ids for part in parts):
-            ids = torch.cat([part.ids for part in parts])
-            if len(torch.unique(ids)) != len(ids):
-                raise DataError(
-                    f"{self.card.name}: a sample stands in two splits, or twice in one: splits are disjoint"
-                )
+        if all(part.explicit_ids for part in parts) and _twice([part.ids for part in parts]):
+            raise DataError(
+                f"{self.card.name}: a sample stands in two splits, or twice in one: splits are disjoint"
+            )
 
     @property
     def name(self) -> str:

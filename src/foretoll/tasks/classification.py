@@ -204,7 +204,7 @@ def read_labels(
         raise DataError(f"{where} has labels of type {labels.dtype}: labels are integers from 0, or texts")
     if len(labels) == 0:
         return labels.astype(np.int64), tuple(names or ())
-    present, numbers = np.unique(labels, return_inverse=True)
+    present, numbers = _numbered(labels)
     low, high = int(present[0]), int(present[-1])
     if low < 0 and (names is not None or present.tolist() != [-1, 1]):
         row = int(np.argmax(labels < 0))
@@ -219,6 +219,18 @@ def read_labels(
             f"{len(names) - 1}"
         )
     return labels.astype(np.int64), tuple(names)
+
+
+def _numbered(labels: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The different whole numbers in their order, and the place of each label among them."""
+    import numpy as np
+
+    low, high = int(labels.min()), int(labels.max())
+    if high - low > len(labels) or high >= 2**62:
+        return np.unique(labels, return_inverse=True)
+    away = labels.astype(np.int64) - low  # few numbers: without sorting all labels
+    there = np.bincount(away) > 0
+    return np.flatnonzero(there) + low, (there.cumsum() - 1)[away]
 
 
 def _check_count(classes: int, rows: int, where: str) -> None:
