@@ -105,7 +105,8 @@ def coded(chunk: Any) -> tuple[list[Any], IntArray]:
     if not pa.types.is_dictionary(chunk.type):
         chunk = chunk.dictionary_encode()
     values = [*chunk.dictionary.to_pylist(), None]
-    return values, np.from_dlpack(chunk.indices.cast(pa.int64()).fill_null(len(values) - 1))
+    codes = chunk.indices.cast(pa.int64()).fill_null(len(values) - 1)
+    return values, np.from_dlpack(codes).astype(np.int64, copy=False)
 
 
 def plain_column(table: Any, name: str) -> Any:

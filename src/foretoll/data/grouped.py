@@ -97,7 +97,7 @@ class ParquetTable(GroupedTable):
         of = self._file.metadata
         size = sum(of.row_group(i).total_byte_size for i in range(of.num_row_groups))
         check_unpacked(self._packed, max(size, of.num_rows), self.where)
-        return size
+        return int(size)
 
     def close(self) -> None:
         """Close the file."""
