@@ -170,7 +170,6 @@ class Cost:
             SETTINGS,
             task_shift=False,
             clean=self.source if paired else None,
-            device=self.device,
             samples=self.case.samples,
         )
 

@@ -100,7 +100,7 @@ def test_evaluations_repeat_and_the_data_stay(case: str) -> None:
     assert first.loss == pytest.approx(evaluate(model, data.test, batch_size=7).loss, rel=1e-5)
     wanted = torch.cat([model.network(model.preprocess(data.test.all().inputs.clone()).clone())])
     assert torch.equal(model(data.test.all().inputs), wanted)
-    probe_inference(model, data.test, batch_size=16, device="cpu", meter_factory=NoMeter, budget_s=0.01)
+    probe_inference(model, data.test, batch_size=16, device="cpu", meter_factory=NoMeter, timing=Timing(0.01))
     gradient_norms(model, data.train, SETTINGS)
     linearised_signals(model, data.train, SETTINGS, until=0.9)
     assert first == evaluate(model, data.test)

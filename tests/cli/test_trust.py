@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from foretoll.data import open_data
-from foretoll.models import build_model, save_checkpoint
+from foretoll.models import Loading, build_model, save_checkpoint
 from foretoll.workflows.sharded import ModelRef
 
 from .conftest import Call
@@ -83,4 +83,4 @@ def test_what_the_user_trusts_is_run(call: Call, tmp_path: Path) -> None:
     assert call(f"retrain --model trusted_builders:build --weights m {flags}").code == 0
     with pytest.raises(Exception, match="names code to run"):  # in a worker as well
         ModelRef(str(tmp_path / "m"), "digits", 0).load()
-    assert ModelRef(str(tmp_path / "m"), "digits", 0, trust_code=True).load().num_classes == 10
+    assert ModelRef(str(tmp_path / "m"), "digits", 0, Loading(trust_code=True)).load().num_classes == 10

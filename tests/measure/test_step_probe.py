@@ -13,6 +13,7 @@ import torch
 from foretoll.errors import MeasureError
 from foretoll.measure import NoMeter, ReplayMeter, describe_hardware, open_meter, probe_steps
 from foretoll.measure.hardware import cpu_name
+from foretoll.measure.step_probe import Timing
 
 
 class Work:
@@ -35,21 +36,22 @@ class Work:
         self.evaluations += 1
         return 50
 
-    def probe(self, **settings):
+    def probe(self, looks=(), evaluation_samples=None, **timing):
         return probe_steps(
             self.step,
             self.evaluate,
             device="cpu",
-            clock=self.clock,
             meter_factory=lambda: ReplayMeter(watts=10.0, clock=self.clock),
-            **settings,
+            timing=Timing(clock=self.clock, **{"budget_s": 10.0, **timing}),
+            looks=looks,
+            evaluation_samples=evaluation_samples,
         )[0]
 
 
 def test_known_times_and_watts() -> None:
     # two warm-up steps, then three repeats of two steps: 1 s, 2 s and 4 s a step
     work = Work([9, 5, 1, 1, 2, 2, 4, 4], evaluation_s=6.0)
-    probe = work.probe(min_steps=2, budget_s=1000.0, evaluation_samples=200)
+    probe = work.probe(least=2, budget_s=1000.0, evaluation_samples=200)
     assert (probe.steps, probe.repeats) == (6, 3)
     assert (probe.seconds_per_step_low, probe.seconds_per_step, probe.seconds_per_step_high) == (1, 2, 4)
     assert probe.joules_per_step == pytest.approx(10 * 14 / 6)
@@ -60,7 +62,7 @@ def test_known_times_and_watts() -> None:
 
 def test_short_steps_fill_the_window_and_short_evaluations_repeat() -> None:
     work = Work([0.01], evaluation_s=0.05)
-    probe = work.probe(min_steps=2, budget_s=10.0)
+    probe = work.probe(least=2, budget_s=10.0)
     assert probe.steps * 0.01 >= 1.5
     assert probe.seconds_per_step == pytest.approx(0.01)
     assert work.evaluations > 3
@@ -69,12 +71,12 @@ def test_short_steps_fill_the_window_and_short_evaluations_repeat() -> None:
 
 def test_the_budget_cuts_warm_up_and_repeats_but_not_the_least_measurement() -> None:
     work = Work([10.0], evaluation_s=20.0)
-    probe = work.probe(min_steps=2, budget_s=5.0)
+    probe = work.probe(least=2, budget_s=5.0)
     assert work.steps == 1 + 2
     assert (probe.repeats, probe.steps, work.evaluations) == (1, 2, 1)
     assert work.now <= 1 * 10 + 2 * 10 + 20
     work = Work([1.0], evaluation_s=1.0)
-    work.probe(min_steps=1, budget_s=8.0, repeats=50)
+    work.probe(least=1, budget_s=8.0, repeats=50)
     assert work.now <= 8.0 + 1.0
 
 
@@ -86,11 +88,9 @@ def test_looks_are_taken_after_their_steps_whatever_the_budget_is() -> None:
         work.step,
         lambda: seen.append(work.steps) or work.evaluate(),
         device="cpu",
-        clock=work.clock,
         meter_factory=lambda: ReplayMeter(watts=10.0, clock=work.clock),
+        timing=Timing(budget_s=1.0, warmup=1, clock=work.clock),
         looks=(6, 10),
-        warmup=1,
-        budget_s=1.0,
     )
     assert seen == [6, 10]
     assert (probe.steps, probe.repeats) == (9, 2)
@@ -101,7 +101,7 @@ def test_looks_are_taken_after_their_steps_whatever_the_budget_is() -> None:
 
 def test_steps_that_are_short_are_timed_after_the_looks() -> None:
     work = Work([1.0] * 8 + [0.01], evaluation_s=0.05)
-    probe = work.probe(min_steps=2, budget_s=30.0, looks=(8,), warmup=2)
+    probe = work.probe(least=2, budget_s=30.0, looks=(8,), warmup=2)
     assert probe.repeats == 3
     assert probe.seconds_per_step == pytest.approx(0.01)  # not the first eight
     assert probe.steps == work.steps - 2
@@ -109,11 +109,11 @@ def test_steps_that_are_short_are_timed_after_the_looks() -> None:
 
 def test_impossible_probes() -> None:
     with pytest.raises(MeasureError, match="is impossible"):
-        Work([1.0]).probe(min_steps=0)
+        Work([1.0]).probe(least=0)
     with pytest.raises(MeasureError, match="is impossible"):
         Work([1.0]).probe(budget_s=0)
     with pytest.raises(MeasureError, match="processed no sample"):
-        probe_steps(lambda: None, lambda: 0, device="cpu", meter_factory=NoMeter, budget_s=0.1)
+        probe_steps(lambda: None, lambda: 0, device="cpu", meter_factory=NoMeter, timing=Timing(0.1))
 
 
 @pytest.mark.parametrize("meter", ["auto", "none"])
@@ -139,8 +139,7 @@ def test_a_real_training_step(meter: str) -> None:
         evaluate,
         device="cpu",
         meter_factory=lambda: open_meter(meter),
-        min_steps=3,
-        budget_s=1.0,
+        timing=Timing(1.0),
         evaluation_samples=2560,
     )
     assert not torch.equal(before, network[0].weight)

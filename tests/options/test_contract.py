@@ -12,7 +12,7 @@ from foretoll.data import TaskData
 from foretoll.errors import DataError, UsageError
 from foretoll.forecast.case import starts_as_source
 from foretoll.ledger import Ledger
-from foretoll.models import Model, load_model
+from foretoll.models import Loading, Model, load_model
 from foretoll.options import OPTIONS, Option, get_option
 from foretoll.records import Outcome, Run, TrainingSettings
 from foretoll.workflows import Accounting, estimate
@@ -204,7 +204,9 @@ def test_a_whole_run_is_recorded_and_can_be_gone_on_from(
     again = load_model(str(out), trust_code=True)  # some are built by a function of these tests
     assert same(weights(again), weights(done.model)) and again.card == done.model.card
     assert (again.card.run_id, again.card.classes) == (run.id, target.classes)
-    update = open_update(str(out), target, blobs(classes=target.num_classes, seed=5), trust_code=True)
+    update = open_update(
+        str(out), target, blobs(classes=target.num_classes, seed=5), loading=Loading(trust_code=True)
+    )
     following = retrain_update(
         update, "finetune", SETTINGS, Runtime(CPU, ACCOUNTING, ledger), RunMetadata(signals={})
     ).run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from foretoll.errors import MeasureError
 from foretoll.ledger import Ledger
 from foretoll.measure import NoMeter, ReplayMeter, probe_inference
-from foretoll.models import load_model
+from foretoll.models import Loading, load_model
 from foretoll.options import get_option
 from foretoll.options.memory import training_state_bytes
 from foretoll.options.stepper import Stepper
@@ -46,15 +47,15 @@ class Slow(torch.nn.Module):
         self.modes.append((self.training, torch.is_grad_enabled()))
         return inputs
 
-    def probe(self, **settings: object) -> InferenceCost:
-        wanted: dict[str, object] = {
-            "batch_size": 20,
-            "device": "cpu",
-            "budget_s": 1000.0,
-            "clock": self.clock,
-            "meter_factory": lambda: ReplayMeter(watts=10.0, clock=self.clock),
-        }
-        return probe_inference(self, blobs().train, **wanted | settings)  # type: ignore[arg-type]
+    def probe(self, batch_size: int = 20, meter: type[NoMeter] | None = None, **timing: Any) -> InferenceCost:
+        return probe_inference(
+            self,  # type: ignore[arg-type]
+            blobs().train,
+            batch_size=batch_size,
+            device="cpu",
+            meter_factory=meter or (lambda: ReplayMeter(watts=10.0, clock=self.clock)),
+            timing=Timing(**{"budget_s": 1000.0, "least": 1, **timing}, clock=self.clock),
+        )
 
 
 def test_known_times_and_watts_per_thousand_samples() -> None:
@@ -76,13 +77,13 @@ def test_short_runs_fill_the_budget_and_long_ones_are_carried_out_once() -> None
 
 
 def test_without_a_meter_the_energy_is_unknown_and_a_small_split_gives_the_batch_it_has() -> None:
-    cost = Slow([0.1]).probe(meter_factory=NoMeter, batch_size=10_000)
+    cost = Slow([0.1]).probe(meter=NoMeter, batch_size=10_000)
     assert cost.energy_kwh_per_1000 is None and cost.seconds_per_1000 > 0
     assert cost.batch_size == len(blobs().train)
 
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"repeats": 0}, {"budget_s": 0.0}])
-def test_impossible_probes(wrong: dict[str, object]) -> None:
+def test_impossible_probes(wrong: dict[str, Any]) -> None:
     with pytest.raises(MeasureError, match=r"an inference probe of .* is impossible"):
         Slow([1.0]).probe(**wrong)
 
@@ -122,7 +123,7 @@ def test_a_chain_of_updates_through_checkpoint_folders(tmp_path: Path) -> None:
     source, model, runs = blobs(), normed(blobs()), list[str]()
     for place, name in enumerate(("finetune", "head", "lora", "recalibrate", "partial")):
         target, out = blobs(seed=place + 1, distance=1.0), tmp_path / str(place)
-        update = open_update(model, source, target, task=False, trust_code=True)
+        update = open_update(model, source, target, task=False, loading=Loading(trust_code=True))
         run = retrain_update(update, name, settings, runtime, RunMetadata(signals={}), out=out).run
         assert run.lineage == tuple(runs) and run.model.parent_run_id == (runs[-1] if runs else None)
         runs.append(run.id)

@@ -16,7 +16,7 @@ from foretoll.engine import Engine, InProcess, open_engine
 from foretoll.errors import DataError, ForetollError
 from foretoll.indices.collect import BATCH, PartCollection, PartRequest, collect
 from foretoll.indices.survey import Survey, survey
-from foretoll.models import Model, build_model, save_checkpoint
+from foretoll.models import Loading, Model, build_model, save_checkpoint
 from foretoll.records import TrainingSettings
 from foretoll.workflows.context import open_update
 from foretoll.workflows.sharded import DataRef, ShardedCollector, sharded_collector
@@ -46,11 +46,11 @@ def looked_at(folder: Path, engine: Engine | None, target: TaskData | None = Non
     if engine is not None:
         collector = sharded_collector(
             engine,
-            update.model,
+            update,
             model=str(folder),
             source=SOURCE,
             target=TARGET if target is None else target,
-            clean="digits?part=2/2",
+            loading=Loading(),
             seed=0,
         )
     return survey(

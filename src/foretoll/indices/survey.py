@@ -77,9 +77,7 @@ def survey(
     task_shift: bool,
     clean: TaskData | None = None,
     linearised: bool = False,
-    device: torch.device | str = "cpu",
     samples: int = DEFAULT_SAMPLES,
-    seed: int = 0,
     collector: Collector = collect,
 ) -> Survey:
     """Look at source and target through `model`; at most `samples` samples of each.
@@ -90,9 +88,10 @@ def survey(
     warning says so. `source` None, or unlabelled: what needs it is left out, and a warning says so.
     `collector`: where the sweeps run.
     """
+    device = model.device
     layers, notes = _layers(model)
-    here = None if source is None else stratified_sample(source.train, samples, seed=seed)
-    there = stratified_sample(target.train, samples, seed=seed)
+    here = None if source is None else stratified_sample(source.train, samples, seed=0)
+    there = stratified_sample(target.train, samples, seed=0)
     labelled = there.labels is not None
     known = source is not None and here is not None and here.labels is not None
     sides = _sides(model, source if known else None, target, task_shift=task_shift)
@@ -120,7 +119,7 @@ def survey(
     if of_source is not None:
         notes += _of_both(indices, of_source, of_target, groups, labelled=labelled)
     if clean is not None and layers:
-        unshifted = stratified_sample(clean.train, samples, seed=seed)
+        unshifted = stratified_sample(clean.train, samples, seed=0)
         # where the target is the source shifted, the sweep of the source has seen them
         same = here is not None and _same_samples(unshifted, here)
         paired = of_source if same and of_source is not None else look(unshifted, "clean")
@@ -137,7 +136,7 @@ def survey(
             notes += _try(indices, "inv_ari", lambda: _clusters(kept_target))
         try:
             quality, readable, said = _readable(
-                model, target, there, kept_target, settings, signals.get("initial_quality"), collector, device
+                model, target, there, kept_target, settings, signals.get("initial_quality"), collector
             )
             notes += said
             signals, indices = signals | quality, indices | readable
@@ -296,7 +295,6 @@ def _readable(
     settings: TrainingSettings,
     own_quality: float | None,
     collector: Collector,
-    device: torch.device | str,
 ) -> tuple[Signals, dict[str, IndexValue], list[str]]:
     """What is still linearly readable, with the model's and with re-estimated normalisation statistics.
 
@@ -304,7 +302,7 @@ def _readable(
     say, the indices are left out and a sentence says so.
     """
     signals: Signals = {"renormalised_quality": None, "renormalised_loss": None}
-    plain = _probe(kept, settings)
+    device, plain = model.device, _probe(kept, settings)
     indices = {"probe_accuracy": _probe_index("probe_accuracy", plain)}
     fresh = renormalised(model, split, samples=NORMALISED, device=device)
     better = None

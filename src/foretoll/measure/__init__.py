@@ -15,7 +15,7 @@ from foretoll.measure.machines import Machine, machines, read_measured
 from foretoll.measure.meter import EnergyMeter, EnergyReading, synchronise
 from foretoll.measure.opening import METERS, MeterLike, open_meter
 from foretoll.measure.self_cost import SelfCostMeter
-from foretoll.measure.step_probe import probe_steps
+from foretoll.measure.step_probe import Timing, probe_steps
 
 __all__ = [
     "CATALOGUE",
@@ -30,6 +30,7 @@ __all__ = [
     "Pace",
     "ReplayMeter",
     "SelfCostMeter",
+    "Timing",
     "Work",
     "count_work",
     "describe_hardware",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from statistics import median
 from typing import TYPE_CHECKING
 
 from foretoll.errors import MeasureError
-from foretoll.measure.meter import Clock, EnergyMeter
-from foretoll.measure.step_probe import joules, steps_per_repeat, timed, warm_up
+from foretoll.measure.meter import EnergyMeter
+from foretoll.measure.step_probe import Timing, joules, steps_per_repeat, timed, warm_up
 from foretoll.records import InferenceCost
 from foretoll.units import kwh_from_joules
 
@@ -29,15 +28,12 @@ def probe_inference(
     batch_size: int,
     device: torch.device | str,
     meter_factory: Callable[[], EnergyMeter],
-    budget_s: float = 0.3,
-    repeats: int = 3,
-    warmup: int = 2,
-    clock: Clock = time.perf_counter,
+    timing: Timing = Timing(budget_s=0.3, least=1),  # noqa: B008  (it is frozen)
 ) -> InferenceCost:
     """Run a model on one batch of real samples again and again, without gradients, in evaluation mode.
 
     A run holds the preprocessing and the network; the samples are on the device already. One warm-up run and one
-    repeat are always carried out; more of both while they fit into `budget_s` (seconds; set-up of the meter apart).
+    repeat are always carried out; more of both while they fit into the budget.
     The model keeps its weights and modes.
 
     Args:
@@ -46,10 +42,7 @@ def probe_inference(
         batch_size: samples that go through the model at once.
         device: synchronised before every reading of the clock.
         meter_factory: gives a fresh energy meter.
-        budget_s: seconds to spend.
-        repeats: repeats of the timed runs; the median is between the fastest and the slowest repeat.
-        warmup: untimed runs before them.
-        clock: seconds.
+        timing: the median is between the fastest and the slowest repeat.
 
     Returns:
         The cost per 1,000 samples. Its energy is None without an energy meter.
@@ -58,6 +51,7 @@ def probe_inference(
         MeasureError: a batch, budget or number of repeats that is not positive, or no sample to run on.
 
     """
+    budget_s, repeats, clock = timing.budget_s, timing.repeats, timing.clock
     if batch_size < 1 or repeats < 1 or not budget_s > 0 or len(split) == 0:
         raise MeasureError(
             f"an inference probe of {repeats} repeats on a batch of {min(batch_size, len(split))} samples in "
@@ -74,8 +68,8 @@ def probe_inference(
     place, times = str(device), list[float]()
     with torch.no_grad(), evaluating(model), meter_factory() as meter:
         deadline = clock() + budget_s
-        _, one_s = warm_up(lambda: model(inputs), place, warmup, deadline, clock)
-        runs = steps_per_repeat(one_s, 1, repeats, 0.6 * budget_s)
+        _, one_s = warm_up(lambda: model(inputs), place, timing.warmup, deadline, clock)
+        runs = steps_per_repeat(one_s, timing.least, repeats, 0.6 * budget_s)
         meter.start(SERVING)
         while len(times) < repeats:
             if times and clock() + runs * max(times) > deadline:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -21,19 +22,30 @@ EVALUATION_SHARE = 0.3  # of the budget, at most, for evaluations beyond the fir
 STEPS, EVALUATION = "steps", "evaluation"
 
 
+@dataclass(frozen=True)
+class Timing:
+    """How something short is timed.
+
+    budget_s: seconds to spend, set-up of the meter apart. repeats: of what is timed; their spread gives the low and
+    high ends. warmup: untimed times before them (memory, kernels, caches). least: times in one repeat. clock: seconds.
+    """
+
+    budget_s: float
+    repeats: int = 3
+    warmup: int = 2
+    least: int = 3
+    clock: Clock = time.perf_counter
+
+
 def probe_steps(
     step: Callable[[], object] | None,
     evaluate: Callable[[], int],
     *,
     device: torch.device | str,
     meter_factory: Callable[[], EnergyMeter],
-    min_steps: int = 3,
-    budget_s: float = 10.0,
-    repeats: int = 3,
-    warmup: int = 2,
+    timing: Timing = Timing(budget_s=10.0),
     looks: Sequence[int] = (),
     evaluation_samples: int | None = None,
-    clock: Clock = time.perf_counter,
 ) -> tuple[StepProbe, EnergyBasis]:
     """Carry out real training steps and an evaluation, and say what one of each costs.
 
@@ -42,11 +54,8 @@ def probe_steps(
         evaluate: one evaluation pass; returns the number of samples it processed.
         device: synchronised before every reading of the clock.
         meter_factory: gives a fresh energy meter.
-        min_steps: steps of one repeat, at least.
-        budget_s: seconds to spend, set-up of the meter apart. One warm-up step, one repeat of `min_steps` and
-            one evaluation are always carried out; more warm-up and repeats only while they fit.
-        repeats: repeats of the timed steps; their spread gives the low and high ends.
-        warmup: untimed steps before them (memory, kernels, caches).
+        timing: one warm-up step, one repeat of the least number of steps and one evaluation are always carried
+            out; more warm-up and repeats only while they fit.
         looks: numbers of steps, warm-up included, after which an evaluation is made whatever the budget is. The
             steps up to there count as repeats where it leaves no room for others.
         evaluation_samples: size of the whole validation split, when `evaluate` processes a part of it.
@@ -56,9 +65,10 @@ def probe_steps(
         joules_per_step: joules of all timed steps / their number; None without an energy meter.
         seconds_per_evaluation, joules_per_evaluation: of one evaluation of `evaluation_samples` samples.
     """
-    if min_steps < 1 or repeats < 1 or not budget_s > 0:
+    budget_s, repeats, clock = timing.budget_s, timing.repeats, timing.clock
+    if timing.least < 1 or repeats < 1 or not budget_s > 0:
         raise MeasureError(
-            f"a step probe of {repeats} repeats of {min_steps} steps in {budget_s:g} s is impossible: give at least "
+            f"a step probe of {repeats} repeats of {timing.least} steps in {budget_s:g} s is impossible: give at least "
             "one step, one repeat and some time"
         )
     place = str(device)
@@ -67,8 +77,8 @@ def probe_steps(
         looked = _Evaluations(evaluate, place, clock)
         taken, steps, early, times = 0, 0, list[float](), list[float]()
         if step is not None:
-            taken, one_s = warm_up(step, place, warmup, deadline, clock)
-            steps = steps_per_repeat(one_s, min_steps, repeats, 0.6 * budget_s)
+            taken, one_s = warm_up(step, place, timing.warmup, deadline, clock)
+            steps = steps_per_repeat(one_s, timing.least, repeats, 0.6 * budget_s)
         warmed = taken
         meter.start(STEPS)
         if step is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from foretoll.models.checkpoint import save_checkpoint
     from foretoll.models.digest import weights_digest
     from foretoll.models.fresh import fresh_copy
-    from foretoll.models.loading import build_model, load_model
+    from foretoll.models.loading import Loading, build_model, load_model
     from foretoll.models.model import Model, check_fits
     from foretoll.models.recognise import recognise_outputs
     from foretoll.models.rows import comparable_layers, countable_layers
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ARCHITECTURES": "architectures",
+    "Loading": "loading",
     "Model": "model",
     "Trust": "trust",
     "build_model": "loading",
@@ -43,6 +44,7 @@ _HOME = {
 
 __all__ = [
     "ARCHITECTURES",
+    "Loading",
     "Model",
     "Trust",
     "build_model",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +119,28 @@ def load_model(
         wanted = replace(wanted, weights=weights or folder.weights, outputs=() if weights else folder.outputs)
         return _load_sized(folder.spec, wanted, usual=folder.usual)
     return _load_spec(parsed, wanted)
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a model is loaded; the fields as in `load_model`."""
+
+    weights: str | Path | None = None
+    embedding_layer: str | None = None
+    head: str | None = None
+    trust_code: bool = False
+
+    def load(self, model: str | Path | nn.Module | Model, *, data: TaskData | None, seed: int = 0) -> Model:
+        """The model, loaded in this way; errors as `load_model`."""
+        return load_model(
+            model,
+            data=data,
+            weights=self.weights,
+            embedding_layer=self.embedding_layer,
+            head=self.head,
+            seed=seed,
+            trust_code=self.trust_code,
+        )
 
 
 def _names_of(data: TaskData | None) -> tuple[str, ...]:

@@ -167,7 +167,6 @@ def _signals(cell: Cell, update: Update, settings: TrainingSettings) -> dict[str
             task_shift=update.task_shift,
             clean=update.clean,
             linearised=True,
-            device=update.device,
             samples=SAMPLES,
         )
         return seen.signals

@@ -151,7 +151,6 @@ def _probed(cell: Cell, place: Place) -> _Pace:
             task_shift=cell.task,
             clean=clean,
             linearised=True,
-            device=device,
             samples=SAMPLES,
         )
         looked_s = time.perf_counter() - began

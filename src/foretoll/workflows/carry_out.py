@@ -40,8 +40,6 @@ from foretoll.workflows.context import Accounting, Runtime, Update, Watcher, see
 from foretoll.workflows.live import SO, Renewals, check_give_up
 from foretoll.workflows.planned import planned_update
 
-INFERENCE_S = 0.3  # to spend on what the finished model costs to serve
-
 
 @dataclass(frozen=True)
 class RunResult:
@@ -226,7 +224,6 @@ def _inference(
         batch_size=settings.batch_size,
         device=device,
         meter_factory=lambda: accounting.meter(device),
-        budget_s=INFERENCE_S,
     )
 
 

@@ -24,6 +24,7 @@ from foretoll.forecast.unseen import unseen_settings
 from foretoll.indices.collect import DEFAULT_SAMPLES
 from foretoll.ledger import Ledger
 from foretoll.measure import SelfCostMeter, describe_hardware, machines
+from foretoll.models import Loading
 from foretoll.options import OPTIONS, Option
 from foretoll.options.table import named
 from foretoll.records import Candidate, Comparison, EnergyBasis, TrainingSettings
@@ -92,6 +93,7 @@ def compare(
     """
     settings = settings or TrainingSettings()
     runtime = Runtime.of(device, accounting, ledger, watcher)
+    loading = Loading(weights, embedding_layer, head, trust_code)
     accounting, watcher = runtime.accounting, runtime.watcher
     given = list(models) if isinstance(models, list | tuple) else [models]
     one_model_only = {"--weights": weights, "--embedding-layer": embedding_layer, "--head": head}
@@ -118,12 +120,9 @@ def compare(
             source,
             target,
             task=task,
-            weights=weights,
-            embedding_layer=embedding_layer,
-            head=head,
+            loading=loading,
             device=runtime.device,
             seed=settings.seed,
-            trust_code=trust_code,
         )
         for model in given
     ]

@@ -21,10 +21,10 @@ from foretoll.errors import UsageError, shown
 from foretoll.ledger import Ledger
 from foretoll.measure import EnergyMeter, MeterLike, grid_intensity, open_meter
 from foretoll.models import (
+    Loading,
     Model,
     check_fits,
     known_layout,
-    load_model,
     recognise_outputs,
     weights_digest,
 )
@@ -182,34 +182,23 @@ def open_update(
     target: Data,
     *,
     task: bool | None = None,
-    weights: str | Path | None = None,
-    embedding_layer: str | None = None,
-    head: str | None = None,
+    loading: Loading = Loading(),  # noqa: B008  (it is frozen)
     device: str | torch.device = "auto",
     seed: int = 0,
-    trust_code: bool = False,
 ) -> Update:
     """Open data and model and check that they fit each other. Without a source (None or "none") nothing tells of it.
 
-    `task` says whether the target is a new task (other classes); None: decided by the class names. `trust_code` lets
-    the model's file name code to import.
+    `task` says whether the target is a new task (other classes); None: decided by the class names.
 
     Raises UsageError, DataError or ModelError where something is unknown, unusable or does not fit.
     """
     place, source = choose_device(device), named_source(source)
     check_target(target)
-    layout = known_layout(model, weights)
+    layout = known_layout(model, loading.weights)
     source_data = None if source is None else open_data(source, seed=seed, layout=layout)
     beside = open_data(target, seed=seed, layout=layout) if source_data is None else source_data
-    loaded = load_model(
-        model,
-        data=unsaid(beside) if source_data is None else source_data,
-        weights=weights,
-        embedding_layer=embedding_layer,
-        head=head,
-        seed=seed,
-        trust_code=trust_code,
-    ).to(place)
+    data = unsaid(beside) if source_data is None else source_data
+    loaded = loading.load(model, data=data, seed=seed).to(place)
     if source_data is None:
         loaded.card = noted_without_source(loaded.card)
     check_fits(loaded, beside)

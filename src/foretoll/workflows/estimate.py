@@ -20,6 +20,7 @@ from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
 from foretoll.measure import Machine, SelfCostMeter, describe_hardware, machines
 from foretoll.measure.self_cost import PILOT
+from foretoll.models import Loading
 from foretoll.options import Option, get_option
 from foretoll.options.table import DEFAULT, SCRATCH, compared, named
 from foretoll.quality import BATCH_OF_ONE
@@ -36,7 +37,6 @@ from foretoll.workflows.context import (
     Watcher,
     new_run_id,
     open_update,
-    unshifted_uri,
 )
 from foretoll.workflows.elsewhere import check_shares, forecasts_there, probe_there
 from foretoll.workflows.experience import experience_of
@@ -102,6 +102,7 @@ def estimate(
     """
     settings = settings or TrainingSettings()
     runtime = Runtime.of(device, accounting, ledger, watcher)
+    loading = Loading(weights, embedding_layer, head, trust_code)
     option, beside = named(option), [named(other) for other in also]
     runtime.check(settings)
     there = machines(hardware)
@@ -116,28 +117,20 @@ def estimate(
             source,
             target,
             task=task,
-            weights=weights,
-            embedding_layer=embedding_layer,
-            head=head,
+            loading=loading,
             device=runtime.device,
             seed=settings.seed,
-            trust_code=trust_code,
         )
         collector: Collector = collect
         if not isinstance(runner, InProcess):
             collector = sharded_collector(
                 runner,
-                update.model,
+                update,
                 model=model,
                 source=source,
                 target=target,
-                clean=unshifted_uri(target) if isinstance(target, str) else None,
+                loading=loading,
                 seed=settings.seed,
-                weights=weights,
-                embedding_layer=embedding_layer,
-                head=head,
-                trust_code=trust_code,
-                layout=update.target.card.layout,
             )
         aimed = with_target(update, settings, question.first)
         request = EstimateRequest(

@@ -13,7 +13,7 @@ from foretoll.decide.policies import POLICIES, get_policy
 from foretoll.decide.policies.base import WINDOW
 from foretoll.decide.replay import RecordedLife, Replay, last_label, oracle, replay, worth_at
 from foretoll.errors import UsageError
-from foretoll.models import check_fits
+from foretoll.models import Loading, check_fits
 from foretoll.options.table import DEFAULT
 from foretoll.quality import evaluate
 from foretoll.records import TrainingSettings
@@ -85,10 +85,9 @@ def replay_policies(
         model,
         source,
         source,
-        weights=weights,
+        loading=Loading(weights, trust_code=trust_code),
         device=runtime.device,
         seed=settings.seed,
-        trust_code=trust_code,
     )
     check_right_answers(settings, opened.model.card)
     known = opened.source_for("a life")

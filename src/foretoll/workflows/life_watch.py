@@ -19,7 +19,7 @@ from foretoll.decide.policies import Spending, View, get_policy
 from foretoll.errors import DataError, LedgerError, UsageError, shown
 from foretoll.ledger import LifeBook
 from foretoll.measure import SelfCostMeter
-from foretoll.models import load_model, save_checkpoint
+from foretoll.models import Loading, load_model, save_checkpoint
 from foretoll.models.copies import deep_copy
 from foretoll.models.spec import in_memory
 from foretoll.options import get_option
@@ -138,12 +138,9 @@ class WatchedModel:
             model,
             source,
             source,
-            weights=weights,
-            embedding_layer=embedding_layer,
-            head=head,
+            loading=Loading(weights, embedding_layer, head, trust_code),
             device=runtime.device,
             seed=settings.seed,
-            trust_code=trust_code,
         )
         check_right_answers(settings, opened.model.card)
         known = opened.source_for("a life")

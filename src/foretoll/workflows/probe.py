@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from foretoll.data import TaskData
-from foretoll.measure import Work, count_work, probe_steps
+from foretoll.measure import Timing, Work, count_work, probe_steps
 from foretoll.models import Model
 from foretoll.options import Option
 from foretoll.options.memory import training_state_bytes
@@ -61,7 +61,7 @@ def probe_option(
             device=device,
             meter_factory=lambda: accounting.meter(device),
             evaluation_samples=len(target.validation),
-            budget_s=budget_s,
+            timing=Timing(budget_s),
         )
         held = training_state_bytes(option, training, settings)
         cached = training.cache_bytes

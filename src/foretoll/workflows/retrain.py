@@ -10,6 +10,7 @@ from foretoll.arguments import check_out
 from foretoll.errors import LedgerError
 from foretoll.indices.collect import DEFAULT_SAMPLES, Collector, collect
 from foretoll.ledger import Ledger
+from foretoll.models import Loading
 from foretoll.options import Option, get_option
 from foretoll.options.part import TrainingState
 from foretoll.options.table import DEFAULT, named
@@ -76,6 +77,7 @@ def retrain(
         check_until(until, settings.metric)
     check_out(out)
     runtime = Runtime.of(device, accounting, ledger, watcher)
+    loading = Loading(weights, embedding_layer, head, trust_code)
     runtime.check(settings)
     runtime.watcher.stage("open data and model")
     update = open_update(
@@ -83,12 +85,9 @@ def retrain(
         source,
         target,
         task=task,
-        weights=weights,
-        embedding_layer=embedding_layer,
-        head=head,
+        loading=loading,
         device=runtime.device,
         seed=settings.seed,
-        trust_code=trust_code,
     )
     require_labels(update.target, option)
     get_option(option).require_suited(update.model, update.target, task_shift=update.task_shift)
@@ -179,7 +178,6 @@ def take_signals(
         settings,
         task_shift=update.task_shift,
         clean=update.clean,
-        device=update.device,
         samples=samples,
         collector=collector,
     )

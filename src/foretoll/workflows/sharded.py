@@ -20,10 +20,11 @@ from foretoll.data.fitting import seen_by
 from foretoll.engine import Engine, merge_tree, shards, worker_cache
 from foretoll.errors import DataError, ForetollError
 from foretoll.indices.collect import BATCH, Part, PartCollection, PartRequest, collect
-from foretoll.models import Model, load_model
+from foretoll.models import Loading, Model
 from foretoll.models.outputs import Outputs
 from foretoll.records import Preprocessing, TableLayout
 from foretoll.tasks import TargetScale
+from foretoll.workflows.context import Update, unshifted_uri
 
 SHARDS_PER_WORKER = 2  # a lost or late shard costs half of what a worker does
 
@@ -64,15 +65,12 @@ class DataRef:
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A model that a worker loads by itself; the arguments of `load_model`, `data` being its source's URI."""
+    """A model that a worker loads by itself, `data` being its source's URI."""
 
     spec: str
     data: str
     seed: int
-    weights: str | None = None
-    embedding_layer: str | None = None
-    head: str | None = None
-    trust_code: bool = False
+    loading: Loading = Loading()  # noqa: RUF009  (it is frozen)
     outputs: Outputs = "logits"
     task: str = "classification"
     targets: TargetScale | None = None
@@ -82,15 +80,8 @@ class ModelRef:
         """The model, loaded once in a process."""
 
         def model() -> Model:
-            loaded = load_model(
-                self.spec,
-                data=open_data(self.data, seed=self.seed, layout=self.layout),
-                weights=self.weights,
-                embedding_layer=self.embedding_layer,
-                head=self.head,
-                seed=self.seed,
-                trust_code=self.trust_code,
-            )
+            data = open_data(self.data, seed=self.seed, layout=self.layout)
+            loaded = self.loading.load(self.spec, data=data, seed=self.seed)
             loaded.card = loaded.card.model_copy(
                 update={"outputs": self.outputs, "task": self.task, "targets": self.targets}
             )
@@ -185,20 +176,17 @@ class ShardedCollector:
 
 def sharded_collector(
     engine: Engine,
-    base: Model,
+    update: Update,
     *,
     model: object,
     source: object,
     target: object,
-    clean: str | None = None,
+    loading: Loading,
     seed: int,
-    weights: str | Path | None = None,
-    embedding_layer: str | None = None,
-    head: str | None = None,
-    trust_code: bool = False,
-    layout: TableLayout | None = None,
 ) -> ShardedCollector:
     """The collector of an update: by name what the user named (specs, folders and URIs), by value what is in memory."""
+    base, layout = update.model, update.target.card.layout
+    clean = unshifted_uri(target) if isinstance(target, str) else None
     named: dict[Part, object] = {"source": source, "target": target, "clean": clean}
     plan = base.card.preprocessing
     data = {part: DataRef(uri, seed, layout, plan) for part, uri in named.items() if isinstance(uri, str)}
@@ -209,10 +197,7 @@ def sharded_collector(
             spec=str(folder.resolve() if folder.is_dir() else model),
             data=source,
             seed=seed,
-            weights=None if weights is None else str(weights),
-            embedding_layer=embedding_layer,
-            head=head,
-            trust_code=trust_code,
+            loading=loading,
             outputs=base.card.outputs,
             task=base.card.task,
             targets=base.card.targets,
