@@ -98,7 +98,7 @@ def test_the_start_is_light() -> None:
 
 
 MANY = 8
-WITH_MANY = 35  # never more: what is given once is held by a Session, what belongs together is one value
+WITH_MANY = 22  # never more: what is given once is held by a Session, what belongs together is one value
 
 
 def test_functions_with_many_parameters_become_no_more() -> None:

@@ -16,7 +16,7 @@ import foretoll
 from foretoll.data import TaskData, open_data
 from foretoll.indices.gradients import gradient_norms, linearised_signals
 from foretoll.indices.survey import survey
-from foretoll.measure import NoMeter, probe_inference
+from foretoll.measure import NoMeter, Timing, probe_inference
 from foretoll.models import Model, load_model
 from foretoll.models.preprocess import TextPreprocess
 from foretoll.options import OPTIONS

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from foretoll.errors import MeasureError
 from foretoll.ledger import Ledger
-from foretoll.measure import NoMeter, ReplayMeter, probe_inference
+from foretoll.measure import NoMeter, ReplayMeter, Timing, probe_inference
 from foretoll.models import Loading, load_model
 from foretoll.options import get_option
 from foretoll.options.memory import training_state_bytes

@@ -16,6 +16,7 @@ from foretoll.options.table import get_option
 from foretoll.tasks import check_metric
 
 if TYPE_CHECKING:
+    from foretoll.commands.flags import MeasuringFlags
     from foretoll.records import TrainingSettings
 
 READ_VARIABLES = ("FORETOLL_LEDGER", "FORETOLL_DATA", "FORETOLL_REGION", "FORETOLL_PUE", "XDG_DATA_HOME")
@@ -42,19 +43,8 @@ def check_call(
     *,
     data: Sequence[str],
     settings: TrainingSettings,
-    device: str,
-    energy: str,
-    region: str | None,
-    pue: float | None,
-    intensity: float | None,
-    year: int | None,
+    measuring: MeasuringFlags,
     options: Sequence[str] = (),
-    engine: str = "local",
-    hardware: Sequence[str] = (),
-    price: Sequence[str] | None = None,
-    budget: str | None = None,
-    calibrate: str | None = None,
-    allowances: Sequence[str] = (),
     models: Sequence[str] = (),
     weights: Path | None = None,
     out: Path | None = None,
@@ -73,8 +63,30 @@ def check_call(
     for option in options:
         get_option(option)
     check_metric(settings.metric)
-    check_device_name(device)
-    meter_named(energy)
+    check_device_name(measuring.device)
+    meter_named(measuring.energy)
+    parsed = [parse_uri(with_scheme(uri)) for uri in data]
+    grid_intensity(
+        measuring.region, pue=measuring.pue, intensity_g_per_kwh=measuring.intensity, year=measuring.year
+    )
+    check_out(out)
+    for model in models:
+        check_named(model, weights)
+    for uri in parsed:
+        check_there(uri)
+
+
+def check_costs(
+    *,
+    energy: str,
+    engine: str = "local",
+    hardware: Sequence[str] = (),
+    price: Sequence[str] | None = None,
+    budget: str | None = None,
+    calibrate: str | None = None,
+    allowances: Sequence[str] = (),
+) -> None:
+    """Refuse, in the same way, what is said of costs: where they arise, what they may be and what they are in money."""
     if engine != "local":
         from foretoll.engine.opening import check_engine
 
@@ -99,10 +111,3 @@ def check_call(
 
         for allowance in Allowance.several(allowances, prices):
             allowance.check_meter(energy)
-    parsed = [parse_uri(with_scheme(uri)) for uri in data]
-    grid_intensity(region, pue=pue, intensity_g_per_kwh=intensity, year=year)
-    check_out(out)
-    for model in models:
-        check_named(model, weights)
-    for uri in parsed:
-        check_there(uri)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foretoll.commands.bundles import unfolded
-from foretoll.commands.checks import check_call
+from foretoll.commands.checks import check_call, check_costs
 from foretoll.commands.flags import (
     DataFlags,
     HardwareOption,
@@ -91,6 +91,7 @@ def compare(
     """
     recipe, lr = settings.read()
     options = own.applied(option)
+    check_costs(energy=measuring.energy, budget=budget, price=price, hardware=hardware or ())
     check_call(
         data=data.named,
         models=model,
@@ -98,10 +99,7 @@ def compare(
         settings=recipe,
         out=out,
         options=options,
-        budget=budget,
-        price=price,
-        hardware=hardware or (),
-        **measuring.values(),
+        measuring=measuring,
     )
     from foretoll.workflows import compare as compare_
 

@@ -193,6 +193,26 @@ class MeasuringFlags(Bundle):
 
 
 @dataclass(frozen=True)
+class StudyFlags(Bundle):
+    """A study, and how much of it is run where."""
+
+    file: Annotated[str, typer.Argument(help="study file (TOML), or the name of one that ships")]
+    out: Annotated[Path | None, typer.Option("--out", help="folder of models and ledger; study-NAME")] = None
+    engine: Annotated[str, typer.Option("--engine", help="local, processes:4, ray, ray://host:port")] = (
+        "local"
+    )
+    limit: Annotated[int | None, typer.Option("--limit", help="do at most so many runs now")] = None
+    device: DeviceOption = "cpu"
+    energy: EnergyOption = "auto"
+    region: RegionOption = None
+    plan_only: Annotated[bool, typer.Option("--plan", help="say what would be done and what it costs")] = (
+        False
+    )
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="do failed runs again")] = False
+    trust_code: TrustOption = False
+
+
+@dataclass(frozen=True)
 class PilotFlags(Bundle):
     """How far the pilot of an estimate goes on."""
 

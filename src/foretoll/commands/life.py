@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from foretoll.commands.bundles import unfolded
+from foretoll.commands.bundles import Bundle, unfolded
 from foretoll.commands.checks import check_call
 from foretoll.commands.continual_flags import ContinualFlags
 from foretoll.commands.flags import (
@@ -88,7 +89,7 @@ def life_start(
     recipe, _ = settings.read()
     going_on = continual.read()
     get_policy(policy)
-    check_call(data=[source], settings=recipe, options=option or (), **measuring.values())
+    check_call(data=[source], settings=recipe, options=option or (), measuring=measuring)
     from foretoll.models.spec import parse_spec
     from foretoll.workflows.life import Life
 
@@ -135,6 +136,23 @@ def life_start(
         say(f"next     foretoll life watch {name} --batch URI{own}")
 
 
+@dataclass(frozen=True)
+class WatchFlags(Bundle):
+    """When a batch was served, and what follows from the look at it."""
+
+    at: Annotated[datetime | None, typer.Option("--at", help="when it was served; without it now")] = None
+    carry_out: Annotated[
+        bool, typer.Option("--carry-out", help="make the update where one is due: train, compare, switch")
+    ] = False
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="exit with 3 where an update is due, 0 where not")
+    ] = False
+    textfile: Annotated[
+        Path | None, output_flag("--textfile", help_="also write figures for Prometheus' textfile collector")
+    ] = None
+    trust_code: TrustOption = False
+
+
 @life_app.command("watch")
 @unfolded
 def life_watch(
@@ -143,17 +161,7 @@ def life_watch(
     measuring: MeasuringFlags,
     output: OutputFlags,
     waiting: WaitingFlags,
-    at: Annotated[datetime | None, typer.Option("--at", help="when it was served; without it now")] = None,
-    carry_out: Annotated[
-        bool, typer.Option("--carry-out", help="make the update where one is due: train, compare, switch")
-    ] = False,
-    exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="exit with 3 where an update is due, 0 where not")
-    ] = False,
-    textfile: Annotated[
-        Path | None, output_flag("--textfile", help_="also write figures for Prometheus' textfile collector")
-    ] = None,
-    trust_code: TrustOption = False,
+    then: WatchFlags,
 ) -> None:
     """Look at a batch that was served, and decide whether an update is due.
 
@@ -164,7 +172,7 @@ def life_watch(
     from foretoll.ledger import LifeBook
 
     card = LifeBook(output.ledger).card(name)  # an unknown name is said before anything heavy is loaded
-    check_call(data=[batch], settings=card.settings, **measuring.values())
+    check_call(data=[batch], settings=card.settings, measuring=measuring)
     waiting.check()
     from foretoll.workflows.life import Life
     from foretoll.workflows.start_time import wait_until
@@ -176,21 +184,21 @@ def life_watch(
             device=measuring.device,
             accounting=measuring.accounting(),
             watcher=watcher,
-            trust_code=trust_code,
+            trust_code=then.trust_code,
         )
         life.patience = waiting.read(measuring)
         life.recover()
-        decision = life.watch(batch, at=at)
+        decision = life.watch(batch, at=then.at)
         run = None
-        if carry_out and decision.action == "update":
+        if then.carry_out and decision.action == "update":
             if decision.start_at is not None:
                 wait_until(decision.start_at, watcher)
             run = life.carry_out(decision)
-    if textfile is not None:
+    if then.textfile is not None:
         from foretoll.report.jsonfile import write_text
         from foretoll.report.life import prometheus
 
-        write_text(textfile, prometheus(life.card, life.events()))
+        write_text(then.textfile, prometheus(life.card, life.events()))
     if output.as_json:
         print_json({"decision": as_data(decision), "run": None if run is None else as_data(run)})
     else:
@@ -207,7 +215,7 @@ def life_watch(
                 say(
                     f"before   {earlier_text(update.earlier)} on {update.earlier.samples} samples of what came before"
                 )
-    if exit_code and decision.action == "update" and run is None:
+    if then.exit_code and decision.action == "update" and run is None:
         raise typer.Exit(UPDATE_DUE)
 
 
@@ -388,7 +396,7 @@ def life_replay(
         data=[source, stream.replace("every=", "limit=")],
         settings=recipe,
         options=option or (),
-        **measuring.values(),
+        measuring=measuring,
     )
     from foretoll.workflows.life_replay import replay_policies
 

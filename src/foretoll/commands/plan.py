@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from foretoll.commands.bundles import Bundle, unfolded
-from foretoll.commands.checks import check_call
+from foretoll.commands.checks import check_call, check_costs
 from foretoll.commands.flags import (
     DataFlags,
     LoadingFlags,
@@ -67,15 +67,14 @@ def plan(
     Example: `foretoll plan --model source --source npz:may.npz --target npz:june.npz --updates 12 --budget 2kWh`
     """
     recipe, lr = settings.read()
+    check_costs(energy=measuring.energy, price=wanted.price, budget=wanted.budget)
     check_call(
         data=data.named,
         models=[model],
         weights=loading.weights,
         settings=recipe,
         options=wanted.option or (),
-        price=wanted.price,
-        budget=wanted.budget,
-        **measuring.values(),
+        measuring=measuring,
     )
     Aims.of(wanted.updates, wanted.budget, wanted.floor, Price.several(wanted.price))
     from foretoll.workflows.plan import plan as plan_

@@ -8,15 +8,13 @@ from typing import Annotated
 
 import typer
 
+from foretoll.commands.bundles import unfolded
 from foretoll.commands.flags import (
     AnonymousOption,
-    DeviceOption,
-    EnergyOption,
     JsonOption,
     MlflowOption,
     QuietOption,
-    RegionOption,
-    TrustOption,
+    StudyFlags,
 )
 from foretoll.commands.output import (
     count_text,
@@ -35,21 +33,9 @@ study_app = typer.Typer(help="Grids of runs from a file: run, resume, tabulate."
 
 
 @study_app.command("run")
+@unfolded
 def study_run(
-    file: Annotated[str, typer.Argument(help="study file (TOML), or the name of one that ships")],
-    out: Annotated[Path | None, typer.Option("--out", help="folder of models and ledger; study-NAME")] = None,
-    engine: Annotated[
-        str, typer.Option("--engine", help="local, processes:4, ray, ray://host:port")
-    ] = "local",
-    limit: Annotated[int | None, typer.Option(help="do at most so many runs now")] = None,
-    device: DeviceOption = "cpu",
-    energy: EnergyOption = "auto",
-    region: RegionOption = None,
-    plan_only: Annotated[
-        bool, typer.Option("--plan", help="say what would be done and what it costs")
-    ] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="do failed runs again")] = False,
-    trust_code: TrustOption = False,
+    study: StudyFlags,
     mlflow: MlflowOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -58,23 +44,11 @@ def study_run(
 
     Example: `FORETOLL_DATA=data foretoll study run smoke --engine processes:2`
     """
-    find_study(file)  # said before anything heavy is loaded
+    find_study(study.file)  # said before anything heavy is loaded
     from foretoll.commands.study_running import carry_out_study
 
     loggers, began = loggers_of(mlflow), datetime.now(UTC)
-    found = carry_out_study(
-        file,
-        out=out,
-        engine=engine,
-        limit=limit,
-        device=device,
-        energy=energy,
-        region=region,
-        plan_only=plan_only,
-        quiet=quiet or as_json,
-        retry_failed=retry_failed,
-        trust_code=trust_code,
-    )
+    found = carry_out_study(study, quiet=quiet or as_json)
     if loggers:
         for run in open_ledger(found["ledger"]).runs(newest_first=False):
             if run.started_at >= began:

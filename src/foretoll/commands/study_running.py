@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from foretoll.arguments import check_out
+from foretoll.commands.flags import StudyFlags
 from foretoll.commands.output import warn
 from foretoll.engine import Engine, check_engine, open_engine
 from foretoll.errors import ForetollError, UsageError, shown
@@ -29,44 +30,24 @@ from foretoll.workflows.context import Accounting, choose_device
 T = TypeVar("T")
 
 
-def carry_out_study(
-    file: str,
-    *,
-    out: Path | None,
-    engine: str,
-    limit: int | None,
-    device: str,
-    energy: str,
-    region: str | None,
-    plan_only: bool,
-    quiet: bool,
-    retry_failed: bool = False,
-    trust_code: bool = False,
-) -> dict[str, Any]:
+def carry_out_study(asked: StudyFlags, *, quiet: bool) -> dict[str, Any]:
     """Plan and carry out; returns counts, failures and where the ledger is."""
     console = error_console(quiet=quiet)
-    study, place = _asked_for(file, out, engine, limit, device, energy, region, trust_code)
+    study, place = _asked_for(asked)
     check_out(place.folder)
     with ExitStack() as stack:
         workers = None
-        if not plan_only:
+        if not asked.plan_only:
             if place.folder.is_dir():
                 with study_lock(place.folder):  # said before anything is probed; the runs hold it themselves
                     pass
-            workers = stack.enter_context(open_engine(engine))
-        return _carry_out(study, place, workers, limit=limit, retry_failed=retry_failed, console=console)
+            workers = stack.enter_context(open_engine(asked.engine))
+        return _carry_out(
+            study, place, workers, limit=asked.limit, retry_failed=asked.retry_failed, console=console
+        )
 
 
-def _asked_for(
-    file: str,
-    out: Path | None,
-    engine: str,
-    limit: int | None,
-    device: str,
-    energy: str,
-    region: str | None,
-    trust_code: bool,
-) -> tuple[StudyFile, Place]:
+def _asked_for(asked: StudyFlags) -> tuple[StudyFile, Place]:
     """The study and where it goes. All mistakes of its file and of the flags are named at once."""
     refused: list[ForetollError] = []
 
@@ -78,25 +59,25 @@ def _asked_for(
             return None
 
     def file_read() -> StudyFile:
-        study = read_study(find_study(file))
-        check_code(study, Trust(everything=trust_code))  # before a folder is made or a worker started
+        study = read_study(find_study(asked.file))
+        check_code(study, Trust(everything=asked.trust_code))  # before a folder is made or a worker started
         return study
 
     study = attempt(file_read)
-    if limit is not None and limit < 0:
-        refused.append(UsageError(f"--limit {limit} is no number of runs: give 0 or more"))
-    attempt(lambda: check_engine(engine))
-    chosen = attempt(lambda: choose_device(device))
-    attempt(lambda: Accounting(energy=energy, region=region).check(chosen or "cpu"))
+    if asked.limit is not None and asked.limit < 0:
+        refused.append(UsageError(f"--limit {asked.limit} is no number of runs: give 0 or more"))
+    attempt(lambda: check_engine(asked.engine))
+    chosen = attempt(lambda: choose_device(asked.device))
+    attempt(lambda: Accounting(energy=asked.energy, region=asked.region).check(chosen or "cpu"))
     if study is not None and chosen is not None and not refused:
-        folder = (out or Path(f"study-{study.name}")).resolve()
+        folder = (asked.out or Path(f"study-{study.name}")).resolve()
         return study, Place(
             folder,
             str(folder / "ledger.db"),
-            energy=energy,
-            region=region,
+            energy=asked.energy,
+            region=asked.region,
             device=str(chosen),
-            trust_code=trust_code,
+            trust_code=asked.trust_code,
         )
     if len(refused) == 1 and len(f"{PREFIX}{refused[0]}") <= LONGEST:
         raise refused[0]
@@ -106,7 +87,7 @@ def _asked_for(
             complain(mistake)
     count = sum(len(e.mistakes) if isinstance(e, StudyMistakesError) else 1 for e in refused)
     raise UsageError(
-        f"{shown(file, 100)[1:-1]} cannot be run: it has the {count} mistakes above, correct them"
+        f"{shown(asked.file, 100)[1:-1]} cannot be run: it has the {count} mistakes above, correct them"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from foretoll.commands.bundles import unfolded
-from foretoll.commands.checks import check_call
+from foretoll.commands.checks import check_call, check_costs
 from foretoll.commands.flags import (
     DataFlags,
     EnergyOption,
@@ -90,7 +90,7 @@ def train(
     Example: `foretoll train --arch foretoll:cnn --data digits --out source --until 0.95`
     """
     recipe, _ = settings.read()
-    check_call(data=[fresh.data], models=[fresh.arch], settings=recipe, out=out, **measuring.values())
+    check_call(data=[fresh.data], models=[fresh.arch], settings=recipe, out=out, measuring=measuring)
     from foretoll.workflows import train as train_
 
     loggers = loggers_of(mlflow)
@@ -151,6 +151,14 @@ def estimate(
     recipe, lr = settings.read()
     option, *also = own.applied([option, *(also or ())])
     pilot = longer.budget()
+    check_costs(
+        energy=measuring.energy,
+        engine=engine,
+        hardware=hardware or (),
+        price=price,
+        calibrate=calibrate,
+        allowances=budgets or (),
+    )
     check_call(
         data=data.named,
         models=[model],
@@ -158,12 +166,7 @@ def estimate(
         settings=recipe,
         out=out,
         options=[option, *also],
-        engine=engine,
-        hardware=hardware or (),
-        price=price,
-        calibrate=calibrate,
-        allowances=budgets or (),
-        **measuring.values(),
+        measuring=measuring,
     )
     from foretoll.workflows import estimate as estimate_
 
@@ -233,7 +236,7 @@ def retrain(
         settings=recipe,
         out=out,
         options=[option],
-        **measuring.values(),
+        measuring=measuring,
     )
     from foretoll.report import read_estimate
     from foretoll.workflows import retrain as retrain_

@@ -209,7 +209,7 @@ def _shift_settings(study: StudyFile, rng: random.Random) -> list[Cell]:
     ]
     chosen = _balanced(grid, study.design.fraction, rng, key=lambda row: (row[0].name, row[1], row[2].kind))
     return [
-        _cell(study, rng, source, source.target or "", source.name, model, shift, task=False)
+        _cell(study, rng, source, source.target or "", source.name, model, shift)
         for source, model, shift in chosen
     ]
 
@@ -224,10 +224,9 @@ def _task_settings(study: StudyFile, rng: random.Random) -> list[Cell]:
         target = (known.target or known.source) if known else task.target
         reference = known.source if known else task.target
         name = known.name if known else task.name
-        source = by_name[task.source]
-        cell = _cell(study, rng, source, target, name, model, None, task=task.task, reference=reference)
+        cell = _cell(study, rng, by_name[task.source], target, name, model, None)
         until = rng.choice(task.until) if task.until else None
-        cells.append(cell.model_copy(update={"until": until}))
+        cells.append(cell.model_copy(update={"until": until, "task": task.task, "reference": reference}))
     return cells
 
 
@@ -239,10 +238,8 @@ def _cell(
     target_name: str,
     model: str,
     shift: Shift | None,
-    *,
-    task: bool,
-    reference: str | None = None,
 ) -> Cell:
+    """One setting, drawn, of the source's own task."""
     vary = study.vary
     settings = vary.draw(study.settings, rng)
     sizes = [n for n in vary.train_samples if source.limit is None or n <= source.limit]
@@ -254,10 +251,10 @@ def _cell(
         target_name=target_name,
         arch=study.models[model],
         shift=shift,
-        task=task,
+        task=False,
         option=DEFAULT,
         until_share=rng.choice(vary.until_share),
-        reference=reference or source.source,
+        reference=source.source,
         train_samples=rng.choice(sizes) if sizes else None,
         settings=settings,
         source_training=study.source_training,

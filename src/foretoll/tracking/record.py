@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
-import torch
 from torch import nn
 
 from foretoll.measure import describe_hardware
@@ -15,7 +15,6 @@ from foretoll.models.spec import family_label
 from foretoll.quality import Evaluation
 from foretoll.records import (
     DataCard,
-    GridIntensity,
     ModelCard,
     Outcome,
     Preprocessing,
@@ -24,10 +23,13 @@ from foretoll.records import (
     Toll,
     TrainingSettings,
 )
-from foretoll.tracking.look import Look
+from foretoll.tracking.look import Look, place_of
 from foretoll.tracking.observer import Observer
+from foretoll.tracking.plan import Plan
+from foretoll.tracking.reading import SettingsRead
 from foretoll.training import Recording
 from foretoll.units import emissions_kg
+from foretoll.workflows.context import new_run_id
 
 UNKNOWN = "unknown"
 TAG = "tracked"
@@ -35,21 +37,17 @@ Kind = Literal["image", "vector", "series", "text"]
 
 
 def begun(
-    run_id: str,
+    plan: Plan,
     look: Look,
     network: nn.Module,
     settings: TrainingSettings,
-    option: str,
     *,
     target: DataCard | None,
     digest: str | None,
-    grid: GridIntensity | None,
-    device: torch.device,
-    tags: tuple[str, ...],
-    notes: tuple[str, ...],
+    notes: Sequence[str],
 ) -> Run:
-    """The start of a run; without data its cards say "unknown"."""
-    opened, estimate = look.update, look.estimate
+    """The start of a run, but for the grid; without data its cards say "unknown"."""
+    run_id, opened, estimate = new_run_id(), look.update, look.estimate
     card = opened.model.card if opened else unknown_model(network)
     update = {
         "run_id": run_id,
@@ -59,7 +57,7 @@ def begun(
     }
     return Run(
         id=run_id,
-        option=option,
+        option=plan.option,
         outcome=Outcome.RUNNING,
         started_at=datetime.now(UTC),
         model=card.model_copy(update=update),
@@ -67,11 +65,10 @@ def begun(
         target=opened.target.card if opened else target or unknown_data(),
         task_shift=opened.task_shift if opened else False,
         settings=settings,
-        grid=grid,
-        hardware=describe_hardware(device),
+        hardware=describe_hardware(place_of(network)),
         signals=dict(estimate.signals) if estimate else {},
         forecast=estimate.made_forecast if estimate else None,
-        tags=(TAG, *tags),
+        tags=(TAG, *plan.tags),
         warnings=tuple(dict.fromkeys((*(estimate.warnings if estimate else ()), *notes))),
     )
 
@@ -79,16 +76,14 @@ def begun(
 def ended(
     run: Run,
     recording: Recording,
+    read: SettingsRead,
     *,
-    settings: TrainingSettings,
     seen: Observer,
     trained: int,
-    before: Evaluation | None,
-    after: Evaluation | None,
+    quality: Quality | None,
     digest: str | None,
-    notes: tuple[str, ...],
 ) -> Run:
-    """The run with what was recorded of it."""
+    """The run with what was recorded of it. `read`: the settings of the loop, and all there is to say of it."""
     reading, grid = recording.reading, run.grid
     energy_kwh = reading.energy_kwh if reading else None
     emitted = None
@@ -101,7 +96,7 @@ def ended(
             "outcome": recording.outcome,
             "reason": recording.reason,
             "finished_at": datetime.now(UTC),
-            "settings": planned(settings, recording),
+            "settings": planned(read.settings, recording),
             "target": run.target if run.target.uri != UNKNOWN else unknown_data(seen.input),
             "model": run.model.model_copy(update={"weights_digest": digest}),
             "toll": Toll(
@@ -121,10 +116,12 @@ def ended(
             "preparation": recording.preparation,
             "training": recording.training,
             "evaluation": recording.evaluation,
-            "quality": _quality(settings.metric, before, after),
+            "quality": quality,
             "curve": tuple(recording.curve),
             "energy": reading.basis if reading else None,
-            "warnings": tuple(dict.fromkeys((*run.warnings, *(reading.notes if reading else ()), *notes))),
+            "warnings": tuple(
+                dict.fromkeys((*run.warnings, *(reading.notes if reading else ()), *read.notes))
+            ),
         }
     )
 
@@ -180,7 +177,8 @@ def digest_of(network: nn.Module) -> str:
     return weights_digest(network)
 
 
-def _quality(metric: str, before: Evaluation | None, after: Evaluation | None) -> Quality | None:
+def quality_of(metric: str, before: Evaluation | None, after: Evaluation | None) -> Quality | None:
+    """Of the model before and after the loop; None where nothing tells what it became."""
     if after is None:
         return None
 

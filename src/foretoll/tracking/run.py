@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -34,7 +35,6 @@ from foretoll.tracking.ranks import WAIT_S, Ranks
 from foretoll.tracking.reading import read_loop, read_optimizer
 from foretoll.training import EVALUATION, TRAINING, Recorder, Recording, StopRule, first_of, never, until
 from foretoll.training.guard import Guard, GuardedMeter, say
-from foretoll.workflows.context import new_run_id
 from foretoll.workflows.live import SO, Renewals
 
 if TYPE_CHECKING:
@@ -203,21 +203,19 @@ class TrackedRun:
         self.record = guard.call(
             "describing the run",
             lambda: record.begun(
-                new_run_id(),
+                plan,
                 self._look,
                 self._network,
                 self._settings,
-                plan.option,
                 target=target,
                 digest=digest,
-                grid=guard.call("finding the grid's intensity", lambda: plan.accounting.grid),
-                device=self._device,
-                tags=plan.tags,
-                notes=tuple(self._notes),
+                notes=self._notes,
             ),
             so="the run is not recorded",
         )
         if self.record is not None:
+            grid = guard.call("finding the grid's intensity", lambda: plan.accounting.grid)
+            self.record = self.record.model_copy(update={"grid": grid})
             self._known = begin(self._ledger, self.record, guard)
         if self.estimate is not None and not plan.quiet:
             show_forecast(self.estimate, guard)
@@ -336,18 +334,17 @@ class TrackedRun:
             ranks=self._ranks.count,
             lr_factor=self._factor,
         )
+        digest = self._guard.call(
+            "telling the weights", lambda: record.digest_of(self._network), so=_NO_DIGEST
+        )
         return record.ended(
             self.record,
             recording,
-            settings=read.settings,
+            replace(read, notes=(*self._notes, *read.notes, *_faults(self._guard))),
             seen=self._seen,
             trained=sum(p.numel() for p in parameters_of(self.optimizer, {}).values() if p.requires_grad),
-            before=self._look.before,
-            after=after,
-            digest=self._guard.call(
-                "telling the weights", lambda: record.digest_of(self._network), so=_NO_DIGEST
-            ),
-            notes=(*self._notes, *read.notes, *_faults(self._guard)),
+            quality=record.quality_of(read.settings.metric, self._look.before, after),
+            digest=digest,
         )
 
 
