@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from foretoll.data.limits import samples_at_once
 from foretoll.errors import DataError, ModelError, UsageError, is_out_of_memory, one_line
 from foretoll.models.anatomy import first_tensor
-from foretoll.records import QualityScale
+from foretoll.records import Quality, QualityScale
 from foretoll.tasks import Metric, Whole, check_metric, get_task, known_metric
 
 if TYPE_CHECKING:
@@ -218,3 +218,19 @@ def check_targets(targets: Tensor, width: int) -> None:
             f"the data have a label {int(targets.max())} but the model has only {width} outputs: "
             "use an option that replaces the head, or choose classes="
         )
+
+
+def quality_of(metric: str, before: Evaluation | None, after: Evaluation) -> Quality:
+    """The quality of a run by what its model was before and after; a number that is not finite is None."""
+
+    def finite(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    return Quality(
+        metric=metric,
+        before=before.quality if before else None,
+        after=after.quality,
+        loss_before=finite(before.loss) if before else None,
+        loss_after=finite(after.loss),
+        error=None if after.error is None else finite(after.error),
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
@@ -12,7 +11,6 @@ from torch import nn
 from foretoll.measure import describe_hardware
 from foretoll.models import weights_digest
 from foretoll.models.spec import family_label
-from foretoll.quality import Evaluation
 from foretoll.records import (
     DataCard,
     ModelCard,
@@ -20,7 +18,6 @@ from foretoll.records import (
     Preprocessing,
     Quality,
     Run,
-    Toll,
     TrainingSettings,
 )
 from foretoll.tracking.look import Look, place_of
@@ -28,7 +25,6 @@ from foretoll.tracking.observer import Observer
 from foretoll.tracking.plan import Plan
 from foretoll.tracking.reading import SettingsRead
 from foretoll.training import Recording
-from foretoll.units import emissions_kg
 from foretoll.workflows.context import new_run_id
 
 UNKNOWN = "unknown"
@@ -84,44 +80,16 @@ def ended(
     digest: str | None,
 ) -> Run:
     """The run with what was recorded of it. `read`: the settings of the loop, and all there is to say of it."""
-    reading, grid = recording.reading, run.grid
-    energy_kwh = reading.energy_kwh if reading else None
-    emitted = None
-    if energy_kwh is not None and grid is not None:
-        emitted = emissions_kg(energy_kwh, grid.intensity_kg_per_kwh, grid.pue)
-    over = recording.outcome.complete
-    norm = recording.gradient_norm
-    return run.model_copy(
+    of_reading = recording.reading.notes if recording.reading else ()
+    return recording.recorded_in(run).model_copy(
         update={
-            "outcome": recording.outcome,
-            "reason": recording.reason,
             "finished_at": datetime.now(UTC),
             "settings": planned(read.settings, recording),
             "target": run.target if run.target.uri != UNKNOWN else unknown_data(seen.input),
             "model": run.model.model_copy(update={"weights_digest": digest}),
-            "toll": Toll(
-                epochs=recording.epochs,
-                gradient_norm=norm.mean if norm else None,
-                parameter_change=recording.parameter_change if over else None,
-                energy_kwh=energy_kwh,
-                emissions_kg=emitted,
-                duration_s=reading.duration_s if reading else None,
-            ),
-            "steps": recording.steps,
-            "steps_per_epoch": recording.steps_per_epoch,
-            "evaluations": recording.evaluations,
             "trainable_parameters": trained,
-            "gradient_norm": norm,
-            "parameter_change_by_tensor": recording.parameter_change_by_tensor if over else {},
-            "preparation": recording.preparation,
-            "training": recording.training,
-            "evaluation": recording.evaluation,
             "quality": quality,
-            "curve": tuple(recording.curve),
-            "energy": reading.basis if reading else None,
-            "warnings": tuple(
-                dict.fromkeys((*run.warnings, *(reading.notes if reading else ()), *read.notes))
-            ),
+            "warnings": tuple(dict.fromkeys((*run.warnings, *of_reading, *read.notes))),
         }
     )
 
@@ -175,20 +143,3 @@ def unknown_data(seen: tuple[tuple[int, ...], bool] | None = None) -> DataCard:
 def digest_of(network: nn.Module) -> str:
     """What tells these weights from all others."""
     return weights_digest(network)
-
-
-def quality_of(metric: str, before: Evaluation | None, after: Evaluation | None) -> Quality | None:
-    """Of the model before and after the loop; None where nothing tells what it became."""
-    if after is None:
-        return None
-
-    def loss(value: Evaluation | None) -> float | None:
-        return value.loss if value is not None and math.isfinite(value.loss) else None
-
-    return Quality(
-        metric=metric,
-        before=before.quality if before else None,
-        after=after.quality,
-        loss_before=loss(before),
-        loss_after=loss(after),
-    )

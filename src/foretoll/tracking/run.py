@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from foretoll.ledger import Ledger
 from foretoll.options.table import traits_of
-from foretoll.quality import Evaluation, evaluate
+from foretoll.quality import Evaluation, evaluate, quality_of
 from foretoll.records import Estimate, LiveForecast, Outcome, Run
 from foretoll.tasks import known_metric
 from foretoll.tracking import record
@@ -343,7 +343,7 @@ class TrackedRun:
             replace(read, notes=(*self._notes, *read.notes, *_faults(self._guard))),
             seen=self._seen,
             trained=sum(p.numel() for p in parameters_of(self.optimizer, {}).values() if p.requires_grad),
-            quality=record.quality_of(read.settings.metric, self._look.before, after),
+            quality=None if after is None else quality_of(read.settings.metric, self._look.before, after),
             digest=digest,
         )
 

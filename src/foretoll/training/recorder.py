@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from foretoll.records import EvalPoint, GradientNorm, Outcome, PhaseCost
+from foretoll.records import EvalPoint, GradientNorm, Outcome, PhaseCost, Run, Toll
 from foretoll.training.scalars import Scalars
+from foretoll.units import emissions_kg
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,6 +53,37 @@ class Recording:
     def epochs(self) -> float | None:
         """Optimisation steps over steps per epoch, fractional; None where the length of an epoch is not known."""
         return None if self.steps_per_epoch is None else self.steps / self.steps_per_epoch
+
+    def recorded_in(self, run: Run) -> Run:
+        """The run with all that happened, and its toll at the intensity of its grid."""
+        reading, norm, whole = self.reading, self.gradient_norm, self.outcome.complete
+        kwh, grid, emitted = reading.energy_kwh if reading else None, run.grid, None
+        if kwh is not None and grid is not None:
+            emitted = emissions_kg(kwh, grid.intensity_kg_per_kwh, grid.pue)
+        return run.model_copy(
+            update={
+                "outcome": self.outcome,
+                "reason": self.reason,
+                "toll": Toll(
+                    epochs=self.epochs,
+                    gradient_norm=norm.mean if norm else None,
+                    parameter_change=self.parameter_change if whole else None,
+                    energy_kwh=kwh,
+                    emissions_kg=emitted,
+                    duration_s=reading.duration_s if reading else None,
+                ),
+                "steps": self.steps,
+                "steps_per_epoch": self.steps_per_epoch,
+                "evaluations": self.evaluations,
+                "gradient_norm": norm,
+                "parameter_change_by_tensor": self.parameter_change_by_tensor if whole else {},
+                "preparation": self.preparation,
+                "training": self.training,
+                "evaluation": self.evaluation,
+                "curve": tuple(self.curve),
+                "energy": reading.basis if reading else None,
+            }
+        )
 
     def measured(self, reading: EnergyReading) -> None:
         """Take duration and energy of each phase from a meter's reading."""

@@ -15,7 +15,7 @@ from foretoll.forecast import Forecaster
 from foretoll.indices.survey import Survey
 from foretoll.interruption import why_stopped
 from foretoll.ledger import Ledger
-from foretoll.measure import Machine, probe_inference
+from foretoll.measure import Machine
 from foretoll.models import Model
 from foretoll.options import Option, get_option
 from foretoll.records import (
@@ -27,7 +27,7 @@ from foretoll.records import (
     Run,
     TrainingSettings,
 )
-from foretoll.workflows.carry_out import RunMetadata
+from foretoll.workflows.carry_out import RunMetadata, inference_cost
 from foretoll.workflows.context import Accounting, Runtime, Update
 from foretoll.workflows.elsewhere import forecasts_there, probe_there
 from foretoll.workflows.estimate import composed
@@ -142,13 +142,7 @@ class Prospect:
         same = served.card.program == self.update.model.card.program
         if same and self.inference is not None:
             return self.inference
-        cost = probe_inference(
-            served,
-            self.update.target.validation,
-            batch_size=self.settings.batch_size,
-            device=self.update.device,
-            meter_factory=lambda: self.accounting.meter(self.update.device),
-        )
+        cost = inference_cost(served, self.update.target, self.settings, self.accounting)
         if same:
             self.inference = cost
         return cost

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ from foretoll.errors import DataError, ForetollError, ModelError, is_out_of_memo
 from foretoll.interruption import held, recording, why_stopped
 from foretoll.measure import EnergyMeter, describe_hardware, probe_inference
 from foretoll.models import Model, save_checkpoint, weights_digest
-from foretoll.options import Option, Training, train_to_target
+from foretoll.options import Option, train_to_target
 from foretoll.options.memory import training_state_bytes
 from foretoll.options.part import Part, TrainingState
-from foretoll.quality import Evaluation, evaluate
+from foretoll.quality import Evaluation, evaluate, quality_of
 from foretoll.records import (
     EvalPoint,
     InferenceCost,
@@ -28,14 +27,10 @@ from foretoll.records import (
     MadeForecast,
     ModelCard,
     Outcome,
-    Quality,
     Run,
-    Toll,
     TrainingSettings,
 )
-from foretoll.training import Recording
 from foretoll.training.guard import Guard
-from foretoll.units import emissions_kg
 from foretoll.workflows.context import Accounting, Runtime, Update, Watcher, seeded
 from foretoll.workflows.live import SO, Renewals, check_give_up
 from foretoll.workflows.planned import planned_update
@@ -120,17 +115,22 @@ def carry_out(
                     progress=_Progress(planned, meter, runtime.watcher, begun),
                     part=Part(begun),
                 )
-        run = _with_result(planned, result, option, training)
+        run = result.recorded_in(planned).model_copy(
+            update={
+                "trainable_parameters": sum(p.numel() for p in training.trainable.values()),
+                "training_state_bytes": training_state_bytes(option, training, settings),
+            }
+        )
         if result.outcome.complete:
             updated = training.finish()
             _frozen_as(updated, model)
             after = _test(updated, target, settings, device)
-            run = run.model_copy(update={"quality": _quality(settings.metric, before, after)})
+            run = run.model_copy(update={"quality": quality_of(settings.metric, before, after)})
             updated = _named(updated, run, target, task_shift)
             if out is not None:
                 folder, problem = _saved(updated, out)
                 run = run.model_copy(update={"checkpoint": folder, "reason": problem or run.reason})
-            served = _inference(updated, target, settings, device, accounting)
+            served = inference_cost(updated, target, settings, accounting)
             run = run.model_copy(update={"inference": served, "model": _made(run.model, updated)})
     except KeyboardInterrupt as stop:
         run = run.model_copy(update={"outcome": Outcome.INTERRUPTED, "reason": why_stopped(stop)})
@@ -215,15 +215,16 @@ def _test(model: Model, target: TaskData, settings: TrainingSettings, device: to
     return evaluate(model, target.test, metric=settings.metric, device=device)
 
 
-def _inference(
-    model: Model, target: TaskData, settings: TrainingSettings, device: torch.device, accounting: Accounting
+def inference_cost(
+    model: Model, target: TaskData, settings: TrainingSettings, accounting: Accounting
 ) -> InferenceCost:
+    """What serving a model costs, on validation samples of the target at the batch size of its training."""
     return probe_inference(
         model,
         target.validation,
         batch_size=settings.batch_size,
-        device=device,
-        meter_factory=lambda: accounting.meter(device),
+        device=model.device,
+        meter_factory=lambda: accounting.meter(model.device),
     )
 
 
@@ -232,55 +233,6 @@ def _frozen_as(updated: Model, model: Model) -> None:
     frozen = {name for name, p in model.network.named_parameters() if not p.requires_grad}
     for name, parameter in updated.network.named_parameters():
         parameter.requires_grad_(name not in frozen)
-
-
-def _with_result(begun: Run, result: Recording, option: Option, training: Training) -> Run:
-    reading, grid = result.reading, begun.grid
-    energy_kwh = reading.energy_kwh if reading else None
-    emitted = None
-    if energy_kwh is not None and grid is not None:
-        emitted = emissions_kg(energy_kwh, grid.intensity_kg_per_kwh, grid.pue)
-    ended = result.outcome.complete
-    return begun.model_copy(
-        update={
-            "outcome": result.outcome,
-            "reason": result.reason,
-            "toll": Toll(
-                epochs=result.epochs,
-                gradient_norm=result.gradient_norm.mean if result.gradient_norm else None,
-                parameter_change=result.parameter_change if ended else None,
-                energy_kwh=energy_kwh,
-                emissions_kg=emitted,
-                duration_s=reading.duration_s if reading else None,
-            ),
-            "steps": result.steps,
-            "steps_per_epoch": result.steps_per_epoch,
-            "evaluations": result.evaluations,
-            "trainable_parameters": sum(p.numel() for p in training.trainable.values()),
-            "training_state_bytes": training_state_bytes(option, training, begun.settings),
-            "gradient_norm": result.gradient_norm,
-            "parameter_change_by_tensor": result.parameter_change_by_tensor if ended else {},
-            "preparation": result.preparation,
-            "training": result.training,
-            "evaluation": result.evaluation,
-            "curve": tuple(result.curve),
-            "energy": reading.basis if reading else None,
-        }
-    )
-
-
-def _quality(metric: str, before: Evaluation | None, after: Evaluation) -> Quality:
-    def finite(value: float) -> float | None:
-        return value if math.isfinite(value) else None
-
-    return Quality(
-        metric=metric,
-        before=before.quality if before else None,
-        after=after.quality,
-        loss_before=finite(before.loss) if before else None,
-        loss_after=finite(after.loss),
-        error=None if after.error is None else finite(after.error),
-    )
 
 
 def _made(card: ModelCard, model: Model) -> ModelCard:
