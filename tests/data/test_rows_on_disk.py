@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from pyarrow import csv
 
 from foretoll.data import DatasetSplit, TaskData, open_data, stratified_sample
 from foretoll.data import grouped as of_groups
+from foretoll.data import open_csv as of_text
 from foretoll.data import open_parquet as opener
-from foretoll.data.limits import memory_for_data
+from foretoll.data.grouped import ParquetTable
+from foretoll.data.limits import held_bytes, memory_bytes, memory_for_data
 from foretoll.data.table_rows import TableRows
-from foretoll.errors import DataError
+from foretoll.errors import DataError, UsageError
 
 ROWS, GROUP = 600, 50
 
@@ -136,3 +140,59 @@ def test_what_cannot_be_read_by_groups_is_read_whole(tmp_path: Path) -> None:
 def test_only_a_large_table_is_left_on_disk(tmp_path: Path) -> None:
     assert not isinstance(open_data(written(tmp_path / "t.parquet", values())).train, DatasetSplit)
     assert of_groups.LAZY_BYTES > ROWS * 100
+
+
+def test_a_large_text_table_is_parsed_once_into_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "t.csv"
+    csv.write_csv(pa.table(values()), path)
+    whole = open_data(f"csv:{path}")
+    monkeypatch.setattr(of_text, "LAZY_BYTES", 0)
+    rows = open_data(f"csv:{path}")
+    assert rows.card == whole.card
+    table = reader(rows).table
+    assert isinstance(table, ParquetTable)
+    folder = table.path.parent
+    assert folder.is_dir()
+    path.unlink()
+    for one, other in (
+        (whole.train, rows.train),
+        (whole.validation, rows.validation),
+        (whole.test, rows.test),
+    ):
+        assert torch.equal(one.all().inputs, other.all().inputs) and torch.equal(one.ids, other.ids)
+    del rows, other, table
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_a_text_table_whose_types_show_late_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(of_text, "LAZY_BYTES", 0)
+    monkeypatch.setattr(of_text, "BLOCK", 300)
+    lines = [f"{i if i < 90 else 'late'},{i % 2}" for i in range(120)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,label", *lines]))
+    data = open_data(f"csv:{tmp_path}/t.csv?columns=a")
+    assert data.card.layout is not None and data.card.layout.columns[0].kind == "category"
+
+
+@pytest.mark.parametrize(("text", "found"), [("4GB", 4 * 10**9), ("1.5 MiB", 3 * 2**19), ("800", 800)])
+def test_an_amount_of_memory_is_read(text: str, found: int) -> None:
+    assert memory_bytes(text) == found
+    with memory_for_data(text):
+        assert held_bytes() == found
+
+
+@pytest.mark.parametrize("text", ["much", "4XB", "-1GB", "nanGB", ""])
+def test_what_is_no_amount_of_memory_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="write 4GB"):
+        memory_bytes(text)
+
+
+def test_the_bound_is_of_the_environment_where_nobody_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORETOLL_MEMORY", "3kB")
+    assert held_bytes() == 3000
+    with memory_for_data("2kB"):
+        assert held_bytes() == 2000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import MISSING, asdict, dataclass, fields
 from inspect import Parameter, Signature, signature
 from typing import Any, get_type_hints
@@ -33,6 +34,10 @@ class Bundle:
         """The bundle of what was typed, by name."""
         return cls(**given)
 
+    def around(self) -> AbstractContextManager[None]:
+        """What holds while the command runs."""
+        return nullcontext()
+
     def values(self) -> dict[str, Any]:
         """The values by name."""
         return asdict(self)
@@ -53,9 +58,11 @@ def unfolded(command: Command) -> Command:
             parameters.append(parameter.replace(annotation=hint, kind=Parameter.KEYWORD_ONLY))
 
     def called(**given: Any) -> None:
-        for name, (kind, names) in bundles.items():
-            given[name] = kind.of({own: given.pop(own) for own in names})
-        command(**given)
+        with ExitStack() as stack:
+            for name, (kind, names) in bundles.items():
+                given[name] = kind.of({own: given.pop(own) for own in names})
+                stack.enter_context(given[name].around())
+            command(**given)
 
     called.__name__, called.__doc__ = command.__name__, command.__doc__
     called.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # what typer reads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -184,6 +185,25 @@ class MeasuringFlags(Bundle):
         int | None,
         measuring_flag("--year", help_="year of the grid intensity; the latest known if not named"),
     ] = None
+
+    memory: Annotated[
+        str | None,
+        measuring_flag(
+            "--memory",
+            help_="how much of data on disk may be held in memory, such as 4GB (FORETOLL_MEMORY); a quarter of what is "
+            "free if not named",
+        ),
+    ] = None
+
+    def around(self) -> AbstractContextManager[None]:
+        """The bound for data on disk."""
+        from foretoll.data.limits import memory_for_data
+
+        return memory_for_data(self.memory)
+
+    def values(self) -> dict[str, Any]:
+        """How costs are measured; the bound holds around the command."""
+        return {name: value for name, value in super().values().items() if name != "memory"}
 
     def accounting(self, price: list[str] | None = None) -> Accounting:
         """How energy and emissions are accounted for, and at which price."""

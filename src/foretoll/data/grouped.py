@@ -73,14 +73,14 @@ class GroupedTable(ABC):
 
 
 class ParquetTable(GroupedTable):
-    """A Parquet file. `whole`: reads all of it, with the checks that this needs."""
+    """A Parquet file at `path`. `whole`: reads all of it, with the checks that this needs."""
 
     def __init__(self, path: Path, where: str, whole: Callable[[], Any]) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         super().__init__()
-        self.where, self._whole, self._lock = where, whole, threading.Lock()
+        self.path, self.where, self._whole, self._lock = path, where, whole, threading.Lock()
         with readable_parquet(where):
             with pq.ParquetFile(path) as file:
                 self.schema = file.schema_arrow

@@ -5,11 +5,15 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import shutil
+import tempfile
+import weakref
 import zlib
 from pathlib import Path
 from typing import IO, Any
 
 from foretoll.data.address import DataUri
+from foretoll.data.grouped import LAZY_BYTES, ParquetTable
 from foretoll.data.limits import check_memory, check_unpacked
 from foretoll.data.presence import check_there
 from foretoll.data.raw import RawData
@@ -19,6 +23,7 @@ from foretoll.records import TableLayout
 
 GZIP = b"\x1f\x8b"
 BLOCK = 8_000_000  # bytes of text that are parsed at once; no row may be longer
+_GROUP = 65_536  # rows of a group in the Parquet file that a large one becomes
 _USUAL = {"\t": "tab", ";": "%3B", "|": "|", ",": ","}
 
 
@@ -39,16 +44,61 @@ def open_csv(uri: DataUri, layout: TableLayout | None = None) -> RawData:
     packed, wide = start == GZIP, start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     name = path.name.removesuffix(".gz")
     sep = uri.sep or ("\t" if Path(name).suffix == ".tsv" else ",")
-    table = _table(path, packed, sep, uri.encoding or ("utf-16" if wide else "utf8"))
-    other = next(
-        (s for s in _USUAL if table.num_columns == 1 and s in table.column_names[0] and s != sep), None
-    )
+    encoding = uri.encoding or ("utf-16" if wide else "utf8")
+    table = None if packed else _left_on_disk(path, sep, encoding, shown(path))
+    table = _table(path, packed, sep, encoding) if table is None else table
+    names = table.column_names
+    other = next((s for s in _USUAL if len(names) == 1 and s in names[0] and s != sep), None)
     if other is not None and uri.sep is None:
         raise DataError(
             f"{shown(path)} has the single column {shown(table.column_names[0], 40)}: its values seem to be separated "
             f"by {other!r}; say sep={_USUAL[other]}"
         )
     return source_of_table(table, uri, name=Path(name).stem, where=uri.shown_path, layout=layout)
+
+
+def _left_on_disk(path: Path, sep: str, encoding: str, where: str) -> ParquetTable | None:
+    """A large table as a Parquet file in a folder of its own, which goes with the process; it is parsed once.
+
+    None where the file is small, where there is no room for the folder, or where a column's type shows late.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pyarrow import csv
+
+    size = path.stat().st_size
+    if size <= LAZY_BYTES or shutil.disk_usage(tempfile.gettempdir()).free < 2 * size:
+        return None
+    parse = csv.ParseOptions(delimiter=sep, newlines_in_values=True)
+    read = csv.ReadOptions(block_size=BLOCK, encoding=encoding)
+    folder = Path(tempfile.mkdtemp(prefix="foretoll-csv-"))
+    made = folder / "table.parquet"
+    try:
+        with (
+            path.open("rb") as file,
+            csv.open_csv(file, read_options=read, parse_options=parse) as batches,
+            pq.ParquetWriter(made, batches.schema) as writer,
+        ):
+            if any(pa.types.is_binary(field.type) for field in batches.schema):
+                raise ValueError("no text in UTF-8")
+            waiting: list[Any] = []
+            for batch in batches:
+                waiting.append(batch)
+                if sum(one.num_rows for one in waiting) >= _GROUP:
+                    writer.write_table(pa.Table.from_batches(waiting))
+                    waiting = []
+            if waiting:
+                writer.write_table(pa.Table.from_batches(waiting))
+    except (pa.ArrowException, OSError, ValueError):  # told where it is read whole
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+    def whole() -> Any:
+        return _table(path, False, sep, encoding)
+
+    table = ParquetTable(made, where, whole)
+    weakref.finalize(table, shutil.rmtree, folder, ignore_errors=True)
+    return table
 
 
 def _table(path: Path, packed: bool, sep: str, encoding: str) -> Any:

@@ -1,4 +1,7 @@
-"""`npz:PATH`: x_train, y_train, x_test, y_test, or x, y; and arrays handed over in Python."""
+"""`npz:PATH`: x_train, y_train, x_test, y_test, or x, y; and arrays handed over in Python.
+
+Large ones that lie uncompressed on disk stay there: they are mapped when a batch asks for some of their rows.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,14 @@ import torch
 from torch import Tensor
 
 from foretoll.data.address import DataUri
+from foretoll.data.array_rows import ArrayOnDisk, ArrayRows
+from foretoll.data.grouped import LAZY_BYTES
 from foretoll.data.items import array_of
-from foretoll.data.npz_file import NpzFile, few, shape_of
+from foretoll.data.npz_file import ArrayFile, NpyFolder, NpzFile, few, shape_of
 from foretoll.data.parts import packed_arrays, parts_said
 from foretoll.data.presence import check_there
 from foretoll.data.raw import RawData, label_texts, targets_said
-from foretoll.data.splits import ArraySplit
+from foretoll.data.splits import ArraySplit, DatasetSplit
 from foretoll.data.stored import natural_kind, span_in, stored_array, told_rgba, told_span
 from foretoll.errors import DataError
 from foretoll.tasks import read_targets
@@ -31,7 +36,8 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 def open_npz(uri: DataUri) -> RawData:
     """Read an .npz file without unpickling anything. Extra keys `c_train`, `c_test` or `c` are columns for `where`."""
     check_there(uri)
-    arrays = NpzFile(uri.file, uri.shown_path)
+    path = uri.file
+    arrays: ArrayFile = (NpyFolder if path.is_dir() else NpzFile)(path, uri.shown_path)
     if uri.inputs:
         return source_of_trees(_trees(arrays, uri), uri, name=uri.file.stem, where=uri.shown_path)
     return source_of_arrays(arrays, uri, name=uri.file.stem, where=uri.shown_path)
@@ -59,6 +65,12 @@ def source_of_arrays(arrays: Arrays, uri: DataUri, *, name: str, where: str) -> 
         given = np.repeat([roles[x] for x, _ in pairs], sizes)
     labels, classes, task = _labels(arrays, labelled, where, uri.task)
     inputs, kind, told, notes = _inputs(arrays, [x for x, _ in pairs], uri.kind, where)
+    ids = torch.arange(sum(sizes))
+    rows = (
+        DatasetSplit(inputs, rows=ids, labels=labels, ids=ids)
+        if isinstance(inputs, ArrayRows)
+        else ArraySplit(inputs, labels, ids=ids)
+    )
     columns = _columns(arrays, [x[1:] for x, _ in pairs], sizes)
     texts = None if labels is None else label_texts(labels, classes)
 
@@ -68,10 +80,10 @@ def source_of_arrays(arrays: Arrays, uri: DataUri, *, name: str, where: str) -> 
     return RawData(
         name=name,
         kind=kind,
-        rows=ArraySplit(inputs, labels, ids=np.arange(len(inputs))),
+        rows=rows,
         classes=classes,
         task=task,
-        shape=tuple(inputs.shape[1:]),
+        shape=inputs.shape if isinstance(inputs, ArrayRows) else tuple(inputs.shape[1:]),
         given=given,
         columns=(*columns, *(["label"] if texts is not None and "label" not in columns else [])),
         column=column,
@@ -97,7 +109,7 @@ def source_of_trees(named: Mapping[str, Any], uri: DataUri, *, name: str, where:
     return source
 
 
-def _trees(arrays: NpzFile, uri: DataUri) -> dict[str, Any]:
+def _trees(arrays: ArrayFile, uri: DataUri) -> dict[str, Any]:
     """The arrays that are named as inputs as trees, of the whole or by split; the others as they are."""
     found: dict[str, Any] = {}
     used: set[str] = set()
@@ -189,19 +201,26 @@ def _labels(
 
 def _inputs(
     arrays: Arrays, keys: list[str], kind: str | None, where: str
-) -> tuple[Tensor, str, str, tuple[str, ...]]:
+) -> tuple[Tensor | ArrayRows, str, str, tuple[str, ...]]:
     """The inputs, their kind, how they were read, and what to warn of."""
-    parts = [arrays[key] for key in keys]
+    places = _on_disk(arrays, keys)
+    # of arrays that stay on disk a few rows tell kind and range
+    parts = [place.some() for place in places] if places else [arrays[key] for key in keys]
     if kind is None and all(part.dtype.kind in "iufb" for part in parts):
         kind = natural_kind(parts[0])
     span = span_in(parts, where) if kind == "image" and all(p.dtype.kind in "iufb" for p in parts) else None
     stored = []
     for key, part in zip(keys, parts, strict=True):
-        one, kind = stored_array(part, f"{where}: {key}", kind, span=span)
+        one, kind = stored_array(
+            part, f"{where}: {key}{', a part of it,' if places else ''}", kind, span=span
+        )
         stored.append(one)
-    inputs, shape = stored[0] if len(stored) == 1 else torch.cat(stored), parts[0].shape[1:]
+    inputs: Tensor | ArrayRows = stored[0] if len(stored) == 1 else torch.cat(stored)
+    shape, of = parts[0].shape[1:], tuple(stored[0].shape[1:])
+    if places:
+        inputs = ArrayRows(places, where, str(kind), span, of)
     notes: tuple[str, ...] = ()
-    told = f"{len(inputs):,} {_SAMPLES[str(kind)]} of shape {'×'.join(map(str, inputs.shape[1:]))}"
+    told = f"{len(inputs):,} {_SAMPLES[str(kind)]} of shape {'×'.join(map(str, of))}"
     if kind == "series" and len(shape) == 2:
         told = f"{len(inputs):,} series of {shape[0]:,} channels and {shape[1]:,} steps (kind=image for pictures)"
         if shape[0] > 4 * shape[1]:
@@ -212,6 +231,17 @@ def _inputs(
     if kind == "image":
         told += told_rgba(parts[0].shape)
     return inputs, str(kind), told + told_span(span), notes
+
+
+def _on_disk(arrays: Arrays, keys: list[str]) -> list[ArrayOnDisk]:
+    """Where the rows of large arrays lie; none where they are small, or do not lie on disk as in memory."""
+    if not isinstance(arrays, ArrayFile):
+        return []
+    places = [
+        place for key in keys if (place := arrays.on_disk(key)) is not None and place.dtype.kind in "iufb"
+    ]
+    large = len(places) == len(keys) and sum(place.nbytes for place in places) > LAZY_BYTES
+    return places if large and all(place.nbytes for place in places) else []
 
 
 def _columns(arrays: Arrays, suffixes: list[str], sizes: list[int]) -> dict[str, list[str]]:

@@ -16,6 +16,8 @@ def check_there(uri: DataUri) -> None:
         raise DataError(
             f"{uri.shown_path} is no folder: give a folder with one sub-folder of images for each class"
         )
+    if uri.scheme == "npz" and os.path.isdir(uri.file):  # noqa: PTH112
+        return
     if uri.scheme in _FILES and not os.path.isfile(uri.file):  # noqa: PTH113
         where = shown(uri.file) if uri.scheme == "csv" else uri.shown_path
         raise DataError(f"{where} is no file: give the path of {_FILES[uri.scheme]}")

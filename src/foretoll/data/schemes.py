@@ -55,6 +55,7 @@ _OWN = (
     OwnScheme("csv", "columns", "drop", "encoding", "sep", table=True),
     OwnScheme("folder", "size", "skip_unreadable"),
     OwnScheme("masks", "size"),
+    OwnScheme("tar", "size", "skip_unreadable"),
     OwnScheme("torchvision", "root", "download", "config", "size", follows="a name"),
     OwnScheme("text", "block", "column", "tokenizer"),
     OwnScheme("hf", "columns", "config", "drop", "size", "skip_unreadable", follows="a name", table=True),

@@ -46,7 +46,7 @@ _MOST_TEXT = 210  # characters of all mistakes together
 MOST_ROWS, MOST_PARTS, MOST_SIDE, MOST_PIXELS = 10**12, 10_000, 8192, 4096**2
 
 
-_SUFFIXES = {".npz": "npz", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
+_SUFFIXES = {".npz": "npz", ".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".tar": "tar"}
 
 
 def parse_uri(text: str) -> DataUri:
