@@ -165,8 +165,7 @@ class NpzFile(ArrayFile):
                 start = file.read(len(_MAGIC))
             if start == _MAGIC:
                 raise DataError(
-                    f"{self.where} is a single array, not an .npz file: save it with np.savez(x=…, y=…), or give the "
-                    "folder of x.npy and y.npy"
+                    f"{self.where} is a single array, not an .npz file: save it with np.savez(x=…, y=…)"
                 )
             if not start.startswith(_ZIP_MAGIC):  # a zip file with something before it is no .npz
                 raise self._told(ValueError())
