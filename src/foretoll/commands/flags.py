@@ -201,10 +201,6 @@ class MeasuringFlags(Bundle):
 
         return memory_for_data(self.memory)
 
-    def values(self) -> dict[str, Any]:
-        """How costs are measured; the bound holds around the command."""
-        return {name: value for name, value in super().values().items() if name != "memory"}
-
     def accounting(self, price: list[str] | None = None) -> Accounting:
         """How energy and emissions are accounted for, and at which price."""
         from foretoll.workflows import Accounting
