@@ -5,7 +5,7 @@ BIN := .venv/bin
 # What one process compiled is there for the others, of which the tests start hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test lint docs numbers fuzz clean
+.PHONY: install demo test lint docs numbers fuzz accessibility contact-sheet wheel-check clean
 
 install: .venv/installed
 
@@ -41,6 +41,18 @@ numbers: install
 docs: install
 	$(BIN)/python docs/build.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# pages of foretoll and of its docs, asked about by axe-core in headless Chromium; needs node's npm
+accessibility: install
+	$(BIN)/python release/accessibility.py --write
+
+# the same in light, dark, on a phone and in print, on one picture
+contact-sheet: install
+	$(BIN)/python release/contact_sheet.py
+
+# the wheel: its contents, and what it does without extras on each Python from 3.11 to 3.13 that is found
+wheel-check: install
+	$(BIN)/python release/wheel.py --demo
 
 clean:
 	rm -rf .venv foretoll-demo foretoll-estimate foretoll-retrain foretoll-train

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 COMMANDS = "reference/commands.md"
+_EMPTY_HEAD = re.compile(r"<th((?: [^>]*)?)></th>")
 OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)]+)\)")
 
 
@@ -17,6 +18,15 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     if "/" not in page.file.src_uri:  # what lies beside docs/ is named, not linked: the site does not have it
         return OUTSIDE.sub(lambda found: f"{found[1]} (`{found[2]}`)", markdown)
     return markdown
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """A page as it is written: no head of a table is empty, and the search has a name."""
+    output = _EMPTY_HEAD.sub(r"<td\1></td>", output)
+    return output.replace(
+        'data-md-component="search" role="dialog"',
+        'data-md-component="search" role="dialog" aria-label="Search"',
+    )
 
 
 def command_lines() -> Iterator[str]:
@@ -44,7 +54,7 @@ def _lines(command: Any, name: str) -> Iterator[str]:
                 panel = getattr(option, "rich_help_panel", None) or "Options"
                 groups.setdefault(panel, []).append(option)
         for panel, options in groups.items():
-            yield f"\n| {panel} | |\n| --- | --- |"
+            yield f"\n| {panel} | What it does |\n| --- | --- |"
             for option in options:
                 names = " ".join(f"`{word}`" for word in (*option.opts, *option.secondary_opts))
                 yield f"| {names} | {_plain(option.help).replace('|', '&#124;')}{_default(option)} |"

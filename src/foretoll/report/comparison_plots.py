@@ -9,10 +9,19 @@ from markupsafe import Markup
 from foretoll.decide import forecast_point, kind_of_price, measured_point
 from foretoll.records import Candidate, Comparison, Interval, Outcome
 from foretoll.report import comparison as said
-from foretoll.report.document import Figure
+from foretoll.report.document import Figure, Table, table
 from foretoll.report.figures import Point, Scale, Svg, axis_bottom, axis_left, fitted, shortened
 from foretoll.report.plots import WIDTH
-from foretoll.report.words import goal_text, level_text, percent, quality_text, unit_of
+from foretoll.report.words import (
+    MISSING,
+    cost_text,
+    goal_text,
+    level_text,
+    metric_name,
+    percent,
+    quality_text,
+    unit_of,
+)
 
 LETTER = 7.2  # width of a letter of the labels, in units
 LINE = 14.0
@@ -91,7 +100,29 @@ class _Tradeoff:
         caption += (
             ". Diamonds: what was measured, open where the target was not reached." if self.seen else "."
         )
-        return Figure(f"Quality against {AXIS_NAMES[self.kind]}", self.svg.render(), caption, self.legend())
+        title = f"Quality against {AXIS_NAMES[self.kind]}"
+        return Figure(title, self.svg.render(), caption, self.numbers(), self.legend(), repeated=True)
+
+    def numbers(self) -> Table:
+        """A row for each candidate that is drawn."""
+        kind = "duration_s" if self.kind == "duration_s" else "energy_kwh"
+        rows = []
+        for i in self.expected.keys() | self.seen.keys():
+            candidate, seen = self.comparison.candidates[i], self.seen.get(i)
+            expected = i in self.expected
+            cells = [
+                said.title(self.comparison, candidate),
+                said.with_ends(kind, self.cost_interval(i)) if expected else MISSING,
+                said.quality_of(self.comparison, candidate) if expected else MISSING,
+            ]
+            if self.seen:
+                cells.append(cost_text(kind, seen[0], digits=3) if seen else MISSING)
+                cells.append(quality_text(self.comparison.settings.metric, seen[1]) if seen else MISSING)
+            rows.append(cells)
+        name, quality = AXIS_NAMES[self.kind], metric_name(self.comparison.settings.metric)
+        heads = ["option", f"{name} forecast", f"{quality} forecast"]
+        heads += [f"{name} measured", f"{quality} measured"] if self.seen else []
+        return table("", heads, rows, numbers=range(1, len(heads)))
 
     def axes(self) -> None:
         unit = "s" if self.kind == "duration_s" else unit_of("energy_kwh", (self.x.low * self.x.high) ** 0.5)
@@ -229,7 +260,9 @@ def reach_figure(comparison: Comparison) -> Figure | None:
     scale = Scale(0.0, 1.0, 16, WIDTH - 22)
     ticks = [(share, percent(share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
     axis_bottom(svg, scale, bottom, ticks=ticks, top=top)
+    rows = []
     for row, (i, candidate, reach) in enumerate(known):
+        rows.append((said.title(comparison, candidate), percent(reach)))
         y = top + step * row
         chosen = ", recommended" if i == comparison.recommendation.candidate else ""
         over = ", over budget" if candidate.over_budget else ""
@@ -246,7 +279,8 @@ def reach_figure(comparison: Comparison) -> Figure | None:
     caption = (
         f"Dashed: {percent(comparison.recommendation.confidence)}, below which a candidate is not relied on."
     )
-    return Figure("Probability of reaching the target", svg.render(), caption)
+    numbers = table("", ("option", "reaches the target"), rows, numbers=(1,))
+    return Figure("Probability of reaching the target", svg.render(), caption, numbers, repeated=True)
 
 
 def _ends(interval: Interval | None) -> Sequence[float | None]:

@@ -219,7 +219,7 @@ class _Picture:
         caption += "; ring: the knee, where the line bends most" if self.has_knee else ""
         legend = tuple((self.key(i), one.option) for i, one in enumerate(self.drawn)) if options else ()
         title = f"Quality against {self.name}"
-        return Figure(title, self.svg.render(), f"{caption}.", legend, self.numbers())
+        return Figure(title, self.svg.render(), f"{caption}.", self.numbers(), legend)
 
     @property
     def has_knee(self) -> bool:

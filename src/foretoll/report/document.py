@@ -130,13 +130,18 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with its caption, the entries of its legend (mark, name), and its numbers as a table."""
+    """A picture with its caption, its numbers as a table, and the entries of its legend (mark, name).
+
+    The table is what those read who do not see the picture, so that none goes without. `repeated`: other tables of the
+    document hold the same numbers, and Markdown, which has no pictures, leaves them out here.
+    """
 
     title: str
     svg: Markup
     caption: str
+    numbers: Table
     legend: tuple[tuple[Markup, str], ...] = ()
-    numbers: Table | None = None
+    repeated: bool = False
 
 
 @dataclass(frozen=True)
@@ -235,8 +240,7 @@ def texts(block: Block) -> Iterator[str]:
         case Figure():
             yield from (block.title, block.caption)
             yield from (name for _, name in block.legend)
-            if block.numbers is not None:
-                yield from texts(replace(block.numbers, title=""))
+            yield from texts(replace(block.numbers, title=""))
         case Section():
             yield block.title
         case Footer():

@@ -223,7 +223,7 @@ def _pairs_figure(pairs: Sequence[Pair]) -> Figure | None:
         f"(time where there was no meter) as a multiple of the forecast.{lines} Open: {len(missed)} outside of their "
         "forecast interval."
     )
-    return Figure("Forecast beside measurement", svg.render(), caption, numbers=numbers)
+    return Figure("Forecast beside measurement", svg.render(), caption, numbers)
 
 
 def _ends(pair: Pair) -> str:

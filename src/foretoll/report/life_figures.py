@@ -73,7 +73,7 @@ def quality_figure(card: LifeCard, events: Sequence[LifeEvent]) -> Figure | None
         f"Points: measured by labels. Band: the {100 * LEVEL:.0f} % interval where labels are late or few."
         f"{_lines_caption(events)}{floor}"
     )
-    return Figure("Quality that was served", svg.render(), caption, numbers=numbers)
+    return Figure("Quality that was served", svg.render(), caption, numbers)
 
 
 def _quality_row(point: ServedQuality) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ def lead_figure(events: Sequence[LifeEvent]) -> Figure | None:
         f"labelled batches before it. Lines: one standard error.{_lines_caption(events)}"
     )
     numbers = table("", ("batch", "lead, points"), rows, numbers=(0, 1))
-    return Figure("What an update would win", svg.render(), caption, numbers=numbers)
+    return Figure("What an update would win", svg.render(), caption, numbers)
 
 
 def spending_figure(card: LifeCard, events: Sequence[LifeEvent]) -> Figure | None:

@@ -85,8 +85,8 @@ def _line(group: Line) -> str:
 
 
 def _figure(block: Figure) -> str:
-    """No picture, which Markdown has no place for: its numbers, where it has some of its own."""
-    if block.numbers is None:
+    """No picture, which Markdown has no place for: its numbers, where no other table holds them."""
+    if block.repeated:
         return ""
     inner = "\n\n".join(filter(None, (escaped(block.caption), table(block.numbers))))
     return _details(block.title, inner)

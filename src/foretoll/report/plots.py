@@ -20,6 +20,7 @@ from foretoll.report.figures import (
     shortened,
 )
 from foretoll.report.words import (
+    MISSING,
     Limit,
     index_name,
     interval_text,
@@ -120,7 +121,11 @@ def forecast_figure(rows: Sequence[CostRow]) -> Figure | None:
         caption += " Diamond: what was measured afterwards."
     else:
         caption += " Open diamond: what was spent without reaching the target."
-    return Figure("Forecast" + (" against measurement" if compared else ""), svg.render(), caption)
+    cells = [(row.label, row.forecast, row.interval, *([row.measured] if compared else [])) for row in shown]
+    heads = ("cost", "forecast", "interval", *(["measured"] if compared else []))
+    numbers = table("", heads, cells, numbers=range(1, len(heads)))
+    title = "Forecast" + (" against measurement" if compared else "")
+    return Figure(title, svg.render(), caption, numbers, repeated=True)
 
 
 def options_figure(estimate: Estimate, run: Run | None) -> Figure | None:
@@ -140,6 +145,7 @@ def options_figure(estimate: Estimate, run: Run | None) -> Figure | None:
     svg = Svg(WIDTH, bottom + 40, "Forecast epochs of each option")
     scale = Scale(0.0, highest * 1.08, 12, WIDTH - 16)
     axis_bottom(svg, scale, bottom, label="epochs", top=top)
+    rows = []
     for i, (name, epochs) in enumerate(known):
         y = top + step * i + 14
         reach = (
@@ -153,6 +159,8 @@ def options_figure(estimate: Estimate, run: Run | None) -> Figure | None:
             else f" {median_text('epochs', epochs, limit=limit)} ({interval})"
         )
         chance = f", target with probability {percent(reach)}" if reach is not None else ""
+        middle = MISSING if epochs.median is None else median_text("epochs", epochs, limit=limit)
+        rows.append((name, middle, interval, MISSING if reach is None else percent(reach)))
         svg.text(scale.start, y, f"{shortened(name, 24)}{text}{chance}", css="over")
         range_bar(
             svg,
@@ -168,7 +176,8 @@ def options_figure(estimate: Estimate, run: Run | None) -> Figure | None:
         "Forecast epochs to the quality target, by option. Bar: the interval; an arrow: it goes on beyond the budget "
         f"of {estimate.settings.max_epochs:g} epochs."
     )
-    return Figure("Reuse against the alternatives", svg.render(), caption)
+    numbers = table("", ("option", "epochs", "interval", "reaches the target"), rows, numbers=(1, 2, 3))
+    return Figure("Reuse against the alternatives", svg.render(), caption, numbers)
 
 
 def curve_figure(run: Run, expected: Interval | None = None) -> Figure | None:
@@ -227,7 +236,7 @@ def curve_figure(run: Run, expected: Interval | None = None) -> Figure | None:
         numbers=(1, 2),
     )
     caption = f"Validation {metric} at every evaluation.{dashed}{band}"
-    return Figure("Learning curve", svg.render(), caption, numbers=numbers)
+    return Figure("Learning curve", svg.render(), caption, numbers)
 
 
 def angles_figure(index: IndexValue | None) -> Figure | None:
@@ -283,4 +292,4 @@ def _bars(
     rest = f" {len(ranked) - len(shown)} smaller ones are not drawn." if len(ranked) > len(shown) else ""
     rows = [(name, human_number(value)) for name, value in ranked]
     numbers = table("", (what, "value"), rows, numbers=(1,))
-    return Figure(title[:1].upper() + title[1:], svg.render(), caption + rest, numbers=numbers)
+    return Figure(title[:1].upper() + title[1:], svg.render(), caption + rest, numbers)

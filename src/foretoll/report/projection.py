@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
 from foretoll.records import Estimate
-from foretoll.report.document import Figure
-from foretoll.report.figures import Point, Scale, Svg, class_mark, fitted, shortened
+from foretoll.report.document import Figure, Table, table
+from foretoll.report.figures import Point, Svg, class_mark, fitted, shortened
 from foretoll.report.plots import WIDTH
+from foretoll.report.words import MISSING, two_digits
+from foretoll.units import human_number
 
 MAX_POINTS = 700
 """Points drawn per side of the projection; more would only cover each other."""
@@ -26,8 +29,12 @@ def projection_figure(estimate: Estimate) -> Figure | None:
     points = [*picture.source, *picture.target]
     x = fitted((p[0] for p in points), 6, size - 6, margin=0.04)
     y = fitted((p[1] for p in points), size * 0.86 - 6, 6, margin=0.04)
-    source = _by_class(picture.source, picture.source_labels, x, y)
-    target = _by_class(picture.target, picture.target_labels, x, y)
+    of_source = _by_class(picture.source, picture.source_labels)
+    of_target = _by_class(picture.target, picture.target_labels)
+    source, target = (
+        {label: [(x(a), y(b)) for a, b in members] for label, members in of.items()}
+        for of in (of_source, of_target)
+    )
     source_names = estimate.source.classes if estimate.source is not None else ()
     target_names = estimate.target.classes
     for label, members in source.items():
@@ -62,14 +69,36 @@ def projection_figure(estimate: Estimate) -> Figure | None:
     drawn = sum(map(len, source.values())) + sum(map(len, target.values()))
     part = f" {drawn:,} of {len(points):,} points are drawn." if drawn < len(points) else ""
     caption = f"{what} A linear projection that keeps {picture.explained * 100:.0f} % of the variance.{part}"
-    return Figure("Where the representation moved", svg.render(), caption, legend)
+    numbers = _centres({} if task else of_source, of_target, target_names)
+    return Figure("Where the representation moved", svg.render(), caption, numbers, legend)
 
 
-def _by_class(points: Sequence[Point], labels: Sequence[int], x: Scale, y: Scale) -> dict[int, list[Point]]:
+def _centres(
+    source: Mapping[int, Sequence[Point]], target: Mapping[int, Sequence[Point]], names: Sequence[str]
+) -> Table:
+    """Where the centre of each class lies in the picture's two directions, and how far it moved."""
+    rows = []
+    for label in sorted(target):
+        there = _centre(target[label])
+        cells = [_name(names, label), f"{len(target[label]):,}", _place(there)]
+        if source:
+            here = _centre(source[label]) if label in source else None
+            cells.insert(2, _place(here) if here else MISSING)
+            cells.append(human_number(math.dist(here, there)) if here else MISSING)
+        rows.append(cells)
+    heads = ["class", "points", *(["source"] if source else []), "target", *(["moved by"] if source else [])]
+    return table("", heads, rows, numbers=range(1, len(heads)))
+
+
+def _place(point: Point) -> str:
+    return ", ".join(f"{two_digits(value)}" for value in point)
+
+
+def _by_class(points: Sequence[Point], labels: Sequence[int]) -> dict[int, list[Point]]:
     every = max(1, -(-len(points) // MAX_POINTS))
     groups: dict[int, list[Point]] = {}
     for point, label in list(zip(points, labels, strict=False))[::every]:
-        groups.setdefault(label, []).append((x(point[0]), y(point[1])))
+        groups.setdefault(label, []).append((point[0], point[1]))
     return groups
 
 

@@ -100,8 +100,7 @@ def _block(block: Block, width: int) -> Iterator[Text]:
                 yield wrapped(block.note, width, "dim")
         case Figure():
             yield wrapped(block.title, width, "bold")
-            if block.numbers is not None:
-                yield from table_lines(block.numbers, width, STYLES)
+            yield from table_lines(block.numbers, width, STYLES)
             yield wrapped(block.caption, width, "dim")
             if block.legend:
                 yield wrapped(", ".join(name for _, name in block.legend), width, "dim")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from statistics import fmean
+from math import exp, log
+from statistics import fmean, median
 
 from markupsafe import Markup
 
 from foretoll.data import SHIFTS
 from foretoll.forecast.case import EPOCH_OFFSET
-from foretoll.report.document import Figure
+from foretoll.report.document import Figure, Table, table
 from foretoll.report.figures import Point, Scale, Svg, axis_bottom, class_mark, fitted, shortened
 from foretoll.report.plots import WIDTH
-from foretoll.report.words import plain
+from foretoll.report.words import plain, two_digits
 from foretoll.research.columns import StudyColumn
 from foretoll.research.leave_out import Row
+
+LISTED = 100
+"""Points of a picture that its table has one by one."""
 
 EPOCH_TICKS = (0.0, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 
@@ -60,7 +64,38 @@ def scatter(
                 _marks(svg, points, css, shape, hollow=censored, title=plain(name))
     ended = sum(row.censored for _, row in known)
     caption = f"{len(known)} runs. Hollow: {ended} that did not reach the target, at their limit. {caption}"
-    return Figure(title, svg.render(), caption.strip(), _legend(names))
+    numbers = _scattered(known, colour, index.title)
+    return Figure(title, svg.render(), caption.strip(), numbers, _legend(names))
+
+
+def _scattered(known: Sequence[tuple[float, Row]], colour: Callable[[Row], str], name: str) -> Table:
+    """Every point where they are few, otherwise what each colour spans."""
+    if len(known) <= LISTED:
+        points = sorted((plain(colour(row)), value, row.epochs, row.censored) for value, row in known)
+        rows = [
+            (group, two_digits(value), f"{epochs:.3g}", "no" if censored else "yes")
+            for group, value, epochs, censored in points
+        ]
+        return table("", ("group", name, "epochs", "reached"), rows, numbers=(1, 2))
+    groups: dict[str, list[tuple[float, Row]]] = defaultdict(list)
+    for value, row in known:
+        groups[plain(colour(row))].append((value, row))
+    spans = [
+        (
+            group,
+            f"{len(of)}",
+            f"{sum(row.censored for _, row in of)}",
+            _span([value for value, _ in of]),
+            _span([row.epochs for _, row in of]),
+        )
+        for group, of in sorted(groups.items())
+    ]
+    return table("", ("group", "runs", "not reached", name, "epochs"), spans, numbers=(1, 2, 3, 4))
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{median(values):.2g} ({low:.2g} … {high:.2g})"
 
 
 def levels_figure(rows: Sequence[Row]) -> Figure | None:
@@ -74,6 +109,7 @@ def levels_figure(rows: Sequence[Row]) -> Figure | None:
     height = high * ((len(kinds) + 1) // columns)
     svg = Svg(WIDTH, height, "Epochs against the level of each kind of shift")
     y_of = epoch_scale(shifted, high - 30, 24)
+    numbers = []
     for place, kind in enumerate(kinds):
         of = [row for row in shifted if row.case.shift_kind == kind]
         left, down = cell * (place % columns) + 30, high * (place // columns)
@@ -94,6 +130,14 @@ def levels_figure(rows: Sequence[Row]) -> Figure | None:
             means: dict[float, list[float]] = defaultdict(list)
             for row in mine:
                 means[row.run.target.shift[0].level].append(y_of(row.epochs + EPOCH_OFFSET))
+            for level in levels:
+                there = [row for row in mine if row.run.target.shift[0].level == level]
+                if there:
+                    middle = exp(fmean(log(row.epochs + EPOCH_OFFSET) for row in there)) - EPOCH_OFFSET
+                    ended = sum(row.censored for row in there)
+                    numbers.append(
+                        (plain(kind), f"{level:g}", family, f"{len(there)}", f"{ended}", f"{middle:.3g}")
+                    )
             line = [
                 (at[level], down + fmean(ys)) for level, ys in sorted(means.items(), key=lambda m: at[m[0]])
             ]
@@ -114,7 +158,9 @@ def levels_figure(rows: Sequence[Row]) -> Figure | None:
         "Epochs by level, each kind with its own levels, from mild to strong. Lines: means of a family of "
         "architectures, over all its data and training settings. Hollow: not reached."
     )
-    return Figure("Cost against level", svg.render(), caption, _legend(families))
+    heads = ("shift", "level", "family", "runs", "not reached", "mean epochs")
+    found = table("", heads, numbers, numbers=(1, 3, 4, 5))
+    return Figure("Cost against level", svg.render(), caption, found, _legend(families))
 
 
 def repeat_figure(rows: Sequence[Row]) -> Figure | None:
@@ -145,7 +191,27 @@ def repeat_figure(rows: Sequence[Row]) -> Figure | None:
         f"{len(pairs)} settings; upwards: epochs of the second seed. On the dotted line both cost the same. "
         "Hollow: one or both did not reach the target. No forecast of a single run can be better than this."
     )
-    return Figure("Seed against seed", svg.render(), caption)
+    return Figure("Seed against seed", svg.render(), caption, _pairs(pairs))
+
+
+def _pairs(pairs: Sequence[tuple[Row, Row]]) -> Table:
+    """Every pair where they are few, otherwise the second seed's epochs for each tenth of the first's."""
+    ordered = sorted((a.epochs, b.epochs, a.censored or b.censored) for a, b in pairs)
+    if len(ordered) <= LISTED:
+        rows = [(f"{a:.3g}", f"{b:.3g}", "no" if missed else "yes") for a, b, missed in ordered]
+        return table("", ("epochs, first seed", "second seed", "both reached"), rows, numbers=(0, 1))
+    parts = [ordered[i * len(ordered) // 10 : (i + 1) * len(ordered) // 10] for i in range(10)]
+    tenths = [
+        (
+            _span([a for a, _, _ in of]),
+            _span([b for _, b, _ in of]),
+            f"{len(of)}",
+            f"{sum(m for *_, m in of)}",
+        )
+        for of in parts
+    ]
+    heads = ("epochs, first seed", "second seed", "settings", "not reached")
+    return table("", heads, tenths, numbers=(0, 1, 2, 3))
 
 
 def _mild_to_strong(kind: str, levels: Iterable[float]) -> list[float]:
