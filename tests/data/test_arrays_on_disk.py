@@ -69,7 +69,7 @@ def test_the_samples_are_those_of_arrays_in_memory(
 
 def test_no_more_than_the_sample_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opener, "LAZY_BYTES", 0)
-    data = open_data(written(tmp_path, inputs("vectors"), "stored"))
+    data = open_data(written(tmp_path, inputs("images"), "stored"))
     assert reader(data).rows_read == 0
     sample = stratified_sample(data.train, 30, seed=0)
     list(sample.batches(8))
@@ -81,10 +81,11 @@ def test_values_that_cannot_be_used_are_refused_where_they_are_met(
 ) -> None:
     monkeypatch.setattr(opener, "LAZY_BYTES", 0)
     monkeypatch.setattr(array_rows, "_LOOK", 2)  # samples that tell what all are like
-    x = inputs("vectors")
+    x = inputs("floats")
     x[1] = np.nan
     data = open_data(written(tmp_path, x, "stored"))
-    with pytest.raises(DataError, match="NaN or infinite values"):
+    assert data.kind == "image"
+    with pytest.raises(DataError, match="a part of it, has 100 NaN or infinite values"):
         data.train.all(), data.validation.all()
 
 

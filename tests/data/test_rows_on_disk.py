@@ -13,14 +13,16 @@ import pytest
 import torch
 from pyarrow import csv
 
-from foretoll.data import DatasetSplit, TaskData, open_data, stratified_sample
+from foretoll.data import ArraySplit, DatasetSplit, TaskData, open_data, stratified_sample
 from foretoll.data import grouped as of_groups
 from foretoll.data import open_csv as of_text
 from foretoll.data import open_parquet as opener
-from foretoll.data.grouped import ParquetTable
+from foretoll.data.grouped import MappedTable, ParquetTable
 from foretoll.data.limits import held_bytes, memory_bytes, memory_for_data
 from foretoll.data.table_rows import TableRows
 from foretoll.errors import DataError, UsageError
+from foretoll.models import load_model
+from foretoll.options import Training
 
 ROWS, GROUP = 600, 50
 
@@ -196,3 +198,34 @@ def test_the_bound_is_of_the_environment_where_nobody_says_it(monkeypatch: pytes
     assert held_bytes() == 3000
     with memory_for_data("2kB"):
         assert held_bytes() == 2000
+
+
+def test_an_arrow_file_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        pa.OSFile(f"{tmp_path}/t.arrow", "wb") as sink,
+        pa.ipc.new_file(sink, pa.table(values()).schema) as out,
+    ):
+        out.write_table(pa.table(values()), max_chunksize=70)
+    (tmp_path / "cut.arrow").write_bytes((tmp_path / "t.arrow").read_bytes()[:-300])
+    with pytest.raises(DataError, match="cannot be read as an Arrow file"):
+        open_data(f"parquet:{tmp_path}/cut.arrow")
+    monkeypatch.setattr(of_groups, "_SLICE", 64)
+    whole, rows = both(f"parquet:{tmp_path}/t.arrow", monkeypatch)
+    assert rows.card == whole.card and isinstance(reader(rows).table, MappedTable)
+    assert isinstance(whole.train, ArraySplit)
+    for one, other in zip(
+        whole.train.batches(50, shuffle_seed=1), rows.train.batches(50, shuffle_seed=1), strict=True
+    ):
+        assert torch.equal(one.inputs, other.inputs) and torch.equal(one.labels, other.labels)
+
+
+@pytest.mark.usefixtures("lazily")
+def test_training_holds_the_validation_samples_once(tmp_path: Path) -> None:
+    with memory_for_data("2kB"):
+        data = open_data(written(tmp_path / "t.parquet", values()))
+    model = load_model("foretoll:mlp?width=4", data=data)
+    training = Training(model, data.train, data.validation, {})
+    before = dict(reader(data).table.rows_read)
+    for _ in range(3):
+        list(training.validation.batches(32))
+    assert reader(data).table.rows_read == before

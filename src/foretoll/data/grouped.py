@@ -134,7 +134,16 @@ class MappedTable(GroupedTable):
         self.sizes = tuple(min(_SLICE, rows - start) for start in range(0, rows, _SLICE))
 
     def _part(self, group: int, name: str) -> Any:
-        return self._table.column(name).slice(group * _SLICE, self.sizes[group])
+        import pyarrow as pa
+
+        part = self._table.column(name).slice(group * _SLICE, self.sizes[group])
+        try:
+            part.validate(full=True)
+        except pa.ArrowException as error:
+            raise DataError(
+                f"{self.where} holds texts that are no UTF-8, or it is damaged: make or copy it again"
+            ) from error
+        return part
 
     def nulls(self, name: str) -> int:
         """As they are counted."""

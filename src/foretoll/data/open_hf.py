@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from foretoll.data.address import DataUri
+from foretoll.data.grouped import LAZY_BYTES, MappedTable
 from foretoll.data.raw import RawData, role_of
 from foretoll.data.tabular import source_of_table
 from foretoll.errors import DataError, MissingExtraError, shown
@@ -95,7 +96,8 @@ def source_of_parts(
     chosen = (
         uri if uri.label or label not in whole.column_names else DataUri(**{**uri.__dict__, "label": label})
     )
-    return source_of_table(whole, chosen, name=name, where=where, class_names=class_names, layout=layout)
+    table = MappedTable(whole, where) if whole.nbytes > LAZY_BYTES else whole
+    return source_of_table(table, chosen, name=name, where=where, class_names=class_names, layout=layout)
 
 
 def _plain(table: Any) -> Any:

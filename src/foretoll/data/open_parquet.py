@@ -1,4 +1,7 @@
-"""`parquet:PATH`: a table of encoded images, texts, or columns of values; see `foretoll.data.tabular`."""
+"""`parquet:PATH`: a table of encoded images, texts, or columns of values, in a Parquet or an Arrow file.
+
+See `foretoll.data.tabular`.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,17 @@ from typing import Any
 import numpy as np
 
 from foretoll.data.address import DataUri
-from foretoll.data.grouped import LAZY_BYTES, ParquetTable, readable_parquet
+from foretoll.data.grouped import LAZY_BYTES, MappedTable, ParquetTable, readable_parquet
 from foretoll.data.limits import BOMB_BYTES, check_memory, check_unpacked, samples_at_once
 from foretoll.data.open_npz import source_of_trees
 from foretoll.data.presence import check_there
 from foretoll.data.raw import RawData
 from foretoll.data.splits import LABEL_KEYS
 from foretoll.data.tabular import check_names, source_of_table
-from foretoll.errors import DataError, UsageError, shown, unknown_name
+from foretoll.errors import DataError, UsageError, check_refused, shown, unknown_name
 from foretoll.records import TableLayout
 
+_ARROW = b"ARROW1"
 _ROWS = 1024  # read at once where they are counted
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}  # bytes of a value
 
@@ -31,11 +35,29 @@ def open_parquet(uri: DataUri, layout: TableLayout | None = None) -> RawData:
     path, where = uri.file, uri.shown_path
     if uri.inputs:
         return source_of_trees(_trees(read_table(path, where), uri), uri, name=path.stem, where=where)
+    with path.open("rb") as file:
+        if file.read(len(_ARROW)) == _ARROW:
+            return source_of_table(arrow_table(path, where), uri, name=path.stem, where=where, layout=layout)
     table: Any = ParquetTable(path, where, lambda: read_table(path, where))
     if table.declared_bytes <= LAZY_BYTES or not table.sizes:
         table.close()
         table = read_table(path, where)
     return source_of_table(table, uri, name=path.stem, where=where, layout=layout)
+
+
+def arrow_table(path: Path, where: str) -> Any:
+    """The table in an Arrow file (Feather), mapped; of a large one its groups of rows. DataError on a damaged one."""
+    import pyarrow as pa
+
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        check_refused(error, where, DataError)
+        raise DataError(
+            f"{where} cannot be read as an Arrow file: it is truncated or damaged; make or copy it again"
+        ) from error
+    check_names(table.column_names, where)
+    return MappedTable(table, where) if table.nbytes > LAZY_BYTES else table
 
 
 def read_table(path: Path, shown_path: str) -> Any:

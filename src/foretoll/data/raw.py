@@ -171,7 +171,7 @@ def assemble(source: RawData, uri: DataUri, *, seed: int, whole: bool = False) -
         parts=source.parts,
     )
     # of rows on disk only where a shift asks for them
-    needed = uri.shifts or not (isinstance(source.rows, DatasetSplit) and source.rows.is_read_by_rows)
+    needed = uri.shifts or not (isinstance(source.rows, DatasetSplit) and source.rows.in_groups)
     reference = reference_of(source.rows, source.kind) if needed else None
     return TaskData(card, **splits, reference=reference).shifted(uri.shifts, seed=sample_seed)
 

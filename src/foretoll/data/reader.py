@@ -7,6 +7,7 @@ may be held, and the samples of each window are shuffled among themselves: a fil
 
 from __future__ import annotations
 
+import itertools
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -23,7 +24,12 @@ IntArray = npt.NDArray[np.int64]
 
 
 class RowReader(ABC):
-    """What a `DatasetSplit` reads many samples at once from. Threads may read at the same time."""
+    """What a `DatasetSplit` reads many samples at once from. Threads may read at the same time.
+
+    in_groups: a sample comes with many others of its group, so that few that lie far apart are gathered once.
+    """
+
+    in_groups: bool = False
 
     @abstractmethod
     def __len__(self) -> int:
@@ -75,7 +81,7 @@ class Pieces:
         with self._lock:
             if self.fit:
                 if self._whole is None:
-                    self._whole = torch.cat([self._load(number) for number in range(len(self.starts) - 1)])
+                    self._whole = self._all()
                 return self._whole[torch.from_numpy(rows)]
             pieces, out = self.of(rows), None
             for number in np.unique(pieces).tolist():
@@ -102,6 +108,16 @@ class Pieces:
             window_of[number], filled = window, filled + int(sizes[number])
         among = torch.randperm(len(rows), generator=random)
         return among[torch.argsort(window_of[pieces[among]], stable=True)]
+
+    def _all(self) -> Tensor:
+        whole: Tensor | None = None
+        for number, (start, stop) in enumerate(itertools.pairwise(self.starts.tolist())):
+            part = self._load(number)
+            if whole is None:  # filled part by part: nothing is there twice
+                whole = part.new_empty((int(self.starts[-1]), *part.shape[1:]))
+            whole[start:stop] = part
+        assert whole is not None  # noqa: S101  (for the type checker: a table has rows)
+        return whole
 
     def _piece(self, number: int) -> Tensor:
         if number not in self._held:

@@ -199,9 +199,9 @@ class DatasetSplit(Split):
         return len(self.rows)
 
     @property
-    def is_read_by_rows(self) -> bool:
-        """Whether a `RowReader` reads it: many samples at once, of which some lie nearer than others."""
-        return isinstance(self.dataset, RowReader)
+    def in_groups(self) -> bool:
+        """Whether its samples are read by groups of those that lie together (`RowReader.in_groups`)."""
+        return isinstance(self.dataset, RowReader) and self.dataset.in_groups
 
     def take(self, indices: Tensor) -> DatasetSplit:
         """The samples at these positions; nothing is read."""
@@ -233,8 +233,8 @@ class DatasetSplit(Split):
         return super().order(seed)
 
     def held(self) -> Split:
-        """The samples of a `RowReader` are gathered at once; those of other data sets cost the same at any time."""
-        if not isinstance(self.dataset, RowReader) or not len(self):
+        """Samples that are read by groups are gathered at once; those of other data sets cost the same at any time."""
+        if not self.in_groups or not len(self):
             return self
         known = self._held
         if known is None or known.labels is not self.labels:  # of a copy that was relabelled since

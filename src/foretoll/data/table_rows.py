@@ -17,6 +17,8 @@ from foretoll.errors import DataError, shown
 class TableRows(RowReader):
     """Samples (d,), or (1, d) of a series, float32. `found`: what `read_columns` says of the table's columns."""
 
+    in_groups = True
+
     def __init__(self, table: GroupedTable, found: Inputs, *, series: bool = False) -> None:
         self.table, self.found, self.series = table, found, series
         self.width = sum(column.width for column in found.columns)

@@ -44,7 +44,7 @@ class Training:
     def __init__(
         self, model: Model, train: Split, validation: Split, trainable: dict[str, nn.Parameter]
     ) -> None:
-        self.model, self.train, self.validation = model, train, validation
+        self.model, self.train, self.validation = model, train, validation.held()
         # what the user froze stays as it is: it gets no gradient, and no part in the parameter change
         self.trainable = {name: parameter for name, parameter in trainable.items() if parameter.requires_grad}
         trained = {id(parameter) for parameter in self.trainable.values()}
