@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -54,8 +55,16 @@ def _options(
         bool,
         typer.Option("--version", help="print the version and exit", is_eager=True, callback=_version),
     ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="faults of foretoll itself (its ledger, its meter) end the command: for CI"
+        ),
+    ] = False,
 ) -> None:
     """Say what an update will cost."""
+    if strict:
+        os.environ["FORETOLL_STRICT"] = "1"  # also for the workers that this process starts
 
 
 def main() -> None:

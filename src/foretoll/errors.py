@@ -8,6 +8,7 @@
     ├── ModelError          the model or its weights cannot be used as they are
     ├── MeasureError        energy, grid intensity or time cannot be measured as asked
     ├── LedgerError         the ledger cannot be read or written
+    │   └── WrongLedgerError    what was named can be no ledger of this foretoll, now or later
     └── MissingExtraError   an optional library is needed: names the install command
 
 Every message is one sentence that names the offending thing and says what to do instead.
@@ -52,6 +53,10 @@ class LedgerError(ForetollError):
     def __init__(self, message: str = "", *, saved: Path | None = None) -> None:
         super().__init__(message)
         self.saved = saved
+
+
+class WrongLedgerError(LedgerError):
+    """What was named can be no ledger of this foretoll: another file or kind of database, a newer version."""
 
 
 class MissingExtraError(ForetollError):

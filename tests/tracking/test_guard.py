@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import subprocess
 import sys
@@ -20,106 +19,14 @@ from foretoll.measure import NoMeter, ReplayMeter
 from foretoll.records import Outcome
 from foretoll.training.guard import Guard, GuardedMeter
 
-from .loops import ACCOUNTING, Loop, adamw, blobs, network, same
+from .loops import ACCOUNTING, Loop, adamw, network, same
 
 ROOM = Path(foretoll.__file__).parent
-
-
-def calls() -> list[str]:
-    """What is done through the guard, as the code says it: every `guard.call("…")` of the tracker."""
-    files = [*sorted((ROOM / "tracking").glob("*.py")), ROOM / "training" / "guard.py"]
-    found = set()
-    for path in files:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr == "call"
-            ):
-                assert isinstance(node.args[0], ast.Constant), f"{path}: a guarded call has a name of its own"
-                found.add(str(node.args[0].value))
-    return sorted(found)
-
-
-FAULTS: dict[str, Callable[[], BaseException]] = {
-    "disk full": lambda: OSError(28, "No space left on device"),
-    "bug": lambda: KeyError("surprise"),
-    "memory": lambda: MemoryError(),
-    "exit": lambda: SystemExit(1),
-}
-LOOK = {
-    "the forecast",
-    "showing the forecast",
-    "reading the ledger",
-    "the test of the final model",
-}  # in the slow test
-SEVERAL = {
-    "telling the first rank",
-    "adding up the ranks",
-}  # of several processes: tests/tracking/test_ranks.py
-SILENT = {"closing the energy meter", "saving the run in a file"}  # only after another fault
-
-
-class NoLogger:
-    """A logger to be called."""
-
-    def log_run(self, *_: Any) -> None:
-        """Log nothing."""
-
-
-class Faulty(Guard):
-    """A guard in which one call fails, whatever it is for."""
-
-    what, make = "", FAULTS["bug"]
-    met = 0
-
-    def call(self, what: str, work: Callable[[], Any], **more: Any) -> Any:
-        def fail() -> Any:
-            type(self).met += 1
-            raise type(self).make()
-
-        return super().call(what, fail if what == self.what else work, **more)
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("what", sorted(set(calls()) - LOOK - SEVERAL - SILENT))
-def test_a_fault_at_any_call_leaves_the_loop_as_it_is(
-    what: str, fault: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("foretoll.tracking.run.Guard", Faulty)
-    monkeypatch.setattr(Faulty, "what", what)
-    monkeypatch.setattr(Faulty, "make", staticmethod(FAULTS[fault]))
-    monkeypatch.setattr(Faulty, "met", 0)
-    plain, _, states = Loop().run()
-    model, run, tracked = Loop().run(
-        {"target": (blobs(), blobs(60)), "quiet": False, "loggers": [NoLogger()]}
-    )
-    assert Faulty.met == 1, "it fails once and is not tried again"
-    assert same(list(model.state_dict().values()), list(plain.state_dict().values()))
-    assert all(same(tracked[name], state) for name, state in states.items())
-    said = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
-    assert said and all(line.startswith("foretoll: ") and len(line) <= 300 for line in said)
-    assert any(what in line for line in said)
-    kept = Ledger.open().runs() or [r for file in spooled(said) for r in read_runs(file)]
-    if what not in ("describing the run", "watching the loop"):
-        ended = Outcome.INTERRUPTED if what == "telling how the run ended" else Outcome.REACHED
-        assert len(kept) == 1 and kept[0].outcome is ended
-        if what != "describing the run's end":
-            assert any(what in warning for warning in kept[0].warnings) or what in (
-                "saving the run in a file", "writing the start of the run", "showing the run",
-                "logging the run elsewhere",
-            )  # fmt: skip
-            assert run is not None and run.record is not None and run.record.id == kept[0].id
 
 
 def spooled(said: list[str]) -> list[str]:
     """The files that the lines name."""
     return [line.split("ledger import ")[1].strip("`'. ") for line in said if "ledger import " in line]
-
-
-def test_every_guarded_call_is_among_those_that_are_tried() -> None:
-    assert set(calls()) >= LOOK | SEVERAL | SILENT
-    assert len(calls()) >= 18
 
 
 def gone(tmp_path: Path) -> str:

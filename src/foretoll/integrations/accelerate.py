@@ -13,6 +13,7 @@ from typing import Any
 
 from foretoll.errors import MissingExtraError
 from foretoll.tracking import TrackedRun, track
+from foretoll.training.guard import Guard, harmless
 
 try:
     from accelerate.tracking import GeneralTracker
@@ -38,12 +39,14 @@ class ForetollTracker(GeneralTracker):  # type: ignore[misc]  # untyped
         super().__init__()
         self.metric, self.loss = metric, loss
         self.run: TrackedRun = track(model, optimizer, **how)
+        self.guard = Guard(strict=bool(how.get("strict")))
 
     @property
     def tracker(self) -> TrackedRun:
         """The tracked run."""
         return self.run
 
+    @harmless
     def start(self) -> None:
         """Forecast, and begin to record."""
         self.run.start()
@@ -52,11 +55,13 @@ class ForetollTracker(GeneralTracker):  # type: ignore[misc]  # untyped
     def store_init_configuration(self, values: Mapping[str, Any]) -> None:
         """Settings are read off the optimiser and the loop: nothing is taken from here."""
 
+    @harmless
     def log(self, values: Mapping[str, Any], step: int | None = None, **kwargs: Any) -> None:
         """Record an evaluation where the quality is among the values."""
         if self.metric in values:
             self.run.evaluate(values[self.metric], values.get(self.loss))
 
+    @harmless
     def finish(self) -> None:
         """Write the run."""
         self.run.finish()

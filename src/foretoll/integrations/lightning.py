@@ -15,6 +15,7 @@ from foretoll.errors import MissingExtraError
 from foretoll.records import TrainingSettings
 from foretoll.tracking import TrackedRun, track
 from foretoll.tracking.observer import first_tensor
+from foretoll.training.guard import Guard, harmless
 
 _PACKAGES = ("lightning.pytorch", "pytorch_lightning")  # two names of one library, with classes of their own
 
@@ -48,7 +49,9 @@ class _Tracking:
     def __init__(self, *, monitor: str = "val_acc", stops: bool = True, **how: Any) -> None:
         self.monitor, self.stops, self.how = monitor, stops, how
         self.run: TrackedRun | None = None
+        self.guard = Guard(strict=bool(how.get("strict")))
 
+    @harmless
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Forecast, and begin to record."""
         per_epoch = self.how.get("steps_per_epoch")
@@ -62,12 +65,14 @@ class _Tracking:
             model, trainer.optimizers[0], **{k: v for k, v in how.items() if k != "model"}
         ).start()
 
+    @harmless
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """A batch is trained on: a module's training step need not call the module itself."""
         tensor = first_tensor([batch])
         if self.run is not None:
             self.run.batch(len(tensor) if tensor is not None and tensor.ndim else None)
 
+    @harmless
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         """Record the quality that was logged; ask the Trainer to stop where the target is met."""
         quality = trainer.callback_metrics.get(self.monitor)
@@ -77,11 +82,13 @@ class _Tracking:
         if self.stops and self.run.stop:
             trainer.should_stop = True
 
+    @harmless
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Write the run."""
         if self.run is not None:
             self.run.finish()
 
+    @harmless
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Write what was recorded up to there."""
         if self.run is not None:

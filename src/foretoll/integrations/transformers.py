@@ -12,6 +12,7 @@ from typing import Any
 from foretoll.errors import MissingExtraError
 from foretoll.records import TrainingSettings
 from foretoll.tracking import TrackedRun, track
+from foretoll.training.guard import Guard, harmless
 
 try:
     from transformers import TrainerCallback
@@ -32,7 +33,9 @@ class ForetollCallback(TrainerCallback):
     def __init__(self, *, metric: str = "accuracy", stops: bool = True, **how: Any) -> None:
         self.metric, self.stops, self.how = metric, stops, how
         self.run: TrackedRun | None = None
+        self.guard = Guard(strict=bool(how.get("strict")))
 
+    @harmless
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Forecast, and begin to record."""
         self._close()
@@ -46,6 +49,7 @@ class ForetollCallback(TrainerCallback):
         self.run = track(kwargs["model"], kwargs["optimizer"], **how).start()
         atexit.register(self._close)
 
+    @harmless
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> Any:
         """Record an evaluation; ask the Trainer to stop where the target is met."""
         found = metrics or {}
@@ -56,6 +60,7 @@ class ForetollCallback(TrainerCallback):
                 control.should_training_stop = True
         return control
 
+    @harmless
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Write the run."""
         if self.run is not None:

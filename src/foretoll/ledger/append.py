@@ -61,6 +61,20 @@ def as_stored(connection: Connection, record: str) -> str | bytes:
     return pack(record) if connection.dialect.name == "sqlite" else record
 
 
+def has_start(connection: Connection, run_id: str, record: str) -> bool:
+    """Whether the ledger has this very start."""
+    return _is(connection.scalar(sa.select(run_start.c.record).where(run_start.c.id == run_id)), record)
+
+
+def has_end(connection: Connection, run_id: str, record: str) -> bool:
+    """Whether the ledger has this very end."""
+    return _is(_end_record(connection, run_id), record)
+
+
+def _is(stored: object, record: str) -> bool:
+    return stored is not None and text_of_record(stored) == record.encode()
+
+
 def insert_start(connection: Connection, run: Run, record: str, by: ProcessStamp | None) -> None:
     """Append a start; `by` is the process that carries the run out, None for an imported run."""
     connection.execute(run_start.insert(), start_values(run, by, as_stored(connection, record)))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -16,7 +15,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
-from foretoll.errors import LedgerError
+from foretoll.errors import LedgerError, WrongLedgerError
+from foretoll.ledger.patience import Patience, is_lock, sqlite_code
 from foretoll.ledger.schema import LATEST, READABLE_FROM, is_readable, migrate, newer_text, version_of
 
 T = TypeVar("T")
@@ -48,21 +48,26 @@ class Database:
 
     Args:
         location: a path (SQLite) or a database URL.
-        lock_timeout_s: how long to wait for another writer before giving up.
+        lock_timeout_s: how long to wait for another writer, or for a server that is away, before giving up.
     """
 
-    def __init__(self, location: str | Path, *, lock_timeout_s: float = 30.0) -> None:
+    def __init__(self, location: str | Path | None, *, lock_timeout_s: float = 30.0) -> None:
         self.path: Path | None = None
         self._lock_timeout_s = lock_timeout_s
         self._ready = False
+        self._nowhere: LedgerError | None = None  # why the default place is none
         self.newer: str = ""  # what is to be done about a schema that is newer than this foretoll
-        text = str(location)
+        try:
+            text = str(location or default_location())
+        except LedgerError as error:  # told when it is used: the work itself needs no ledger
+            self._nowhere, text = error, str(Path(os.devnull) / "ledger.db")
         if "://" in text:
             self._url = _parse(text)
             self.where = self._url.render_as_string(hide_password=True)
         if "://" not in text or self._url.get_backend_name() == "sqlite":
             self.path = _sqlite_path(text if "://" not in text else self._url.database or "")
             self.where = str(self.path)
+        self._patience = Patience(lock_timeout_s, self.where)
         self._engine = self._open_engine()
 
     # --- transactions ----------------------------------------------------------------------------
@@ -83,35 +88,44 @@ class Database:
         self._prepare_to_write()
         return self._transact(work, write=True)
 
-    def _transact(self, work: Callable[[Connection], T], *, write: bool) -> T:
-        def once() -> T:
+    def append(self, work: Callable[[Connection], None], *, done: Callable[[Connection], bool]) -> None:
+        """As `write`, for what cannot be written twice: `done` tells whether it is there.
+
+        It is asked where a connection was lost, since the transaction may have been committed before that.
+        """
+        self._prepare_to_write()
+        self._transact(work, write=True, done=done)
+
+    def _transact(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        write: bool,
+        done: Callable[[Connection], bool] | None = None,
+    ) -> T:
+        def once(cut: bool) -> T:
             options = self._engine.execution_options(foretoll_write=write)
             with options.begin() as connection:
+                if cut and done is not None and done(connection):
+                    return cast("T", None)  # what `append` returns
                 return work(connection)
 
         return self._patiently(once)
 
-    def _patiently(self, attempt: Callable[[], T]) -> T:
-        """Repeat an attempt that met a lock, until the time is up; say anything else in one sentence."""
-        deadline = time.monotonic() + self._lock_timeout_s
-        while True:
-            try:
-                return attempt()
-            except IntegrityError:
-                raise
-            except (DBAPIError, sqlite3.Error) as error:
-                if not _is_lock(error):
-                    raise self._explain(error) from error
-                if time.monotonic() >= deadline:
-                    raise LedgerError(
-                        f"the ledger {self.where} stayed locked by another program for "
-                        f"{self._lock_timeout_s:g} s: close that program and try again"
-                    ) from error
-            time.sleep(random.uniform(0.005, 0.05))
+    def _patiently(self, attempt: Callable[[bool], T]) -> T:
+        """Repeat an attempt that met a lock or a server that is away; say anything else in one sentence."""
+        try:
+            return self._patience.repeat(attempt)
+        except IntegrityError:
+            raise
+        except (DBAPIError, sqlite3.Error) as error:
+            raise self._explain(error) from error
 
     # --- getting ready ---------------------------------------------------------------------------
 
     def _prepare_to_read(self) -> bool:
+        if self._nowhere is not None:
+            raise self._nowhere
         if self.path is not None and not self.path.exists():
             return False
         if self._ready:
@@ -133,7 +147,7 @@ class Database:
         if version > LATEST:
             self.newer = newer_text(self.where, version)
             if not self._transact(is_readable, write=False):
-                raise LedgerError(self.newer)
+                raise WrongLedgerError(self.newer)
         self._ready = True
         return True
 
@@ -157,7 +171,7 @@ class Database:
             return
         found = self._prepare_to_read()
         if self.newer:
-            raise LedgerError(self.newer)
+            raise WrongLedgerError(self.newer)
         if found and not self._ready:
             self._transact(lambda connection: migrate(connection, self.where), write=True)
         if not found:
@@ -173,7 +187,7 @@ class Database:
                 f"the folder of the ledger {path} cannot be made ({error.strerror}): {_ELSEWHERE}"
             ) from error
 
-        def switch_on_wal() -> None:
+        def switch_on_wal(_cut: bool) -> None:
             connection = self._connect_sqlite("rwc")
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -224,11 +238,16 @@ class Database:
         """Whether the file is an SQLite database that is damaged or cut short, and not one that cannot be reached."""
         cause = error.__cause__
         if isinstance(cause, (DBAPIError, sqlite3.Error)):
-            return _sqlite_code(getattr(cause, "orig", cause)) == sqlite3.SQLITE_CORRUPT
+            return sqlite_code(getattr(cause, "orig", cause)) == sqlite3.SQLITE_CORRUPT
         return self.path is not None and isinstance(error, TruncatedLedgerError)
 
     def _explain(self, error: DBAPIError | sqlite3.Error) -> LedgerError:
         orig = getattr(error, "orig", error)
+        if is_lock(error):
+            return LedgerError(
+                f"the ledger {self.where} stayed locked by another program for "
+                f"{self._lock_timeout_s:g} s: close that program and try again"
+            )
         first_line = (str(orig).strip().splitlines() or [type(orig).__name__])[0]
         if self.path is None:
             return LedgerError(
@@ -245,7 +264,7 @@ class Database:
             sqlite3.SQLITE_CORRUPT: "is damaged: restore it from a copy or an export, or copy "
             "what can be read by foretoll ledger doctor --repair",
             sqlite3.SQLITE_NOTADB: "is no SQLite database: name another file or move this one away",
-        }.get(_sqlite_code(orig), f"cannot be used ({first_line}): run `foretoll ledger doctor`")
+        }.get(sqlite_code(orig), f"cannot be used ({first_line}): run `foretoll ledger doctor`")
         return LedgerError(f"the ledger {self.where} {why}")
 
 
@@ -260,9 +279,9 @@ def check_file(path: Path) -> None:
     """
     try:
         if path.is_dir():
-            raise LedgerError(f"{path} is a folder: name a file in it for the ledger")
+            raise WrongLedgerError(f"{path} is a folder: name a file in it for the ledger")
         if path.exists() and not path.is_file():  # a pipe would be waited for, a device never ends
-            raise LedgerError(f"{path} is a pipe or a device: name a file for the ledger")
+            raise WrongLedgerError(f"{path} is a pipe or a device: name a file for the ledger")
         for _ in range(3):
             with path.open("rb") as file:
                 header = file.read(100)
@@ -270,7 +289,7 @@ def check_file(path: Path) -> None:
             if size == 0:
                 return
             if not header.startswith(_MAGIC[: len(header)]):
-                raise LedgerError(
+                raise WrongLedgerError(
                     f"{path} is no SQLite database: name another file for the ledger or move this one away"
                 )
             if _complete(header, size) or _pending_log(path):
@@ -303,20 +322,11 @@ def _can_write(folder: Path) -> bool:
     return os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _is_lock(error: DBAPIError | sqlite3.Error) -> bool:
-    return _sqlite_code(getattr(error, "orig", error)) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-def _sqlite_code(error: object) -> int:
-    """The primary result code; 0 where the error is not SQLite's."""
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
-
-
 def _parse(text: str) -> sa.URL:
     try:
         url = sa.make_url(text)
     except ArgumentError as error:
-        raise LedgerError(
+        raise WrongLedgerError(
             "the ledger's database URL cannot be read: write postgresql://user@host/database, or a file path"
         ) from error
     if url.drivername in ("postgresql", "postgres"):
@@ -326,7 +336,9 @@ def _parse(text: str) -> sa.URL:
 
 def _sqlite_path(text: str) -> Path:
     if text in ("", ":memory:"):
-        raise LedgerError("a ledger in memory would be lost at the end of the process: name a file for it")
+        raise WrongLedgerError(
+            "a ledger in memory would be lost at the end of the process: name a file for it"
+        )
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError as error:
@@ -338,11 +350,11 @@ def _server_engine(url: sa.URL, where: str) -> Engine:
     try:
         return sa.create_engine(url, poolclass=NullPool, connect_args=connect_args)
     except NoSuchModuleError as error:
-        raise LedgerError(
+        raise WrongLedgerError(
             f"the ledger {where} is in a kind of database that is not known: "
             "use postgresql://… or the path of an SQLite file"
         ) from error
     except ModuleNotFoundError as error:
-        raise LedgerError(
-            f'the ledger {where} needs the driver {error.name}: pip install "psycopg[binary]" for PostgreSQL'
+        raise WrongLedgerError(
+            f'the ledger {where} needs the driver {error.name}: pip install "foretoll[postgres]" for PostgreSQL'
         ) from error

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy import Connection, column, table
 
-from foretoll.errors import LedgerError
+from foretoll.errors import WrongLedgerError
 
 schema_version = table("foretoll_schema", column("version"), column("applied_at"))
 
@@ -207,12 +207,12 @@ def version_of(connection: Connection, where: str) -> int:
     """The schema version of an open ledger; 0 where nothing was written yet.
 
     Raises:
-        LedgerError: it is somebody else's SQLite database, or its version is no number.
+        WrongLedgerError: it is somebody else's SQLite database, or its version is no number.
     """
     names = sa.inspect(connection).get_table_names()
     if schema_version.name not in names:
         if names and connection.dialect.name == "sqlite":
-            raise LedgerError(
+            raise WrongLedgerError(
                 f"{where} is an SQLite database of another program (tables {', '.join(sorted(names)[:3])}): "
                 "name another file for the ledger"
             )
@@ -243,13 +243,13 @@ def migrate(connection: Connection, where: str) -> None:
     """Bring the ledger to the latest version, inside the caller's transaction: all of it or nothing.
 
     Raises:
-        LedgerError: it has a newer version already.
+        WrongLedgerError: it has a newer version already.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_KEY)))
     version = version_of(connection, where)
     if version > LATEST:
-        raise LedgerError(newer_text(where, version))
+        raise WrongLedgerError(newer_text(where, version))
     if version == 0:
         connection.exec_driver_sql(
             "CREATE TABLE IF NOT EXISTS foretoll_schema "

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from foretoll.atomic import clear_leftovers
-from foretoll.errors import LedgerError, UsageError, unknown_name
+from foretoll.errors import LedgerError, UsageError, WrongLedgerError, unknown_name
 from foretoll.exchange.files import read_file, write_lines
 from foretoll.exchange.reading import (
     Selection,
@@ -23,9 +23,18 @@ from foretoll.exchange.reading import (
     UnreadRecordWarning,
     unread_text,
 )
-from foretoll.ledger.append import append_end, import_all, insert_end, insert_start, record_of, text_of
+from foretoll.ledger.append import (
+    append_end,
+    has_end,
+    has_start,
+    import_all,
+    insert_end,
+    insert_start,
+    record_of,
+    text_of,
+)
 from foretoll.ledger.aside import damaged_runs, move_aside
-from foretoll.ledger.database import Database, default_location
+from foretoll.ledger.database import Database
 from foretoll.ledger.doctor import Finding, examine
 from foretoll.ledger.query import (
     Filters,
@@ -58,7 +67,7 @@ class Ledger:
         location: a path (SQLite) or a database URL; None: `$FORETOLL_LEDGER`, or else
             `$XDG_DATA_HOME/foretoll/ledger.db` (`~/.local/share/foretoll/ledger.db`). The file is made by
             the first write; reading one that is not there yet finds no runs.
-        lock_timeout_s: how long to wait for another writer.
+        lock_timeout_s: how long to wait for another writer, or for a server that is away.
         age_limit: a run that began on another host (or in another container) and has no end is shown as
             running for this long, and as interrupted afterwards.
 
@@ -72,7 +81,7 @@ class Ledger:
         lock_timeout_s: float = 30.0,
         age_limit: timedelta = timedelta(days=7),
     ) -> None:
-        self._database = Database(location or default_location(), lock_timeout_s=lock_timeout_s)
+        self._database = Database(location, lock_timeout_s=lock_timeout_s)
         self._age_limit = age_limit
 
     @classmethod
@@ -96,6 +105,20 @@ class Ledger:
         """The path of the file, or the database URL without its password."""
         return self._database.where
 
+    def check(self, *, to_write: bool = False) -> None:
+        """Refuse, before any work, what can be no ledger of this foretoll (WrongLedgerError).
+
+        One that is away, locked, full or damaged now passes: it is no reason not to do the work.
+        """
+        try:
+            self._database.read(lambda _: None, empty=None)
+        except WrongLedgerError:
+            raise
+        except LedgerError:
+            return
+        if to_write and self._database.newer:
+            raise WrongLedgerError(self._database.newer)
+
     # --- writing ---------------------------------------------------------------------------------
 
     def begin(self, run: Run) -> None:
@@ -109,7 +132,10 @@ class Ledger:
             raise UsageError(f"run {run.id} begins with outcome {run.outcome}: begin it with outcome running")
         record = record_of(run)
         try:
-            self._database.write(lambda connection: insert_start(connection, run, record, this_process()))
+            self._database.append(
+                lambda connection: insert_start(connection, run, record, this_process()),
+                done=lambda connection: has_start(connection, run.id, record),
+            )
         except IntegrityError as error:
             raise LedgerError(
                 f"run {run.id} is already in the ledger {self.where}: give every run its own id"
@@ -138,7 +164,7 @@ class Ledger:
             append_end(connection, run, record, this_process())
 
         try:
-            self._database.write(insert)
+            self._database.append(insert, done=lambda connection: has_end(connection, run.id, record))
         except IntegrityError as error:
             raise LedgerError(
                 f"run {run.id} has an end already in the ledger {self.where}: an end is written once"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from foretoll.measure import EnergyMeter
     from foretoll.options.base import Option, Training
+    from foretoll.training.guard import GuardedMeter
     from foretoll.training.recorder import Progress
 
 
@@ -54,7 +55,7 @@ def train_to_target(
     training: Training,
     settings: TrainingSettings,
     *,
-    meter: EnergyMeter,
+    meter: EnergyMeter | GuardedMeter,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
     part: Part | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from foretoll.quality import evaluate
 from foretoll.records import Outcome, Run, TrainingSettings
 from foretoll.study.plan import Cell, SourceModel, source_model
 from foretoll.study.reading import DONE
+from foretoll.training.guard import Guard
 from foretoll.workflows.calibrate import part_of
 from foretoll.workflows.carry_out import RunMetadata
 from foretoll.workflows.context import Accounting, Runtime, Update
@@ -67,8 +68,8 @@ class Place:
 
     @property
     def runtime(self) -> Runtime:
-        """Where and how its runs are carried out; the ledger is opened."""
-        return Runtime.of(self.device, self.accounting, self.ledger)
+        """Where and how its runs are carried out; the ledger is opened, without which there is no study."""
+        return replace(Runtime.of(self.device, self.accounting, self.ledger), guard=Guard(strict=True))
 
 
 def train_source(task: tuple[SourceModel, Place]) -> str:

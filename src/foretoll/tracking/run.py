@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,6 @@ from foretoll.tasks import known_metric
 from foretoll.tracking import record
 from foretoll.tracking.ending import end, finished
 from foretoll.tracking.hooks import Hooks
-from foretoll.tracking.keeping import begin, keep, log_run, show_end, show_forecast
 from foretoll.tracking.look import (
     Look,
     bare,
@@ -33,8 +32,10 @@ from foretoll.tracking.observer import Observer, epoch_length, parameters_of
 from foretoll.tracking.plan import Plan
 from foretoll.tracking.ranks import WAIT_S, Ranks
 from foretoll.tracking.reading import read_loop, read_optimizer
-from foretoll.training import EVALUATION, TRAINING, Recorder, Recording, StopRule, first_of, never, until
-from foretoll.training.guard import Guard, GuardedMeter, say
+from foretoll.tracking.showing import log_run, show_end, show_forecast
+from foretoll.training import EVALUATION, TRAINING, Recorder, Recording, first_of, never, until
+from foretoll.training.guard import Guard, GuardedMeter, is_refused_input, say
+from foretoll.workflows.keeping import begin, keep
 from foretoll.workflows.live import SO, Renewals
 
 if TYPE_CHECKING:
@@ -55,16 +56,16 @@ class TrackedRun:
         self._guard = Guard(strict=plan.strict)
         self._look = Look()
         self._notes: list[str] = []
-        self._factor = traits_of(plan.option).lr_factor
+        self._factor = 1.0
         self._ledger: Ledger | None = None
         self._known = False  # whether the ledger has the start of the run
         self._recorder: Recorder | None = None
         self._seen: Observer | None = None
         self._hooks: Hooks | None = None
-        self._goal: StopRule = never()
         self._stop = False
         self._over = False
-        self._renewals = Renewals(plan.settings, None, 0)
+        self._renewals: Renewals | None = None
+        self._meter: GuardedMeter | None = None
 
     # --- the user's side -------------------------------------------------------------------------
 
@@ -91,24 +92,24 @@ class TrackedRun:
             recorder.enter(TRAINING)
 
         self._guard.call("recording an evaluation", told, so="the run is recorded without the rest of them")
-        self._renewals.latest = None
         self._guard.call("forecasting what is left", lambda: self._renew(recorder), so=SO)
         return self.stop
 
     def _renew(self, recorder: Recorder) -> None:
         """Forecast anew what is left; at the loop's own rate of evaluations."""
-        result = recorder.result
+        self._renewals = renewals = self._renewals or Renewals(self._settings, None, 0)
+        result, renewals.latest = recorder.result, None
         if not result.curve or result.epochs is None:
             return
         later = len(result.curve) - (result.curve[0].step == 0)
         settings = self._settings
-        if "evals_per_epoch" not in settings.model_fields_set and later:
+        if "evals_per_epoch" not in settings.model_fields_set and later and result.epochs:
             settings = settings.model_copy(update={"evals_per_epoch": max(round(later / result.epochs), 1)})
-        self._renewals.settings = settings
+        renewals.settings = settings
         if self.record is not None:
-            self._renewals.made = self.record.forecast
-            self._renewals.validation = self.record.target.validation
-        self._renewals.renew(result.curve, result.steps_per_epoch, recorder.meter.so_far_kwh)
+            renewals.made = self.record.forecast
+            renewals.validation = self.record.target.validation
+        renewals.renew(result.curve, result.steps_per_epoch, recorder.meter.so_far_kwh)
 
     @property
     def live(self) -> LiveForecast | None:
@@ -116,12 +117,15 @@ class TrackedRun:
 
         It takes a target, the length of an epoch, and a step; the budget is that of the settings (`max_epochs`).
         """
-        return self._renewals.latest
+        return self._renewals.latest if self._renewals is not None else None
 
     @property
     def hopeless(self) -> bool:
         """Whether the chance of reaching the target lies under `give_up` now; what follows is the loop's to decide."""
-        return bool(self._renewals.hopeless)
+        return bool(self._guard.call("forecasting what is left", self._why_hopeless, so=SO))
+
+    def _why_hopeless(self) -> str:
+        return self._renewals.hopeless if self._renewals is not None else ""
 
     @property
     def stop(self) -> bool:
@@ -160,21 +164,30 @@ class TrackedRun:
 
     def start(self) -> Self:
         """Look, forecast and begin to record; what entering the block does. `finish` ends it."""
+        guard = self._guard
+        if not guard.call("reading the loop", self._read, so=_NOT_RECORDED):
+            return self
+        if self._first:
+            guard.call("looking before the loop", self._prepare, so=_NOT_RECORDED, passes=is_refused_input)
+        guard.call("watching the loop", self._watch, so=_NOT_RECORDED)
+        return self
+
+    def _read(self) -> bool:
+        """What the loop trains, where, in how many processes and with which settings."""
+        self._factor = traits_of(self.plan.option).lr_factor
         self._network = bare(self.model)
         self._device = place_of(self._network)
         self._ranks = self._guard.call("finding the other processes", Ranks.here) or Ranks()
-        names = {id(p): name for name, p in self._network.named_parameters()}
+        self._first = self._ranks.first
+        self._names = {id(p): name for name, p in self._network.named_parameters()}
         read = self._guard.call(
             "reading the optimiser",
-            lambda: read_optimizer(self.optimizer, self.plan.settings, names, lr_factor=self._factor),
+            lambda: read_optimizer(self.optimizer, self.plan.settings, self._names, lr_factor=self._factor),
             so="the run is recorded with the settings that were named",
         )
         self._settings = read.settings if read else self.plan.settings
         self._notes += read.notes if read else ()
-        if self._ranks.first:
-            self._prepare()
-        self._watch(names)
-        return self
+        return True
 
     def _prepare(self) -> None:
         """Look, forecast and write the start of the run; on the first rank alone."""
@@ -211,7 +224,7 @@ class TrackedRun:
                 digest=digest,
                 notes=self._notes,
             ),
-            so="the run is not recorded",
+            so=_NOT_RECORDED,
         )
         if self.record is not None:
             grid = guard.call("finding the grid's intensity", lambda: plan.accounting.grid)
@@ -229,29 +242,28 @@ class TrackedRun:
     def _open_ledger(self) -> Ledger:
         return Ledger.of(self.plan.ledger)
 
-    def _watch(self, names: dict[int, str]) -> None:
+    def _watch(self) -> None:
         """Begin to measure and to count."""
         guard, plan = self._guard, self.plan
-        goal = self._settings.until if self._ranks.first else plan.until
-        aim = until(goal, scale=self._settings.known_scale) if goal is not None else None
+        settings = self._settings
+        goal = settings.until if self._first else plan.until
+        aim = until(goal, scale=settings.known_scale) if goal is not None else None
         rules = [rule for rule in (aim, plan.stop) if rule is not None]
-        self._goal = first_of(*rules) if rules else never()
-        meter = GuardedMeter(guard, lambda: plan.accounting.meter(self._device), device=self._device)
-        parameters = parameters_of(self.optimizer, names) if self._ranks.first else {}
+        stop = first_of(*rules) if rules else never()
+        self._meter = meter = GuardedMeter(
+            guard, lambda: plan.accounting.meter(self._device), device=self._device
+        )
+        parameters = parameters_of(self.optimizer, self._names) if self._first else {}
 
-        def watch() -> None:
-            recorder = guard.call(
-                "copying the weights at the start", lambda: self._new_recorder(parameters, meter)
-            )
-            self._recorder = recorder or self._new_recorder({}, meter)
-            self._seen = Observer(self._recorder, self.optimizer)
-            self._recorder.begin(TRAINING)
-            self._hooks = Hooks(self.model, self.optimizer, self._seen, guard)
+        def new_recorder(parameters: dict[str, nn.Parameter]) -> Recorder:
+            return Recorder(parameters, stop=stop, steps_per_epoch=None, meter=meter)
 
-        guard.call("watching the loop", watch, so="the run is not recorded")
-
-    def _new_recorder(self, parameters: dict[str, nn.Parameter], meter: Any) -> Recorder:
-        return Recorder(parameters, stop=self._goal, steps_per_epoch=None, meter=meter)
+        recorder = guard.call("copying the weights at the start", lambda: new_recorder(parameters))
+        recorder = recorder or new_recorder({})
+        seen = Observer(recorder, self.optimizer)
+        recorder.begin(TRAINING)
+        self._recorder, self._seen = recorder, seen
+        self._hooks = Hooks(self.model, self.optimizer, seen, guard)
 
     def _steps_per_epoch(self) -> int | None:
         seen, run = self._seen, self.record
@@ -269,26 +281,29 @@ class TrackedRun:
 
     def finish(self, error: BaseException | None = None) -> None:
         """Stop recording and write the run; what leaving the block does. `error`: what ended the loop; not raised."""
-        if self._over:
-            return
-        self._over = True
+        if not self._over:
+            self._over = True
+            self._guard.call("ending the record", lambda: self._finish(error), so=_AS_FAR)
+
+    def _finish(self, error: BaseException | None) -> None:
         guard, hooks = self._guard, self._hooks
         if hooks is not None:
             guard.call("taking the hooks off", hooks.remove)
         recorder = self._recorder
         if recorder is None or self._seen is None:
+            self._unwatched()
             return
         if not recorder.over:
             recorder.result.outcome = Outcome.INTERRUPTED  # what is known where the next line fails
         guard.call(
-            "telling how the run ended", lambda: end(recorder, error, self._renewals.hopeless), so=_AS_FAR
+            "telling how the run ended", lambda: end(recorder, error, self._why_hopeless()), so=_AS_FAR
         )
         recording = guard.call(
             "reading the recorder", lambda: finished(recorder, self._steps_per_epoch()), so=_AS_FAR
         )
         if recording is None:
             recording = recorder.result
-        if not self._ranks.first:
+        if not self._first:
             if recording.reading is not None:
                 reading = recording.reading
                 guard.call("telling the first rank", lambda: self._ranks.leave(reading))
@@ -310,6 +325,15 @@ class TrackedRun:
             show_end(self.estimate, self.record, guard)
         for logger in self.plan.loggers:
             log_run(logger, self.record, self.estimate, guard)
+
+    def _unwatched(self) -> None:
+        """End a run that has begun, and of which nothing could be recorded."""
+        if self._meter is not None:
+            self._meter.__exit__(None, None, None)
+        if self.record is not None:
+            why = {"outcome": Outcome.INTERRUPTED, "reason": "it could not be watched"}
+            self.record = self.record.model_copy(update=why | {"warnings": self._guard.faults})
+            keep(self._ledger, self.record, self._guard, known=self._known)
 
     def _add_up(self, recording: Recording, *, wait: bool) -> None:
         if recording.reading is None:
@@ -340,7 +364,7 @@ class TrackedRun:
         return record.ended(
             self.record,
             recording,
-            replace(read, notes=(*self._notes, *read.notes, *_faults(self._guard))),
+            replace(read, notes=(*self._notes, *read.notes, *self._guard.faults)),
             seen=self._seen,
             trained=sum(p.numel() for p in parameters_of(self.optimizer, {}).values() if p.requires_grad),
             quality=None if after is None else quality_of(read.settings.metric, self._look.before, after),
@@ -348,9 +372,6 @@ class TrackedRun:
         )
 
 
+_NOT_RECORDED = "the run is not recorded"
 _AS_FAR = "the run is recorded as far as it is known"
 _NO_DIGEST = "the run is not known as one of this model's own"
-
-
-def _faults(guard: Guard) -> list[str]:
-    return [f"{what} failed ({why})" for what, why in guard.failed.items()]

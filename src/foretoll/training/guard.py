@@ -1,14 +1,18 @@
 """The boundary between foretoll and a training loop of somebody else: a fault of ours never stops or changes it.
 
-Whatever foretoll does inside such a loop is called through a `Guard`. A fault becomes one line on the standard error,
-with the way out, and what failed is not tried again. What passes is Ctrl-C and, with `strict`, everything.
+Whatever foretoll does inside such a loop, or beside the steps of its own, is called through a `Guard`. A fault becomes
+one line on the standard error, with the way out, and what failed is not tried again. What passes is Ctrl-C and, with
+`strict` (or FORETOLL_STRICT=1), everything.
 """
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from foretoll.errors import one_line
 from foretoll.measure import EnergyMeter, EnergyReading, NoMeter
@@ -16,32 +20,84 @@ from foretoll.measure import EnergyMeter, EnergyReading, NoMeter
 if TYPE_CHECKING:
     import torch
 
+M = TypeVar("M", bound=Callable[..., Any])
 T = TypeVar("T")
 LONGEST = 300  # characters of the line
 ONCE = "your training goes on without it"
+STRICT = "FORETOLL_STRICT"
+
+
+def never(error: BaseException) -> bool:
+    """No error."""
+    return False
+
+
+def is_refused_input(error: BaseException) -> bool:
+    """Whether an error is a sentence of ours on what was given: at the start, before anything is spent."""
+    from foretoll.errors import ForetollError
+
+    return isinstance(error, ForetollError)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error tells that what was given cannot be used: a sentence of ours, or one from within the network.
+
+    A network that fails will fail in its training too; running out of memory need not come again.
+    """
+    from foretoll.errors import is_out_of_memory
+
+    if is_refused_input(error):
+        return True
+    if is_out_of_memory(error):
+        return False
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if code.co_name == "_call_impl" and code.co_filename.endswith("module.py"):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def strict_everywhere() -> bool:
+    """Whether the environment asks for faults as errors, as `foretoll --strict` does: for continuous integration."""
+    return os.environ.get(STRICT, "").strip() not in ("", "0")
 
 
 class Guard:
     """Calls what may fail. `strict`: let faults pass as they are, for tests and continuous integration."""
 
     def __init__(self, *, strict: bool = False) -> None:
-        self.strict = strict
+        self.strict = strict or strict_everywhere()
         self.failed: dict[str, str] = {}  # what failed, and why
 
-    def call(self, what: str, work: Callable[[], T], *, so: str = ONCE) -> T | None:
+    def call(
+        self,
+        what: str,
+        work: Callable[[], T],
+        *,
+        so: str = ONCE,
+        passes: Callable[[BaseException], bool] = never,
+    ) -> T | None:
         """What `work` returns; None where it failed, now or before.
 
-        what: what is done, as the beginning of a sentence, by which it is known; so: what follows from its failure
+        what: what is done, as the beginning of a sentence, by which it is known; so: what follows from its failure;
+        passes: which errors are none of ours
         """
         if what in self.failed:
             return None
         try:
             return work()
         except (Exception, SystemExit) as error:  # a library that ends the process is a fault like any other
-            if self.strict:
+            if self.strict or passes(error):
                 raise
             self.fault(what, error, so)
             return None
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """A sentence on each fault."""
+        return tuple(f"{what} failed ({why})" for what, why in self.failed.items())
 
     def fault(self, what: str, error: BaseException | str, so: str = ONCE) -> None:
         """Say once that something of ours failed; it is not tried again."""
@@ -72,10 +128,25 @@ def say(text: str, *, longest: int = LONGEST) -> None:
         pass
 
 
+def harmless(method: M) -> M:
+    """A method that another library calls: a fault of ours in it is one line, and stops nothing of the library's.
+
+    Its object has a `guard`. What is refused of an input passes.
+    """
+
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        guard: Guard = self.guard
+        what = f"the callback {method.__name__}"
+        return guard.call(what, lambda: method(self, *args, **kwargs), passes=is_refused_input)
+
+    return cast("M", call)
+
+
 class GuardedMeter:
     """An energy meter that cannot fail: where it does, durations are still measured, and energy is unknown.
 
-    Has what a `Recorder` asks of a meter: `start`, `switch`, `stop` and `running`.
+    Has what a `Recorder` asks of a meter: `start`, `switch`, `stop` and `running`. A context manager, as meters are.
     """
 
     def __init__(
@@ -85,6 +156,17 @@ class GuardedMeter:
         self._clock = NoMeter(device=device)
         self._meter = guard.call("opening the energy meter", open_meter, so=_NO_ENERGY)
         self._whole = self._meter is not None
+
+    def __enter__(self) -> Self:
+        self._tell(lambda meter: meter.prepare())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        meter = self._meter
+        if meter is not None and self._whole:
+            self._guard.call("closing the energy meter", lambda: meter.__exit__(None, None, None))
 
     @property
     def running(self) -> bool:

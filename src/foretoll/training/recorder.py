@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from foretoll.measure import EnergyMeter, EnergyReading
+    from foretoll.training.guard import GuardedMeter
     from foretoll.training.stop import StopRule
 
 Progress = Callable[[EvalPoint], str | None]
@@ -133,7 +134,7 @@ class Recorder:
         *,
         stop: StopRule,
         steps_per_epoch: int | None,
-        meter: EnergyMeter,
+        meter: EnergyMeter | GuardedMeter,
         progress: Progress | None = None,
     ) -> None:
         self.parameters, self.stop, self.meter, self.progress = dict(parameters), stop, meter, progress

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from foretoll.decide.money import money, money_spent
-from foretoll.errors import ForetollError
+from foretoll.errors import ForetollError, LedgerError
 from foretoll.forecast import Forecaster
 from foretoll.indices.survey import Survey
 from foretoll.interruption import why_stopped
@@ -217,7 +217,10 @@ def _recorded(ledger: Ledger | None, option: str, began: datetime) -> Run | None
     """The run that the ledger has of a candidate which failed: what was measured before is not lost."""
     if ledger is None:
         return None
-    runs = ledger.select(option=get_option(option).name, tag=TAG, limit=1).runs
+    try:
+        runs = ledger.select(option=get_option(option).name, tag=TAG, limit=1).runs
+    except LedgerError:
+        return None
     return next((run for run in runs if run.started_at >= began), None)
 
 

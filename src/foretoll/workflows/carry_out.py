@@ -13,10 +13,10 @@ import torch
 from foretoll.arguments import check_out
 from foretoll.data import TaskData
 from foretoll.errors import DataError, ForetollError, ModelError, is_out_of_memory
-from foretoll.interruption import held, recording, why_stopped
-from foretoll.measure import EnergyMeter, describe_hardware, probe_inference
+from foretoll.interruption import recording, why_stopped
+from foretoll.measure import describe_hardware, probe_inference
 from foretoll.models import Model, save_checkpoint, weights_digest
-from foretoll.options import Option, train_to_target
+from foretoll.options import Option, Training, train_to_target
 from foretoll.options.memory import training_state_bytes
 from foretoll.options.part import Part, TrainingState
 from foretoll.quality import Evaluation, evaluate, quality_of
@@ -30,10 +30,15 @@ from foretoll.records import (
     Run,
     TrainingSettings,
 )
-from foretoll.training.guard import Guard
+from foretoll.training import Recording
+from foretoll.training.guard import Guard, GuardedMeter
 from foretoll.workflows.context import Accounting, Runtime, Update, Watcher, seeded
+from foretoll.workflows.keeping import GuardedWatcher, begin, keep
 from foretoll.workflows.live import SO, Renewals, check_give_up
 from foretoll.workflows.planned import planned_update
+
+_AS_FAR = "the run is recorded as far as it is known"
+_WITHOUT = "the run is recorded without it"
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,17 @@ def carry_out(
     """Prepare, train to the quality target, measure, save and record.
 
     `begun`: a pilot that this run goes on from; its steps and what they cost are part of the run.
+    Faults of foretoll itself are the runtime's `guard`'s, and stop no training (`foretoll.training.guard`).
+
     The ledger has the run from before the first step: a killed process leaves an interrupted run, not none. Ctrl-C,
-    SIGTERM and SIGHUP end the run as interrupted, with what was measured; further signals wait for the record.
+    SIGTERM and SIGHUP end the run as interrupted, with what was measured; further signals wait for the record. A run
+    that the ledger cannot take is kept in a file, and the next command that reaches the ledger takes it in.
     """
     model, target, task_shift, device = update.model, update.target, update.task_shift, update.device
-    accounting, ledger = runtime.accounting, runtime.ledger
+    accounting, ledger, guard = runtime.accounting, runtime.ledger, runtime.guard
+    watcher = GuardedWatcher(runtime.watcher, guard)
+    if ledger is not None:
+        ledger.check(to_write=True)
     check_give_up(settings)
     require_labels(target, option.name)
     option.require_suited(model, target, task_shift=task_shift)
@@ -85,7 +96,7 @@ def carry_out(
     planned = planned_update(update, option, settings, metadata.signals).model_copy(
         update={
             "grid": accounting.grid,
-            "hardware": describe_hardware(device),
+            "hardware": guard.call("describing the hardware", lambda: describe_hardware(device), so=_WITHOUT),
             "lineage": metadata.lineage,
             "forecast": metadata.forecast,
             "tags": metadata.tags,
@@ -94,10 +105,7 @@ def carry_out(
     )
     run, updated, problem, known = planned, None, "", False
     try:
-        if ledger is not None:
-            with held():
-                ledger.begin(planned)
-                known = True
+        known = ledger is not None and begin(ledger, planned, guard)
         with seeded(settings.seed, device):
             before = None
             if not task_shift and (
@@ -105,32 +113,27 @@ def carry_out(
             ):  # it serves the target's task
                 before = _test(model, target, settings, device)
             training = option.start(model, target, settings, task_shift=task_shift, device=device)
-            with accounting.meter(device) as meter:
+            with GuardedMeter(guard, lambda: accounting.meter(device), device=device) as meter:
                 result = train_to_target(
                     option,
                     training,
                     settings,
                     meter=meter,
                     device=device,
-                    progress=_Progress(planned, meter, runtime.watcher, begun),
+                    progress=_Progress(planned, meter, watcher, begun, guard),
                     part=Part(begun),
                 )
-        run = result.recorded_in(planned).model_copy(
-            update={
-                "trainable_parameters": sum(p.numel() for p in training.trainable.values()),
-                "training_state_bytes": training_state_bytes(option, training, settings),
-            }
-        )
+        run = _ended(planned, result, option, training, guard)
         if result.outcome.complete:
             updated = training.finish()
             _frozen_as(updated, model)
             after = _test(updated, target, settings, device)
-            run = run.model_copy(update={"quality": quality_of(settings.metric, before, after)})
+            run = _judged(run, before, after, guard)
             updated = _named(updated, run, target, task_shift)
             if out is not None:
                 folder, problem = _saved(updated, out)
                 run = run.model_copy(update={"checkpoint": folder, "reason": problem or run.reason})
-            served = inference_cost(updated, target, settings, accounting)
+            served = _serving(updated, target, settings, accounting, guard)
             run = run.model_copy(update={"inference": served, "model": _made(run.model, updated)})
     except KeyboardInterrupt as stop:
         run = run.model_copy(update={"outcome": Outcome.INTERRUPTED, "reason": why_stopped(stop)})
@@ -141,10 +144,10 @@ def carry_out(
         run = run.model_copy(update={"outcome": Outcome.FAILED, "reason": _why(error, device)})
         raise
     finally:
-        with held():
-            run = run.model_copy(update={"finished_at": datetime.now(UTC)})
-            if ledger is not None and known and run.outcome is not Outcome.RUNNING:
-                ledger.finish(run)
+        told = {"finished_at": datetime.now(UTC), "warnings": (*run.warnings, *guard.faults)}
+        run = run.model_copy(update=told)
+        if ledger is not None and run.outcome is not Outcome.RUNNING:
+            keep(ledger, run, guard, known=known)
     if problem:
         raise ModelError(problem)
     return RunResult(run, updated)
@@ -153,10 +156,12 @@ def carry_out(
 class _Progress:
     """Shows each evaluation of a run with what is then left of it, and says when the run is to be given up."""
 
-    def __init__(self, run: Run, meter: EnergyMeter, watcher: Watcher, begun: TrainingState | None) -> None:
-        self.run, self.meter, self.watcher = run, meter, watcher
-        self.renewals = Renewals(run.settings, run.forecast, run.target.validation)
-        self.guard, self.curve = Guard(), list(begun.recorded.curve) if begun is not None else []
+    def __init__(
+        self, run: Run, meter: GuardedMeter, watcher: Watcher, begun: TrainingState | None, guard: Guard
+    ) -> None:
+        self.run, self.meter, self.watcher, self.guard = run, meter, watcher, guard
+        self.renewals: Renewals | None = None
+        self.curve = list(begun.recorded.curve) if begun is not None else []
         costs = begun.recorded.phases.values() if begun is not None else ()
         energies = [cost.energy_kwh for cost in costs]
         self._before_kwh = None if None in energies else sum(energy or 0.0 for energy in energies)
@@ -164,15 +169,19 @@ class _Progress:
     def __call__(self, point: EvalPoint) -> str | None:
         self.curve.append(point)
         found = self.guard.call("forecasting what is left", self._renewed, so=SO)
-        if found is not None:
-            self.watcher.renewed(found)
+        if found is not None and found[0] is not None:
+            self.watcher.renewed(found[0])
         self.watcher.evaluated(point, self.run.settings)
-        return (self.renewals.hopeless or None) if found is not None else None
+        return (found[1] or None) if found is not None else None
 
-    def _renewed(self) -> LiveForecast | None:
-        both = self._before_kwh, self.meter.so_far_kwh
+    def _renewed(self) -> tuple[LiveForecast | None, str]:
+        """What is left of the run, and why it is to be given up where it is."""
+        run, both = self.run, (self._before_kwh, self.meter.so_far_kwh)
+        if self.renewals is None:
+            self.renewals = Renewals(run.settings, run.forecast, run.target.validation)
         spent = None if None in both else sum(energy or 0.0 for energy in both)
-        return self.renewals.renew(self.curve, self.run.steps_per_epoch, spent)
+        found = self.renewals.renew(self.curve, run.steps_per_epoch, spent)
+        return found, self.renewals.hopeless
 
 
 def _why(error: Exception, device: torch.device) -> str:
@@ -233,6 +242,38 @@ def _frozen_as(updated: Model, model: Model) -> None:
     frozen = {name for name, p in model.network.named_parameters() if not p.requires_grad}
     for name, parameter in updated.network.named_parameters():
         parameter.requires_grad_(name not in frozen)
+
+
+def _ended(begun: Run, result: Recording, option: Option, training: Training, guard: Guard) -> Run:
+    """The run with what was measured of it; where that cannot be told, with how it ended."""
+
+    def told() -> Run:
+        return result.recorded_in(begun).model_copy(
+            update={
+                "trainable_parameters": sum(p.numel() for p in training.trainable.values()),
+                "training_state_bytes": training_state_bytes(option, training, begun.settings),
+            }
+        )
+
+    run = guard.call("describing the run's end", told, so=_AS_FAR)
+    return run or begun.model_copy(update={"outcome": result.outcome, "reason": result.reason})
+
+
+def _judged(run: Run, before: Evaluation | None, after: Evaluation, guard: Guard) -> Run:
+    quality = guard.call(
+        "describing the quality", lambda: quality_of(run.settings.metric, before, after), so=_WITHOUT
+    )
+    return run.model_copy(update={"quality": quality})
+
+
+def _serving(
+    model: Model, target: TaskData, settings: TrainingSettings, accounting: Accounting, guard: Guard
+) -> InferenceCost | None:
+    return guard.call(
+        "measuring what serving costs",
+        lambda: inference_cost(model, target, settings, accounting),
+        so=_WITHOUT,
+    )
 
 
 def _made(card: ModelCard, model: Model) -> ModelCard:

@@ -32,6 +32,7 @@ from foretoll.options.optimizer import optimizer_named
 from foretoll.options.stepper import check_precision
 from foretoll.records import EvalPoint, GridIntensity, LiveForecast, TableLayout, TrainingSettings
 from foretoll.tasks import check_metric
+from foretoll.training.guard import Guard
 from foretoll.workflows.classes import settle_classes
 from foretoll.workflows.unknown_source import (
     check_target,
@@ -104,13 +105,15 @@ class Accounting:
 class Runtime:
     """Where and how a call works, which all that it calls shares.
 
-    device: that models are put on. ledger: one that is open; None: what is carried out is not kept.
+    device: that models are put on. ledger: one that is open; None: what is carried out is not kept. guard: what
+    becomes of faults of foretoll itself beside a training.
     """
 
     device: torch.device = CPU
     accounting: Accounting = field(default_factory=Accounting)
     ledger: Ledger | None = None
     watcher: Watcher = field(default_factory=Watcher)
+    guard: Guard = field(default_factory=Guard)
 
     @classmethod
     def of(
@@ -123,10 +126,15 @@ class Runtime:
         """Of what a caller gave, opened; no ledger is the user's own. UsageError where there is no such device."""
         return cls(choose_device(device), accounting or Accounting(), Ledger.of(ledger), watcher or Watcher())
 
-    def check(self, settings: TrainingSettings) -> None:
-        """Refuse, before any work, a region, a counter or settings that nothing could be made with here."""
+    def check(self, settings: TrainingSettings, *, to_write: bool = False) -> None:
+        """Refuse, before any work, a region, a counter or settings that nothing could be made with here.
+
+        So is what can be no ledger; one that is away or damaged is no reason not to begin.
+        """
         self.accounting.check(self.device)
         check_settings(settings, self.device)
+        if self.ledger is not None:
+            self.ledger.check(to_write=to_write)
 
     def meter(self) -> EnergyMeter:
         """A fresh meter for one measurement on the device."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from weakref import WeakKeyDictionary
 
+from foretoll.errors import LedgerError, WrongLedgerError
 from foretoll.forecast import Forecaster
 from foretoll.forecast.reference import reference_forecaster
 from foretoll.ledger import Ledger, OwnRuns
+from foretoll.training.guard import strict_everywhere
 
 _FITTED: WeakKeyDictionary[Ledger, tuple[int, tuple[str, ...], Forecaster]] = WeakKeyDictionary()
 
@@ -15,11 +17,19 @@ def experience_of(ledger: Ledger | None) -> tuple[OwnRuns, Forecaster]:
     """What is known of a ledger's runs, and the forecaster of these and of the runs that ship.
 
     The forecaster is kept for as long as the ledger is open (`foretoll.Session` holds one), with the models that it
-    has fitted; a run that was added since gives a new one.
+    has fitted; a run that was added since gives a new one. A ledger that cannot be read teaches nothing, and its
+    warning says so.
     """
     if ledger is None:
         return OwnRuns(), reference_forecaster()
-    known = ledger.own_runs()
+    try:
+        known = ledger.own_runs()
+    except WrongLedgerError:
+        raise
+    except LedgerError as error:
+        if strict_everywhere():
+            raise
+        known = OwnRuns(warning=f"the forecast rests on the runs that come with foretoll alone: {error}")
     seen = tuple(lesson.run_id for lesson in known.lessons.lessons)
     kept = _FITTED.get(ledger)
     if kept is None or kept[:2] != (known.ends, seen):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from foretoll.options import get_option
 from foretoll.process import Liveness, ProcessStamp, life_of, this_process
 from foretoll.quality import evaluate
 from foretoll.records import Decision, Estimate, LifeEvent, Offer, Run, Toll
+from foretoll.training.guard import Guard
 from foretoll.workflows.carry_out import RunMetadata, carry_out
 from foretoll.workflows.context import Data, Update
 from foretoll.workflows.estimate import estimate
@@ -163,7 +165,7 @@ def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data
             get_option(decision.option),
             Update(base_model(life), None, window, False, place),
             settings,
-            life.runtime,
+            replace(life.runtime, guard=Guard(strict=True)),  # a life is told by its ledger
             RunMetadata(tags=("life", f"life:{life.card.name}")),
         )
         run = result.run

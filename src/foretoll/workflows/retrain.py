@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +15,9 @@ from foretoll.models import Loading
 from foretoll.options import Option, get_option
 from foretoll.options.part import TrainingState
 from foretoll.options.table import DEFAULT, named
-from foretoll.records import Estimate, Run, TrainingSettings
+from foretoll.records import Estimate, MadeForecast, Run, TrainingSettings
 from foretoll.tasks import check_until
+from foretoll.training.guard import is_refusal
 from foretoll.workflows.carry_out import RunMetadata, RunResult, carry_out, require_labels
 from foretoll.workflows.chance import chance_warnings
 from foretoll.workflows.context import (
@@ -28,8 +30,9 @@ from foretoll.workflows.context import (
     open_update,
 )
 from foretoll.workflows.goal import with_target
+from foretoll.workflows.keeping import guarded
 from foretoll.workflows.kept_pilot import kept_pilot
-from foretoll.workflows.live import forecast_before
+from foretoll.workflows.live import SO, forecast_before
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.rates import Named, rising, settled
 
@@ -76,9 +79,9 @@ def retrain(
     if until is not None:
         check_until(until, settings.metric)
     check_out(out)
-    runtime = Runtime.of(device, accounting, ledger, watcher)
+    runtime = guarded(Runtime.of(device, accounting, ledger, watcher))
     loading = Loading(weights, embedding_layer, head, trust_code)
-    runtime.check(settings)
+    runtime.check(settings, to_write=True)
     runtime.watcher.stage("open data and model")
     update = open_update(
         model,
@@ -122,33 +125,59 @@ def retrain_update(
     `begun`: where the training goes on from.
     Where there is no forecast, and the run may be given up, it is made here.
     """
-    watcher, ledger = runtime.watcher, runtime.ledger
+    runtime = guarded(runtime)
+    watcher, ledger, guard = runtime.watcher, runtime.ledger, runtime.guard
     signals, forecast = metadata.signals, metadata.forecast
     require_labels(update.target, option)
     get_option(option).require_suited(update.model, update.target, task_shift=update.task_shift)
     if signals is None:
-        watcher.stage("look at the target through the model (signals)")
-        pilot = pilot_signals(update, option, settings)
-        for warning in rising(pilot, settings.lr):
-            watcher.note(warning)
-        survey = take_signals(update, settings)
-        signals = survey.signals | pilot
-        if forecast is None and settings.give_up is not None and ledger is not None:
-            watcher.stage("forecast the chance of reaching the target")
-            forecast = forecast_before(update, option, settings, survey, pilot, ledger)
+
+        def look() -> tuple[Mapping[str, float | None], MadeForecast | None]:
+            return _look(update, option, settings, runtime, forecast)
+
+        so = "the run is recorded without signals, and no forecast learns from it"
+        looked = guard.call("looking at the target", look, so=so, passes=is_refusal)
+        signals, forecast = looked or ({}, forecast)
     seen = 0 if update.source is None else min(len(update.source.train), DEFAULT_SAMPLES)
-    warnings = [*chance_warnings(update, settings, signals, seen), *update.model.card.notes]
+    taken = signals
+    chance = guard.call("looking for chance", lambda: chance_warnings(update, settings, taken, seen), so=SO)
+    warnings = [*(chance or ()), *update.model.card.notes]
     if begun is not None:
         warnings.append(f"its first {begun.recorded.steps:,} steps were taken by the pilot of an estimate")
     watcher.stage(f"{option} on {update.target.name}")
+    ancestors = guard.call(
+        "reading the model's ancestors",
+        lambda: _lineage(update.model.card.run_id, ledger),
+        so="the run is recorded without them",
+    )
     known = replace(
         metadata,
         signals=signals,
         forecast=forecast,
-        lineage=_lineage(update.model.card.run_id, ledger),
+        lineage=ancestors or (),
         warnings=(*metadata.warnings, *warnings),
     )
     return carry_out(get_option(option), update, settings, runtime, known, begun=begun, out=out)
+
+
+def _look(
+    update: Update,
+    option: str,
+    settings: TrainingSettings,
+    runtime: Runtime,
+    forecast: MadeForecast | None,
+) -> tuple[Mapping[str, float | None], MadeForecast | None]:
+    """The signals of an update, and its forecast where one is needed and not made yet."""
+    watcher, ledger = runtime.watcher, runtime.ledger
+    watcher.stage("look at the target through the model (signals)")
+    pilot = pilot_signals(update, option, settings)
+    for warning in rising(pilot, settings.lr):
+        watcher.note(warning)
+    survey = take_signals(update, settings)
+    if forecast is None and settings.give_up is not None and ledger is not None:
+        watcher.stage("forecast the chance of reaching the target")
+        forecast = forecast_before(update, option, settings, survey, pilot, ledger)
+    return survey.signals | pilot, forecast
 
 
 def _lineage(parent: str | None, ledger: Ledger | None) -> tuple[str, ...]:

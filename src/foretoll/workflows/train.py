@@ -21,6 +21,7 @@ from foretoll.workflows.carry_out import RunMetadata, RunResult, carry_out
 from foretoll.workflows.chance import target_warnings
 from foretoll.workflows.context import Accounting, Data, Runtime, Update, Watcher
 from foretoll.workflows.goal import on_data
+from foretoll.workflows.keeping import guarded
 
 
 class InitialTraining(Option):
@@ -80,7 +81,8 @@ def train_model(
 ) -> RunResult:
     """As `train`, and gives the trained model too. `build(data=…, seed=…)` gives the model, its weights fresh."""
     check_out(out)
-    runtime.check(settings)
+    runtime = guarded(runtime)
+    runtime.check(settings, to_write=True)
     task = open_data(data, seed=settings.seed)
     if task.train.labels is None:
         raise DataError(
