@@ -445,7 +445,7 @@ PLACES = (
     Case("the same for an estimate", "estimate … --out locked",
          "nothing can be written to the folder 'locked' (Permission denied): name another with --out",
          under="read-only"),
-    Case("a ledger in a read-only folder", "retrain … --until 0.1 --ledger locked/l.db --out /tmp",
+    Case("the same, and faults are to be errors", "--strict retrain … --until 0.1 --ledger locked/l.db --out /tmp",
          "the ledger FOLDER/locked/l.db cannot be opened or made (no permission?): name another place with "
          "FORETOLL_LEDGER=FILE", under="read-only"),
     Case("an export to a read-only folder", "ledger export locked/runs.jsonl --ledger whole.db",
@@ -572,6 +572,11 @@ FAULTS = (
     ("a class that is missing on one side", "works: the index is the mean over the other classes, and a warning names "
      "them", "tests/cli/test_bad_input.py"),
     ("an unlabelled target", "`estimate` works and says what it could not know", "tests/cli/test_commands.py"),
+    ("a ledger that cannot be written: read-only, locked, damaged, a full disk, a server that is away",
+     "`retrain` and `train` go on: one line, and the run is kept in a file that the next command takes in; `estimate` "
+     "and `compare` rest on the runs that come with foretoll, and say so", "tests/workflows/test_lost_ledger.py"),
+    ("a fault of foretoll itself beside a training", "one line, and the training goes on "
+     "([own_faults.md](own_faults.md))", "tests/tracking/test_faults.py"),
     ("a damaged ledger", "`foretoll ledger doctor` prints a sentence for each finding, exit 1",
      "tests/cli/test_commands.py"),
     ("a ledger with damaged pages, or cut short", "`foretoll ledger doctor --repair` copies the runs that can be read "

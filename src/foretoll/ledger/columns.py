@@ -7,7 +7,6 @@ its record.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -76,8 +75,12 @@ def append_lessons(connection: Connection, ends: Sequence[EndedRun]) -> None:
     if connection.dialect.name == "sqlite":
         _append(connection, ends)
         return
-    with contextlib.suppress(DBAPIError), connection.begin_nested():
-        _append(connection, ends)
+    try:
+        with connection.begin_nested():
+            _append(connection, ends)
+    except DBAPIError:
+        if connection.invalidated:  # the run is lost with the connection, and is written again
+            raise
 
 
 def write_lessons(connection: Connection, ends: Sequence[EndedRun]) -> None:

@@ -26,9 +26,7 @@ _FOR_GOOD = (
     "no pg_hba.conf entry",
     "translate host name",
     "no password supplied",
-    "invalid",
-    "permission denied",
-    "SSL",
+    "does not support SSL",
 )
 
 

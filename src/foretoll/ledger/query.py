@@ -136,16 +136,19 @@ def each(
     # rows that do not count are not known to the database: read on until it is enough
     at_once = AT_ONCE if filters.limit is None else max(min(filters.limit, AT_ONCE), 1)
     count = 0
-    for row in connection.execute(query.execution_options(yield_per=at_once)):
-        if filters.limit is not None and count >= filters.limit:
-            break
-        try:
-            outcome, reason = outcome_now(row, age_limit)
-            if filters.outcome is None or outcome == filters.outcome:
-                yield make(row, outcome, reason)
-                count += 1
-        except UnreadableError as error:
-            yield UnreadRecord(run_name(row.id), str(error))
+    with connection.execute(
+        query.execution_options(yield_per=at_once)
+    ) as rows:  # a server's cursor is closed
+        for row in rows:
+            if filters.limit is not None and count >= filters.limit:
+                break
+            try:
+                outcome, reason = outcome_now(row, age_limit)
+                if filters.outcome is None or outcome == filters.outcome:
+                    yield make(row, outcome, reason)
+                    count += 1
+            except UnreadableError as error:
+                yield UnreadRecord(run_name(row.id), str(error))
 
 
 def find_after(
