@@ -22,6 +22,8 @@ from foretoll.commands.updates import commands
 from foretoll.errors import ForetollError, is_out_of_memory, one_line, shown
 from foretoll.interruption import exit_code, guarded, why_ended
 
+STRICT = "FORETOLL_STRICT"
+
 app = typer.Typer(
     name="foretoll",
     help="Predict what an update of a model will cost, before any retraining; measure it; remember it.",
@@ -64,7 +66,7 @@ def _options(
 ) -> None:
     """Say what an update will cost."""
     if strict:
-        os.environ["FORETOLL_STRICT"] = "1"  # also for the workers that this process starts
+        os.environ[STRICT] = "1"  # also for the workers that this process starts
 
 
 def main() -> None:
@@ -72,8 +74,12 @@ def main() -> None:
 
     SIGTERM and SIGHUP stop the work as Ctrl-C does; the exit code is then 128 and the signal's number.
     """
+    before = os.environ.get(STRICT)
     with guarded(hand_on=False), streams.ours():
         code, message = _called()
+        os.environ.pop(STRICT, None)
+        if before is not None:
+            os.environ[STRICT] = before
         if message:
             streams.complain(message)
         unwritten = streams.finish()

@@ -146,7 +146,7 @@ def carry_out(
     finally:
         told = {"finished_at": datetime.now(UTC), "warnings": (*run.warnings, *guard.faults)}
         run = run.model_copy(update=told)
-        if ledger is not None and run.outcome is not Outcome.RUNNING:
+        if ledger is not None and (known or not guard.strict) and run.outcome is not Outcome.RUNNING:
             keep(ledger, run, guard, known=known)
     if problem:
         raise ModelError(problem)
