@@ -32,7 +32,8 @@ from foretoll.measure import EnergyMeter, NoMeter
 from foretoll.records import Run, TrainingSettings
 from foretoll.tracking import TrackedRun
 from foretoll.workflows import Accounting
-from foretoll.workflows.context import Update, Watcher
+from foretoll.workflows.carry_out import RunMetadata
+from foretoll.workflows.context import Runtime, Update, Watcher
 from foretoll.workflows.retrain import retrain_update
 from options.making import blobs as task
 from options.making import mlp, weights
@@ -53,8 +54,8 @@ BESIDE = {"ledger", "measure", "forecast", "indices", "workflows"}
 # Of those rooms: what refuses an input before anything is spent, opens it, trains, or is a plain value.
 WORK = {
     "open_update", "choose_device", "check_settings", "check_give_up", "require_labels", "with_target", "settled",
-    "kept_pilot", "seeded", "planned_run", "_notes", "retrain_update", "carry_out", "_test", "_frozen_as", "_named",
-    "_made", "_saved", "_why",
+    "kept_pilot", "seeded", "planned_run", "planned_update", "guarded", "_notes", "retrain_update", "carry_out",
+    "_test", "_frozen_as", "_named", "_made", "_saved", "_why",
 }  # fmt: skip
 KNOWN = {
     "Accounting.grid",
@@ -167,13 +168,13 @@ def tracked(*, look: bool = False) -> list[torch.Tensor]:
 def retrained(*, look: bool = False) -> list[torch.Tensor]:
     """`foretoll.retrain`, from where its data are open."""
     update = Update(mlp(task()), task(), task(seed=1, distance=1.0), False, torch.device("cpu"))
+    accounting = Accounting("watts:20", region="DE")
     done = retrain_update(
         update,
         "finetune",
         TrainingSettings(batch_size=16, max_epochs=2, lr=0.01, until=0.99, give_up=0.001),
-        accounting=Accounting("watts:20", region="DE"),
-        ledger=Ledger.open(),
-        signals=None if look else {},
+        Runtime(accounting=accounting, ledger=Ledger.open()),
+        RunMetadata(signals=None if look else {}),
     )
     return [] if done.model is None else list(weights(done.model).values())
 
