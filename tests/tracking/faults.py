@@ -51,6 +51,7 @@ TRACKING = ("foretoll.tracking.run", "foretoll.tracking.showing", "foretoll.work
 RETRAINING = ("foretoll.workflows.carry_out", "foretoll.workflows.retrain", "foretoll.workflows.keeping")
 # In `retrain` the loop is foretoll's own: these rooms are what stands beside its steps.
 BESIDE = {"ledger", "measure", "forecast", "indices", "workflows"}
+TOO = {"quality_of"}  # of the others
 # Of those rooms: what refuses an input before anything is spent, opens it, trains, or is a plain value.
 WORK = {
     "open_update", "choose_device", "check_settings", "check_give_up", "require_labels", "with_target", "settled",
@@ -65,7 +66,7 @@ KNOWN = {
 }  # in `retrain`: asked at its start
 # The boundary itself, and calls that hold nothing but a guarded one; what the test alone calls.
 ITSELF = {
-    "begin", "keep", "show_forecast", "show_end", "log_run", "_judged", "_ended", "_inference", "Ledger.open",
+    "begin", "keep", "show_forecast", "show_end", "log_run", "_judged", "_ended", "_serving", "Ledger.open",
     "Ledger.runs", "Ledger.select",
 }  # fmt: skip
 
@@ -114,7 +115,8 @@ def points(modules: tuple[str, ...], rooms: set[str] | None = None) -> list[Poin
             if not (inspect.isclass(value) or inspect.isfunction(value)) or not home.startswith("foretoll."):
                 continue
             own, kind = home == name, inspect.isclass(value) and issubclass(value, BaseModel | BaseException)
-            outside = rooms is not None and (home.split(".")[1] not in rooms or key in WORK)
+            beside = rooms is None or home.split(".")[1] in rooms or key in TOO
+            outside = not beside or (rooms is not None and key in WORK)
             itself = home == BOUNDARY or key == "GuardedWatcher"
             if itself or kind or outside or (own and inspect.isclass(value)):
                 continue
