@@ -43,3 +43,19 @@ def test_a_thinned_curve_keeps_its_beginning_its_end_and_when_the_target_was_met
 def test_runs_that_ship_are_trimmed_already() -> None:
     for run in reference_runs()[::50]:
         assert trimmed(run) == run
+
+
+def test_no_folder_of_a_machine_ships() -> None:
+    """Of a transformer the architecture and the tokeniser are folders; of what was read, its text."""
+    run = reference_runs()[0]
+    folder = "/home/someone/models/encoder"
+    preprocessing = run.model.preprocessing.model_copy(
+        update={"kind": "text", "tokenizer": folder, "origin": f"{folder}/preprocessor_config.json"}
+    )
+    read = {"arch": f"hf:{folder}?max_length=32", "trained_on": f"parquet:{folder}/old.parquet?part=1/4"}
+    notes = {"preprocessing": preprocessing, "reading": f"from {folder}", "notes": (f"{folder} lacks a head",)}
+    kept = trimmed(run.model_copy(update={"model": run.model.model_copy(update=read | notes)}))
+    assert "/home" not in kept.model_dump_json()
+    assert kept.model.arch == "hf:encoder?max_length=32" and kept.model.preprocessing.tokenizer == "encoder"
+    assert kept.model.trained_on == "parquet:old.parquet?part=1/4"
+    assert trimmed(kept) == kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from foretoll.forecast.case import decided
 from foretoll.forecast.reference import reference_runs
 from foretoll.report.score_tables import score_blocks
 from foretoll.research import metrics
-from foretoll.research.leave_out import Fold, Row, rows_of, splits_of
+from foretoll.research.leave_out import PRETRAINED, Fold, Row, rows_of, splits_of
 from foretoll.research.metrics import Outcomes
 from foretoll.research.open_runs import interval_measures, open_measures, tell_left_out
 from foretoll.research.peers import FORETOLL, GAP, METHODS, PEERS
@@ -95,6 +96,21 @@ def test_no_fold_is_learned_from(rows: list[Row], number: int) -> None:
         assert not {row.setting for row in left} & {row.setting for row in rest}
         if split.name == "data sets":
             assert all(fold not in (row.case.source_name, row.case.target_name) for row in rest)
+
+
+def test_pretrained_models_are_forecast_by_those_that_began_from_nothing(rows: list[Row]) -> None:
+    def row_of(row: Row, **of_model: str | None) -> Row:
+        model = row.run.model.model_copy(update=of_model)
+        return replace(row, run=row.run.model_copy(update={"model": model}))
+
+    foreign = row_of(rows[0], arch="zoo.cifar_resnet:resnet20", parent_run_id=None)
+    headed = row_of(rows[1], arch="hf:encoder?max_length=32")  # a run trained its head
+    mixed = [foreign, headed, *rows[2:10]]
+    split = next(split for split in splits_of(mixed) if split.name == PRETRAINED)
+    assert [split.fold(row) for row in mixed] == [PRETRAINED] * 2 + [None] * 8
+    assert not any(split.also_out(row, PRETRAINED) for row in mixed)
+    none = splits_of(rows[2:10])
+    assert all(split.fold(row) is None for split in none if split.name == PRETRAINED for row in rows[2:10])
 
 
 def test_decided_rows_are_forecast_alike_by_every_method(rows: list[Row]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from foretoll.records import EvalPoint, Run, TrainingSettings
+from foretoll.records import EvalPoint, ModelCard, Run, TrainingSettings
 
 WHOLE_EPOCHS = 1.0  # of a curve are kept as they were seen: what a run that trains an epoch first knows
 MOST_POINTS = 16  # of the rest of a curve
@@ -17,7 +18,6 @@ def trimmed(run: Run) -> Run:
     """A run without what no forecast reads: per-tensor changes, folders, the energy's parts, most of its curve."""
     energy = run.energy.model_copy(update={"components": ()}) if run.energy else None
     source = run.source.model_copy(update={"uri": _without_folder(run.source.uri)}) if run.source else None
-    trained_on = run.model.trained_on
     return run.model_copy(
         update={
             "parameter_change_by_tensor": {},
@@ -27,9 +27,24 @@ def trimmed(run: Run) -> Run:
             "lineage": (),
             "source": source,
             "target": run.target.model_copy(update={"uri": _without_folder(run.target.uri)}),
-            "model": run.model.model_copy(
-                update={"trained_on": _without_folder(trained_on) if trained_on else None}
-            ),
+            "model": _model_without_folders(run.model),
+        }
+    )
+
+
+def _model_without_folders(model: ModelCard) -> ModelCard:
+    """A model whose files may lie in a folder: of transformers the configuration and the tokeniser do."""
+    tokenizer = model.preprocessing.tokenizer
+    preprocessing = model.preprocessing.model_copy(
+        update={"tokenizer": tokenizer and Path(tokenizer).name, "origin": ""}
+    )
+    return model.model_copy(
+        update={
+            "arch": _without_folder(model.arch),
+            "trained_on": model.trained_on and _without_folder(model.trained_on),
+            "preprocessing": preprocessing,
+            "reading": "",
+            "notes": (),
         }
     )
 

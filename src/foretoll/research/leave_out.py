@@ -16,6 +16,8 @@ from foretoll.research.metrics import Outcomes
 PAIR_FOLDS = 10
 SIZES = ((400, "up to 400 samples"), (2000, "401 to 2,000"), (5000, "2,001 to 5,000"))
 LARGEST = "over 5,000"
+PRETRAINED = "pretrained models"  # forecast by what was learned from those that began with random weights
+WITH_WEIGHTS = "hf:"  # begins an architecture whose weights stand in its folder
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,13 @@ def splits_of(rows: Sequence[Row]) -> list[Fold]:
         Fold("task pairs", _pair_fold),
         Fold("sizes", _size),
         Fold("kinds of data", lambda r: r.run.target.kind if r.run.target.kind != "image" else None),
+        Fold(PRETRAINED, lambda r: PRETRAINED if of_others(r.run) else None),
     ]
+
+
+def of_others(run: Run) -> bool:
+    """Whether others trained the source model: no run made it, or only the head on a folder of transformers."""
+    return run.model.parent_run_id is None or run.model.arch.startswith(WITH_WEIGHTS)
 
 
 def _size(row: Row) -> str:
