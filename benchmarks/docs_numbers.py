@@ -17,6 +17,7 @@ import interval_scores
 import no_source
 import quality_curves
 import replication
+import source_models
 import task_scores
 from foretoll.forecast.reference import reference_runs
 from foretoll.research.score import COST_SPLITS
@@ -50,6 +51,7 @@ def main() -> None:
     replication.main()
     task_scores.main()
     no_source.main()
+    source_models.main()
     decisions.main()
     quality_curves.main()
     forecast_scores.main()

@@ -89,12 +89,12 @@ def aims(found: dict[str, Any]) -> str:
         rows.append(
             [
                 split,
-                f"{own['spearman']:.3f}",
-                f"{repeat['spearman']:.3f}",
+                _said(own["spearman"], ".3f"),
+                _said(repeat.get("spearman"), ".3f"),
                 f"{own['median_factor']:.2f}",
                 f"{own['coverage_0.9']:.1%}",
                 f"{own['coverage_split_0.9']:.1%}",
-                f"{own['auc']:.2f}",
+                _said(own["auc"], ".2f"),
                 f"{low:+.3f} … {high:+.3f}",
             ]
         )
@@ -109,6 +109,11 @@ def aims(found: dict[str, Any]) -> str:
         "Spearman ahead of the best peer that does not train first, 95 % interval",
     ]
     return markdown_table(head, rows)
+
+
+def _said(value: float | None, form: str) -> str:
+    """A measure, or a dash where these runs do not tell it: no second seed, or all of them ended alike."""
+    return "–" if value is None else format(value, form)
 
 
 if __name__ == "__main__":
