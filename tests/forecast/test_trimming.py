@@ -53,7 +53,11 @@ def test_no_folder_of_a_machine_ships() -> None:
         update={"kind": "text", "tokenizer": folder, "origin": f"{folder}/preprocessor_config.json"}
     )
     read = {"arch": f"hf:{folder}?max_length=32", "trained_on": f"parquet:{folder}/old.parquet?part=1/4"}
-    notes = {"preprocessing": preprocessing, "reading": f"from {folder}", "notes": (f"{folder} lacks a head",)}
+    notes = {
+        "preprocessing": preprocessing,
+        "reading": f"from {folder}",
+        "notes": (f"{folder} lacks a head",),
+    }
     kept = trimmed(run.model_copy(update={"model": run.model.model_copy(update=read | notes)}))
     assert "/home" not in kept.model_dump_json()
     assert kept.model.arch == "hf:encoder?max_length=32" and kept.model.preprocessing.tokenizer == "encoder"
