@@ -57,7 +57,7 @@ def quality(model: Model, stream: Stream, batches: Sequence[int]) -> list[float]
     for j in batches:
         rows = stream.batch(j).rows
         assert rows.labels is not None
-        found.append(float((look_at(model, rows).predicted == rows.labels.numpy()).mean()))
+        found.append(float((look_at(model, rows).outputs.argmax(1) == rows.labels.numpy()).mean()))
     return found
 
 

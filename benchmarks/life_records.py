@@ -28,8 +28,10 @@ from foretoll.data.partition import in_order
 from foretoll.decide.policies.base import WINDOW
 from foretoll.decide.replay import FIRST, Possible, RecordedLife
 from foretoll.indices.shadow import Shadow
-from foretoll.records import ServedBatch
+from foretoll.records import ANSWERS, ServedBatch
+from foretoll.tasks import get_task
 from foretoll.workflows.look import Look, served_batch
+from foretoll.workflows.scoring import Scoring
 from life_streams import Floats, Labels, Served, all_lives
 
 HIDDEN = 32
@@ -130,7 +132,7 @@ def record(name: str, served: Served, seed: int) -> RecordedLife:
                 if other < last
             }
             updates.append(Possible(last, option, cost, rows, gate))
-    start = float((network.look(x[kept[2]]).predicted == y[kept[2]]).mean())
+    start = float((network.look(x[kept[2]]).outputs.argmax(1) == y[kept[2]]).mean())
     return RecordedLife(f"{name}/{seed}", Possible(FIRST, "", 0.0, first), tuple(updates), start=start)
 
 
@@ -139,18 +141,21 @@ def _row(
 ) -> tuple[npt.NDArray[np.bool_], dict[int, ServedBatch]]:
     """What a model does on each batch that it could have served, and where it is right."""
     look = network.look(served.x)
-    right = look.predicted == served.y
+    right = look.outputs.argmax(1) == served.y
+    scoring = Scoring(get_task("classification"), ANSWERS, look.outputs.shape[1])
     shadow = Shadow(window=WINDOW)
     reference: Look | None = None
     found: dict[int, ServedBatch] = {}
     for j in range(max(0, last + 1 - WINDOW), len(batches)):
         rows = batches[j]
-        part, truth = Look(look.representations[rows], look.probabilities[rows]), served.y[rows]
+        part, truth = Look(look.representations[rows], look.outputs[rows]), served.y[rows]
         if j > last:
-            found[j] = served_batch(f"b{j}", j, part, reference=reference, labels=truth, shadow=shadow)
+            found[j] = served_batch(
+                f"b{j}", j, part, scoring, reference=reference, labels=truth, shadow=shadow
+            )
         if reference is None or j <= last:
             reference = part
-        shadow.add(f"b{j}", part.representations, truth, part.probabilities.shape[1])
+        scoring.add(shadow, f"b{j}", part.representations, truth)
     return right, found
 
 

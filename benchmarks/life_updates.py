@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from foretoll.atomic import replacing
+from foretoll.measure import ReplayMeter
 from foretoll.models import build_model
 from foretoll.records import Continual, LifeEvent, TrainingSettings
 from foretoll.report.life_bill import spent_by_kind
@@ -31,7 +32,8 @@ from foretoll.workflows.train import train_model
 from life_streams import LifeSpec, all_lives
 
 SETTINGS = TrainingSettings(max_epochs=8, lr=3e-3, batch_size=64)
-ACCOUNTING = Accounting(energy="watts:65", region="DE")
+# processor time at constant power: what other processes do meanwhile does not count
+ACCOUNTING = Accounting(energy=ReplayMeter(watts=65.0, by_user=True, clock=time.process_time), region="DE")
 EVERY, WINDOW = 4, 4  # batches between updates, and that each is trained on: one regime of most streams
 WAYS = {
     "from the last": Continual(),

@@ -20,6 +20,7 @@ from foretoll.indices.shadow import Shadow
 from foretoll.models import build_model
 from foretoll.representation import sweep
 from foretoll.workflows.look import Look, look_at, served_batch
+from foretoll.workflows.scoring import Scoring
 
 ROWS, CLASSES, SIDE, REPEATS = 1000, 10, 32, 7
 
@@ -38,16 +39,18 @@ def main() -> None:
         model = build_model(arch, data=data, seed=0)
         reference = look_at(model, rows)
 
-        def told(look: Look, known: Look = reference) -> None:
+        scoring = Scoring.of(model.card)
+
+        def told(look: Look, known: Look = reference, scoring: Scoring = scoring) -> None:
             shadow = Shadow(window=8)
-            shadow.add("before", known.representations, truth, CLASSES)
-            served_batch("b", 0, look, reference=known, labels=truth, shadow=shadow)
-            shadow.add("b", look.representations, truth, CLASSES)
+            scoring.add(shadow, "before", known.representations, truth)
+            served_batch("b", 0, look, scoring, reference=known, labels=truth, shadow=shadow)
+            scoring.add(shadow, "b", look.representations, truth)
 
         def forward(model: torch.nn.Module = model) -> None:
             sweep(model, rows, [lambda _: None], batch_size=256, device="cpu")
 
-        outputs = np.log(reference.probabilities)
+        outputs = np.log(reference.outputs)
         tried: tuple[Callable[[], None], ...] = (
             forward,
             lambda m=model: told(look_at(m, rows)),

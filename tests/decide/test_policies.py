@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,8 @@ from foretoll.decide.policies.rent import avoidable_loss, largest_lower_bound
 from foretoll.decide.policies.upf import saved
 from foretoll.decide.timeline import Timeline
 from foretoll.errors import UsageError
-from foretoll.records import Offer, ServedBatch
+from foretoll.records import ANSWERS, Offer, QualityScale, ServedBatch, ServedMetric
+from foretoll.tasks import known_metric
 
 quality = st.floats(0, 1)
 
@@ -54,28 +56,32 @@ offers = st.lists(
     min_size=1,
     max_size=3,
 )
+ERRORS = ServedMetric(known_metric("rmse", "regression"), QualityScale(trivial=0.8, best=0.0))  # type: ignore[arg-type]
+metrics = st.sampled_from([ANSWERS, ERRORS])
 every_policy = pytest.mark.parametrize("name", sorted(POLICIES))
 lives = settings(max_examples=40, deadline=None)
 
 
 @every_policy
 @lives
-@given(batches(2), batches(2), offers, st.integers(0, 4), st.data())
-def test_blind_to_the_future(name, past, future, made, delay, data) -> None:  # type: ignore[no-untyped-def]
+@given(batches(2), batches(2), offers, st.integers(0, 4), st.data(), metrics)
+def test_blind_to_the_future(name, past, future, made, delay, data, served) -> None:  # type: ignore[no-untyped-def]
     now = data.draw(st.integers(0, len(past) - 1))
     later = [
         batch.model_copy(update={"name": f"other {i}", "number": now + 1 + i})
         for i, batch in enumerate(future)
     ]
-    one = Timeline.delayed(past, delay).view(now, made, worth=1.0, start=0.9)
-    other = Timeline.delayed([*past[: now + 1], *later], delay).view(now, made, worth=1.0, start=0.9)
+    one = Timeline.delayed(past, delay).view(now, made, worth=1.0, start=0.9, served=served)
+    other = Timeline.delayed([*past[: now + 1], *later], delay).view(
+        now, made, worth=1.0, start=0.9, served=served
+    )
     assert get_policy(name).decide(one) == get_policy(name).decide(other)
 
 
 @every_policy
 @lives
-@given(batches(2), offers, st.integers(1, 4))
-def test_labels_count_from_when_they_arrived(name, past, made, delay) -> None:  # type: ignore[no-untyped-def]
+@given(batches(2), offers, st.integers(1, 4), metrics)
+def test_labels_count_from_when_they_arrived(name, past, made, delay, served) -> None:  # type: ignore[no-untyped-def]
     now = past[-1].number
     changed = [
         batch.model_copy(update={"quality": 1 - (batch.quality or 0), "lead": -(batch.lead or 0)})
@@ -83,26 +89,33 @@ def test_labels_count_from_when_they_arrived(name, past, made, delay) -> None:  
         else batch
         for batch in past
     ]
-    views = [Timeline.delayed(each, delay).view(now, made, worth=1.0) for each in (past, changed)]
+    views = [
+        Timeline.delayed(each, delay).view(now, made, worth=1.0, served=served) for each in (past, changed)
+    ]
     assert get_policy(name).decide(views[0]) == get_policy(name).decide(views[1])
 
 
 @every_policy
 @lives
-@given(batches(1), offers, st.data())
-def test_the_same_batch_twice_changes_nothing(name, past, made, data) -> None:  # type: ignore[no-untyped-def]
+@given(batches(1), offers, st.data(), metrics)
+def test_the_same_batch_twice_changes_nothing(name, past, made, data, served) -> None:  # type: ignore[no-untyped-def]
     again = data.draw(st.sampled_from(past))
     twice = [*past, again.model_copy(update={"number": past[-1].number})]
-    views = [Timeline.delayed(each, 0).view(past[-1].number, made, worth=1.0) for each in (past, twice)]
+    views = [
+        Timeline.delayed(each, 0).view(past[-1].number, made, worth=1.0, served=served)
+        for each in (past, twice)
+    ]
     assert get_policy(name).decide(views[0]) == get_policy(name).decide(views[1])
 
 
 @every_policy
 @lives
-@given(batches(1), offers, st.floats(0, 50))
-def test_the_upper_end_of_the_cost_never_exceeds_what_is_left(name, past, made, left) -> None:  # type: ignore[no-untyped-def]
+@given(batches(1), offers, st.floats(0, 50), metrics)
+def test_the_upper_end_of_the_cost_never_exceeds_what_is_left(name, past, made, left, served) -> None:  # type: ignore[no-untyped-def]
     spending = Spending(budget=100.0, spent=100.0 - left, gone=(past[-1].number + 1) / 20)
-    view = Timeline.delayed(past, 0).view(past[-1].number, made, worth=10.0, floor=None, spending=spending)
+    view = Timeline.delayed(past, 0).view(
+        past[-1].number, made, worth=10.0, floor=None, spending=spending, served=served
+    )
     found = get_policy(name).decide(view)
     if found.action == "update":
         assert any(o.option == found.option and o.cost_high <= spending.left for o in made)
@@ -110,8 +123,10 @@ def test_the_upper_end_of_the_cost_never_exceeds_what_is_left(name, past, made, 
 
 @every_policy
 @lives
-@given(batches(1), offers, st.sampled_from([0.25, 0.5, 2.0, 1024.0]), st.booleans())
-def test_worth_costs_and_budget_times_one_number_give_one_decision(name, past, made, factor, limited) -> None:  # type: ignore[no-untyped-def]
+@given(batches(1), offers, st.sampled_from([0.25, 0.5, 2.0, 1024.0]), st.booleans(), metrics)
+def test_worth_costs_and_budget_times_one_number_give_one_decision(
+    name, past, made, factor, limited, served
+) -> None:  # type: ignore[no-untyped-def]
     scaled = [
         Offer(option=o.option, cost=o.cost * factor, cost_high=o.cost_high * factor, share=o.share)
         for o in made
@@ -119,30 +134,39 @@ def test_worth_costs_and_budget_times_one_number_give_one_decision(name, past, m
     spending = Spending(budget=100.0, spent=60.0, gone=0.2) if limited else None
     dearer = Spending(budget=100.0 * factor, spent=60.0 * factor, gone=0.2) if limited else None
     life = Timeline.delayed(past, 0)
-    one = get_policy(name).decide(life.view(past[-1].number, made, worth=1.0, spending=spending))
-    other = get_policy(name).decide(life.view(past[-1].number, scaled, worth=factor, spending=dearer))
+    one = get_policy(name).decide(
+        life.view(past[-1].number, made, worth=1.0, spending=spending, served=served)
+    )
+    other = get_policy(name).decide(
+        life.view(past[-1].number, scaled, worth=factor, spending=dearer, served=served)
+    )
     assert (one.action, one.option) == (other.action, other.option)
 
 
 @every_policy
 @lives
-@given(batches(1), offers)
-def test_what_is_worth_nothing_is_not_updated(name, past, made) -> None:  # type: ignore[no-untyped-def]
-    found = get_policy(name).decide(Timeline.delayed(past, 0).view(past[-1].number, made, worth=0.0))
+@given(batches(1), offers, metrics)
+def test_what_is_worth_nothing_is_not_updated(name, past, made, served) -> None:  # type: ignore[no-untyped-def]
+    found = get_policy(name).decide(
+        Timeline.delayed(past, 0).view(past[-1].number, made, worth=0.0, served=served)
+    )
     assert found.action == "keep" and found.option is None and "worth nothing" in found.reason
 
 
 @pytest.mark.parametrize("name", [name for name in sorted(POLICIES) if get_policy(name).weighs])
 @lives
-@given(st.integers(1, 12), st.floats(0.05, 0.5), st.floats(0.001, 0.01))
-def test_what_costs_nothing_is_done_wherever_the_lead_is_positive(name, count, lead, error) -> None:  # type: ignore[no-untyped-def]
+@given(st.integers(1, 12), st.floats(0.05, 0.5), st.floats(0.001, 0.01), metrics)
+def test_what_costs_nothing_is_done_wherever_the_lead_is_positive(name, count, lead, error, served) -> None:  # type: ignore[no-untyped-def]
     past = [_batch(i, lead=lead, error=error) for i in range(count)]
     free = [Offer(option="finetune", cost=0.0, cost_high=0.0)]
-    view = Timeline.delayed(past, 0).view(count - 1, free, worth=1.0)
+    view = Timeline.delayed(past, 0).view(count - 1, free, worth=1.0, served=served)
     assert get_policy(name).decide(view).action == "update"
     none = [batch.model_copy(update={"lead": -lead}) for batch in past]
     assert (
-        get_policy(name).decide(Timeline.delayed(none, 0).view(count - 1, free, worth=1.0)).action == "keep"
+        get_policy(name)
+        .decide(Timeline.delayed(none, 0).view(count - 1, free, worth=1.0, served=served))
+        .action
+        == "keep"
     )
 
 
@@ -215,8 +239,6 @@ def test_rent_pays_at_most_twice_for_a_single_drop() -> None:
 
 
 def test_noise_alone_does_not_pile_up_to_an_update() -> None:
-    import numpy as np
-
     draw = np.random.default_rng(0)
     offer = [Offer(option="finetune", cost=15.0, cost_high=15.0)]
     updates = 0
@@ -298,6 +320,7 @@ def _any_cut(values: list[float]) -> bool:
         ("periodic:x", "no parameter"),
         ("periodic:0", "above 0"),
         ("floor:1.2", "at most 1"),
+        ("floor:0", "above 0"),
         ("keep:3", "takes no number"),
         ("drop:nan", "no parameter"),
         ("psi:inf", "no parameter"),
@@ -306,6 +329,48 @@ def _any_cut(values: list[float]) -> bool:
 def test_bad_names_are_refused(text: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         get_policy(text)
+
+
+def test_errors_with_a_unit_are_lower_where_they_are_better() -> None:
+    made = [Offer(option="head", cost=1, cost_high=1)]
+    past = [_batch(0, lead=0.2, quality=3.0), _batch(1, lead=0.2, quality=5.0)]
+    scaled = replace(ERRORS, scale=QualityScale(trivial=10.0, best=0.0))
+    life = Timeline.delayed(past, 0)
+
+    def asked(text: str, now: int = 1, **known: float) -> tuple[str, str]:
+        found = get_policy(text, scaled).decide(life.view(now, made, served=scaled, **known))  # type: ignore[arg-type]
+        return found.action, found.reason
+
+    assert asked("floor:4", worth=1.0) == (
+        "update",
+        "the newest batch was served with 5, above the floor of 4",
+    )
+    assert asked("floor:4", 0, worth=1.0)[0] == "keep"
+    assert asked("rent", floor=4.0) == ("update", "the served RMSE is 5, above the floor of 4")
+    assert asked("rent", 0, floor=4.0)[0] == "keep"
+    assert asked("drop:0.19", worth=1.0)[0] == "update", "from 3 to 5 is a fifth of the way from 0 to 10"
+    assert asked("drop:0.21", worth=1.0)[0] == "keep"
+    assert "errors of 800 RMSE × samples since" in asked("cara", worth=1.0)[1]
+    assert "38.6 RMSE × samples that an update would have won" in asked("rent", worth=1.0)[1]
+
+
+@every_policy
+def test_a_unit_ten_times_as_small_is_the_same_life(name: str) -> None:
+    """RMSE in mm or in cm: values and leads times ten, a worth a tenth, and the same decisions."""
+    draw = np.random.default_rng(5)
+    for _ in range(10):
+        values = draw.uniform(1, 9, size=(8, 2))
+        made = [Offer(option="head", cost=float(draw.uniform(1, 400)), cost_high=500)]
+        found = []
+        for unit in (1.0, 10.0):
+            past = [
+                _batch(i, lead=unit * b / 9, error=unit * 0.05, quality=unit * a, ks=0.3, psi=0.1)
+                for i, (a, b) in enumerate(values)
+            ]
+            served = replace(ERRORS, scale=QualityScale(trivial=10.0 * unit, best=0.0))
+            view = Timeline.delayed(past, 1).view(7, made, worth=1 / unit, start=2 * unit, served=served)
+            found.append(get_policy(name, served).decide(view).action)
+        assert found[0] == found[1]
 
 
 def test_a_timeline_is_in_order_and_labels_follow_their_batch() -> None:

@@ -17,11 +17,11 @@ from foretoll.indices.reservoir import Reservoir
 N = 120
 
 
-def _rows(first: int, last: int) -> tuple[ArraySplit, np.ndarray]:
+def _rows(first: int, last: int) -> tuple[ArraySplit, np.ndarray, np.ndarray]:
     """Samples that say their place; every seventh has no label."""
     places = np.arange(first, last)
     labels = np.where(places % 7 == 0, -1, places % 3)
-    return ArraySplit(torch.from_numpy(places.astype(np.float32))[:, None]), labels
+    return ArraySplit(torch.from_numpy(places.astype(np.float32))[:, None]), labels, labels >= 0
 
 
 def _filled(cuts: list[int], order: list[int], capacity: int, most_bytes: int = 10**6) -> Reservoir:

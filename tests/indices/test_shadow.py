@@ -13,6 +13,7 @@ from sklearn.linear_model import Ridge
 from foretoll.errors import DataError, UsageError
 from foretoll.indices._ridge import LAMBDAS, Sums, fit_head
 from foretoll.indices.shadow import WIDEST, Shadow, lead
+from foretoll.tasks import get_task
 
 
 def _batch(n: int, d: int, k: int, seed: int, turn: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -23,10 +24,19 @@ def _batch(n: int, d: int, k: int, seed: int, turn: float = 0.0) -> tuple[np.nda
     return x, y
 
 
+def _add(shadow: Shadow, name: str, x: np.ndarray, y: np.ndarray, k: int) -> None:
+    """Class numbers, −1 where there is none, as one-hot targets."""
+    shadow.add(name, np.asarray(x)[y >= 0], np.eye(k)[y[y >= 0]])
+
+
+def _said(shadow: Shadow, x: np.ndarray) -> np.ndarray:
+    return shadow.fitted(x).argmax(1)
+
+
 def _shadow(parts: list[tuple[np.ndarray, np.ndarray]], k: int, window: int | None = None) -> Shadow:
     shadow = Shadow(window=window)
     for number, (x, y) in enumerate(parts):
-        shadow.add(f"batch {number}", x, y, k)
+        _add(shadow, f"batch {number}", x, y, k)
     return shadow
 
 
@@ -72,7 +82,7 @@ def test_shadows_that_are_merged_equal_one_that_saw_all() -> None:
         whole = _shadow(parts, 3, window)
         one, other = Shadow(window=window), Shadow(window=window)
         for number, (x, y) in enumerate(parts):
-            (one if number < 2 else other).add(f"batch {number}", x, y, 3)
+            _add(one if number < 2 else other, f"batch {number}", x, y, 3)
         one.merge(other)
         np.testing.assert_allclose(
             one.head().scores(parts[0][0]), whole.head().scores(parts[0][0]), atol=1e-9
@@ -94,20 +104,20 @@ def test_a_window_forgets_the_oldest_batches() -> None:
 def test_the_same_batch_twice_adds_nothing_even_after_it_fell_out() -> None:
     parts = [_batch(30, 5, 3, seed) for seed in range(4)]
     shadow = _shadow(parts, 3, 2)
-    shadow.add("batch 0", *parts[0], 3)
-    shadow.add("batch 3", *parts[3], 3)
+    _add(shadow, "batch 0", *parts[0], 3)
+    _add(shadow, "batch 3", *parts[3], 3)
     assert shadow.batches == ("batch 2", "batch 3")
 
 
 def test_a_new_class_widens_the_head() -> None:
     old, new = _batch(40, 6, 2, 0), _batch(40, 6, 4, 1)
     shadow = Shadow()
-    shadow.add("old", *old, 2)
-    shadow.add("new", *new, 4)
+    _add(shadow, "old", *old, 2)
+    _add(shadow, "new", *new, 4)
     apart = Shadow()
-    apart.add("all", np.concatenate([old[0], new[0]]), np.concatenate([old[1], new[1]]), 4)
+    _add(apart, "all", np.concatenate([old[0], new[0]]), np.concatenate([old[1], new[1]]), 4)
     np.testing.assert_allclose(shadow.head().scores(new[0]), apart.head().scores(new[0]), atol=1e-9)
-    assert set(shadow.predict(new[0])) > {0, 1}
+    assert set(_said(shadow, new[0])) > {0, 1}
 
 
 @pytest.mark.parametrize("window", [None, 2])
@@ -118,7 +128,7 @@ def test_its_state_is_plain_arrays_and_comes_back_the_same(window: int | None, t
         again = Shadow.from_state(dict(stored))
     x, y = _batch(10, 5, 3, 9)
     np.testing.assert_array_equal(again.head().scores(x), shadow.head().scores(x))
-    again.add("batch 1", x, y, 3)  # known: nothing is added
+    _add(again, "batch 1", x, y, 3)  # known: nothing is added
     assert again.samples == shadow.samples
     for key in shadow.state():
         broken = {k: v for k, v in shadow.state().items() if k != key}
@@ -128,17 +138,17 @@ def test_its_state_is_plain_arrays_and_comes_back_the_same(window: int | None, t
 
 def test_the_lead_is_what_a_head_on_the_new_data_wins() -> None:
     shadow, served = Shadow(), Shadow()
-    served.add("then", *_batch(400, 6, 3, 0), 3)
+    _add(served, "then", *_batch(400, 6, 3, 0), 3)
     for seed in range(1, 4):
-        shadow.add(f"now {seed}", *_batch(200, 6, 3, seed, turn=1), 3)
+        _add(shadow, f"now {seed}", *_batch(200, 6, 3, seed, turn=1), 3)
     x, y = _batch(500, 6, 3, 9, turn=1)
-    found = shadow.lead(x, y, served.predict(x))
-    assert found is not None and found.samples == 500
+    found = lead(_said(shadow, x) == y, _said(served, x) == y)
+    assert found.samples == 500
     assert (
         found.value == pytest.approx(found.shadow - found.served) and found.value > 5 * found.standard_error
     )
-    still = shadow.lead(x, y, shadow.predict(x))
-    assert still is not None and still.value == 0 and 0 < still.standard_error < 0.01
+    still = lead(_said(shadow, x) == y, _said(shadow, x) == y)
+    assert still.value == 0 and 0 < still.standard_error < 0.01
 
 
 def test_samples_without_a_label_count_nowhere() -> None:
@@ -146,14 +156,10 @@ def test_samples_without_a_label_count_nowhere() -> None:
     half = np.where(np.arange(50) < 25, y, -1)
     shadow, apart = _shadow([(x, half)], 3), _shadow([(x[:25], y[:25])], 3)
     np.testing.assert_allclose(shadow.head().scores(x), apart.head().scores(x), atol=1e-12)
-    a, b = shadow.lead(x, half, y), apart.lead(x[:25], y[:25], y[:25])
-    assert a is not None and b is not None and a.samples == 25 and a == pytest.approx(b)
-    assert shadow.lead(x, np.full(50, -1), y) is None
 
 
-def test_no_label_yet_no_lead() -> None:
-    x, y = _batch(20, 5, 3, 0)
-    assert Shadow().lead(x, y, y) is None
+def test_no_label_yet_no_head() -> None:
+    assert not Shadow().ready
     with pytest.raises(DataError, match="seen no labelled batch"):
         Shadow().head()
 
@@ -168,41 +174,61 @@ def test_the_paired_standard_error_covers_the_truth_as_often_as_it_says() -> Non
     assert 0.86 < held / 400 < 0.94
 
 
+@pytest.mark.parametrize("name", ["rmse", "mae"])
+def test_of_errors_with_a_unit_the_lead_is_in_it_and_its_error_covers(name: str) -> None:
+    """RMSE is the root of the mean of the scores; its error is linearised."""
+    metric = get_task("regression").metric(name)
+    assert metric is not None
+    draw = np.random.default_rng(0)
+    truth = {"rmse": 3.0 - 2.0, "mae": (3.0 - 2.0) * np.sqrt(2 / np.pi)}[name]
+    held = 0
+    for _ in range(400):
+        errors = draw.normal(size=(200, 2)) @ np.array([[2.0, 1.5], [0.0, np.sqrt(9 - 1.5**2)]])
+        a, b = (errors**2).T if metric.root else np.abs(errors).T
+        found = lead(a, b, metric)
+        assert found.value == pytest.approx(found.served - found.shadow)
+        held += abs(found.value - truth) < 1.645 * found.standard_error
+    assert 0.86 < held / 400 < 0.94
+    scaled = lead(a * (100 if metric.root else 10), b * (100 if metric.root else 10), metric)
+    assert scaled.value == pytest.approx(10 * found.value)
+    assert scaled.standard_error == pytest.approx(10 * found.standard_error)
+    assert 0 < lead(b, b, metric).standard_error < found.standard_error
+
+
 def test_wide_representations_are_projected_and_still_tell_the_classes() -> None:
     x, y = _batch(300, WIDEST + 100, 3, 0)
     shadow = _shadow([(x[:200], y[:200])], 3)
     assert shadow.head().weights.shape == (WIDEST, 3)
-    assert (shadow.predict(x[200:]) == y[200:]).mean() > 0.95
+    assert (_said(shadow, x[200:]) == y[200:]).mean() > 0.95
 
 
 @pytest.mark.parametrize(
     ("x", "y", "says"),
     [
-        (np.ones((3, 2, 2)), [0, 1, 0], "shape"),
-        (np.ones((3, 2)), [0, 1], "one class number for each"),
-        (np.ones((3, 2)), [0.0, 1.0, 0.5], "one class number"),
-        (np.full((3, 2), np.nan), [0, 1, 0], "NaN or infinity"),
-        (np.ones((3, 2)), [0, 1, 7], "there are 2 classes"),
-        (np.ones((3, 2)), [0, 1, -2], "classes"),
+        (np.ones((3, 2, 2)), np.ones((3, 1)), "shape"),
+        (np.ones((3, 2)), np.ones((2, 1)), "one row for each"),
+        (np.ones((3, 2)), np.ones(3), "one row for each"),
+        (np.full((3, 2), np.nan), np.ones((3, 1)), "NaN or infinity"),
+        (np.ones((3, 2)), np.full((3, 1), np.nan), "target is not finite"),
     ],
 )
-def test_bad_batches_are_refused_and_change_nothing(x: np.ndarray, y: list[float], says: str) -> None:
+def test_bad_batches_are_refused_and_change_nothing(x: np.ndarray, y: np.ndarray, says: str) -> None:
     shadow = Shadow()
     with pytest.raises(DataError, match=says):
-        shadow.add("bad", x, np.array(y), 2)
+        shadow.add("bad", x, y)
     assert shadow.samples == 0 and not shadow.ready
 
 
 def test_another_width_is_another_model() -> None:
     shadow = _shadow([_batch(10, 5, 3, 0)], 3)
     with pytest.raises(DataError, match="6 channels after 5"):
-        shadow.predict(np.ones((2, 6)))
+        _said(shadow, np.ones((2, 6)))
 
 
 def test_constant_and_few_samples_give_a_dull_head() -> None:
     shadow = Shadow()
-    shadow.add("flat", np.ones((6, 4)), np.array([0, 0, 0, 0, 1, 1]), 2)
-    assert (shadow.predict(np.random.default_rng(0).normal(size=(5, 4))) == 0).all()
+    _add(shadow, "flat", np.ones((6, 4)), np.array([0, 0, 0, 0, 1, 1]), 2)
+    assert (_said(shadow, np.random.default_rng(0).normal(size=(5, 4))) == 0).all()
     one = Shadow()
-    one.add("one", np.ones((1, 4)), np.array([0]), 2)
+    _add(one, "one", np.ones((1, 4)), np.array([0]), 2)
     assert not one.ready

@@ -13,6 +13,7 @@ from foretoll import cli
 from foretoll.errors import UsageError
 from foretoll.models import load_model
 from foretoll.records import (
+    ANSWERS,
     Continual,
     Decision,
     EarlierQuality,
@@ -23,15 +24,17 @@ from foretoll.records import (
 )
 from foretoll.report.life_bill import bill_blocks, bill_data
 from foretoll.report.life_earlier import last_label_of
+from foretoll.tasks import get_task
 from foretoll.workflows.life import Life
 from foretoll.workflows.life_window import labelled_window, quality_on_earlier
-from foretoll.workflows.look import last_label_quality
+from foretoll.workflows.scoring import Scoring
 
 from .worlds import build, samples, start
 
 UPDATE = Decision(policy="every", action="update", option="finetune", reason="", after=0)
 SETTINGS = TrainingSettings(max_epochs=3, lr=0.02, batch_size=16)
 PLAIN = Continual(remember=0)
+CLASSES = Scoring(get_task("classification"), ANSWERS, 5)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +213,7 @@ def test_an_older_life_keeps_nothing(world: Path) -> None:
 def test_the_last_label_is_judged_where_the_order_is_one_of_time(
     labels: list[int], quality: float | None
 ) -> None:
-    found = last_label_quality(np.array(labels))
+    found = CLASSES.last_label(np.array(labels))
     assert found == (None if quality is None else pytest.approx(quality))
 
 
@@ -221,7 +224,7 @@ def test_a_model_that_is_worse_than_the_last_label_is_told(last_label: float, be
         {"number": 0, "kind": "labels", "key": "b", "at": "2026-01-01T00:00:00Z", "served": batch}
     )
     found = last_label_of([event])
-    assert found is not None and found.better is better and found.served == 0.7
+    assert found is not None and found.better() is better and found.served == 0.7
     assert last_label_of([]) is None
 
 

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +17,9 @@ import pytest
 
 from foretoll import cli
 from foretoll.decide.budget import parse_budget
-from foretoll.decide.offers import ESTIMATE_S, HANDED_IN, rough_offers
+from foretoll.decide.offers import ESTIMATE_S, HANDED_IN, bounded_offers, rough_offers, settled_offers
+from foretoll.decide.policies import Spending, get_policy
+from foretoll.decide.policies.rent import avoidable_loss
 from foretoll.errors import DataError, ForetollError, LedgerError, UsageError
 from foretoll.ledger import Ledger, LifeBook
 from foretoll.models import load_model
@@ -24,6 +28,7 @@ from foretoll.records import Decision, LifeEvent, Offer, Toll
 from foretoll.workflows import life as life_module
 from foretoll.workflows import life_update
 from foretoll.workflows.life import Life
+from foretoll.workflows.life_watch import some_rows
 
 from .worlds import ACCOUNTING, build, samples, start
 
@@ -54,6 +59,7 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(life_module, "estimate_offers", offers)
     monkeypatch.setattr(life_module, "rough_offers", lambda card, events: ())
+    monkeypatch.setattr(life_module, "settled_offers", lambda *_: ())
     return asked
 
 
@@ -120,15 +126,15 @@ def test_a_batch_that_is_handed_in_with_outputs_costs_no_forward_pass(
 
     look = look_at(model, ArraySplit(torch.from_numpy(x)))
     monkeypatch.setattr(Life, "model", lambda self: pytest.fail("the model was loaded"))
-    life.watch((x, y), representations=look.representations, outputs=look.probabilities)
+    life.watch((x, y), representations=look.representations, outputs=look.outputs)
     found = next(e.served for e in life.events() if e.kind == "labels")
-    assert found is not None and found.quality == (look.predicted == y).mean()
+    assert found is not None and found.quality == (look.outputs.argmax(1) == y).mean()
     began = time.process_time()
     for _ in range(3):
         life.view(life.events(), ())
     assert time.process_time() - began < 5  # it is far below; nothing is trained in a view
     with pytest.raises(DataError, match="100 samples and 99 outputs"):
-        life.watch((x + 1, y), representations=look.representations[1:], outputs=look.probabilities[1:])
+        life.watch((x + 1, y), representations=look.representations[1:], outputs=look.outputs[1:])
 
 
 def test_arrays_are_not_kept_and_are_asked_for_when_an_update_is_due(here: Path, cheap: list[int]) -> None:
@@ -230,6 +236,7 @@ def test_the_first_update_is_estimated_and_the_estimate_is_on_the_bill(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("foretoll.decide.offers.ESTIMATE_S", 0.0)  # no update is too small for an estimate
+    monkeypatch.setattr(life_module, "settled_offers", lambda *_: ())
     life = start(here, worth="500J")
     for i in range(5):
         life.watch(f"npz:{here}/w{i}.npz")
@@ -452,6 +459,86 @@ def test_where_looks_say_that_an_update_is_cheap_no_estimate_is_made(here: Path)
     )
     handed = [e.model_copy(update={"note": HANDED_IN}) if e.kind == "look" else e for e in events]
     assert not rough_offers(life.card, handed), "what a look without a forward pass took says nothing"
+
+
+def test_an_estimate_that_cannot_change_the_decision_is_not_made(here: Path) -> None:
+    life = start(here, worth="5J")
+    for i in range(5):
+        life.look(f"npz:{here}/w{i}.npz")
+    events, card = life.events(), life.card
+    most = bounded_offers(card, events)[0].cost_high
+    lost = avoidable_loss(life.view(events, ()))
+
+    def settled(policy: str, worth: float = 1.0, budget: float | None = None) -> tuple[Offer, ...]:
+        spending = None if budget is None else Spending(budget, 0.0, 1.0)
+
+        def decide(offers: Sequence[Offer]) -> Decision:
+            view = replace(life.view(events, offers), worth=worth, spending=spending)
+            return get_policy(policy).decide(view)
+
+        return settled_offers(card, events, decide)
+
+    (offer,) = settled("every")
+    assert (offer.cost, offer.cost_high) == (most / 3, most), "it updates whatever that costs"
+    assert settled("every", budget=1.01 * most) and not settled("every", budget=0.99 * most)
+    assert settled("rent", worth=1.1 * most / lost) and not settled("rent", worth=0.9 * most / lost)
+    assert not settled("keep")
+
+
+def test_an_estimate_that_was_spared_is_made_when_it_matters(
+    here: Path, cheap: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = start(here, policy="every")
+    life.look(f"npz:{here}/w0.npz")
+    monkeypatch.setattr(life_module, "settled_offers", settled_offers)
+    assert life.watch(f"npz:{here}/w1.npz").action == "update" and not cheap
+    (spared,) = [e for e in life.events() if e.kind == "offers"]
+    assert "the decision is the same" in spared.note and spared.spent is None
+    monkeypatch.setattr(life_module, "settled_offers", lambda *_: ())
+    assert life.decide().figures["cost"] == pytest.approx(1 / 3.6e6) and len(cheap) == 1
+
+
+def test_of_a_large_batch_some_samples_are_looked_at_spread_over_its_time(
+    here: Path, cheap: list[int]
+) -> None:
+    x, y = samples(300, 0.3, 50)
+    whole, some, late = (
+        start(here, "whole", look=0),
+        start(here, "some", look=40),
+        start(here, "late", look=40),
+    )
+    whole.look((x, y))
+    seen: list[int] = []
+    handle = some._served("start").network.register_forward_hook(
+        lambda _m, args, _o: seen.append(len(args[0]))
+    )
+    name = some.look((x, y))
+    handle.remove()
+    rows = some_rows(name, 300, 40)
+    assert rows is not None and sum(seen) <= 41 and len(rows) == 40
+    assert np.diff(rows).min() > 0 and np.diff(rows).max() <= 15
+    late.look(x)
+    late.label((x, y))
+    found = [next(e.served for e in life.events() if e.kind == "labels") for life in (whole, some, late)]
+    assert found[1] == found[2], "labels that come later are those of the same samples"
+    all_of, part = found[:2]
+    assert all_of is not None and part is not None
+    assert (all_of.labelled, part.labelled, part.samples) == (300, 40, 300)
+    assert part.last_label == all_of.last_label, "the dummy needs no model"
+    right = whole.scoring.scores(whole_look(whole, x), y)
+    assert part.quality == right[rows].mean() and all_of.quality == right.mean()
+    assert len(some.folder.shadow("start", 8).batches) == 1 and some.folder.shadow("start", 8).samples == 40
+    with pytest.raises(UsageError, match="says nothing"):
+        start(here, "one", look=1)
+
+
+def whole_look(life: Life, x: np.ndarray) -> np.ndarray:
+    import torch
+
+    from foretoll.data.splits import ArraySplit
+    from foretoll.workflows.look import look_at
+
+    return look_at(life.model(), ArraySplit(torch.from_numpy(x))).outputs
 
 
 def test_what_a_killed_process_left_half_written_is_cleared(here: Path, cheap: list[int]) -> None:

@@ -43,6 +43,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.MonkeyPatch.context() as patch
     ):  # what an estimate says is tested elsewhere, and takes its time
         patch.setattr(life_module, "rough_offers", lambda card, events: ())
+        patch.setattr(life_module, "settled_offers", lambda *_: ())
         patch.setattr(
             life_module, "estimate_offers", lambda life, events: ((OFFER,), Toll(energy_kwh=1e-9), "")
         )

@@ -22,6 +22,7 @@ from foretoll.records import TrainingSettings
 from foretoll.workflows.context import Accounting, Runtime
 from foretoll.workflows.life_recording import record_life
 from foretoll.workflows.look import Look, largest_ks, look_at, served_batch, stability
+from foretoll.workflows.scoring import Scoring
 from foretoll.workflows.train import train_model
 
 SETTINGS = TrainingSettings(max_epochs=12, lr=0.02, batch_size=16)
@@ -62,14 +63,14 @@ def test_a_look_is_one_forward_pass(life: tuple[Model, Stream]) -> None:
     batch = stream.batch(0).rows
     look = look_at(model, batch)
     handle.remove()
-    assert sum(seen) <= 1.1 * len(batch) and len(look.predicted) == 80
+    assert sum(seen) <= 1.1 * len(batch) and len(look) == 80
     with torch.no_grad():
         logits = model(batch.all().inputs)
-    assert (look.predicted == logits.argmax(1).numpy()).all()
+    assert (look.outputs.argmax(1) == logits.argmax(1).numpy()).all()
     handed = Look.of_outputs(look.representations, logits.numpy())
-    np.testing.assert_allclose(handed.probabilities, look.probabilities, atol=1e-6)
-    again = Look.of_outputs(look.representations, look.probabilities)
-    np.testing.assert_allclose(again.probabilities, look.probabilities, atol=1e-6)
+    np.testing.assert_allclose(handed.outputs, look.outputs, atol=1e-6)
+    again = Look.of_outputs(look.representations, look.outputs)
+    np.testing.assert_allclose(again.outputs, look.outputs, atol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
@@ -86,9 +87,9 @@ def test_drift_is_what_scipy_says_and_0_for_the_same_samples(n: int, m: int, k: 
 def test_a_batch_without_labels_has_drift_and_no_quality(life: tuple[Model, Stream]) -> None:
     model, stream = life
     look = look_at(model, stream.batch(5).rows)
-    seen = served_batch("b", 5, look, reference=look_at(model, stream.batch(0).rows))
+    seen = served_batch("b", 5, look, Scoring.of(model.card), reference=look_at(model, stream.batch(0).rows))
     assert seen.quality is None and seen.lead is None and seen.ks is not None and seen.ks > 0.05
-    none = served_batch("b", 5, look, labels=np.full(80, -1), shadow=Shadow())
+    none = served_batch("b", 5, look, Scoring.of(model.card), labels=np.full(80, -1), shadow=Shadow())
     assert none.quality is None and none.labelled == 0 and none.ks is None
 
 

@@ -64,10 +64,20 @@ def life_start(
     output: OutputFlags,
     continual: ContinualFlags,
     worth: Annotated[
-        str | None, typer.Option("--worth", help="what one more right answer is worth: 0.2J, 5s, 1mg")
+        str | None,
+        typer.Option(
+            "--worth",
+            help="what one more right answer is worth: 0.2J, 5s, 1mg; of an error, what one unit less of it on one "
+            "sample is worth",
+        ),
     ] = None,
     floor: Annotated[
-        float | None, typer.Option("--floor", help="instead of a worth: the least quality that may be served")
+        float | None,
+        typer.Option(
+            "--floor",
+            help="instead of a worth: the least quality that may be served, in the metric's unit; of an error the "
+            "largest",
+        ),
     ] = None,
     budget: Annotated[
         str | None,
@@ -76,6 +86,12 @@ def life_start(
     option: OptionsOption = None,
     policy: PolicyOption = "rent",
     window: WindowOption = 8,
+    look: Annotated[
+        int,
+        typer.Option(
+            "--look", min=0, help="samples of a batch that the model is run on at the most; 0: all of them"
+        ),
+    ] = 1000,
     folder: Annotated[
         Path | None, output_flag("--folder", help_="folder of the life; without it foretoll-life-NAME")
     ] = None,
@@ -88,7 +104,7 @@ def life_start(
 
     recipe, _ = settings.read()
     going_on = continual.read()
-    get_policy(policy)
+    get_policy(policy, None)
     check_call(data=[source], settings=recipe, options=option or (), measuring=measuring)
     from foretoll.models.spec import parse_spec
     from foretoll.workflows.life import Life
@@ -104,6 +120,7 @@ def life_start(
             options=tuple(option or (DEFAULT,)),
             policy=policy,
             window=window,
+            look=look,
             settings=recipe,
             continual=going_on,
             folder=folder,
@@ -119,8 +136,10 @@ def life_start(
     if output.as_json:
         print_json(as_data(life.card))
     else:
+        of = life.card.served
         say(
-            f"life     {shown(name, 60)}, begun with a quality of {life.card.start_quality:.3g} on its source"
+            f"life     {shown(name, 60)}, begun with {'a quality of' if of.metric.share else of.metric.title} "
+            f"{of.text(life.card.start_quality or 0.0)} on its source"
         )
         say(f"served   {life.folder.served}")
         if going_on.remember:
@@ -212,9 +231,8 @@ def life_watch(
             if update.earlier is not None:
                 from foretoll.report.life_earlier import earlier_text
 
-                say(
-                    f"before   {earlier_text(update.earlier)} on {update.earlier.samples} samples of what came before"
-                )
+                before = earlier_text(update.earlier, life.card.served)
+                say(f"before   {before} on {update.earlier.samples} samples of what came before")
     if then.exit_code and decision.action == "update" and run is None:
         raise typer.Exit(UPDATE_DUE)
 
@@ -237,14 +255,14 @@ def life_label(
     LifeBook(ledger).card(name)
     from foretoll.workflows.life import Life
 
-    found = Life.open(name, ledger=ledger).label(labels)
+    life = Life.open(name, ledger=ledger)
+    found, of = life.label(labels), life.card.served
     if as_json:
         print_json(as_data(found))
     else:
-        lead = "not known yet" if found.lead is None else f"{found.lead:+.3f} ± {found.lead_error or 0:.3f}"
-        say(
-            f"batch {found.number}: served with {found.quality:.3g} ({found.labelled} labels); an update's lead {lead}"
-        )
+        lead = "not known yet" if found.lead is None else f"{found.lead:+.3g} ± {found.lead_error or 0:.2g}"
+        seen = f"served with {of.text(found.quality or 0.0)} ({found.labelled} labels)"
+        say(f"batch {found.number}: {seen}; an update's lead {lead}")
 
 
 @life_app.command("show")
@@ -375,12 +393,15 @@ def life_replay(
     ] = None,
     option: OptionsOption = None,
     price: Annotated[
-        float, typer.Option("--price", help="what an update costs, in points of accuracy on one batch")
+        float,
+        typer.Option(
+            "--price", help="what an update costs, in points of accuracy on one batch, or of progress"
+        ),
     ] = 30.0,
     delay: Annotated[int, typer.Option("--delay", min=0, help="batches until labels arrive")] = 0,
     window: WindowOption = 8,
     floor: Annotated[
-        float | None, typer.Option("--floor", help="count batches served under this quality")
+        float | None, typer.Option("--floor", help="count batches served worse than this quality")
     ] = None,
     folder: Annotated[
         Path | None,
@@ -419,6 +440,7 @@ def life_replay(
             trust_code=loading.trust_code,
         )
     from foretoll.report.life import replay_rows
+    from foretoll.report.life_words import points_are
 
     rows = replay_rows(found.replays, found.best, floor)
     if output.as_json:
@@ -430,5 +452,5 @@ def life_replay(
 
         show(indices_table(rows))
         say(
-            f"points are shares of answers × 100 a batch; the best schedule in hindsight loses {found.best:.2f} of them"
+            f"points are {points_are(found.life.metric)}; the best schedule in hindsight loses {found.best:.2f} of them"
         )

@@ -43,18 +43,23 @@ def open_data(
     return arranged(assemble(opened, uri, seed=seed), layout)
 
 
-def open_rows(source: Any, *, layout: TableLayout | None = None) -> TaskData:
+def open_rows(source: Any, *, layout: TableLayout | None = None, task: str | None = None) -> TaskData:
     """The samples of a source in their own order: the parts follow each other, and may be empty or of one class."""
     if isinstance(source, TaskData):
         return arranged(source, layout)
-    opened, uri = _opened(source, layout)
+    opened, uri = _opened(source, layout, task)
     if uri.every is None and uri.split is None:
         uri = replace(uri, split=TIME)
     return arranged(assemble(opened, uri, seed=0, whole=True), layout)
 
 
 def open_in_order(
-    source: Any, *, every: int | None = None, seed: int = 0, layout: TableLayout | None = None
+    source: Any,
+    *,
+    every: int | None = None,
+    seed: int = 0,
+    layout: TableLayout | None = None,
+    task: str | None = None,
 ) -> tuple[TaskData, int | None]:
     """What `open_data` opens, its parts following each other in time where the source does not name a split of its own.
 
@@ -62,7 +67,7 @@ def open_in_order(
     """
     if isinstance(source, TaskData):
         return arranged(source, layout), every
-    opened, uri = _opened(source, layout)
+    opened, uri = _opened(source, layout, task)
     every = uri.every if every is None else every
     uri = replace(uri, every=None, split=TIME if uri.split is None else uri.split)
     return arranged(assemble(opened, uri, seed=seed), layout), every

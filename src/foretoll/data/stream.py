@@ -178,27 +178,36 @@ def chain(parts: Sequence[TaskData]) -> Stream:
     return Stream(first, JoinedSplit(splits), tuple(edges))
 
 
-def open_batch(source: Any, *, layout: TableLayout | None = None) -> tuple[DataCard, Split]:
+def open_batch(
+    source: Any, *, layout: TableLayout | None = None, task: str | None = None
+) -> tuple[DataCard, Split]:
     """One served batch: its card and all its samples, in their own order, labelled or not.
 
-    source: anything that `open_data` takes. A batch may be of one class alone, and as small as one sample.
+    source: anything that `open_data` takes. A batch may be of one class alone, and as small as one sample. task: what
+    its labels are of, where their form does not tell.
     """
-    data = open_rows(source, layout=layout)
+    data = open_rows(source, layout=layout, task=task)
     return data.card, all_rows(data)
 
 
 def open_stream(
-    source: Any, *, every: int | None = None, seed: int = 0, layout: TableLayout | None = None
+    source: Any,
+    *,
+    every: int | None = None,
+    seed: int = 0,
+    layout: TableLayout | None = None,
+    task: str | None = None,
 ) -> Stream:
     """Open a stream: a data URI with `every=`, anything that `open_data` takes with `every` given, or a list of them.
 
     A list is one batch for each of its members. A source is put in time order, by `time=` or as it stands; of data that
-    are open already (TaskData) the parts follow each other as they are.
+    are open already (TaskData) the parts follow each other as they are. task: what its labels are of, where their form
+    does not tell.
     Raises UsageError where neither says how many rows are a batch, and what `open_data` raises.
     """
     if isinstance(source, list):
-        return chain([open_in_order(part, seed=seed, layout=layout)[0] for part in source])
-    data, every = open_in_order(source, every=every, seed=seed, layout=layout)
+        return chain([open_in_order(part, seed=seed, layout=layout, task=task)[0] for part in source])
+    data, every = open_in_order(source, every=every, seed=seed, layout=layout, task=task)
     if every is None:
         raise UsageError(
             "a stream is cut into batches: say how many rows are one, for example ?every=500 at the end of its URI"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from foretoll.records import LifeCard, LifeEvent, Offer, Toll
+from foretoll.records import Decision, LifeCard, LifeEvent, Offer, Toll
 
 UNKNOWN_END = 1e300  # of a forecast without an upper end: no budget bears it
 ESTIMATE_S = 15.0  # what an estimate takes: an update that takes less is made without one
@@ -46,28 +46,32 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def rough_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, ...]:
-    """What an update can take at most by what looks took, where that is less than an estimate would take.
+def bounded_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, ...]:
+    """What an update can take at most by what looks took; a third of it is taken for the cost.
 
     A look is a forward pass; a training step is three of them, and one more stands for what it does beside. So the
-    samples that an update goes through at most, at what a sample cost in the dearest look, are an upper end; a third of
-    it is taken for the cost, since looks also load the model. Empty where no look ran the model, its cost is not known,
-    or an update may take longer than an estimate.
+    samples that an update goes through at most, at what a sample cost in the dearest look, are an upper end; looks also
+    load the model. Empty where no look ran the model, or its cost is not known.
     """
     looks = [e for e in events if e.kind == "look" and e.served is not None and e.spent is not None]
     looks = [e for e in looks if e.note != HANDED_IN][-card.window :]
     a_sample = {
         cost: _dearest(
-            [(getattr(e.spent, cost), e.served.samples) for e in looks if e.served and e.served.samples]
+            [
+                (getattr(e.spent, cost), min(e.served.samples, card.look or e.served.samples))
+                for e in looks
+                if e.served and e.served.samples
+            ]
         )
         for cost in ("energy_kwh", "emissions_kg", "duration_s")
     }
-    labelled = [e.served.labelled for e in events if e.kind == "labels" and e.served][-card.window :]
-    passes = sum(labelled) * (card.settings.max_epochs * (STEP * 0.6 + 0.2) + 1)
+    labelled = [e.served for e in events if e.kind == "labels" and e.served][-card.window :]
+    passes = sum(batch.samples if card.look else batch.labelled for batch in labelled)
+    passes = passes * (card.settings.max_epochs * (STEP * 0.6 + 0.2) + 1)
     passes /= 1 - card.continual.rehearse  # what an update rehearses comes on top
     took = {cost: None if each is None else each * passes for cost, each in a_sample.items()}
     most, longest = took[card.cost], took["duration_s"]
-    if not labelled or most is None or longest is None or longest > ESTIMATE_S:
+    if not labelled or most is None or longest is None:
         return ()
     energy = took["energy_kwh"]
     return tuple(
@@ -80,6 +84,32 @@ def rough_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, ..
         )
         for option in card.options
     )
+
+
+def rough_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, ...]:
+    """The same, where an update takes less than an estimate would; else empty."""
+    found = bounded_offers(card, events)
+    return found if all(3 * (offer.duration_s or 0.0) <= ESTIMATE_S for offer in found) else ()
+
+
+def settled_offers(
+    card: LifeCard, events: Sequence[LifeEvent], decide: Callable[[Sequence[Offer]], Decision]
+) -> tuple[Offer, ...]:
+    """The same, where an estimate could not change the decision; else empty.
+
+    It could not where the same option is due whether updates are free, or that option takes what it can take at most
+    and the others are free.
+    """
+    found = bounded_offers(card, events)
+    free = [offer.model_copy(update={"cost": 0.0, "cost_high": 0.0}) for offer in found]
+    chosen = decide(free).option if free else None
+    if chosen is None:
+        return ()
+    dear = [
+        offer.model_copy(update={"cost": offer.cost_high}) if offer.option == chosen else none
+        for offer, none in zip(found, free, strict=True)
+    ]
+    return found if decide(dear).option == decide(found).option == chosen else ()
 
 
 def _dearest(each: Sequence[tuple[float | None, int]]) -> float | None:

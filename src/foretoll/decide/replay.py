@@ -14,7 +14,7 @@ import numpy as np
 from foretoll.decide.policies.base import WINDOW, Policy, Spending
 from foretoll.decide.timeline import Timeline
 from foretoll.errors import UsageError
-from foretoll.records import Decision, Offer, ServedBatch
+from foretoll.records import ANSWERS, Decision, Offer, ServedBatch, ServedMetric
 
 LAST_LABEL = "last label"
 FIRST = -1  # the model that was deployed at the start
@@ -44,6 +44,7 @@ class RecordedLife:
     first: Possible
     updates: tuple[Possible, ...]
     start: float | None = None  # quality of the first model when it was deployed
+    metric: ServedMetric = ANSWERS  # in what qualities and leads are
 
     def __post_init__(self) -> None:
         numbers = sorted(self.first.served)
@@ -85,7 +86,10 @@ class RecordedLife:
 
 @dataclass(frozen=True)
 class Replay:
-    """What one policy did over a life, in points (shares of answers × 100) a batch where it is a quality."""
+    """What one policy did over a life; losses in points a batch.
+
+    A point is a hundredth of what a trivial model loses against a perfect one: of accuracy, a share of answers × 100.
+    """
 
     policy: str
     qualities: tuple[float, ...]  # served, by batch
@@ -94,6 +98,7 @@ class Replay:
     rejected: tuple[int, ...]
     spent: float  # of all updates, promoted or not, in the unit of the prices
     loss: float  # points a batch: wrong answers, and updates at their price
+    metric: ServedMetric = ANSWERS
 
     @property
     def mean_quality(self) -> float:
@@ -103,18 +108,21 @@ class Replay:
     @property
     def least_quality(self) -> float:
         """The worst batch."""
-        return min(self.qualities)
+        return self.metric.worse(*self.qualities)
 
     def share_under(self, floor: float) -> float:
-        """Share of the batches that were served with less than `floor`."""
-        return sum(q < floor for q in self.qualities) / len(self.qualities)
+        """Share of the batches that were served worse than `floor`."""
+        return sum(not self.metric.scale.meets(q, floor) for q in self.qualities) / len(self.qualities)
 
 
 def worth_at(life: RecordedLife, price: float) -> float:
-    """The worth of a right answer at which a mean update costs `price` points of accuracy on one mean batch."""
+    """The worth of a right answer at which a mean update costs `price` points of accuracy on one mean batch.
+
+    Of a metric with a unit that of one unit on one sample.
+    """
     if not price > 0:
         raise UsageError(f"a price of {price:g} points makes updates free: give more than 0")
-    return life.mean_cost / (price / 100 * life.mean_samples)
+    return life.mean_cost / (price / 100 * life.metric.unit * life.mean_samples)
 
 
 def replay(
@@ -152,6 +160,7 @@ def replay(
             start=life.start,
             spending=spending,
             window=window,
+            served=life.metric,
         )
         decision = policy.decide(view)
         decisions.append(decision)
@@ -174,7 +183,9 @@ def replay(
         promoted=tuple(promoted),
         rejected=tuple(n for n in tried if n not in promoted),
         spent=spent,
-        loss=_wrong(life, qualities) + spent / worth / life.mean_samples / life.batches * 100,
+        loss=_wrong(life, qualities)
+        + spent / worth / life.metric.unit / life.mean_samples / life.batches * 100,
+        metric=life.metric,
     )
 
 
@@ -187,13 +198,15 @@ def last_label(life: RecordedLife) -> Replay | None:
     known = tuple(quality for quality in qualities if quality is not None)
     if len(known) < len(qualities):
         return None
-    return Replay(LAST_LABEL, known, (), (), (), 0.0, _wrong(life, known))
+    return Replay(LAST_LABEL, known, (), (), (), 0.0, _wrong(life, known), life.metric)
 
 
 def _wrong(life: RecordedLife, qualities: Sequence[float]) -> float:
     """Wrong answers in points a batch."""
-    wrong = sum((1 - quality) * life.first.served[j].samples for j, quality in enumerate(qualities))
-    return wrong / life.mean_samples / life.batches * 100
+    wrong = sum(
+        life.metric.loss(quality) * life.first.served[j].samples for j, quality in enumerate(qualities)
+    )
+    return wrong / life.metric.unit / life.mean_samples / life.batches * 100
 
 
 def _offer(option: str, update: Possible, before: Sequence[float]) -> Offer:
@@ -208,7 +221,7 @@ def oracle(life: RecordedLife, *, price: float, delay: int = 0) -> float:
 
     def lost(update: Possible, number: int) -> float:
         batch = update.served[number]
-        return (1 - (batch.quality or 0.0)) * batch.samples
+        return life.metric.loss(batch.quality or 0.0) * batch.samples
 
     best: dict[tuple[int, str], tuple[float, Possible]] = {(FIRST, ""): (0.0, life.first)}
     for now in range(life.batches):
@@ -219,4 +232,4 @@ def oracle(life: RecordedLife, *, price: float, delay: int = 0) -> float:
             best[update.last, option] = min(
                 best.get((update.last, option), made), made, key=lambda each: each[0]
             )
-    return min(cost for cost, _ in best.values()) / life.mean_samples / life.batches * 100
+    return min(cost for cost, _ in best.values()) / life.metric.unit / life.mean_samples / life.batches * 100

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from foretoll.decide.policies.base import WINDOW, Spending, View
 from foretoll.errors import UsageError
-from foretoll.records import Offer, ServedBatch
+from foretoll.records import ANSWERS, Offer, ServedBatch, ServedMetric
 
 OF_LABELS = {"labelled": 0, "quality": None, "lead": None, "lead_error": None, "last_label": None}
 
@@ -58,6 +58,7 @@ class Timeline:
         start: float | None = None,
         spending: Spending | None = None,
         window: int = WINDOW,
+        served: ServedMetric = ANSWERS,
     ) -> View:
         """What may be known after batch `now`: nothing of later batches, labels or updates."""
         known = tuple(
@@ -75,6 +76,7 @@ class Timeline:
             start=start,
             spending=spending,
             window=window,
+            served=served,
         )
 
 

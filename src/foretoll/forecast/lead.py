@@ -19,7 +19,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from foretoll.records import ServedBatch
+from foretoll.records import ANSWERS, ServedBatch, ServedMetric
 
 Floats = npt.NDArray[np.float64]
 BATCHES = 8  # that are looked back on, and forecast
@@ -42,19 +42,28 @@ class LeadForecast(NamedTuple):
 
 
 def lead_features(
-    since: Sequence[ServedBatch], start: float | None, *, only_head: bool = False
+    since: Sequence[ServedBatch],
+    start: float | None,
+    served: ServedMetric = ANSWERS,
+    *,
+    only_head: bool = False,
 ) -> Floats | None:
     """What the forecast reads of the batches that the model of today served; (len(NAMES),).
 
-    start: its quality when it was deployed, where that is known. only_head: the update changes the head alone. None
-    where no lead was measured.
+    start: its quality when it was deployed, where that is known. served: in what qualities and leads are; they are read
+    as shares of the way from a trivial model to a perfect one. only_head: the update changes the head alone. None where
+    no lead was measured.
     """
     measured = [b for b in since if b.lead is not None][-BATCHES:]
     if not measured:
         return None
-    leads = np.array([b.lead for b in measured], dtype=np.float64)
-    errors = np.array([b.lead_error or 0.0 for b in measured])
-    qualities = np.array([b.quality for b in since if b.quality is not None][-BATCHES:], dtype=np.float64)
+    leads = np.array([b.lead for b in measured], dtype=np.float64) / served.unit
+    errors = np.array([b.lead_error or 0.0 for b in measured]) / served.unit
+    known = [b.quality for b in since if b.quality is not None][-BATCHES:]
+    if not served.metric.share:
+        known = [1 - served.lost(quality) for quality in known]
+        start = None if start is None else 1 - served.lost(start)
+    qualities = np.array(known, dtype=np.float64)
     weights = 0.5 ** np.arange(len(leads))[::-1]
     recent = float((leads * weights).sum() / weights.sum())
     newest, last = since[-1], measured[-1]

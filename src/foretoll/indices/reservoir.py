@@ -34,7 +34,7 @@ class _Part(NamedTuple):
     keys: Places
     sizes: Places  # bytes of each input
     inputs: Inputs
-    labels: Places
+    labels: npt.NDArray[Any]  # a target each, as the task stores them
 
     def take(self, rows: npt.NDArray[np.bool_]) -> _Part:
         """Those samples alone."""
@@ -62,26 +62,35 @@ class Reservoir:
     def __len__(self) -> int:
         return sum(len(part.places) for part in self._parts.values())
 
-    def add(self, name: str, first: int, rows: Split, labels: npt.NDArray[np.int64]) -> None:
-        """Add a batch whose first sample has the place `first`; labels (n,) are class numbers, −1 where there is none.
+    def add(
+        self,
+        name: str,
+        first: int,
+        rows: Split,
+        labels: npt.NDArray[Any],
+        there: npt.NDArray[np.bool_] | None = None,
+    ) -> bool:
+        """Add a batch whose first sample has the place `first`; labels (n, …) are its targets.
 
-        A batch that was added before adds nothing.
+        there: which samples have one, bool (n,); all without it. A batch that was added before adds nothing.
+        Returns whether anything is kept of it.
         """
-        known = np.flatnonzero(labels >= 0)
+        known = np.arange(len(labels)) if there is None else np.flatnonzero(there)
         if name in self._parts or not len(known) or not self.capacity:
-            return
+            return False
         places = first + known.astype(np.int64)
         keys = hash_ids(torch.from_numpy(places), _SEED).numpy()
         there = np.sort(np.concatenate([keys, *(part.keys for part in self._parts.values())]))
         hopeful = keys <= there[: self.capacity][-1]  # others cannot stay, and are not read
         if not hopeful.any():
-            return
+            return False
         chosen = torch.from_numpy(known[hopeful])
         inputs: Inputs = next(rows.batches(len(chosen), indices=chosen)).inputs
         self._parts[name] = _Part(
-            places[hopeful], keys[hopeful], _sizes(inputs), inputs, labels[known[hopeful]].astype(np.int64)
+            places[hopeful], keys[hopeful], _sizes(inputs), inputs, labels[known[hopeful]]
         )
         self._cut()
+        return True
 
     def _cut(self) -> None:
         """Keep the smallest keys, up to the first sample with which they are too many or too large."""
@@ -131,9 +140,10 @@ class Reservoir:
         found = cls(capacity, most_bytes=most_bytes)
         try:
             for number, name in enumerate(state["names"]):
-                places, labels = (
-                    np.asarray(state[f"{number}.{key}"], dtype=np.int64) for key in ("places", "labels")
-                )
+                places = np.asarray(state[f"{number}.places"], dtype=np.int64)
+                labels = np.asarray(state[f"{number}.labels"])
+                if labels.dtype not in (np.int64, np.float32):
+                    raise ValueError("labels")
                 if f"{number}.inputs" in state:
                     inputs: Inputs = torch.from_numpy(state[f"{number}.inputs"])
                 else:

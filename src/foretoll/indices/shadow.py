@@ -2,8 +2,8 @@
 
 It is fitted on the labelled batches so far and tested on the next one, which it has not seen. By how much it beats
 the served model there is the *lead*: what an update would win, measured without one. The head is ridge regression on
-one-hot labels (`_ridge.py`), from sums that add up: any order, any batch size and any split into batches give the
-same head.
+the task's targets as its probe fits them (`Task.design`: one-hot labels, standardised numbers; `_ridge.py`), from sums
+that add up: any order, any batch size and any split into batches give the same head.
 
 Defined in foretoll (docs/life.md); no paper to deviate from.
 """
@@ -20,15 +20,17 @@ import numpy.typing as npt
 
 from foretoll.errors import DataError, UsageError
 from foretoll.indices._ridge import Floats, LinearHead, Sums, fit_head
+from foretoll.tasks import Metric
 
 WIDEST = 512  # wider representations are projected: sums of 4,096 channels would take 134 MB a batch
 _SEED = 20250
 
 
 class Lead(NamedTuple):
-    """By how much the shadow beats the served model on one batch, in units of quality (a share of right answers).
+    """By how much the shadow beats the served model on one batch, in units of the metric (a share of right answers).
 
-    `standard_error` is that of the paired difference, over the samples that have a label.
+    Above 0 the shadow is better, whatever the metric's direction. `standard_error` is that of the paired difference,
+    over the samples that have a label.
     """
 
     value: float
@@ -38,23 +40,34 @@ class Lead(NamedTuple):
     samples: int
 
 
-def lead(shadow_right: npt.ArrayLike, served_right: npt.ArrayLike) -> Lead:
+def lead(shadow_scores: npt.ArrayLike, served_scores: npt.ArrayLike, metric: Metric | None = None) -> Lead:
     """The lead from the scores of each sample, such as 1 for a right answer and 0 for a wrong one; both (n,).
 
-    Raises DataError for no sample, other lengths, or scores that are not finite.
+    `metric`: of whose samples these are the scores (`Metric.each`), without it a share. Where its value is the root of
+    the mean score, as an RMSE is, the error is linearised about both values. Raises DataError for no sample, other
+    lengths, or scores that are not finite.
     """
-    a, b = np.asarray(shadow_right, dtype=np.float64), np.asarray(served_right, dtype=np.float64)
+    a, b = np.asarray(shadow_scores, dtype=np.float64), np.asarray(served_scores, dtype=np.float64)
     if a.ndim != 1 or a.shape != b.shape or not len(a):
         raise DataError(
             f"the scores of shadow and served model have the shapes {a.shape} and {b.shape}: give one score a sample"
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise DataError("a score is not finite: leave out samples that have none")
-    difference = a - b
-    n = len(a)
+    n, means = len(a), (float(a.mean()), float(b.mean()))
     # one wrong answer more than was seen: a batch without a disagreement is no proof that there is none
-    spread = math.sqrt((float(((difference - difference.mean()) ** 2).sum()) + 1.0) / n / n)
-    return Lead(float(difference.mean()), spread, float(a.mean()), float(b.mean()), n)
+    one = 1.0
+    if metric is None or metric.share:
+        difference, values, sign = a - b, means, 1.0
+        value = float(difference.mean())
+    else:
+        values = metric.of_mean(means[0]), metric.of_mean(means[1])
+        slopes = [0.5 / max(each, 1e-300) if metric.root else 1.0 for each in values]
+        difference = slopes[0] * a - slopes[1] * b
+        sign = 1.0 if metric.direction == "higher" else -1.0
+        value, one = sign * (values[0] - values[1]), slopes[1] * means[1]
+    spread = math.sqrt((float(((difference - difference.mean()) ** 2).sum()) + one**2) / n / n)
+    return Lead(value, spread, *values, n)
 
 
 class Shadow:
@@ -98,23 +111,22 @@ class Shadow:
         other._ring.extend((batch, sums) for batch, sums in self._ring if batch != name)
         return other
 
-    def add(self, name: str, representations: npt.ArrayLike, labels: npt.ArrayLike, outputs: int) -> None:
-        """Add a labelled batch: representations (n, d), class numbers (n,) from 0 to outputs − 1; −1 is no label.
+    def add(self, name: str, representations: npt.ArrayLike, targets: npt.ArrayLike) -> None:
+        """Add a labelled batch: representations (n, d), and what the head fits of each, (n, k).
 
-        Raises DataError for other shapes, widths or numbers, and for values that are not finite.
+        Raises DataError for other shapes or widths, and for values that are not finite.
         """
         if name in self._known:
             return
         x = self._projected(representations)
-        y = np.asarray(labels)
-        if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
+        y = np.asarray(targets, dtype=np.float64)
+        if y.ndim != 2 or len(y) != len(x) or not y.shape[1]:
             raise DataError(
-                f"the labels have the shape {y.shape}: give one class number for each of {len(x)} samples"
+                f"the targets have the shape {y.shape}: give one row for each of {len(x)} samples"
             )
-        if len(y) and not -1 <= int(y.min()) <= int(y.max()) < outputs:
-            raise DataError(f"a label is {int(y.max())}, and there are {outputs} classes: number them from 0")
-        known = y >= 0
-        sums = Sums.of(x[known], np.eye(outputs)[y[known]])
+        if not np.isfinite(y).all():
+            raise DataError("a target is not finite: leave samples out that have none")
+        sums = Sums.of(x, y)
         self._known.add(name)
         if self.window is None:
             self._older = sums if self._older is None else self._older + sums
@@ -164,24 +176,9 @@ class Shadow:
             self._head = fit_head(total)
         return self._head
 
-    def predict(self, representations: npt.ArrayLike) -> npt.NDArray[np.int64]:
-        """Class numbers (n,) of representations (n, d)."""
-        chosen: npt.NDArray[np.int64] = self.head().scores(self._projected(representations)).argmax(1)
-        return chosen
-
-    def lead(
-        self, representations: npt.ArrayLike, labels: npt.ArrayLike, served: npt.ArrayLike
-    ) -> Lead | None:
-        """The lead on a batch that was not added yet; `served`: class numbers (n,) that the served model named.
-
-        None where no sample has a label, or there is no head yet.
-        """
-        y = np.asarray(labels)
-        known = y >= 0
-        if not known.any() or not self.ready:
-            return None
-        x = np.asarray(representations)[known]
-        return lead(self.predict(x) == y[known], np.asarray(served)[known] == y[known])
+    def fitted(self, representations: npt.ArrayLike) -> Floats:
+        """What the head says of representations (n, d): (n, k), as targets were given."""
+        return self.head().scores(self._projected(representations))
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Plain arrays from which `from_state` makes the same shadow; for an .npz file without pickles."""

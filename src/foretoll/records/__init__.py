@@ -45,9 +45,11 @@ from foretoll.records.model import ModelCard, Preprocessing, ProgramCard, Spectr
 from foretoll.records.pilot import PilotRecord, PilotStage
 from foretoll.records.plan import LifePlan, Schedule
 from foretoll.records.run import Outcome, Run
+from foretoll.records.served_metric import ANSWERS, ServedMetric
 from foretoll.records.settings import TrainingSettings
 
 __all__ = [
+    "ANSWERS",
     "SHARES",
     "TOLL_COSTS",
     "Basis",
@@ -103,6 +105,7 @@ __all__ = [
     "Schedule",
     "SelfCost",
     "ServedBatch",
+    "ServedMetric",
     "Share",
     "Shift",
     "Spectrogram",

@@ -11,7 +11,9 @@ from foretoll.records.base import NonNegative, Record, Share
 from foretoll.records.data import DataCard
 from foretoll.records.measured import Toll
 from foretoll.records.model import ModelCard
+from foretoll.records.served_metric import ServedMetric, served_metric
 from foretoll.records.settings import TrainingSettings
+from foretoll.tasks import get_task
 
 
 class Decision(Record):
@@ -35,9 +37,10 @@ class Decision(Record):
 class ServedBatch(Record):
     """One batch that was served, as far as it is known: without labels there is no quality and no lead.
 
-    lead: quality of the shadow minus quality of the served model (`foretoll.indices.shadow`), with its standard error.
-    ks, psi: how far the batch's outputs are from those of the reference, by two tests of drift. last_label: the quality
-    of naming for each sample the label of the one before, where the batch's order is one of time.
+    quality: the life's metric on the samples with labels, in its unit. lead: by how much the shadow is better than the
+    served model (`foretoll.indices.shadow`), in that unit, with its standard error. ks, psi: how far the batch's
+    outputs are from those of the reference, by two tests of drift. last_label: the quality of naming for each sample
+    the label of the one before, where the batch's order is one of time.
     """
 
     name: str  # a digest of the batch
@@ -50,7 +53,7 @@ class ServedBatch(Record):
     confidence: Share | None = None
     ks: NonNegative | None = None
     psi: NonNegative | None = None
-    last_label: Share | None = None
+    last_label: float | None = None
 
 
 class Offer(Record):
@@ -90,8 +93,9 @@ class Continual(Record):
 class LifeCard(Record):
     """What a life is watched by: the model and its source, what an answer is worth, and how updates are made.
 
-    worth: what one more right answer is worth, in the unit of `cost`; or instead `floor`: the least quality that may be
-    served. budget: what all updates may cost within `budget_days`, or within `budget_batches`.
+    worth: what one more right answer is worth, in the unit of `cost`, and of a metric with a unit what it is worth that
+    one sample is served better by one of it; or instead `floor`: the least quality that may be served, in that unit.
+    budget: what all updates may cost within `budget_days`, or within `budget_batches`.
     """
 
     schema_: Literal["foretoll.life/1"] = Field("foretoll.life/1", alias="schema")
@@ -101,13 +105,14 @@ class LifeCard(Record):
     source: DataCard
     cost: Literal["energy_kwh", "emissions_kg", "duration_s"] = "energy_kwh"
     worth: NonNegative | None = None
-    floor: Share | None = None
+    floor: float | None = None
     budget: NonNegative | None = None
     budget_days: float | None = None
     budget_batches: int | None = None
     options: tuple[str, ...]
     policy: str = "rent"
     window: int = Field(8, ge=1)
+    look: int = Field(0, ge=0)  # samples of a batch that are looked at, at the most; 0: all
     settings: TrainingSettings = TrainingSettings()
     continual: Continual = Continual(remember=0)  # of lives that began before there was any
     start_quality: float | None = None
@@ -115,13 +120,25 @@ class LifeCard(Record):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
+    @property
+    def served(self) -> ServedMetric:
+        """By what this life counts what it served."""
+        return self.served_by(self.model, self.settings)
+
+    @staticmethod
+    def served_by(model: ModelCard, settings: TrainingSettings) -> ServedMetric:
+        """The same of a life of this model with these settings."""
+        task = get_task(model.task)
+        metric = task.sample_metric(settings.metric) or task.metrics[0]
+        return served_metric(metric.name, task.name, settings.scale)
+
 
 class EarlierQuality(Record):
     """Quality on samples of what came before an update's window: of the served model, and of the updated one."""
 
     samples: int = Field(ge=1)
-    before: Share
-    after: Share
+    before: float
+    after: float
 
 
 class LifeEvent(Record):

@@ -6,23 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from foretoll.decide.amount import HUMAN
 from foretoll.decide.replay import Replay
-from foretoll.records import Decision, LifeCard, LifeEvent
+from foretoll.records import Decision, LifeCard, LifeEvent, ServedMetric
 from foretoll.report.document import Block, Column, Row, Table, known
 from foretoll.report.life_bill import bill_table, budget_notes
+from foretoll.report.life_words import difference_text, difference_unit, quality_title, value_text
 from foretoll.report.words import plain
 
 LINES = 30  # batches of a table, the newest
-COLUMNS = (
-    Column("batch", number=True),
-    Column("served at", below=True),
-    Column("model", below=True),
-    Column("samples", number=True, below=True),
-    Column("labels", number=True, below=True),
-    Column("quality", number=True),
-    Column("lead, points", number=True),
-    Column("KS", number=True),
-    Column("decision"),
-)
 
 
 def decision_lines(card: LifeCard, decision: Decision) -> list[str]:
@@ -34,11 +24,13 @@ def decision_lines(card: LifeCard, decision: Decision) -> list[str]:
     lead = decision.figures.get("lead")
     parts = []
     if lead is not None:
-        parts.append(f"a model fitted to the newest data is {100 * lead:+.1f} points better")
+        by = f"{difference_text(card.served, lead)} {difference_unit(card.served)}"
+        parts.append(f"a model fitted to the newest data is {by} better")
     if cost:
         parts.append(f"an update would cost {human(cost)}")
     if gain is not None and cost:
-        parts.append(f"and win {human(gain)} worth of answers within {card.window} batches")
+        answers = "answers" if card.served.metric.share else "better answers"
+        parts.append(f"and win {human(gain)} worth of {answers} within {card.window} batches")
     if parts:
         lines.append(f"figures  {', '.join(parts)}")
     if decision.start_why:
@@ -57,12 +49,26 @@ def life_blocks(card: LifeCard, events: Sequence[LifeEvent]) -> list[Block]:
 def served_table(card: LifeCard, events: Sequence[LifeEvent]) -> Table:
     """What was served, batch by batch, with the decisions."""
     looks = [e for e in events if e.kind == "look" and e.served is not None]
-    note = f"the newest {LINES} of {len(looks):,} batches" if len(looks) > LINES else ""
+    notes = [f"the newest {LINES} of {len(looks):,} batches"] if len(looks) > LINES else []
+    if any(e.served is not None and 0 < card.look < e.served.samples for e in looks):
+        notes.append(f"of larger batches {card.look:,} samples are looked at, spread over their time")
+    note = "; ".join(notes)
     title = f"Life of {plain(card.name)}, policy {plain(card.policy)}"
-    return Table(COLUMNS, list(_rows(looks[-LINES:], events)), title, note, main=True)
+    columns = (
+        Column("batch", number=True),
+        Column("served at", below=True),
+        Column("model", below=True),
+        Column("samples", number=True, below=True),
+        Column("labels", number=True, below=True),
+        Column(quality_title(card.served), number=True),
+        Column(f"lead, {difference_unit(card.served)}", number=True),
+        Column("KS", number=True),
+        Column("decision"),
+    )
+    return Table(columns, list(_rows(card.served, looks[-LINES:], events)), title, note, main=True)
 
 
-def _rows(looks: Sequence[LifeEvent], events: Sequence[LifeEvent]) -> Iterator[Row]:
+def _rows(served: ServedMetric, looks: Sequence[LifeEvent], events: Sequence[LifeEvent]) -> Iterator[Row]:
     labelled = {e.key: e.served for e in events if e.kind == "labels"}
     decided = {e.decision.after: e.decision for e in events if e.kind == "decision" and e.decision}
     for event in looks:
@@ -70,7 +76,7 @@ def _rows(looks: Sequence[LifeEvent], events: Sequence[LifeEvent]) -> Iterator[R
         if batch is None:
             continue
         decision = decided.get(batch.number)
-        lead = "" if batch.lead is None else f"{100 * batch.lead:+.1f} ± {100 * (batch.lead_error or 0):.1f}"
+        lead = "" if batch.lead is None else difference_text(served, batch.lead, batch.lead_error or 0.0)
         update = decision is not None and decision.action == "update"
         cells = (
             str(batch.number),
@@ -78,7 +84,7 @@ def _rows(looks: Sequence[LifeEvent], events: Sequence[LifeEvent]) -> Iterator[R
             plain(event.model),
             f"{batch.samples:,}",
             f"{batch.labelled:,}",
-            "" if batch.quality is None else f"{batch.quality:.3f}",
+            "" if batch.quality is None else value_text(served, batch.quality),
             lead,
             "" if batch.ks is None else f"{batch.ks:.2f}",
             "" if decision is None else f"update by {plain(decision.option or '')}" if update else "keep",
@@ -87,22 +93,27 @@ def _rows(looks: Sequence[LifeEvent], events: Sequence[LifeEvent]) -> Iterator[R
 
 
 def replay_rows(replays: Sequence[Replay], best: float, floor: float | None) -> list[dict[str, object]]:
-    """One row for each policy of a replay, the cheapest first; losses in points a batch."""
+    """One row for each policy of a replay, the cheapest first; losses in points a batch (`Replay`)."""
     rows: list[dict[str, object]] = []
     for each in replays:
         row: dict[str, object] = {
             "policy": each.policy,
             "updates": len(each.promoted) + len(each.rejected),
             "not served": len(each.rejected),
-            "mean quality": round(each.mean_quality, 4),
-            "least": round(each.least_quality, 4),
+            f"mean {each.metric.name}": _four(each, each.mean_quality),
+            "least" if each.metric.scale.higher_is_better else "largest": _four(each, each.least_quality),
             "loss": round(each.loss, 3),
             "above the best": round(each.loss - best, 3),
         }
         if floor is not None:
-            row["under the floor"] = round(each.share_under(floor), 4)
+            side = "under" if each.metric.scale.higher_is_better else "above"
+            row[f"{side} the floor"] = round(each.share_under(floor), 4)
         rows.append(row)
     return rows
+
+
+def _four(replay: Replay, value: float) -> float:
+    return round(value, 4) if replay.metric.metric.share else float(f"{value:.4g}")
 
 
 def prometheus(card: LifeCard, events: Sequence[LifeEvent]) -> str:
@@ -113,7 +124,11 @@ def prometheus(card: LifeCard, events: Sequence[LifeEvent]) -> str:
     energy = sum(e.spent.energy_kwh or 0.0 for e in events if e.spent is not None)
     found: list[tuple[str, str, float | None]] = [
         ("batches_total", "batches looked at", len(looks)),
-        ("quality", "quality of the newest labelled batch", labelled[-1].quality if labelled else None),
+        (
+            "quality",
+            f"{card.served.name} of the newest labelled batch",
+            labelled[-1].quality if labelled else None,
+        ),
         (
             "lead",
             "by how much a model fitted to newer data is better",
@@ -121,7 +136,7 @@ def prometheus(card: LifeCard, events: Sequence[LifeEvent]) -> str:
         ),
         (
             "last_label_quality",
-            "quality of naming the last label seen, on the newest labelled batch",
+            f"{card.served.name} of naming the last label seen, on the newest labelled batch",
             labelled[-1].last_label if labelled else None,
         ),
         ("drift_ks", "Kolmogorov-Smirnov statistic of the newest batch", looks[-1].ks if looks else None),

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from foretoll.decide.amount import HUMAN
-from foretoll.records import LifeCard, LifeEvent, Toll
+from foretoll.records import ANSWERS, LifeCard, LifeEvent, ServedMetric, Toll
 from foretoll.report.document import Block, Note, Table, known, table
 from foretoll.report.life_earlier import earlier_data, earlier_table, last_label_data, last_label_note
+from foretoll.report.life_words import quality_title, value_text
 from foretoll.report.words import MISSING, two_digits
 from foretoll.units import human_duration, human_energy, human_mass
 
@@ -30,6 +31,10 @@ class Spent:
     def add(self, toll: Toll | None) -> None:
         """Add what one event took; None where it took nothing that was measured."""
         self.events += 1
+        self.take(toll)
+
+    def take(self, toll: Toll | None) -> None:
+        """The same of what is no event of its own."""
         if toll is None:
             return
         for cost in HUMAN:
@@ -62,7 +67,9 @@ def spent_by_kind(events: Iterable[LifeEvent]) -> dict[str, Spent]:
     found = {kind: Spent() for kind, _ in KINDS}
     for event in events:
         if event.kind == "offers" and event.spent is None:
-            continue  # no estimate was made: by what looks took, an update costs less than one
+            continue  # no estimate was made
+        if event.kind == "labels":  # the other half of a look
+            found["look"].take(event.spent)
         if event.kind in found:
             found[event.kind].add(event.spent)
     return found
@@ -75,15 +82,16 @@ class Year:
     batches: int = 0
     samples: int = 0
     labelled: int = 0
-    right: float = 0.0
+    qualities: list[tuple[float, float]] = field(
+        default_factory=list
+    )  # of batches, with their labelled samples
     updates: int = 0
     served: int = 0  # of the updates
     spent: Spent = field(default_factory=Spent)
 
-    @property
-    def quality(self) -> float | None:
-        """Mean quality of the labelled samples; None where there are none."""
-        return self.right / self.labelled if self.labelled else None
+    def quality(self, served: ServedMetric = ANSWERS) -> float | None:
+        """Quality of the labelled samples; None where there are none."""
+        return served.pooled(self.qualities)
 
 
 def years(events: Sequence[LifeEvent]) -> dict[int, Year]:
@@ -91,16 +99,16 @@ def years(events: Sequence[LifeEvent]) -> dict[int, Year]:
     found: dict[int, Year] = {}
     labelled = {e.key: e.served for e in events if e.kind == "labels" and e.served is not None}
     for event in events:
-        if event.kind not in ("look", "offers", "update"):
+        if event.kind not in ("look", "labels", "offers", "update"):
             continue
         year = found.setdefault(event.at.year, Year())
-        year.spent.add(event.spent)
+        year.spent.take(event.spent)
         if event.kind == "look" and event.served is not None:
             batch = labelled.get(event.key, event.served)
             year.batches += 1
             year.samples += batch.samples
             year.labelled += batch.labelled
-            year.right += (batch.quality or 0.0) * batch.labelled
+            year.qualities.append((batch.quality or 0.0, batch.labelled))
         elif event.kind == "update":
             year.updates += 1
             year.served += bool(event.promoted)
@@ -121,10 +129,10 @@ def bill_blocks(card: LifeCard, events: Sequence[LifeEvent]) -> list[Block]:
     return known(
         [
             bill_table(events),
-            year_table(events),
+            year_table(events, card.served),
             *budget_notes(card, events),
-            last_label_note(events),
-            earlier_table(events),
+            last_label_note(events, card.served),
+            earlier_table(events, card.served),
         ]
     )
 
@@ -159,16 +167,17 @@ def _costs(name: str, spent: Spent) -> tuple[str, ...]:
     return (name, f"{spent.events:,}", *(spent.text(cost) for cost in COSTS))
 
 
-def year_table(events: Sequence[LifeEvent]) -> Table:
+def year_table(events: Sequence[LifeEvent], served: ServedMetric = ANSWERS) -> Table:
     """Each calendar year, and where the batches span a day or more what a whole year takes at this rate."""
     rows = []
     for number, year in years(events).items():
+        quality = year.quality(served)
         rows.append(
             (
                 str(number),
                 f"{year.batches:,}",
                 f"{year.samples:,}",
-                MISSING if year.quality is None else f"{year.quality:.3f}",
+                MISSING if quality is None else value_text(served, quality),
                 f"{year.updates:,}",
                 *(year.spent.text(cost) for cost in COSTS),
             )
@@ -187,7 +196,7 @@ def year_table(events: Sequence[LifeEvent]) -> Table:
             f"{human_mass(whole.spent.emissions_kg * factor)} CO2e and "
             f"{human_duration(whole.spent.duration_s * factor)}."
         )
-    heads = ("year", "batches", "samples", "quality", "updates", "energy", "CO2e", "time")
+    heads = ("year", "batches", "samples", quality_title(served), "updates", "energy", "CO2e", "time")
     return table("By year", heads, rows, numbers=range(1, len(heads)), note=note)
 
 
@@ -215,19 +224,20 @@ def bill_data(card: LifeCard, events: Sequence[LifeEvent]) -> dict[str, object]:
 
     return {
         "life": card.name,
+        "metric": card.served.metric.name,
         "by_kind": {title: plain(spent_by_kind(events)[kind]) for kind, title in KINDS},
         "by_year": {
             str(number): {
                 "batches": year.batches,
                 "samples": year.samples,
-                "quality": year.quality,
+                "quality": year.quality(card.served),
                 "updates": year.updates,
                 "served": year.served,
                 **{cost: plain(year.spent)[cost] for cost in COSTS},
             }
             for number, year in years(events).items()
         },
-        "last_label": last_label_data(events),
+        "last_label": last_label_data(events, card.served),
         "on_what_came_before": earlier_data(events),
         "budget": card.budget,
         "unit": card.cost,

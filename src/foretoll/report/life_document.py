@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from foretoll.decide.amount import HUMAN
 from foretoll.decide.offers import UNKNOWN_END, known_offers
-from foretoll.records import Decision, LifeCard, LifeEvent, Offer, ServedBatch
+from foretoll.records import Decision, LifeCard, LifeEvent, Offer, ServedBatch, ServedMetric
 from foretoll.report.document import (
     Document,
     Footer,
@@ -22,6 +22,14 @@ from foretoll.report.life import decision_lines, served_table
 from foretoll.report.life_bill import bill_blocks, spent_by_kind
 from foretoll.report.life_earlier import earlier_text
 from foretoll.report.life_figures import lead_figure, quality_figure, spending_figure
+from foretoll.report.life_words import (
+    difference_text,
+    difference_unit,
+    floor_title,
+    quality_title,
+    value_text,
+    worth_title,
+)
 from foretoll.report.words import MISSING, data_name, model_name, plain, two_digits
 from foretoll.version import __version__
 
@@ -34,7 +42,7 @@ def life_document(card: LifeCard, events: Sequence[LifeEvent]) -> Document:
         known(
             [
                 quality_figure(card, events),
-                lead_figure(events),
+                lead_figure(events, card.served),
                 spending_figure(card, events),
                 _updates(card, events),
                 *bill_blocks(card, events),
@@ -61,7 +69,8 @@ def _headline(card: LifeCard, events: Sequence[LifeEvent]) -> Headline:
     quality = (
         "no labels have come yet"
         if newest is None or newest.quality is None
-        else f"batch {newest.number}, the newest with labels, was served with {newest.quality:.3f}"
+        else f"batch {newest.number}, the newest with labels, was served with "
+        f"{'' if card.served.metric.share else card.served.metric.title + ' '}{value_text(card.served, newest.quality)}"
     )
     took = spent_by_kind(events)
     whole = took["look"].plus(took["offers"]).plus(took["update"])
@@ -107,7 +116,7 @@ def _next(card: LifeCard, events: Sequence[LifeEvent], offers: Sequence[Offer]) 
         gain = (
             MISSING
             if answers is None
-            else f"{two_digits(answers)} answers"
+            else f"{two_digits(answers)} {card.served.counted}"
             + (f", worth {human(max(answers, 0.0) * card.worth)}" if card.worth is not None else "")
         )
         high = MISSING if offer.cost_high >= UNKNOWN_END else human(offer.cost_high)
@@ -133,7 +142,11 @@ def _updates(card: LifeCard, events: Sequence[LifeEvent]) -> Table:
         took = getattr(event.spent, card.cost) if event.spent is not None else None
         before = [look for look in looks if look.number < event.number][-card.window :]
         after = [look for look in looks if look.number > event.number and look.model == event.key]
-        gained = _gain(_mean(before, labelled), _mean(after[: card.window], labelled))
+        gained = _gain(
+            card.served,
+            _mean(card.served, before, labelled),
+            _mean(card.served, after[: card.window], labelled),
+        )
         rows.append(
             (
                 plain(event.key),
@@ -141,9 +154,9 @@ def _updates(card: LifeCard, events: Sequence[LifeEvent]) -> Table:
                 plain((decision.option if decision is not None else None) or MISSING),
                 MISSING if forecast is None else human(forecast),
                 MISSING if took is None else human(took),
-                MISSING if lead is None else f"{100 * lead:+.1f}",
+                MISSING if lead is None else difference_text(card.served, lead),
                 gained if event.promoted else "not served",
-                MISSING if event.earlier is None else earlier_text(event.earlier),
+                MISSING if event.earlier is None else earlier_text(event.earlier, card.served),
                 plain(event.note),
             )
         )
@@ -154,35 +167,34 @@ def _updates(card: LifeCard, events: Sequence[LifeEvent]) -> Table:
         "forecast cost",
         "it took",
         "forecast lead",
-        "quality after − before",
+        f"{quality_title(card.served)} after − before",
         "on what came before",
         "judged",
     )
     note = (
-        f"Leads and qualities in points. After − before: labelled batches, at most {card.window} on each side; other "
-        "batches are not alike, so this is no proof of what the update won."
+        f"Leads and qualities in {difference_unit(card.served)}. After − before: labelled batches, at most "
+        f"{card.window} on each side; other batches are not alike, so this is no proof of what the update won."
     )
     return table(
         "Updates, forecast beside measurement", heads, rows, numbers=(3, 4, 5, 6, 7), note=note, wide=True
     )
 
 
-def _mean(looks: Sequence[LifeEvent], labelled: dict[str, ServedBatch]) -> float | None:
+def _mean(served: ServedMetric, looks: Sequence[LifeEvent], labelled: dict[str, ServedBatch]) -> float | None:
     found = [labelled[look.key] for look in looks if look.key in labelled]
-    count = sum(batch.labelled for batch in found)
-    return sum((b.quality or 0.0) * b.labelled for b in found) / count if count else None
+    return served.pooled((batch.quality or 0.0, batch.labelled) for batch in found)
 
 
-def _gain(before: float | None, after: float | None) -> str:
-    return MISSING if before is None or after is None else f"{100 * (after - before):+.1f}"
+def _gain(served: ServedMetric, before: float | None, after: float | None) -> str:
+    return MISSING if before is None or after is None else difference_text(served, after - before)
 
 
 def _rests_on(card: LifeCard) -> Table:
     human = HUMAN[card.cost]
     if card.worth is not None:
-        worth = ("Worth of a right answer", human(card.worth))
+        worth = (worth_title(card.served), human(card.worth))
     else:
-        worth = ("Least quality", f"{card.floor or 0.0:g}")
+        worth = (floor_title(card.served), f"{card.floor or 0.0:g}")
     rows = [
         ("Model", model_name(card.model)),
         ("Made on", data_name(card.source)),
@@ -196,5 +208,8 @@ def _rests_on(card: LifeCard) -> Table:
         ("Samples kept", f"{card.continual.remember:,} at the most"),
     ]
     if card.start_quality is not None:
-        rows.append(("Quality at the start", f"{card.start_quality:.3f}"))
+        title = quality_title(card.served)
+        rows.append(
+            (f"{title[0].upper()}{title[1:]} at the start", value_text(card.served, card.start_quality))
+        )
     return facts("Life", rows)

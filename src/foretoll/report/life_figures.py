@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from foretoll.records import LifeCard, LifeEvent
+from foretoll.records import ANSWERS, LifeCard, LifeEvent, ServedMetric
 from foretoll.report.document import Figure, table
 from foretoll.report.figures import Scale, Svg, axis_bottom, axis_left, fitted
 from foretoll.report.life_quality import LEVEL, ServedQuality, served_quality
+from foretoll.report.life_words import (
+    difference,
+    difference_text,
+    difference_unit,
+    quality_title,
+    value_text,
+)
 from foretoll.report.plots import WIDTH
 from foretoll.report.words import MISSING, cost_text, unit_of
 
@@ -32,14 +39,16 @@ def updates_of(events: Sequence[LifeEvent]) -> list[tuple[int, bool]]:
 
 def quality_figure(card: LifeCard, events: Sequence[LifeEvent]) -> Figure | None:
     """Quality by batch: points where labels came, a band where they are late or few, updates as lines."""
-    points = served_quality(events)
+    of = card.served
+    points = served_quality(events, of)
     known = [point for point in points if point.value is not None]
     if len(known) < 2:
         return None
-    svg = Svg(WIDTH, HEIGHT, "Quality that was served, by batch")
+    title = "Quality" if of.metric.share else of.metric.title
+    svg = Svg(WIDTH, HEIGHT, f"{title} that was served, by batch")
     ends = [end for p in known for end in (p.low, p.high) if end is not None]
     y = fitted([*ends, *([card.floor] if card.floor is not None else [])], BOTTOM, TOP, margin=0.08)
-    y = Scale(max(y.low, 0.0), min(y.high, 1.0), BOTTOM, TOP)
+    y = Scale(max(y.low, of.metric.low), min(y.high, of.metric.high), BOTTOM, TOP)
     x = _batches(points)
     axis_left(svg, y, LEFT, right=RIGHT)
     _update_lines(svg, x, updates_of(events))
@@ -54,7 +63,7 @@ def quality_figure(card: LifeCard, events: Sequence[LifeEvent]) -> Figure | None
                 2 * half,
                 max(y(point.low) - top, 1.0),
                 css="band",
-                title=_said(point),
+                title=_said(of, point),
             )
     axis_bottom(svg, x, BOTTOM, label="batch", ticks=_whole_ticks(x))
     if card.floor is not None:
@@ -65,42 +74,53 @@ def quality_figure(card: LifeCard, events: Sequence[LifeEvent]) -> Figure | None
     svg.polyline(places)
     if len(places) <= MOST_MARKS:
         for point, place in zip(measured, places, strict=True):
-            svg.marks([place], size=2.6, css="measured", title=_said(point))
-    rows = [_quality_row(point) for point in points]
-    numbers = table("", ("batch", "quality", f"{100 * LEVEL:.0f} % interval", "model"), rows, numbers=(0, 1))
+            svg.marks([place], size=2.6, css="measured", title=_said(of, point))
+    rows = [_quality_row(of, point) for point in points]
+    numbers = table(
+        "", ("batch", quality_title(of), f"{100 * LEVEL:.0f} % interval", "model"), rows, numbers=(0, 1)
+    )
     floor = " Dashed: the floor." if card.floor is not None else ""
     caption = (
         f"Points: measured by labels. Band: the {100 * LEVEL:.0f} % interval where labels are late or few."
         f"{_lines_caption(events)}{floor}"
     )
-    return Figure("Quality that was served", svg.render(), caption, numbers)
+    return Figure(f"{title} that was served", svg.render(), caption, numbers)
 
 
-def _quality_row(point: ServedQuality) -> tuple[str, ...]:
-    value = MISSING if point.value is None else f"{point.value:.3f}"
+def _quality_row(of: ServedMetric, point: ServedQuality) -> tuple[str, ...]:
+    value = MISSING if point.value is None else value_text(of, point.value)
     exact = point.low is None or point.high is None or point.high <= point.low
-    interval = MISSING if exact else f"{point.low:.3f} … {point.high:.3f}"
+    interval = MISSING
+    if not exact and point.low is not None and point.high is not None:
+        interval = f"{value_text(of, point.low)} … {value_text(of, point.high)}"
     return (str(point.batch.number), value, interval, point.model)
 
 
-def _said(point: ServedQuality) -> str:
-    value = f"batch {point.batch.number}: {point.value or 0.0:.3f}"
+def _said(of: ServedMetric, point: ServedQuality) -> str:
+    value = f"batch {point.batch.number}: {value_text(of, point.value or 0.0)}"
     if point.low is not None and point.high is not None and point.high > point.low:
-        value += f", {point.low:.3f} to {point.high:.3f}"
+        value += f", {value_text(of, point.low)} to {value_text(of, point.high)}"
     return value
 
 
-def lead_figure(events: Sequence[LifeEvent]) -> Figure | None:
-    """By how many points a model fitted to the newest data was better, with its standard error."""
+def lead_figure(events: Sequence[LifeEvent], of: ServedMetric = ANSWERS) -> Figure | None:
+    """By how much a model fitted to the newest data was better, with its standard error."""
     batches = [e.served for e in events if e.kind == "labels" and e.served is not None]
     known = sorted(
-        (b.number, 100 * b.lead, 100 * (b.lead_error or 0.0)) for b in batches if b.lead is not None
+        (b.number, difference(of, b.lead), difference(of, b.lead_error or 0.0))
+        for b in batches
+        if b.lead is not None
     )
     if len(known) < 2:
         return None
     svg = Svg(WIDTH, HEIGHT, "Lead of an update, by batch")
     y = fitted([0.0, *(end for _, v, e in known for end in (v - e, v + e))], BOTTOM, TOP, margin=0.08)
-    x = _batches(served_quality(events))
+    x = _batches(served_quality(events, of))
+    one = 0.01 if of.metric.share else 1.0  # of what is drawn, in the metric's unit
+
+    def text(value: float, error: float) -> str:
+        return difference_text(of, value * one, error * one)
+
     axis_left(svg, y, LEFT, right=RIGHT)
     _update_lines(svg, x, updates_of(events))
     svg.line(LEFT, y(0.0), RIGHT, y(0.0), "reference")
@@ -111,15 +131,16 @@ def lead_figure(events: Sequence[LifeEvent]) -> Figure | None:
             [(x(number), y(value))],
             size=2.6,
             css="measured",
-            title=f"batch {number}: {value:+.1f} ± {error:.1f} points",
+            title=f"batch {number}: {text(value, error)} {difference_unit(of)}",
         )
     axis_bottom(svg, x, BOTTOM, label="batch", ticks=_whole_ticks(x))
-    rows = [(str(number), f"{value:+.1f} ± {error:.1f}") for number, value, error in known]
+    rows = [(str(number), text(value, error)) for number, value, error in known]
     caption = (
-        "In points of quality: how much better than the served model a head was on each batch that was fitted to the "
-        f"labelled batches before it. Lines: one standard error.{_lines_caption(events)}"
+        f"In {'points of quality' if of.metric.share else of.metric.title}: how much better than the served model a "
+        "head was on each batch that was fitted to the labelled batches before it. Lines: one standard "
+        f"error.{_lines_caption(events)}"
     )
-    numbers = table("", ("batch", "lead, points"), rows, numbers=(0, 1))
+    numbers = table("", ("batch", f"lead, {difference_unit(of)}"), rows, numbers=(0, 1))
     return Figure("What an update would win", svg.render(), caption, numbers)
 
 

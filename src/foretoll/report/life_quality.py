@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from foretoll.records import LifeEvent, ServedBatch
+from foretoll.records import ANSWERS, LifeEvent, ServedBatch, ServedMetric
 
 LEVEL = 0.9
 _Z = 1.6449  # of a two-sided interval of that level
@@ -23,12 +23,13 @@ class ServedQuality(NamedTuple):
     high: float | None
 
 
-def served_quality(events: Sequence[LifeEvent]) -> list[ServedQuality]:
+def served_quality(events: Sequence[LifeEvent], served: ServedMetric = ANSWERS) -> list[ServedQuality]:
     """All batches in order.
 
     A batch whose labels are all there was served with the quality that was measured. Of one with some labels the rest
-    is known by them (Wilson's interval for the samples without a label). Of one without labels it lies around that of
-    the model's last labelled batch, as far off as batches so far apart differed in this life.
+    is known by them (Wilson's interval for the samples without a label; of a metric with a unit its sampling error). Of
+    one without labels it lies around that of the model's last labelled batch, as far off as batches so far apart
+    differed in this life.
     """
     labelled = {e.key: e.served for e in events if e.kind == "labels" and e.served is not None}
     looks = [e for e in events if e.kind == "look" and e.served is not None]
@@ -39,19 +40,19 @@ def served_quality(events: Sequence[LifeEvent]) -> list[ServedQuality]:
         assert batch is not None  # noqa: S101  (chosen above)
         if batch.quality is not None:
             known.append((event.model, batch))
-        value, low, high = _of(batch, event.model, known)
+        value, low, high = _of(served, batch, event.model, known)
         found.append(ServedQuality(batch, event.model, event.at.timestamp(), value, low, high))
     return found
 
 
 def _of(
-    batch: ServedBatch, model: str, known: Sequence[tuple[str, ServedBatch]]
+    served: ServedMetric, batch: ServedBatch, model: str, known: Sequence[tuple[str, ServedBatch]]
 ) -> tuple[float | None, float | None, float | None]:
     if batch.quality is not None:
         rest = batch.samples - batch.labelled
         if rest <= 0:
             return batch.quality, batch.quality, batch.quality
-        low, high = wilson(batch.quality, batch.labelled)
+        low, high = _sampled(served, batch.quality, batch.labelled)
         share = rest / batch.samples
         mean = batch.quality
         return mean, mean + share * (low - mean), mean + share * (high - mean)
@@ -60,11 +61,24 @@ def _of(
         return None, None, None
     last = own[-1]
     value = last.quality or 0.0
-    spread = _Z * differs(known, batch.number - last.number, last)
-    return value, max(value - spread, 0.0), min(value + spread, 1.0)
+    spread = _Z * differs(known, batch.number - last.number, last, served)
+    metric = served.metric
+    return value, max(value - spread, metric.low), min(value + spread, metric.high)
 
 
-def differs(known: Sequence[tuple[str, ServedBatch]], apart: int, last: ServedBatch) -> float:
+def _sampled(served: ServedMetric, value: float, n: int) -> tuple[float, float]:
+    if served.metric.share:
+        return wilson(value, n)
+    half = _Z * served.error(value, n)
+    return max(value - half, served.metric.low), min(value + half, served.metric.high)
+
+
+def differs(
+    known: Sequence[tuple[str, ServedBatch]],
+    apart: int,
+    last: ServedBatch,
+    served: ServedMetric = ANSWERS,
+) -> float:
     """How far batches so far apart differ: root mean square of what was seen under one model, at least by sampling."""
     squares: dict[int, list[float]] = {}
     for i, (model, a) in enumerate(known):
@@ -73,8 +87,10 @@ def differs(known: Sequence[tuple[str, ServedBatch]], apart: int, last: ServedBa
                 squares.setdefault(b.number - a.number, []).append(
                     ((b.quality or 0.0) - (a.quality or 0.0)) ** 2
                 )
-    p = min(max(last.quality or 0.0, 0.5 / last.labelled), 1 - 0.5 / last.labelled)
-    sampling = 2 * p * (1 - p) / last.labelled
+    quality = last.quality or 0.0
+    if served.metric.share:
+        quality = min(max(quality, 0.5 / last.labelled), 1 - 0.5 / last.labelled)
+    sampling = 2 * served.error(quality, last.labelled) ** 2
     longest = max(squares, default=0)
     seen = sum(squares[longest]) / len(squares[longest]) * apart / longest if longest else 0.0
     return math.sqrt(max(seen, sampling))

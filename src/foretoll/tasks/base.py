@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -51,6 +51,9 @@ class Metric:
     error: standard deviation of a value that was seen on so many samples, up to what a closed form says
     whole: whether it needs the outputs of all samples at once, not sums of them
     measured: the same deviation from the samples themselves, by the task's tally; None: there is the closed form alone
+    each: the score of each sample (B,), from outputs and targets as a tally gets them, whose mean is the value;
+        None: the value is no such mean
+    root: whether the value is the root of that mean
     """
 
     name: str
@@ -64,6 +67,23 @@ class Metric:
     error: Callable[[float, int], float] = lambda value, samples: share_error(value, samples)
     whole: bool = False
     measured: Callable[[Any], float] | None = None
+    each: Callable[[Tensor, Tensor], Tensor] | None = None
+    root: bool = False
+
+    @property
+    def share(self) -> bool:
+        """Whether it is a share: from 0 to 1, and higher is better."""
+        return (self.low, self.high, self.direction) == (0.0, 1.0, "higher")
+
+    def of_mean(self, mean: float) -> float:
+        """The value of samples whose scores have this mean."""
+        return math.sqrt(max(mean, 0.0)) if self.root else mean
+
+    def pooled(self, parts: Iterable[tuple[float, float]]) -> float | None:
+        """The value over several parts, each with its own value and its number of samples; None of no sample."""
+        known = [(value * value if self.root else value, n) for value, n in parts if n]
+        total = sum(n for _, n in known)
+        return self.of_mean(sum(mean * n for mean, n in known) / total) if total else None
 
     @property
     def best(self) -> float:
@@ -78,8 +98,7 @@ class Metric:
 
     def check_until(self, until: float) -> float:
         """Return a quality target of this metric that can be asked for; UsageError otherwise."""
-        share = (self.low, self.high) == (0.0, 1.0)
-        if share and self.direction == "higher" and not 0 < until <= 1:
+        if self.share and not 0 < until <= 1:
             raise UsageError(
                 f"--until {until:g} is no quality: it lies above 0 and at most at 1 (90 % is --until 0.9)"
             )
@@ -137,9 +156,26 @@ class Task(ABC):
     places: ClassVar[int] = 0  # axes that targets have after that of the samples: 1 for tokens, 2 for pixels
     names_are_numbers: ClassVar[bool] = False  # whether outputs are ids of the model's own vocabulary
 
+    by_sample: ClassVar[str] = ""  # the metric by which single samples are compared; "": the first that can
+
     def metric(self, name: str) -> Metric | None:
         """The metric of that name, or None."""
         return next((metric for metric in self.metrics if metric.name == name), None)
+
+    def sample_metric(self, name: str) -> Metric | None:
+        """The metric by which single samples are compared where `name` is asked for; None where there is none.
+
+        The one of that name, where it is a mean over samples. Of another share, and where the task has none of that
+        name, the task's own.
+        """
+        asked = self.metric(name)
+        if asked is not None and asked.each is not None:
+            return asked
+        can = [metric for metric in self.metrics if metric.each is not None]
+        own = next((metric for metric in can if self.by_sample in ("", metric.name)), None)
+        if self.places or own is None or (asked is not None and not (asked.share and own.share)):
+            return None
+        return own
 
     # --- targets ---------------------------------------------------------------------------------
 
@@ -164,6 +200,21 @@ class Task(ABC):
     def width(self, names: Sequence[str]) -> int:
         """Outputs of the head."""
         return len(names)
+
+    def known(self, targets: Tensor) -> Tensor:
+        """Which samples (n,) have a target at all: numbers from 0, or finite ones."""
+        import torch
+
+        there = torch.isfinite(targets) if targets.is_floating_point() else targets >= 0
+        return there.reshape(len(targets), -1).all(dim=1)
+
+    def in_groups(self, targets: Tensor) -> bool:
+        """Whether known targets lie by kind, as folders do, which is no order of time: each kind in one row."""
+        import torch
+
+        rows = targets.reshape(len(targets), -1)
+        kinds = len(torch.unique(rows, dim=0))
+        return kinds > 1 and int((rows[1:] != rows[:-1]).any(dim=1).sum()) == kinds - 1
 
     # --- learning --------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from foretoll.errors import DataError
 from foretoll.tasks.base import Metric, TargetScale, Whole
-from foretoll.tasks.multilabel import Counts, Multilabel, average_precision, exact_match, micro_f1
+from foretoll.tasks.multilabel import Counts, Multilabel, all_right, average_precision, exact_match, micro_f1
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -64,8 +64,9 @@ class Binary(Multilabel):
     name = "binary"
     title = "binary classification"
     groups_are: ClassVar[str] = "the two classes"
+    by_sample: ClassVar[str] = "accuracy"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("accuracy", "accuracy", exact_match),
+        Metric("accuracy", "accuracy", exact_match, each=all_right),
         Metric("balanced_accuracy", "balanced accuracy", balanced_accuracy),
         Metric("f1", "F1", micro_f1),
         Metric("average_precision", "average precision", precision_over_recall, whole=True),

@@ -75,7 +75,9 @@ class Classification(Task):
     groups_are: ClassVar[str] = "classes"
     has_probabilities: ClassVar[bool] = True
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("accuracy", "accuracy", accuracy),
+        Metric(
+            "accuracy", "accuracy", accuracy, each=lambda outputs, targets: outputs.argmax(dim=1) == targets
+        ),
         Metric("balanced_accuracy", "balanced accuracy", balanced_accuracy),
         Metric("macro_f1", "macro F1", macro_f1),
     )

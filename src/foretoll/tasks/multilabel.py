@@ -69,6 +69,16 @@ def hamming_accuracy(tally: Counts) -> float:
     return float((tp + tn).sum()) / (tally.samples * len(tp))
 
 
+def all_right(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Whether all labels of each sample are right, bool (B,)."""
+    return ((outputs > 0) == (targets > 0.5)).all(dim=1)
+
+
+def share_right(outputs: Tensor, targets: Tensor) -> Tensor:
+    """The share of the labels of each sample that are right, float64 (B,)."""
+    return ((outputs > 0) == (targets > 0.5)).double().mean(dim=1)
+
+
 def mean_average_precision(tally: Whole) -> float:
     """The mean over the labels that occur of the average precision, as scikit-learn's average_precision_score."""
     outputs, targets = tally.both()
@@ -98,12 +108,13 @@ class Multilabel(Task):
     name = "multilabel"
     title = "multi-label classification"
     has_probabilities: ClassVar[bool] = False  # of classes that exclude each other
+    by_sample: ClassVar[str] = "hamming_accuracy"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("micro_f1", "micro F1", micro_f1),
         Metric("macro_f1", "macro F1", macro_f1),
         Metric("mean_average_precision", "mean average precision", mean_average_precision, whole=True),
-        Metric("exact_match", "exact match", exact_match),
-        Metric("hamming_accuracy", "Hamming accuracy", hamming_accuracy),
+        Metric("exact_match", "exact match", exact_match, each=all_right),
+        Metric("hamming_accuracy", "Hamming accuracy", hamming_accuracy, each=share_right),
     )
 
     def recognises(self, values: npt.NDArray[Any]) -> bool:

@@ -106,10 +106,12 @@ class Regression(Task):
         Metric(
             "rmse", "RMSE", rmse, direction="lower", high=math.inf, unit="of the target", trivial=None,
             error=lambda value, samples: value / math.sqrt(2 * max(samples, 1)),  # of errors that are normal
+            each=lambda outputs, targets: (outputs.double() - targets.double()).square().mean(dim=1), root=True,
         ),
         Metric(
             "mae", "MAE", mae, direction="lower", high=math.inf, unit="of the target", trivial=None,
             error=lambda value, samples: value * math.sqrt((math.pi / 2 - 1) / max(samples, 1)),
+            each=lambda outputs, targets: (outputs.double() - targets.double()).abs().mean(dim=1),
         ),
         Metric(
             "r2", "R²", r2, low=-math.inf, high=1.0, trivial=0.0,
@@ -179,6 +181,11 @@ class Regression(Task):
             std=tuple(torch.where(std > 0, std, torch.ones_like(std)).tolist()),
             edges=tuple(tuple(column) for column in edges.T.tolist()),
         )
+
+    def in_groups(self, targets: Tensor) -> bool:
+        """Whether the first number only rises, or only falls, and does: sorted rows are in no order of time."""
+        steps = targets[:, 0].diff()
+        return bool((steps != 0).any()) and bool((steps >= 0).all() or (steps <= 0).all())
 
     def losses(self, outputs: Tensor, targets: Tensor, scale: TargetScale | None = None) -> Tensor:
         """Squared error of standardised targets, mean over them."""

@@ -126,6 +126,9 @@ def _metric(task: Task, metric: Metric, targets: Tensor, perfect: Tensor, random
         task,
         f"{metric.name}: more samples, less error",
     )
+    if metric.each is not None:
+        mean = float(metric.each(guess, targets).double().mean())
+        _law(same(metric.of_mean(mean)), task, f"{metric.name}: the mean of the samples' scores, or its root")
     if metric.measured is not None:
         few, many = (
             metric.error_of(

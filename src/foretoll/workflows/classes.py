@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from foretoll.data.spelling import spelled
 from foretoll.errors import DataError, UsageError, shown
 from foretoll.models import Model
 from foretoll.options import check_classes
-from foretoll.records import DataCard
+from foretoll.records import DataCard, ModelCard
 from foretoll.tasks import TargetScale, get_task
 
 STRAY_SHARE = 0.1  # of the samples: with fewer of unknown classes it is doubtful that the task is new
@@ -73,13 +74,34 @@ def settle_classes(
     return source, told(_as_in(model.classes, target, theirs), "taken as the same task"), clean, False
 
 
-def served_labels(
+def served_targets(
+    model: ModelCard, card: DataCard, labels: npt.NDArray[Any]
+) -> npt.NDArray[np.int64] | npt.NDArray[np.float32]:
+    """The targets (n, …) of served data as the model has them: of classes its numbers, −1 where there is none.
+
+    Classes are found by name, else by number; several targets by name, else in their order. Raises DataError where the
+    data are of another task, or have a class that the model has no output for, or another number of targets.
+    """
+    if card.task != model.task:
+        raise DataError(
+            f"what was served is a {get_task(card.task).title}, and the model is of {get_task(model.task).title}: say "
+            f"what its labels are with task={model.task}"
+        )
+    if labels.ndim == 1:
+        return _served_labels(model.classes, card, labels)
+    if len(card.classes) != model.num_classes:
+        raise DataError(
+            f"what was served has {len(card.classes)} targets, and the model {model.num_classes} outputs: give the "
+            "targets that it was trained on"
+        )
+    ours, theirs = ([spelled(name) for name in names] for names in (model.classes, card.classes))
+    order = [theirs.index(name) for name in ours] if sorted(ours) == sorted(theirs) else [*range(len(ours))]
+    return np.ascontiguousarray(labels[:, order], dtype=np.float32)
+
+
+def _served_labels(
     classes: Sequence[str], card: DataCard, labels: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """The labels (n,) of served data in the model's numbers, −1 where there is none: by name, else by number.
-
-    Raises DataError where the data have a class that the model has no output for.
-    """
     known = match_names(card.classes, classes)
     missing = [name for name in card.classes if name not in known]
     if missing and are_numbers(card.classes) and max(map(int, card.classes)) < len(classes):

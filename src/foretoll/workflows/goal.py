@@ -5,12 +5,11 @@ from __future__ import annotations
 from foretoll.data import TaskData
 from foretoll.errors import DataError, UsageError
 from foretoll.quality import evaluate, scale_of
-from foretoll.records import SHARES, DataCard, Interval, ModelCard, TrainingSettings
+from foretoll.records import SHARES, DataCard, Interval, TrainingSettings
 from foretoll.tasks import check_metric, check_until, get_task, known_metric
 from foretoll.workflows.context import Update
 
 DEFAULT_SHARE = 0.95  # of the model's quality on its source, where no target is named
-CLASSES = "classification"
 USUAL = "accuracy"  # what settings have where nobody names a metric
 
 
@@ -46,18 +45,6 @@ def on_data(settings: TrainingSettings, data: TaskData, instead: TaskData | None
         raise DataError(f"{data.name} has no labels, without which {metric.title} says nothing: give some")
     scale = scale_of(name, labels, task.width(data.classes), task.name)
     return settings.model_copy(update={"metric": name, "scale": scale})
-
-
-def check_right_answers(settings: TrainingSettings, model: ModelCard | None = None) -> None:
-    """Raise UsageError where a life cannot count right answers: of other tasks than classes, by other metrics."""
-    way = "forecast each update with foretoll estimate or compare, on the newest data"
-    if model is not None and model.task != CLASSES:
-        title = get_task(model.task).title
-        raise UsageError(f"a life counts right answers among classes, and this model is of {title}: {way}")
-    if known_metric(settings.metric, CLASSES) is None:
-        known = known_metric(settings.metric)
-        title = settings.metric if known is None else known.title
-        raise UsageError(f"a life counts right answers among classes, and {title} is no share of them: {way}")
 
 
 def in_unit(quality: Interval | None, settings: TrainingSettings) -> Interval | None:

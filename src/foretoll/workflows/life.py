@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy.typing as npt
 
-from foretoll.decide.offers import known_offers, rough_offers
-from foretoll.decide.policies import get_policy
-from foretoll.records import Decision, LifeEvent, Offer
+from foretoll.decide.offers import known_offers, rough_offers, settled_offers
+from foretoll.decide.policies import Policy, get_policy
+from foretoll.records import Decision, LifeEvent, Offer, Toll
 from foretoll.workflows.context import Data
 from foretoll.workflows.life_update import carry_out_update, check_code, estimate_offers, recover
 from foretoll.workflows.life_watch import WatchedModel, aware
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 ROUGH = "no estimate was made: by what looks took, an update costs less than one"
+SETTLED = "no estimate was made: whatever an update costs, up to what looks say, the decision is the same"
 
 
 class Life(WatchedModel):
@@ -47,15 +48,16 @@ class Life(WatchedModel):
 
         An estimate is made only where an update would be worth making if it were free, and only for options that no
         update of this life was made by yet: six estimates cost as much as fifty updates of a small model. Where an
-        update takes less than an estimate, as far as looks tell, none is made (`foretoll.decide.offers.rough_offers`).
+        update takes less than an estimate, as far as looks tell, or its outcome could not change the decision, none is
+        made (`rough_offers` and `settled_offers` of `foretoll.decide.offers`).
         """
         events = self.events()
-        policy = get_policy(self.card.policy)
+        policy = get_policy(self.card.policy, self.card.served)
         free = tuple(Offer(option=option, cost=0.0, cost_high=0.0) for option in self.card.options)
         decision = policy.decide(self.view(events, free))
         if decision.action == "update":
             check_code(self, self.card.options)
-            offers = self._offers(events)
+            offers = self._offers(events, policy)
             decision = policy.decide(self.view(events, offers))
             if self.patience is not None:
                 chosen = next((offer for offer in offers if offer.option == decision.option), None)
@@ -63,25 +65,22 @@ class Life(WatchedModel):
         self.append("decision", f"{decision.after}-{secrets.token_hex(3)}", at=aware(at), decision=decision)
         return decision
 
-    def _offers(self, events: Sequence[LifeEvent]) -> tuple[Offer, ...]:
+    def _offers(self, events: Sequence[LifeEvent], policy: Policy) -> tuple[Offer, ...]:
         """What updates would cost: what earlier ones of this life took, and else one estimate of all options."""
-        known = known_offers(self.card, events)
-        if {offer.option for offer in known} < set(self.card.options) and not _estimated(events):
-            rough = rough_offers(self.card, events)
-            if rough:
-                self.append("offers", secrets.token_hex(6), at=datetime.now(UTC), offers=rough, note=ROUGH)
-            else:
-                estimated, spent, note = estimate_offers(self, events)
-                self.append(
-                    "offers",
-                    secrets.token_hex(6),
-                    at=datetime.now(UTC),
-                    offers=estimated,
-                    spent=spent,
-                    note=note,
-                )
-            return known_offers(self.card, self.events())
-        return known
+        known = known_offers(self.card, [event for event in events if event.note != SETTLED])
+        if not {offer.option for offer in known} < set(self.card.options) or _estimated(events):
+            return known
+        rough, note = rough_offers(self.card, events), ROUGH
+        if not rough:
+            rough = settled_offers(self.card, events, lambda offers: policy.decide(self.view(events, offers)))
+            note = SETTLED
+        spent: Toll | None = None
+        if not rough:
+            rough, spent, note = estimate_offers(self, events)
+        self.append(
+            "offers", secrets.token_hex(6), at=datetime.now(UTC), offers=rough, spent=spent, note=note
+        )
+        return known_offers(self.card, self.events())
 
     def carry_out(self, decision: Decision, *, data: Sequence[Data] = ()) -> Run:
         """Carry out a decision to update: train, compare with the served model, and serve the new one if it is better.
@@ -96,4 +95,4 @@ class Life(WatchedModel):
 
 
 def _estimated(events: Sequence[LifeEvent]) -> bool:
-    return any(event.kind == "offers" for event in events)
+    return any(event.kind == "offers" and event.note != SETTLED for event in events)

@@ -90,14 +90,8 @@ class LifeFolder:
 
     def keep_reference(self, model: str, look: Look) -> None:
         """Write the outputs that drift is measured against, at most KEPT samples of them."""
-        some = (
-            slice(None)
-            if len(look.predicted) <= KEPT
-            else np.linspace(0, len(look.predicted) - 1, KEPT).astype(int)
-        )
-        self._keep(
-            self.path / f"reference-{model}.npz", Look(look.representations[some], look.probabilities[some])
-        )
+        some = slice(None) if len(look) <= KEPT else np.linspace(0, len(look) - 1, KEPT).astype(int)
+        self._keep(self.path / f"reference-{model}.npz", Look(look.representations[some], look.outputs[some]))
 
     def waiting(self, model: str, batch: str) -> Look | None:
         """What a model made of a batch whose labels have not come."""
@@ -119,11 +113,16 @@ class LifeFolder:
                 path.unlink(missing_ok=True)
 
     def _keep(self, path: Path, look: Look) -> None:
-        self._write(path, {"representations": look.representations, "probabilities": look.probabilities})
+        self._write(path, {"representations": look.representations, "outputs": look.outputs})
 
     def _look(self, path: Path) -> Look | None:
         found = self._read(path)
-        return None if found is None else Look(found["representations"], found["probabilities"])
+        if found is None:
+            return None
+        outputs = (
+            found["outputs"] if "outputs" in found else found["probabilities"]
+        )  # as older lives named them
+        return Look(found["representations"], outputs)
 
     def _write(self, path: Path, arrays: dict[str, npt.NDArray[Any]], *, compressed: bool = True) -> None:
         save = np.savez_compressed if compressed else np.savez

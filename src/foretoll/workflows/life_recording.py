@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from foretoll.atomic import replacing
 from foretoll.data.partition import in_order
@@ -23,27 +22,26 @@ from foretoll.errors import DataError, UsageError
 from foretoll.indices.shadow import Shadow
 from foretoll.options import get_option
 from foretoll.options.table import DEFAULT
-from foretoll.records import ServedBatch, TrainingSettings
+from foretoll.records import LifeCard, ServedBatch, TrainingSettings
 from foretoll.units import joules_from_kwh
 from foretoll.workflows.carry_out import carry_out
 from foretoll.workflows.context import Runtime, Update
 from foretoll.workflows.look import Look, look_at, served_batch
+from foretoll.workflows.scoring import Scores, Scoring
 
 if TYPE_CHECKING:
     from foretoll.models import Model
 
-Hits = npt.NDArray[np.bool_]
-
 
 @dataclass(frozen=True)
 class _Row:
-    """One model on its batches: what was served, and on which samples of each batch it was right."""
+    """One model on its batches: what was served, and the score of each answer of each batch."""
 
     option: str
     last: int
     cost: float
     served: dict[int, ServedBatch]
-    hits: dict[int, Hits] = field(default_factory=dict)
+    hits: dict[int, Scores] = field(default_factory=dict)
 
     def text(self) -> str:
         """The row as JSON."""
@@ -53,7 +51,7 @@ class _Row:
                 "last": self.last,
                 "cost": self.cost,
                 "served": [batch.model_dump(mode="json") for batch in self.served.values()],
-                "hits": {str(j): [len(h), np.packbits(h).tobytes().hex()] for j, h in self.hits.items()},
+                "hits": {str(j): [len(h), _packed(h)] for j, h in self.hits.items()},
             }
         )
 
@@ -61,14 +59,24 @@ class _Row:
     def of_text(cls, text: str) -> _Row:
         """A row that `text` wrote."""
         data = json.loads(text)
-        hits = {
-            int(j): np.unpackbits(np.frombuffer(bytes.fromhex(packed), dtype=np.uint8))[:n].astype(bool)
-            for j, (n, packed) in data["hits"].items()
-        }
+        hits = {int(j): _unpacked(n, packed) for j, (n, packed) in data["hits"].items()}
         served = [ServedBatch.model_validate(batch) for batch in data["served"]]
         return cls(
             data["option"], data["last"], data["cost"], {batch.number: batch for batch in served}, hits
         )
+
+
+def _packed(scores: Scores) -> str | list[float]:
+    """Right and wrong answers a bit each, other scores as they are."""
+    if scores.dtype == bool:
+        return np.packbits(scores.astype(bool)).tobytes().hex()
+    return [float(f"{score:.9g}") for score in scores]
+
+
+def _unpacked(count: int, packed: str | list[float]) -> Scores:
+    if isinstance(packed, list):
+        return np.array(packed, dtype=np.float64)
+    return np.unpackbits(np.frombuffer(bytes.fromhex(packed), dtype=np.uint8))[:count].astype(bool)
 
 
 def record_life(
@@ -100,6 +108,7 @@ def record_life(
         _Recorder(model, stream, settings, window, replace(runtime, ledger=None)),
     )
     rows: list[_Row] = []
+    scoring = Scoring.of(model.card, settings.metric)
     for option in ("", *options):
         for last in (FIRST,) if not option else range(len(stream) - 1):
             kept = folder / f"{option or 'first'}-{last + 1:05d}.json" if folder is not None else None
@@ -123,9 +132,12 @@ def record_life(
         name,
         Possible(FIRST, "", 0.0, first.served),
         tuple(
-            Possible(row.last, row.option, row.cost, row.served, _gates(row, first, by, stream, window))
+            Possible(
+                row.last, row.option, row.cost, row.served, _gates(row, first, by, stream, window, scoring)
+            )
             for row in updates
         ),
+        metric=LifeCard.served_by(model.card, settings),
     )
 
 
@@ -142,6 +154,7 @@ class _Recorder:
     def row(self, option: str, last: int) -> _Row | None:
         """One model on all batches that it could have served; None where it could not be trained."""
         cost, model, stream = 0.0, self.model, self.stream
+        scoring = Scoring.of(model.card, self.settings.metric)
         if option:
             try:
                 cost, updated = self._updated(option, last)
@@ -153,7 +166,7 @@ class _Recorder:
         shadow = Shadow(window=self.window)
         reference: Look | None = None
         served: dict[int, ServedBatch] = {}
-        hits: dict[int, Hits] = {}
+        hits: dict[int, Scores] = {}
         for j in range(max(0, last + 1 - self.window), len(stream)):
             batch = stream.batch(j)
             labels = batch.rows.labels
@@ -162,13 +175,13 @@ class _Recorder:
             look = look_at(model, batch.rows, device=self.runtime.device)
             if j > last:
                 served[j] = served_batch(
-                    batch.name, j, look, reference=reference, labels=truth, shadow=shadow
+                    batch.name, j, look, scoring, reference=reference, labels=truth, shadow=shadow
                 )
             if j >= last:
-                hits[j] = look.predicted == truth
+                hits[j] = scoring.scores(look.outputs, truth)
             if reference is None or j <= last:
                 reference = look
-            shadow.add(batch.name, look.representations, truth, look.probabilities.shape[1])
+            scoring.add(shadow, batch.name, look.representations, truth)
         return _Row(option, last, cost, served, hits)
 
     def _updated(self, option: str, last: int) -> tuple[float, Model | None]:
@@ -181,7 +194,12 @@ class _Recorder:
 
 
 def _gates(
-    row: _Row, first: _Row, by: dict[tuple[str, int], _Row], stream: Stream, window: int
+    row: _Row,
+    first: _Row,
+    by: dict[tuple[str, int], _Row],
+    stream: Stream,
+    window: int,
+    scoring: Scoring,
 ) -> dict[int, bool]:
     """Whether the update beats the first model, and each earlier one of its option, on its window's test rows.
 
@@ -194,5 +212,5 @@ def _gates(
     gates = {}
     for other in (first, *(each for (option, _), each in by.items() if option == row.option)):
         if other.last < row.last and row.last in other.hits:
-            gates[other.last] = bool(row.hits[row.last][rows].sum() >= other.hits[row.last][rows].sum())
+            gates[other.last] = scoring.no_worse(row.hits[row.last][rows], other.hits[row.last][rows])
     return gates

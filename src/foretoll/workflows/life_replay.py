@@ -16,8 +16,8 @@ from foretoll.errors import UsageError
 from foretoll.models import Loading, check_fits
 from foretoll.options.table import DEFAULT
 from foretoll.quality import evaluate
-from foretoll.records import TrainingSettings
-from foretoll.workflows.classes import served_labels
+from foretoll.records import LifeCard, TrainingSettings
+from foretoll.workflows.classes import served_targets
 from foretoll.workflows.context import (
     Accounting,
     Data,
@@ -27,18 +27,20 @@ from foretoll.workflows.context import (
     choose_device,
     open_update,
 )
-from foretoll.workflows.goal import check_right_answers
 from foretoll.workflows.life_recording import record_life
+from foretoll.workflows.life_watch import said_task, scored_settings
+from foretoll.workflows.scoring import check_scores
 
 DUMMIES = ("keep", "every", "periodic")  # always in the table: a rule that does not beat them is none
-PRICE = 30.0  # points of accuracy on one batch that an update is taken to cost, where nothing is said
+PRICE = 30.0  # points of one batch (`Replay`) that an update is taken to cost, where nothing is said
 
 
 @dataclass(frozen=True)
 class PolicyReplays:
     """A life under each policy, at one price and label delay; `best`: the least loss of all, in points a batch.
 
-    worth: of one more right answer, in joules (in seconds where no energy was measured), which the price stands for.
+    worth: of one more right answer, or of one unit of the metric on one sample, in joules (in seconds where no energy
+    was measured), which the price stands for.
     """
 
     life: RecordedLife
@@ -71,14 +73,15 @@ def replay_policies(
 ) -> PolicyReplays:
     """Record the life of `model` on a labelled stream, and replay policies on it.
 
-    stream: as `foretoll.data.stream.open_stream` takes it. price: what a mean update costs, in points of accuracy on
-    one batch. delay: batches until labels arrive. "all" in `policies` means every policy. Each update is trained once,
+    stream: as `foretoll.data.stream.open_stream` takes it. price: what a mean update costs, in points of one batch
+    (`Replay`). delay: batches until labels arrive. "all" in `policies` means every policy. Each update is trained once,
     whatever is replayed; with `folder` a recording that was interrupted goes on.
     """
     if delay < 0:
         raise UsageError(f"labels cannot arrive {-delay} batches early: give a delay of 0 or more")
     names = tuple(dict.fromkeys((*(tuple(POLICIES) if "all" in policies else policies), *DUMMIES)))
-    made = [get_policy(name) for name in names]
+    for name in names:
+        get_policy(name, None)
     settings = settings or TrainingSettings(max_epochs=5)
     runtime = Runtime(choose_device(device), accounting or Accounting(), watcher=watcher or Watcher())
     opened = open_update(
@@ -89,13 +92,22 @@ def replay_policies(
         device=runtime.device,
         seed=settings.seed,
     )
-    check_right_answers(settings, opened.model.card)
+    check_scores(opened.model.card.task, settings.metric)
     known = opened.source_for("a life")
+    settings = scored_settings(settings, known, opened.model.card)
+    served = LifeCard.served_by(opened.model.card, settings)
+    made = [get_policy(name, served) for name in names]
     start = evaluate(opened.model, known.validation, metric=settings.metric, device=opened.device).quality
-    batches = open_stream(stream, every=every, seed=settings.seed, layout=opened.model.card.layout)
+    batches = open_stream(
+        stream,
+        every=every,
+        seed=settings.seed,
+        layout=opened.model.card.layout,
+        task=said_task(opened.model.card),
+    )
     check_fits(opened.model, batches.data)
     if batches.rows.labels is not None:
-        truth = served_labels(opened.model.classes, batches.data.card, batches.rows.labels.numpy())
+        truth = served_targets(opened.model.card, batches.data.card, batches.rows.labels.numpy())
         batches.rows.labels = torch.from_numpy(truth)
     life = record_life(
         opened.model,

@@ -21,20 +21,21 @@ from foretoll.data.taskdata import TaskData
 from foretoll.decide.offers import UNKNOWN_END
 from foretoll.decide.policies.base import recent_lead
 from foretoll.errors import DataError, ForetollError, UsageError, one_line, shown
+from foretoll.indices.shadow import lead
 from foretoll.measure import SelfCostMeter
 from foretoll.models import Trust, save_checkpoint
 from foretoll.models.spec import parse_spec
 from foretoll.options import get_option
 from foretoll.process import Liveness, ProcessStamp, life_of, this_process
 from foretoll.quality import evaluate
-from foretoll.records import Decision, Estimate, LifeEvent, Offer, Run, Toll
+from foretoll.records import Decision, Estimate, LifeEvent, Offer, Run, ServedMetric, Toll
 from foretoll.training.guard import Guard
 from foretoll.workflows.carry_out import RunMetadata, carry_out
 from foretoll.workflows.context import Data, Update
 from foretoll.workflows.estimate import estimate
 from foretoll.workflows.life_folder import START
 from foretoll.workflows.life_watch import WatchedModel
-from foretoll.workflows.life_window import labelled_window, quality_on_earlier, truth_of
+from foretoll.workflows.life_window import labelled_window, quality_on_earlier, scores_of, truth_of
 from foretoll.workflows.look import look_at
 
 if TYPE_CHECKING:
@@ -116,37 +117,42 @@ def wanted_quality(life: WatchedModel, events: Sequence[LifeEvent]) -> float:
     """The quality that an update is to reach: the floor, or what the shadow has on the newest labelled batches."""
     if life.card.floor is not None:
         return life.card.floor
-    view = life.view(events, ())
+    view, served, task = life.view(events, ()), life.card.served, life.scoring.task
     recent = view.labelled[-life.card.window :]
-    if not recent:
+    quality = served.pooled((batch.quality or 0.0, batch.labelled) for batch in recent)
+    if quality is None:
         raise DataError("no labels have arrived: an update cannot be planned without them")
-    samples = sum(batch.labelled for batch in recent)
-    served = sum((batch.quality or 0.0) * batch.labelled for batch in recent) / samples
-    return round(
-        min(max(served + max(recent_lead(recent), 0.0), 1 / len(life.card.model.classes)), MOST_TARGET), 3
-    )
+    guessed = 1 / len(life.card.model.classes) if task.has_probabilities else served.scale.trivial
+    wanted = served.best_of(served.better(quality, max(recent_lead(recent), 0.0)), guessed)
+    return _rounded(served, wanted)
+
+
+def _rounded(served: ServedMetric, value: float) -> float:
+    """A target that can be met: no better than nearly perfect, with as many digits as tell it apart."""
+    value = served.worse(value, served.scale.value(MOST_TARGET))
+    return round(value, 3) if served.metric.share else float(f"{value:.4g}")
 
 
 def update_target(life: WatchedModel, events: Sequence[LifeEvent], window: TaskData, served: Model) -> float:
     """The quality on the window's validation data at which an update stops.
 
-    What is wanted (`wanted_quality`), and in any case above what the served model has there by the lead that the update
-    is made for: the validation data are older than the newest batch, and where drift is fast the served model may still
-    be good enough on them, so that training would end before its first step.
+    What is wanted (`wanted_quality`), and in any case better than what the served model has there by the lead that the
+    update is made for: the validation data are older than the newest batch, and where drift is fast the served model
+    may still be good enough on them, so that training would end before its first step.
     """
-    metric = life.card.settings.metric
-    there = evaluate(served, window.validation, metric=metric, device=life.runtime.device).quality
+    settings, of = life.card.settings, life.card.served
+    there = evaluate(served, window.validation, metric=settings.metric, device=life.runtime.device).quality
     lead = recent_lead(life.view(events, ()).labelled[-life.card.window :])
-    above = there + max(lead, 1 / len(window.validation))
-    return round(min(max(wanted_quality(life, events), above), MOST_TARGET), 3)
+    one = (1.0 if of.metric.share else of.loss(there)) / len(window.validation)  # what one sample may decide
+    return _rounded(of, of.best_of(wanted_quality(life, events), of.better(there, max(lead, one))))
 
 
 def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data] = ()) -> Run:
     """Train by the option of a decision on the labelled window, and serve the new model if it is no worse.
 
-    The gate: on the window's last samples, which training never saw, the new model must be right at least as often as
-    the served one. A model that is not promoted is paid for all the same. Raises UsageError where the decision is to
-    keep, or another process makes an update of this life.
+    The gate: on the window's last samples, which training never saw, the new model must be no worse than the served
+    one: of classes, right at least as often. A model that is not promoted is paid for all the same. Raises UsageError
+    where the decision is to keep, or another process makes an update of this life.
     """
     if decision.action != "update" or decision.option is None:
         raise UsageError("the decision is to keep the served model: there is nothing to run")
@@ -173,7 +179,7 @@ def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data
             _ended(life, key, run=run, note=run.reason or f"the training {run.outcome}")
             return run
         with SelfCostMeter(life.runtime.meter()) as meter:
-            promoted, note = _gate(served, result.model, window, place)
+            promoted, note = _gate(life, served, result.model, window, place)
             earlier = quality_on_earlier(life, events, (served, result.model), place)
             if promoted:
                 save_checkpoint(result.model, life.folder.model(key))
@@ -277,14 +283,21 @@ def _state_of(event: LifeEvent) -> Liveness:
         return Liveness.UNKNOWN
 
 
-def _gate(served: Model, updated: Model, window: TaskData, place: torch.device) -> tuple[bool, str]:
-    truth = truth_of(window.test)
-    old, new = (
-        int((look_at(model, window.test, device=place).predicted == truth).sum())
-        for model in (served, updated)
-    )
-    counts = f"{new} of {len(truth)} answers right, the served model {old}"
-    return new >= old, counts if new >= old else f"rejected: {counts}"
+def _gate(
+    life: WatchedModel, served: Model, updated: Model, window: TaskData, place: torch.device
+) -> tuple[bool, str]:
+    """Whether the new answers to samples that training never saw are no worse, pair by pair summed, and in words."""
+    old, new = (scores_of(life, model, window.test, place) for model in (served, updated))
+    passed, metric = life.scoring.no_worse(new, old), life.scoring.served.metric
+    if new.dtype == bool:
+        said = f"{int(new.sum())} of {len(new)} answers right, the served model {int(old.sum())}"
+    else:
+        found = lead(new, old, metric)
+        said = (
+            f"{metric.title} {found.shadow:.4g} on {len(new)} samples, the served model {found.served:.4g} "
+            f"(better by {found.value:.2g} ± {found.standard_error:.2g})"
+        )
+    return passed, said if passed else f"rejected: {said}"
 
 
 def _look_back(life: WatchedModel, key: str, model: Model, window: TaskData, place: torch.device) -> None:
@@ -292,7 +305,7 @@ def _look_back(life: WatchedModel, key: str, model: Model, window: TaskData, pla
     shadow = life.folder.shadow(key, life.card.window)
     for role, rows in (("train", window.train), ("validation", window.validation), ("test", window.test)):
         look = look_at(model, rows, device=place)
-        shadow.add(f"{key}-{role}", look.representations, truth_of(rows), look.probabilities.shape[1])
+        life.scoring.add(shadow, f"{key}-{role}", look.representations, truth_of(rows))
     life.folder.keep_reference(key, look)
     life.folder.keep_shadow(key, shadow)
 

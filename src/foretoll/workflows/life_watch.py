@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from foretoll.data.stream import digest_of, open_batch
 from foretoll.decide.budget import Limit, parse_budget
@@ -35,23 +36,25 @@ from foretoll.records import (
     Toll,
     TrainingSettings,
 )
+from foretoll.tasks import get_task
 from foretoll.units import emissions_kg
-from foretoll.workflows.classes import served_labels
+from foretoll.workflows.classes import served_targets
 from foretoll.workflows.context import Accounting, Data, ModelLike, Runtime, Watcher, open_update
-from foretoll.workflows.goal import check_right_answers
+from foretoll.workflows.goal import USUAL, on_data
 from foretoll.workflows.life_folder import START, LifeFolder
-from foretoll.workflows.look import Look, look_at, served_batch
+from foretoll.workflows.look import Look, look_at, served_batch, with_labels
 from foretoll.workflows.rates import default_rate
+from foretoll.workflows.scoring import Scoring, Targets, check_scores
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from foretoll.data import Split
+    from foretoll.data import Split, TaskData
     from foretoll.models import Model
-    from foretoll.records import DataCard
+    from foretoll.records import DataCard, ModelCard, ServedMetric
     from foretoll.workflows.start_time import Patience
 
-Labels = npt.NDArray[np.int64]
+LOOK = 1000  # samples of a batch that are looked at, where nobody says how many
 SOURCE_PLACE = -(
     2**40
 )  # of the first sample of the source in the sample of what came before; batches begin at 0
@@ -71,6 +74,9 @@ class WatchedModel:
     trust_code: bool = False  # whether the function that the model's card names may be imported
     patience: Patience | None = None  # how long an update may wait for a greener hour; set on an open life
     network: nn.Module | None = None  # what weights are read into, where a module in memory began the life
+    _loaded: tuple[str, Model] | None = field(
+        default=None, repr=False
+    )  # the model of the last look, by its name
 
     @classmethod
     def start(
@@ -85,6 +91,7 @@ class WatchedModel:
         options: Sequence[str] = (DEFAULT,),
         policy: str = "rent",
         window: int = 8,
+        look: int = LOOK,
         settings: TrainingSettings | None = None,
         continual: Continual | None = None,
         folder: str | Path | None = None,
@@ -99,8 +106,12 @@ class WatchedModel:
     ) -> Self:
         """Begin a life: the model is saved into the life's folder and looked at on its source.
 
-        worth: what one more right answer is worth, as energy, time or emissions (`0.2J`, `5s`, `1mg`); or `floor`, the
-        least quality that may be served. budget: what updates may cost, within days or batches (`2kWh/90d`, `50g/52`).
+        worth: what one more right answer is worth, as energy, time or emissions (`0.2J`, `5s`, `1mg`), and of a metric
+        with a unit what it is worth that one sample is served better by one of it; or `floor`, the least quality that
+        may be served, in the metric's unit (of an error the largest one). budget: what updates may cost, within days or
+        batches (`2kWh/90d`, `50g/52`).
+        look: samples of a batch that the model is run on at the most, spread over its time; 0: all. With 1,000 the
+        standard error of a lead is at most a point where answers differ on a tenth of the samples.
         continual: from which model updates go on, and what they rehearse of earlier batches.
         Raises UsageError where both or neither of worth and floor are given, or they cannot be read.
         """
@@ -110,14 +121,13 @@ class WatchedModel:
                 "(--floor 0.85): give one of them"
             )
         settings = settings or TrainingSettings()
-        check_right_answers(settings)
-        if floor is not None and not 0 < floor <= 1:
-            raise UsageError(f"--floor {floor:g} is no quality: it lies above 0 and at most at 1")
+        if look < 0 or look == 1:
+            raise UsageError(f"a look at {look} samples says nothing: give 2 or more, or 0 for all")
         if not options:
             raise UsageError("no option was named by which the model may be updated: name one at least")
         for option in options:
             get_option(option)
-        get_policy(policy)
+        get_policy(policy, None)
         continual = continual or Continual()
         value = None if worth is None else Limit.parse(worth, "worth")
         limit, days, batches = (None, None, None) if budget is None else parse_budget(budget)
@@ -142,22 +152,29 @@ class WatchedModel:
             device=runtime.device,
             seed=settings.seed,
         )
-        check_right_answers(settings, opened.model.card)
+        check_scores(opened.model.card.task, settings.metric)
         known = opened.source_for("a life")
+        settings = scored_settings(settings, known, opened.model.card)
         quality = evaluate(
             opened.model, known.validation, metric=settings.metric, device=opened.device
         ).quality
         if "lr" not in settings.model_fields_set:  # the first option's own, where none was named
             rate = default_rate(options[0], opened.model.card, settings.optimizer)
             settings = settings.model_copy(update={"lr": rate.lr})
+        served = LifeCard.served_by(opened.model.card, settings)
+        if floor is not None:
+            served.check_floor(floor)
+        check_policy_fits(policy, opened.model.card, served)
         files = LifeFolder(place.resolve())
         files.path.mkdir(parents=True, exist_ok=True)
         save_checkpoint(opened.model, files.model(START))
         files.keep_reference(START, look_at(opened.model, known.validation, device=opened.device))
         files.serve(START)
+        scoring = Scoring.of(opened.model.card, settings.metric)
         if continual.remember and known.validation.labels is not None:
             sample = files.earlier(continual.remember)
-            sample.add("source", SOURCE_PLACE, known.validation, known.validation.labels.numpy())
+            labels = known.validation.labels.numpy()
+            sample.add("source", SOURCE_PLACE, known.validation, labels, scoring.known(labels))
             files.keep_earlier(sample)
         card = LifeCard(
             name=name,
@@ -173,6 +190,7 @@ class WatchedModel:
             options=tuple(options),
             policy=policy,
             window=window,
+            look=look,
             settings=settings,
             continual=continual,
             start_quality=quality,
@@ -232,7 +250,7 @@ class WatchedModel:
                     "batches in the order in which they were served"
                 )
             self._pass(card, rows, name, now, events, representations, outputs)
-        if labels is not None and (labels >= 0).any():
+        if labels is not None and self.scoring.known(labels).any():
             self._take_labels(name, rows, labels, card)
         return name
 
@@ -242,7 +260,7 @@ class WatchedModel:
         Raises DataError where the batch was never seen, or has no labels.
         """
         card, rows, labels = self.opened(batch)
-        if labels is None or not (labels >= 0).any():
+        if labels is None or not self.scoring.known(labels).any():
             raise DataError(
                 "the batch has no labels: give the data with them, and for a table their column with label="
             )
@@ -256,6 +274,11 @@ class WatchedModel:
     def folder(self) -> LifeFolder:
         """Where sums, outputs that wait for labels, and models are kept."""
         return LifeFolder(self.card.folder)
+
+    @cached_property
+    def scoring(self) -> Scoring:
+        """By what answers are compared."""
+        return Scoring.of(self.card.model, self.card.settings.metric)
 
     @property
     def serving(self) -> str:
@@ -288,6 +311,12 @@ class WatchedModel:
         )
         return found.to(self.runtime.device)
 
+    def _served(self, serving: str) -> Model:
+        """The served model, loaded once for all looks at what it serves."""
+        if self._loaded is None or self._loaded[0] != serving:
+            self._loaded = (serving, self.model(serving))
+        return self._loaded[1]
+
     def _pass(
         self,
         card: DataCard,
@@ -301,17 +330,29 @@ class WatchedModel:
         serving = self.serving
         place = self.runtime.device
         handed = representations is not None and outputs is not None
+        some = None if handed else some_rows(name, len(rows), self.card.look)
+        looked = rows if some is None else rows.take(torch.from_numpy(some))
         with SelfCostMeter(self.runtime.meter()) as meter:
             if representations is not None and outputs is not None:
-                look = Look.of_outputs(representations, outputs)
-                if len(look.predicted) != len(rows):
+                look = Look.of_outputs(
+                    representations, outputs, probabilities=self.scoring.task.has_probabilities
+                )
+                if len(look) != len(rows):
                     raise DataError(
-                        f"the batch has {len(rows)} samples and {len(look.predicted)} outputs: give those of this batch"
+                        f"the batch has {len(rows)} samples and {len(look)} outputs: give those of this batch"
+                    )
+                if look.outputs.shape[1] != self.card.model.num_classes:
+                    raise DataError(
+                        f"the outputs that were handed in are {look.outputs.shape[1]} a sample, and the model gives "
+                        f"{self.card.model.num_classes}: give them as the model does"
                     )
             else:
-                look = look_at(self.model(), rows, device=place, batch_size=self.card.settings.batch_size)
+                look = look_at(
+                    self._served(serving), looked, device=place, batch_size=self.card.settings.batch_size
+                )
             number = sum(event.kind == "look" for event in events)
-            found = served_batch(name, number, look, reference=self.folder.reference(serving))
+            found = served_batch(name, number, look, self.scoring, reference=self.folder.reference(serving))
+            found = found.model_copy(update={"samples": len(rows)})
             self.folder.keep_waiting(serving, name, look)
         self.append(
             "look",
@@ -324,7 +365,7 @@ class WatchedModel:
             spent=self.toll(meter.record()),
         )
 
-    def _take_labels(self, name: str, rows: Split, labels: Labels, card: DataCard) -> ServedBatch:
+    def _take_labels(self, name: str, rows: Split, labels: Targets, card: DataCard) -> ServedBatch:
         events = self.events()
         done = next((e.served for e in events if e.kind == "labels" and e.key == name), None)
         if done is not None:
@@ -336,37 +377,43 @@ class WatchedModel:
                 "watch first, the same samples in the same order"
             )
         look = self.folder.waiting(seen.model, name)
-        if look is None or len(look.predicted) != len(labels):
+        if look is None or len(look) > len(labels):
             raise DataError(
                 f"what the model made of batch {seen.served.number} is gone from {shown(self.card.folder, 120)}: "
                 "nothing can be learned from its labels any more"
             )
-        shadow = self.folder.shadow(seen.model, self.card.window)
-        if (
-            name in shadow.known
-        ):  # a process was killed between the sums and the event: without this batch, once more
-            shadow = shadow.without(name)
-        found = served_batch(
+        some = some_rows(name, len(labels), len(look))
+        looked = labels if some is None else labels[some]
+        with SelfCostMeter(self.runtime.meter()) as meter:
+            shadow = self.folder.shadow(seen.model, self.card.window)
+            if (
+                name in shadow.known
+            ):  # a process was killed between the sums and the event: without this batch, once more
+                shadow = shadow.without(name)
+            found = with_labels(seen.served, look, self.scoring, looked, shadow)
+            found = found.model_copy(update={"last_label": self.scoring.last_label(labels)})
+            self.scoring.add(shadow, name, look.representations, looked)
+            self.folder.keep_shadow(seen.model, shadow)
+            if self.card.continual.remember:
+                sample = self.folder.earlier(self.card.continual.remember)
+                there = self.scoring.known(labels)
+                if sample.add(name, place_of(events, seen.served.number), rows, labels, there):
+                    self.folder.keep_earlier(sample)
+        self.append(
+            "labels",
             name,
-            seen.served.number,
-            look,
-            reference=self.folder.reference(seen.model),
-            labels=labels,
-            shadow=shadow,
+            at=datetime.now(UTC),
+            model=seen.model,
+            served=found,
+            uri=_uri(card),
+            spent=self.toll(meter.record()),
         )
-        shadow.add(name, look.representations, labels, look.probabilities.shape[1])
-        self.folder.keep_shadow(seen.model, shadow)
-        if self.card.continual.remember:
-            sample = self.folder.earlier(self.card.continual.remember)
-            sample.add(name, place_of(events, seen.served.number), rows, labels)
-            self.folder.keep_earlier(sample)
-        self.append("labels", name, at=datetime.now(UTC), model=seen.model, served=found, uri=_uri(card))
         self.folder.forget_waiting(seen.model, name)
         return found
 
-    def opened(self, batch: Data) -> tuple[DataCard, Split, Labels | None]:
+    def opened(self, batch: Data) -> tuple[DataCard, Split, Targets | None]:
         """A batch with its labels in the model's numbers; None where it has none."""
-        card, rows = open_batch(batch, layout=self.card.model.layout)
+        card, rows = open_batch(batch, layout=self.card.model.layout, task=said_task(self.card.model))
         if not len(rows):
             raise DataError("the batch is empty: give what was served")
         plan = self.card.source
@@ -377,7 +424,7 @@ class WatchedModel:
             )
         if rows.labels is None:
             return card, rows, None
-        return card, rows, served_labels(self.card.model.classes, card, rows.labels.numpy())
+        return card, rows, served_targets(self.card.model, card, rows.labels.numpy())
 
     def toll(self, spent: SelfCost) -> Toll:
         """What was measured, with its emissions."""
@@ -406,6 +453,7 @@ class WatchedModel:
             start=self.card.start_quality,
             spending=self._spending(events, len(looks)),
             window=self.card.window,
+            served=self.card.served,
         )
 
     def spent(self, events: Sequence[LifeEvent]) -> float:
@@ -428,6 +476,45 @@ class WatchedModel:
         """Write an event of this life; None where one of its kind and key is there already."""
         event = LifeEvent.model_validate({"number": 0, "kind": kind, "key": key, "at": at, **known})
         return self.book.append(self.card.name, event)
+
+
+def scored_settings(settings: TrainingSettings, source: TaskData, model: ModelCard) -> TrainingSettings:
+    """The settings with the metric by which single samples are compared, where none of the task was named.
+
+    Raises UsageError for a metric that the task has not.
+    """
+    task = get_task(model.task)
+    own = task.sample_metric(settings.metric)
+    if own is not None and task.metric(settings.metric) is None and settings.metric == USUAL:
+        settings = settings.model_copy(update={"metric": own.name})
+    return on_data(settings, source)
+
+
+def said_task(model: ModelCard) -> str | None:
+    """What labels are of, said where data are opened; None where their form tells."""
+    return None if get_task(model.task).has_probabilities else model.task
+
+
+def check_policy_fits(policy: str, model: ModelCard, served: ServedMetric) -> None:
+    """Raise UsageError where a policy's number is none of this metric, or it needs what the task has not."""
+    if "confidence" in get_policy(policy, served).needs and not get_task(model.task).has_probabilities:
+        raise UsageError(
+            f"the policy {policy} needs probabilities of classes, and this model is of {get_task(model.task).title}: "
+            "take another, such as rent"
+        )
+
+
+def some_rows(name: str, count: int, most: int) -> npt.NDArray[np.int64] | None:
+    """Which of a batch's samples are looked at, `most` of them: one by chance from each of so many equal times.
+
+    They follow from the batch's name, so that labels that come later are those of the same samples. None: all, where
+    there are no more, or `most` is 0.
+    """
+    if not 0 < most < count:
+        return None
+    edges = np.linspace(0, count, most + 1).astype(np.int64)
+    draw = np.random.default_rng(int(name, 16)).random(most)
+    return edges[:-1] + (draw * np.diff(edges)).astype(np.int64)
 
 
 def place_of(events: Sequence[LifeEvent], number: int) -> int:

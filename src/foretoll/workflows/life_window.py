@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from foretoll.data.partition import in_order
@@ -15,8 +14,9 @@ from foretoll.data.taskdata import TaskData
 from foretoll.errors import DataError, LedgerError, shown
 from foretoll.records import EarlierQuality, LifeEvent
 from foretoll.workflows.context import Data
-from foretoll.workflows.life_watch import WatchedModel, place_of
+from foretoll.workflows.life_watch import WatchedModel, place_of, said_task
 from foretoll.workflows.look import look_at
+from foretoll.workflows.scoring import Scores, Targets
 
 if TYPE_CHECKING:
     from foretoll.data import Split
@@ -31,7 +31,7 @@ def labelled_window(life: WatchedModel, events: Sequence[LifeEvent], data: Seque
     """
     handed = {}
     for each in data:
-        _, rows = open_batch(each, layout=life.card.model.layout)
+        _, rows = open_batch(each, layout=life.card.model.layout, task=said_task(life.card.model))
         handed[digest_of(rows)] = each
     looks = {event.key: event for event in events if event.kind == "look"}
     labelled = [event for event in events if event.kind == "labels" and event.key in looks]
@@ -53,7 +53,7 @@ def labelled_window(life: WatchedModel, events: Sequence[LifeEvent], data: Seque
                 f"batch {number} was watched as {shown(str(source), 80)}, which has no labels: give its labelled data"
             )
         rows.labels = torch.from_numpy(labels)
-        parts.append(rows.take(torch.from_numpy(np.flatnonzero(labels >= 0))))
+        parts.append(rows.take(torch.from_numpy(np.flatnonzero(life.scoring.known(labels)))))
     if sum(len(part) for part in parts) < LEAST_ROWS:
         raise DataError(f"an update needs at least {LEAST_ROWS} labelled samples: wait for more labels")
     whole = JoinedSplit(parts)
@@ -122,16 +122,22 @@ def quality_on_earlier(
     if not count:
         return None
     before, after = (
-        sum(int((look_at(model, part, device=place).predicted == truth_of(part)).sum()) for part in parts)
-        / count
+        life.scoring.served.metric.of_mean(
+            sum(float(scores_of(life, model, part, place).sum()) for part in parts) / count
+        )
         for model in models
     )
     return EarlierQuality(samples=count, before=before, after=after)
 
 
-def truth_of(rows: Split) -> npt.NDArray[np.int64]:
-    """The labels of labelled rows."""
+def scores_of(life: WatchedModel, model: Model, rows: Split, place: torch.device) -> Scores:
+    """The score of each answer of a model to labelled rows (n,)."""
+    return life.scoring.scores(look_at(model, rows, device=place).outputs, truth_of(rows))
+
+
+def truth_of(rows: Split) -> Targets:
+    """The targets of labelled rows."""
     if rows.labels is None:
         raise LedgerError("the window of an update has no labels")
-    truth: npt.NDArray[np.int64] = rows.labels.numpy()
+    truth: Targets = rows.labels.numpy()
     return truth

@@ -12,6 +12,7 @@ from foretoll.errors import DataError
 from foretoll.indices.shadow import Shadow
 from foretoll.records import ServedBatch
 from foretoll.representation import sweep
+from foretoll.workflows.scoring import Scoring, Targets
 
 if TYPE_CHECKING:
     import torch
@@ -28,17 +29,20 @@ _LITTLE = 1e-4  # a share that an empty bin counts with: the index has no value 
 
 @dataclass(frozen=True)
 class Look:
-    """What the served model makes of a batch of n samples: representations (n, d) and probabilities (n, C)."""
+    """What the served model makes of a batch of n samples: representations (n, d) and outputs (n, k).
+
+    Outputs are probabilities where the task has them of classes, else as the model gives them.
+    """
 
     representations: Floats
-    probabilities: Floats
+    outputs: Floats
 
     def __post_init__(self) -> None:
-        x, p = self.representations, self.probabilities
+        x, p = self.representations, self.outputs
         if x.ndim != 2 or p.ndim != 2 or len(x) != len(p) or not len(x):
             raise DataError(
                 f"the representations have the shape {x.shape} and the outputs {p.shape}: give (samples, channels) and "
-                "(samples, classes) of the same samples"
+                "(samples, outputs) of the same samples"
             )
         if not (np.isfinite(x).all() and np.isfinite(p).all()):
             raise DataError(
@@ -46,92 +50,86 @@ class Look:
             )
 
     @classmethod
-    def of_outputs(cls, representations: npt.ArrayLike, outputs: npt.ArrayLike) -> Look:
-        """From what a serving process kept: representations (n, d), logits or probabilities (n, C)."""
+    def of_outputs(
+        cls, representations: npt.ArrayLike, outputs: npt.ArrayLike, *, probabilities: bool = True
+    ) -> Look:
+        """From what a serving process kept: representations (n, d), and outputs (n, k) as the model gives them.
+
+        `probabilities`: outputs are logits or probabilities of classes, and are made probabilities.
+        """
         values = np.asarray(outputs, dtype=np.float64)
-        proper = values.ndim == 2 and (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-3)
-        return cls(
-            np.asarray(representations, dtype=np.float32),
-            (values if proper else softmax(values)).astype(np.float32),
-        )
+        if probabilities:
+            proper = values.ndim == 2 and (values >= 0).all() and np.allclose(values.sum(1), 1, atol=1e-3)
+            values = values if proper else softmax(values)
+        elif values.ndim == 1:
+            values = values[:, None]
+        return cls(np.asarray(representations, dtype=np.float32), values.astype(np.float32))
 
-    @property
-    def predicted(self) -> npt.NDArray[np.int64]:
-        """Class numbers (n,)."""
-        chosen: npt.NDArray[np.int64] = self.probabilities.argmax(1)
-        return chosen
-
-    @property
-    def confidence(self) -> float:
-        """Mean probability of the class that was named."""
-        return float(self.probabilities.max(1).mean())
+    def __len__(self) -> int:
+        return len(self.outputs)
 
 
 def look_at(model: Model, split: Split, *, device: torch.device | str = "cpu", batch_size: int = 256) -> Look:
     """Run the served model once over a batch."""
     seen: list[tuple[Any, Any]] = []
+    normed = model.task.has_probabilities
 
     def keep(features: Features) -> None:
-        probabilities = features.logits.softmax(1)
-        seen.append((features.representations.cpu().numpy(), probabilities.cpu().numpy()))
+        outputs = features.logits.softmax(1) if normed else features.logits
+        seen.append((features.representations.cpu().numpy(), outputs.cpu().numpy()))
 
     sweep(model, split, [keep], batch_size=batch_size, device=device)
-    representations, probabilities = (np.concatenate(parts) for parts in zip(*seen, strict=True))
-    return Look(representations, probabilities)
+    representations, outputs = (np.concatenate(parts) for parts in zip(*seen, strict=True))
+    return Look(representations, outputs)
 
 
 def served_batch(
     name: str,
     number: int,
     look: Look,
+    scoring: Scoring,
     *,
     reference: Look | None = None,
-    labels: npt.NDArray[np.int64] | None = None,
+    labels: Targets | None = None,
     shadow: Shadow | None = None,
 ) -> ServedBatch:
     """What is known of a batch: drift against the reference's outputs, and with labels quality and lead.
 
-    `labels` (n,): class numbers, −1 where there is none; samples without one count for drift alone. The shadow must
-    not have been given this batch yet.
+    `labels` (n, …): targets in the model's numbers, unknown ones among them (`Task.known`); samples without one count
+    for drift alone. The shadow must not have been given this batch yet.
     """
+    of_classes = scoring.task.has_probabilities
     record = ServedBatch(
         name=name,
         number=number,
-        samples=len(look.predicted),
-        confidence=min(look.confidence, 1.0),
-        ks=None if reference is None else largest_ks(reference.probabilities, look.probabilities),
-        psi=None if reference is None else stability(reference.probabilities, look.probabilities),
+        samples=len(look),
+        confidence=min(float(look.outputs.max(1).mean()), 1.0) if of_classes else None,
+        ks=None if reference is None else largest_ks(reference.outputs, look.outputs),
+        psi=None if reference is None else stability(reference.outputs, look.outputs, classes=of_classes),
     )
-    if labels is None or not (labels >= 0).any():
+    return record if labels is None else with_labels(record, look, scoring, labels, shadow)
+
+
+def with_labels(
+    record: ServedBatch, look: Look, scoring: Scoring, labels: Targets, shadow: Shadow | None
+) -> ServedBatch:
+    """What is known of a batch with its labels: quality and lead; the same where there are none."""
+    known = scoring.known(labels)
+    if not known.any():
         return record
-    known = labels >= 0
-    found = None if shadow is None else shadow.lead(look.representations, labels, look.predicted)
+    served = scoring.scores(look.outputs[known], labels[known])
+    found = (
+        None if shadow is None else scoring.lead(shadow, look.representations[known], labels[known], served)
+    )
     return record.model_copy(
         update={
             "labelled": int(known.sum()),
-            "quality": float((look.predicted[known] == labels[known]).mean()),
+            "quality": scoring.value(served),
             "lead": None if found is None else found.value,
             "lead_error": None if found is None else found.standard_error,
-            "last_label": last_label_quality(labels),
+            "last_label": scoring.last_label(labels),
         }
     )
-
-
-def last_label_quality(labels: npt.NDArray[np.int64]) -> float | None:
-    """Quality on a batch of the dummy that names for each sample the last label seen before it in the batch.
-
-    `labels` (n,): class numbers in the order in which the samples were served, −1 where there is none. The first one
-    has none before it and does not count. None of fewer than two labels, and where the batch is sorted by class, as
-    folders are: such an order is not that of time.
-    """
-    known = labels[labels >= 0]
-    if len(known) < 2:
-        return None
-    same = known[1:] == known[:-1]
-    classes = len(np.unique(known))
-    if classes > 1 and int((~same).sum()) == classes - 1:
-        return None
-    return float(same.mean())
 
 
 def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -142,9 +140,9 @@ def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def largest_ks(reference: Floats, batch: Floats) -> float:
-    """The largest two-sample Kolmogorov-Smirnov statistic over the classes' probabilities; in [0, 1].
+    """The largest two-sample Kolmogorov-Smirnov statistic over the outputs; in [0, 1].
 
-    0 for the same samples in any order. Equivalent: `scipy.stats.ks_2samp(a, b).statistic`, class by class.
+    0 for the same samples in any order. Equivalent: `scipy.stats.ks_2samp(a, b).statistic`, output by output.
     """
     largest = 0.0
     for ours, theirs in zip(_thinned(reference).T, _thinned(batch).T, strict=True):
@@ -155,18 +153,23 @@ def largest_ks(reference: Floats, batch: Floats) -> float:
     return largest
 
 
-def stability(reference: Floats, batch: Floats) -> float:
+def stability(reference: Floats, batch: Floats, *, classes: bool = True) -> float:
     """The population stability index of the confidence, in ten bins of equal share of the reference, and of classes.
 
     Σ (q − p)·ln(q/p) over the shares p of the reference and q of the batch; the larger of both. 0 for the same samples.
+    Without `classes` that of each output, the largest.
     """
-    a, b = reference.max(1), batch.max(1)
+    if not classes:
+        return max(_in_bins(ours, theirs) for ours, theirs in zip(reference.T, batch.T, strict=True))
+    kinds = _index(reference.argmax(1), batch.argmax(1), reference.shape[1])
+    return max(_in_bins(reference.max(1), batch.max(1)), kinds)
+
+
+def _in_bins(a: Floats, b: Floats) -> float:
     edges = np.unique(np.quantile(a, np.linspace(0, 1, BINS + 1)[1:-1]))
-    confidence = _index(
+    return _index(
         np.searchsorted(edges, a, side="right"), np.searchsorted(edges, b, side="right"), len(edges) + 1
     )
-    classes = _index(reference.argmax(1), batch.argmax(1), reference.shape[1])
-    return max(confidence, classes)
 
 
 def _index(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64], bins: int) -> float:

@@ -57,7 +57,7 @@ class Patience:
                 "update are over: give a longer series or a shorter --patience"
             )
         rate = answers_per_second(events)
-        lost = max(decision.figures.get("lead") or 0.0, 0.0) * (rate or 0.0)  # right answers a second
+        lost = max(decision.figures.get("lead") or 0.0, 0.0) * (rate or 0.0)  # in the metric's unit, a second
         energy = offer.energy_kwh * self.pue
         try:
             waiting = self._worth_g(card, now) * lost / energy
@@ -71,8 +71,10 @@ class Patience:
         saved = energy * ((found.now_intensity_kg_per_kwh or 0.0) - (found.intensity_kg_per_kwh or 0.0))
         waited = (found.start - now).total_seconds()
         why = f"{human_mass(saved)} CO2e less than now ({human_share(found.saving or 0.0)})"
+        served = card.served
+        right = f"{lost * waited:.1f} right answers" if served.metric.share else served.amount(lost * waited)
         why += (
-            f", for {lost * waited:.1f} right answers lost by waiting"
+            f", for {right} lost by waiting"
             if rate
             else "; how many answers are served meanwhile is not known"
         )

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, NamedTuple
 
-from foretoll.records import Decision, Offer, ServedBatch
+from foretoll.records import ANSWERS, Decision, Offer, ServedBatch, ServedMetric
 
 WINDOW = 8  # batches within which an update must pay back
 
@@ -47,9 +47,10 @@ class Spending:
 class View:
     """What may be known at a time. Batches are in order; the served model changed after those of `updated`.
 
-    worth: what one more right answer is worth, in the unit of the offers' costs; None where a floor is kept instead:
-    the least quality that may be served. tried: batches after which an update was made, also if it was not promoted.
-    start: the model's quality when it was deployed.
+    worth: what one more right answer is worth, or one unit of the metric on one sample, in the unit of the offers'
+    costs; None where a floor is kept instead: the least quality that may be served. tried: batches after which an
+    update was made, also if it was not promoted. start: the model's quality when it was deployed. served: in what
+    qualities and leads are.
     """
 
     batches: tuple[ServedBatch, ...]
@@ -61,6 +62,7 @@ class View:
     start: float | None = None
     spending: Spending | None = None
     window: int = WINDOW
+    served: ServedMetric = ANSWERS
 
     @property
     def now(self) -> int:
@@ -98,7 +100,7 @@ class Choice:
     """The update that would be made, if one is due."""
 
     offer: Offer
-    lead: float  # share of answers that it is expected to win, from the batches that were measured
+    lead: float  # by how much it is expected to be better, from the batches that were measured
     gain: float | None  # over the window, in the unit of the cost; None without a worth
     figures: dict[str, float | None] = field(default_factory=dict)
 
@@ -116,7 +118,8 @@ class Policy(ABC):
     def decide(self, view: View) -> Decision:
         """The decision on what may be known; a pure function of `view`."""
         if view.worth is not None and not view.worth > 0:
-            return self._keep(view, "one more right answer is worth nothing")
+            what = "one more right answer" if view.served.metric.share else "a better answer"
+            return self._keep(view, f"{what} is worth nothing")
         if not view.since:
             return self._keep(view, "the model of today has served no batch yet")
         if max(view.tried, default=-1) > max(view.updated, default=-1):

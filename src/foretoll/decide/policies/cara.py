@@ -25,16 +25,14 @@ class Cara(Policy):
     def _due(self, view: View, choice: Choice) -> Verdict:
         if view.worth is None:
             return Verdict(False, "CARA weighs a worth against a cost: give a worth in place of a floor")
-        wrong = sum((1.0 - b.quality) * b.labelled for b in view.labelled if b.quality is not None)
+        served = view.served
+        wrong = sum(served.loss(b.quality) * b.labelled for b in view.labelled if b.quality is not None)
+        lost = f"{wrong:.0f} wrong answers" if served.metric.share else f"errors of {served.amount(wrong)}"
         loss, cost = wrong * view.worth, choice.offer.cost
         figures: dict[str, float | None] = {"staleness": loss}
         if wrong > 0 and loss >= self.threshold * cost:
-            return Verdict(
-                True, f"{wrong:.0f} wrong answers since the last update outweigh its cost", "", figures
-            )
-        return Verdict(
-            False, f"{wrong:.0f} wrong answers since the last update do not outweigh its cost", "", figures
-        )
+            return Verdict(True, f"{lost} since the last update outweigh its cost", "", figures)
+        return Verdict(False, f"{lost} since the last update do not outweigh its cost", "", figures)
 
     def __str__(self) -> str:
         return f"{self.name}:{self.threshold:g}"

@@ -30,8 +30,9 @@ class Foresight(Policy):
     def forecast(self, view: View, offer: Offer) -> LeadForecast | None:
         """The mean lead of this update over the next batches; None where no lead was measured yet."""
         start = view.start if not view.updated else None
-        features = lead_features(view.since, start, only_head=offer.option == ONLY_HEAD)
-        return None if features is None else (self._model or shipped())(features)
+        features = lead_features(view.since, start, view.served, only_head=offer.option == ONLY_HEAD)
+        found = None if features is None else (self._model or shipped())(features)
+        return None if found is None else LeadForecast(*(end * view.served.unit for end in found))
 
     def _choose(self, view: View) -> Choice | None:
         """Of the affordable offers the one with the largest forecast benefit; at no worth, or cost, the least lead."""

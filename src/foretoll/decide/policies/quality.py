@@ -27,26 +27,21 @@ class Floor(Policy):
         newest = view.labelled[-1].quality
         assert newest is not None  # noqa: S101  (`labelled` says so)
         figures: dict[str, float | None] = {"quality": newest, "floor": floor}
-        if newest < floor:
-            return Verdict(
-                True,
-                f"the newest batch was served with {newest:.3g}, under the floor of {floor:.3g}",
-                "",
-                figures,
-            )
-        return Verdict(
-            False,
-            f"the newest batch was served with {newest:.3g}, at or above the floor of {floor:.3g}",
-            "",
-            figures,
-        )
+        served = view.served
+        seen = f"the newest batch was served with {served.text(newest)}"
+        if not served.scale.meets(newest, floor):
+            return Verdict(True, f"{seen}, {served.under(floor)}", "", figures)
+        return Verdict(False, f"{seen}, {served.not_under(floor)}", "", figures)
 
     def __str__(self) -> str:
         return self.name if self.quality is None else f"{self.name}:{self.quality:g}"
 
 
 class Drop(Policy):
-    """Update when the newest quality lies so far under the best since the last update, or under that at the start."""
+    """Update when the newest quality lies so far under the best since the last update, or under that at the start.
+
+    So far: as a share of the way from a trivial model to a perfect one, which of accuracy is accuracy.
+    """
 
     name = "drop"
     title = "update when the served quality has dropped by so much"
@@ -60,7 +55,8 @@ class Drop(Policy):
         if not values:
             return Verdict(False, "no labels have arrived since the last update")
         before = [view.start] if view.start is not None and not view.updated else []
-        fell = max([*before, *values]) - values[-1]
+        served = view.served
+        fell = served.fallen(values[-1], served.best_of(*before, *values))
         figures: dict[str, float | None] = {"quality": values[-1], "drop": fell}
         if fell >= self.drop:
             return Verdict(True, f"the served quality has dropped by {fell:.3g}", "", figures)
@@ -78,8 +74,9 @@ class Drop(Policy):
 class Adwin(Policy):
     """Update when the mean of the error has risen within the window, by ADWIN (Bifet and Gavaldà 2007, SDM).
 
-    Each labelled batch is one value, its error. All cuts of the window are tested with the paper's normal
-    approximation at confidence `delta`, which is what river's ADWIN does while it has not compressed its window.
+    Each labelled batch is one value, its error; of a metric with a unit as a share of a trivial model's. All cuts of
+    the window are tested with the paper's normal approximation at confidence `delta`, which is what river's ADWIN does
+    while it has not compressed its window.
     """
 
     name = "adwin"
@@ -90,7 +87,7 @@ class Adwin(Policy):
         self.delta = delta
 
     def _due(self, view: View, choice: Choice) -> Verdict:
-        errors = [1.0 - batch.quality for batch in view.labelled if batch.quality is not None]
+        errors = [view.served.lost(batch.quality) for batch in view.labelled if batch.quality is not None]
         rise = risen(errors, self.delta)
         if rise is None:
             return Verdict(False, "the error has not risen, as far as ADWIN can tell")

@@ -42,14 +42,14 @@ def rent_due(view: View, choice: Choice) -> Verdict:
     if wrong > 0 and loss >= cost:
         return Verdict(
             True,
-            f"{wrong:.1f} answers that an update would have won since the last one are worth its cost",
+            f"{view.served.amount(wrong)} that an update would have won since the last one are worth its cost",
             "a cost above what was lost, or leads that turn out smaller",
             figures,
         )
     missing = "" if loss <= 0 else f"a loss {cost / loss:.2g} times as large"
     return Verdict(
         False,
-        f"what was lost since the last update ({wrong:.1f} answers) is worth less than one",
+        f"what was lost since the last update ({view.served.amount(wrong)}) is worth less than one",
         missing,
         figures,
     )
@@ -90,14 +90,11 @@ def under_floor(view: View) -> Verdict:
     samples = sum(b.labelled for b in recent)
     if view.floor is None or not samples:
         return Verdict(False, "no labels have arrived since the last update")
-    quality = sum((b.quality or 0.0) * b.labelled for b in recent) / samples
-    newest = recent[-1].quality or 0.0
-    seen = min(quality, newest)
+    served = view.served
+    quality = served.pooled((b.quality or 0.0, b.labelled) for b in recent)
+    seen = served.worse(quality or 0.0, recent[-1].quality or 0.0)
     figures: dict[str, float | None] = {"quality": seen, "floor": view.floor}
-    if seen < view.floor:
-        return Verdict(
-            True, f"the served quality is {seen:.3g}, under the floor of {view.floor:.3g}", "", figures
-        )
-    return Verdict(
-        False, f"the served quality is {seen:.3g}, at or above the floor of {view.floor:.3g}", "", figures
-    )
+    said = f"the served {served.name} is {served.text(seen)}"
+    if not served.scale.meets(seen, view.floor):
+        return Verdict(True, f"{said}, {served.under(view.floor)}", "", figures)
+    return Verdict(False, f"{said}, {served.not_under(view.floor)}", "", figures)

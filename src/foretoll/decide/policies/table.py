@@ -16,6 +16,7 @@ from foretoll.decide.policies.quality import Adwin, Drop, Floor
 from foretoll.decide.policies.rent import Rent
 from foretoll.decide.policies.upf import Upf
 from foretoll.errors import UsageError, shown
+from foretoll.records import ANSWERS, ServedMetric
 from foretoll.registry import Registry
 
 DEFAULT_POLICY = "rent"
@@ -28,6 +29,7 @@ class Entry:
     make: Callable[..., Policy]
     parameter: str = ""
     most: float = math.inf
+    in_unit: bool = False  # whether the parameter is in the metric's unit, of which only shares end at `most`
 
 
 def _entry(found: Any) -> Entry:
@@ -42,7 +44,7 @@ _OWN = {
     "keep": Entry(Keep),
     "every": Entry(Every),
     "periodic": Entry(Periodic, "a number of batches"),
-    "floor": Entry(Floor, "a quality", most=1.0),
+    "floor": Entry(Floor, "a quality", most=1.0, in_unit=True),
     "drop": Entry(Drop, "a drop in quality", most=1.0),
     "ks": Entry(Ks, "a level of the statistic", most=1.0),
     "psi": Entry(Psi, "a level of the index"),
@@ -56,10 +58,11 @@ _OWN = {
 POLICIES: Registry[Entry] = Registry("policy", "foretoll.policies", _OWN, made=_entry)
 
 
-def get_policy(text: str | Policy) -> Policy:
+def get_policy(text: str | Policy, served: ServedMetric | None = ANSWERS) -> Policy:
     """The policy of a name such as `rent` or `periodic:4`, or the one that is handed in.
 
-    UsageError where there is none of that name, or its number is none.
+    served: in what its number is, where that is a quality; None where that is not known yet. UsageError where there is
+    none of that name, or its number is none.
     """
     if isinstance(text, Policy):
         return text
@@ -73,8 +76,9 @@ def get_policy(text: str | Policy) -> Policy:
         value = float(number)
     except ValueError:
         value = math.nan
-    if not 0 < value <= entry.most or not math.isfinite(value):
-        most = f" and at most {entry.most:g}" if math.isfinite(entry.most) else ""
+    limit = math.inf if entry.in_unit and (served is None or not served.metric.share) else entry.most
+    if not 0 < value <= limit or not math.isfinite(value):
+        most = f" and at most {limit:g}" if math.isfinite(limit) else ""
         raise UsageError(
             f"{shown(number)} is no parameter of the policy {name}: give {entry.parameter} above 0{most}, "
             f"such as {name}:{'4' if name == 'periodic' else '0.5'}"

@@ -56,7 +56,8 @@ class Upf(Policy):
 def saved(view: View) -> tuple[float, float] | None:
     """Wrong answers that an update would save over the window, forecast: mean and standard deviation.
 
-    None of fewer than LEAST labelled batches.
+    Of a metric with a unit what it would save in that unit times samples; errors are shares of a trivial model's. None
+    of fewer than LEAST labelled batches.
     """
     rows, errors, noise = [], [], []
     made = sorted(view.updated)
@@ -65,9 +66,8 @@ def saved(view: View) -> tuple[float, float] | None:
             continue
         since = max((number for number in made if number < batch.number), default=-1)
         rows.append((1.0, batch.number - since, batch.number))
-        error = min(max(1 - batch.quality, 0.5 / batch.labelled), 1 - 0.5 / batch.labelled)
-        errors.append(1 - batch.quality)
-        noise.append(error * (1 - error) / batch.labelled)
+        errors.append(view.served.lost(batch.quality))
+        noise.append(view.served.lost_variance(batch.quality, batch.labelled))
     if len(rows) < LEAST:
         return None
     x, y = np.array(rows, dtype=np.float64), np.array(errors)
@@ -78,7 +78,7 @@ def saved(view: View) -> tuple[float, float] | None:
         inverse = np.linalg.inv(x.T @ x / variance + prior)
         weights = inverse @ (x.T @ (y - middle)) / variance
         variance = max(variance, float(np.mean((y - middle - x @ weights) ** 2)))
-    samples = sum(b.samples for b in view.since) / len(view.since)
+    samples = sum(b.samples for b in view.since) / len(view.since) * view.served.unit
     served = max(view.updated, default=-1)
     saves, slopes = 0.0, np.zeros(3)
     for step in range(1, view.window + 1):
