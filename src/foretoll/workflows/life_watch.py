@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -74,9 +74,7 @@ class WatchedModel:
     trust_code: bool = False  # whether the function that the model's card names may be imported
     patience: Patience | None = None  # how long an update may wait for a greener hour; set on an open life
     network: nn.Module | None = None  # what weights are read into, where a module in memory began the life
-    _loaded: tuple[str, Model] | None = field(
-        default=None, repr=False
-    )  # the model of the last look, by its name
+    _loaded: tuple[str, Model] | None = field(default=None, repr=False)  # of the last look, by its name
 
     @classmethod
     def start(
