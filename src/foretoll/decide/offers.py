@@ -66,8 +66,8 @@ def bounded_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, 
         for cost in ("energy_kwh", "emissions_kg", "duration_s")
     }
     labelled = [e.served for e in events if e.kind == "labels" and e.served][-card.window :]
-    passes = sum(batch.samples if card.look else batch.labelled for batch in labelled)
-    passes = passes * (card.settings.max_epochs * (STEP * 0.6 + 0.2) + 1)
+    samples = sum(batch.samples if card.look else batch.labelled for batch in labelled)
+    passes = samples * (card.settings.max_epochs * (STEP * 0.6 + 0.2) + 1)
     passes /= 1 - card.continual.rehearse  # what an update rehearses comes on top
     took = {cost: None if each is None else each * passes for cost, each in a_sample.items()}
     most, longest = took[card.cost], took["duration_s"]
