@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from foretoll.report.life_bill import bill_data
 from foretoll.report.life_document import life_document
 from foretoll.tasks import TargetScale, get_task
 from foretoll.workflows import life as life_module
+from foretoll.workflows.context import Runtime
 from foretoll.workflows.life import Life
 from foretoll.workflows.life_update import update_target
 from foretoll.workflows.life_window import labelled_window
@@ -55,11 +57,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.savez(folder / f"u{i}.npz", x=x)
     np.savez(folder / "stream.npz", **{k: np.concatenate([p[i] for p in parts]) for i, k in enumerate("xy")})
     train_model(
-        "foretoll:mlp?width=16",
+        partial(build_model, "foretoll:mlp?width=16"),
         f"npz:{folder}/src.npz",
-        settings=SETTINGS,
-        accounting=ACCOUNTING,
-        ledger=None,
+        SETTINGS,
+        Runtime(accounting=ACCOUNTING),
         out=folder / "m",
     )
     return folder
