@@ -1,4 +1,4 @@
-"""foretoll foretells the toll of retraining a model, before any retraining.
+"""foretoll predicts what retraining a model will cost, before any retraining, and measures what it did cost.
 
 >>> import foretoll
 >>> estimate = foretoll.estimate("model-dir", "npz:old.npz", "npz:new.npz", until=0.9)  # doctest: +SKIP
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from foretoll.workflows.life import Life
     from foretoll.workflows.plan import plan
     from foretoll.workflows.session import Session
+    from foretoll.workflows.size import size
 
 # Names and the modules they come from: nothing heavy is loaded before it is used.
 _HOME = {
@@ -51,6 +52,7 @@ _HOME = {
     "plan": "foretoll.workflows.plan",
     "retrain": "foretoll.workflows",
     "save_checkpoint": "foretoll.models",
+    "size": "foretoll.workflows.size",
     "track": "foretoll.tracking",
     "tracked": "foretoll.tracking",
     "train": "foretoll.workflows",
@@ -81,6 +83,7 @@ __all__ = [
     "plan",
     "retrain",
     "save_checkpoint",
+    "size",
     "track",
     "tracked",
     "train",

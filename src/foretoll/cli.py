@@ -16,10 +16,11 @@ from foretoll.commands.hardware import hardware_app
 from foretoll.commands.ledger import ledger_app
 from foretoll.commands.life import life_app
 from foretoll.commands.plan import plan_command
+from foretoll.commands.precedence import Behind, defaults_by_command
 from foretoll.commands.size import size_command
 from foretoll.commands.study import study_app
 from foretoll.commands.updates import commands
-from foretoll.errors import ForetollError, is_out_of_memory, one_line, shown
+from foretoll.errors import ForetollError, UsageError, is_out_of_memory, one_line, shown
 from foretoll.interruption import exit_code, guarded, why_ended
 
 STRICT = "FORETOLL_STRICT"
@@ -53,6 +54,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", help="print the version and exit", is_eager=True, callback=_version),
@@ -67,6 +69,14 @@ def _options(
     """Say what an update will cost."""
     if strict:
         os.environ[STRICT] = "1"  # also for the workers that this process starts
+    try:
+        values = Behind.here().defaults()
+    except UsageError:
+        if context.invoked_subcommand != "doctor":  # which says it among the rest
+            raise
+        values = {}
+    if values:
+        context.default_map = defaults_by_command(context.command, values)
 
 
 def main() -> None:

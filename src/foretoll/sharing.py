@@ -24,7 +24,7 @@ _PART = r"[^\s'\"`:;,?&=()<>|/\\]"
 _PATH = re.compile(rf"(?<![\w.~/-])(?:~[\w.-]*|[A-Za-z]:)?[/\\](?:{_PART}+[/\\])*{_PART}*")
 _COMMON_USERS = ("root", "user", "admin", "ubuntu", "runner")  # words, rather than somebody's name
 _SENTENCES = ("reason", "reading", "notes", "note", "warnings", "detail")
-_URIS = ("uri", "trained_on", "arch", "tokenizer", "model")
+_URIS = ("uri", "trained_on", "arch", "tokenizer", "model", "student")
 
 
 def shortened(record: Kind) -> Kind:

@@ -326,4 +326,4 @@ def test_the_reading_says_how_many_rows_were_taken(key: str) -> None:
     assert "taken" not in open_data("digits").card.reading
     some = open_data(f"digits?{key}")
     count = sum(len(split) for split in (some.train, some.validation, some.test))
-    assert 0 < count < 1797 and some.card.reading.endswith(f", {count:,} of them taken")
+    assert 0 < count < 1797 and some.card.reading.endswith(f", {count:,} of them used")

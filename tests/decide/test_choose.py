@@ -94,8 +94,8 @@ def test_the_cheapest_that_serves_is_taken_and_why() -> None:
         "lora is predicted to reach 0.9 with probability 92 % and is the cheapest of those with at least 80 %: 4.00 mWh"
     )
     assert advice.would_change == (
-        "head would cost 1.00 mWh, but reaches the target with probability 60 % only",
-        "with a target below 0.70, which is what it is expected to reach, keep would do, at 100 µWh",
+        "head would cost 1.00 mWh, but reaches the target with a probability of only 60 %",
+        "for a target below 0.70, the quality that it is expected to reach, keep would be enough, at 100 µWh",
     )
 
 

@@ -22,7 +22,7 @@ PAGES = {
     "compare.md": {"decisions"},
     "tasks.md": {"task-scores"},
     "forecasts.md": {"aims", "intervals", "scores", "source-models"},
-    "curve.md": {"curves"},
+    "curve.md": {"curves", "samples"},
 }
 
 

@@ -8,6 +8,7 @@ from foretoll.errors import UsageError
 from foretoll.options import OPTIONS, Option, get_option, traits_of
 from foretoll.options.finetune import Finetune
 from foretoll.options.reprogram import Reprogram
+from foretoll.options.spelling import in_words
 from foretoll.options.table import named
 
 
@@ -54,3 +55,11 @@ def test_no_other_option_takes_a_name_that_foretoll_has() -> None:
 def test_an_option_that_is_not_installed_is_taken_for_one_that_trains() -> None:
     unknown = traits_of("of somebody else")
     assert unknown.takes_steps and unknown.reuses_weights and not isinstance(unknown, Option)
+
+
+def test_an_option_in_words_names_what_was_set() -> None:
+    assert in_words("head") == "head"
+    assert (
+        in_words("reprogram?program=low_rank&mapping=linear")
+        == "reprogram with program low rank, mapping linear"
+    )

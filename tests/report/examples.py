@@ -488,7 +488,9 @@ def comparison(**changes: object) -> Comparison:
             candidate=3,
             reason="lora is predicted to reach 0.92 with probability 84 % and is the cheapest of those with at least "
             "80 %: 9.00 mWh",
-            would_change=("head would cost 2.00 mWh, but reaches the target with probability 41 % only",),
+            would_change=(
+                "head would cost 2.00 mWh, but reaches the target with a probability of only 41 %",
+            ),
             confidence=0.8,
         ),
         "energy": ENERGY,

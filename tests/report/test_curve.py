@@ -127,7 +127,7 @@ def test_the_tables_say_what_the_records_hold(examples: ModuleType) -> None:
 
 def test_the_knee_is_said_in_one_sentence_or_not_at_all(examples: ModuleType) -> None:
     [sentence] = knee_line(asked(examples)).sentences
-    assert "accuracy 0.900 takes about 2.0 epochs" in sentence and "Wh" in sentence
+    assert "up to accuracy 0.900: about 2.0 epochs" in sentence and "Wh" in sentence
     assert not knee_line(examples.estimate()).sentences
     straight = a_curve().model_copy(update={"knee": None})
     assert not knee_line(examples.estimate(curves={"finetune": straight})).sentences

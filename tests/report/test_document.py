@@ -188,16 +188,16 @@ def test_an_expected_accuracy_under_chance_is_no_forecast(examples: ModuleType) 
     found = examples.comparison(candidates=(keep.model_copy(update={"quality": low(0.02)}), *others))
     for width in (80, 120):
         shown = as_text(Terminal(lambda: document_of(comparison=found).answer), width=width)
-        assert "under chance" in shown and "0.02" not in shown and "worse than guessing" in shown
+        assert "under chance" in shown and "0.02" not in shown and "no better than guessing" in shown
 
 
 @pytest.mark.parametrize(
     ("after", "said"),
     [
-        (0.928, "they differ by no more than what samples of 288 and 360 leave open (± 0.034)"),
+        (0.928, "the difference is within the sampling error of 288 and 360 samples (± 0.034)"),
         (
             0.85,
-            "where it is significantly below the target: they differ by more than what samples of 288 and 360 leave",
+            "where it is significantly below the target: the difference is larger than the sampling error of",
         ),
         (0.99, "the test data are the easier ones"),
     ],
@@ -221,4 +221,4 @@ def test_of_a_metric_where_less_is_better_the_higher_figure_is_the_worse_one(exa
     found = run.model_copy(update={"settings": settings, "curve": curve, "quality": quality})
     text = story.both_qualities(found)
     assert "3.900 on the validation data" in text and "5.200 on test data" in text
-    assert "expect the higher one in use" in text, text
+    assert "expect the higher one in practice" in text, text

@@ -15,6 +15,7 @@ PACKAGE = Path(foretoll.__file__).parent
 AWAY = re.compile(
     r"\btold\b(?! apart)|\bforetell(?:s|ing)?\b|\bforetold\b|still (?:linearly )?readable|"
     r"\bcarr(?:y|ies|ied|ying) (?:\w+ ){0,3}?out\b|on the front|\bgets? there\b|miss(?:es)? the new classes|"
+    r"of them taken|\btaken as (?:a new|the same)\b|which is what it is|would do, at|kept apart\b.*data|leave open \(|"
     r"\blooked for\b|nearest \S+ within|could not be known",
     re.IGNORECASE,
 )
@@ -58,5 +59,11 @@ def test_the_words_are_looked_for_where_users_read(tmp_path: Path) -> None:
     assert [line for line, text in sentences(file) if AWAY.search(text)] == [6, 7]
     for text in ("two told apart", "foretoll", "the toll of retraining", "carried on", "a look at the data"):
         assert not AWAY.search(text), text
+    for text in (
+        "900 of them taken",
+        "taken as the same task",
+        "a target, which is what it is expected to reach",
+    ):
+        assert AWAY.search(text), text
     for text in ("carry it out", "carried out", "the nearest 8 within 0.83", "what is still readable"):
         assert AWAY.search(text), text

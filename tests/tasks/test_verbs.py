@@ -90,7 +90,7 @@ def test_a_comparison_is_in_the_tasks_own_words(
         model, walk.source, walk.target, options=options, until=walk.until, settings=plan, accounting=PLAIN
     )
     told = page_of(tmp_path, comparison=found)
-    assert f"to {walk.goal} within 1 epochs" in told and "may be worse than it" in told
+    assert f"to {walk.goal} within 1 epoch" in told and "may miss it there" in told
     assert walk.outputs in told and "classes;" not in told.replace("classes of pixels;", "")
     why = {candidate.option: candidate.why_not for candidate in found.candidates}
     assert why["distill"] and not why["finetune"]

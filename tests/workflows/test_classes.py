@@ -202,7 +202,7 @@ def test_names_against_numbers_are_asked_about(ours: tuple[str, ...], theirs: tu
     same = open_update(model_of(source), source, target, task=False)
     assert not same.task_shift and same.target.classes == source.classes
     assert any(f"'{target.classes[0]}' = '{source.classes[0]}'" in note for note in same.target.card.notes)
-    assert same.target.card.reading.endswith("taken as the same task")
+    assert same.target.card.reading.endswith("treated as the same task")
 
 
 def test_a_stray_label_is_named_with_its_count_and_makes_no_new_task() -> None:
@@ -231,8 +231,8 @@ def test_a_new_task_nobody_spoke_of_is_told() -> None:
     source = rows(np.arange(120) % 3)
     years = rows(np.array([2019, 2020, 2021])[np.arange(120) % 3])
     update = open_update(model_of(source), source, years)
-    assert update.task_shift and update.target.card.reading.endswith("taken as a new task")
-    assert any("taken as a new task with a new head" in note for note in update.target.card.notes)
+    assert update.task_shift and update.target.card.reading.endswith("treated as a new task")
+    assert any("treated as a new task with a new head" in note for note in update.target.card.notes)
     assert open_update(model_of(source), source, years, task=True).target.card.notes == ()
 
 

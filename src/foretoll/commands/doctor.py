@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import typer
 
 from foretoll.commands.flags import (
@@ -13,12 +15,16 @@ from foretoll.commands.flags import (
     RegionOption,
 )
 from foretoll.commands.output import as_data, nameless, print_json, show
+from foretoll.commands.precedence import SESSION, Behind
+from foretoll.errors import UsageError
+from foretoll.records.diagnosis import Finding
 
 doctor_command = typer.Typer()
 
 
 @doctor_command.command()
 def doctor(
+    context: typer.Context,
     device: DeviceOption = "auto",
     energy: EnergyOption = "auto",
     region: RegionOption = None,
@@ -34,6 +40,7 @@ def doctor(
     from foretoll.workflows.doctor import examine_machine
 
     found = examine_machine(device=device, energy=energy, region=region, ledger=Ledger.open(ledger))
+    found = found.model_copy(update={"findings": (*found.findings, *_settings(context))})
     found = (nameless(found) if anonymous else None) or found
     if as_json:
         print_json(as_data(found))
@@ -44,3 +51,18 @@ def doctor(
         show(blocks_shown(lambda: doctor_blocks(found)))
     if found.faults:
         raise typer.Exit(1)
+
+
+def _settings(context: typer.Context) -> Iterator[Finding]:
+    """Which values are in force, and where each comes from; what is at its default is not listed."""
+    typed = [
+        f"{name} {value}"
+        for name, value in context.params.items()
+        if name in SESSION and str(context.get_parameter_source(name)).endswith("COMMANDLINE")
+    ]
+    if typed:
+        yield Finding(subject="settings", state="ok", note=f"typed: {', '.join(typed)}")
+    try:
+        yield from Behind.here().findings()
+    except UsageError as error:
+        yield Finding(subject="settings", state="fault", note=str(error))

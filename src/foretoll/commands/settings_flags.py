@@ -1,13 +1,14 @@
 """The flags of a training, made from the record of its settings, and `--settings`, a file of the same names.
 
-What is typed wins over the file, and the file over the defaults. A setting of its own needs nothing here: its name,
-type, help and limits are those of its field.
+What is typed wins over the file, the file over what stands behind it (`precedence`). A setting needs nothing here:
+its name, type, help and limits are those of its field.
 """
 
 from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from foretoll.commands.bundles import Bundle
+from foretoll.commands.precedence import Behind, Given
 from foretoll.errors import UsageError, nearest_name, one_line, read_small, shown
 from foretoll.records import TrainingSettings
 from foretoll.records.settings import MOST_EPOCHS, setting_fields
@@ -40,6 +42,7 @@ class SettingsFlags(Bundle):
 
     file: Path | None
     given: dict[str, Any]
+    behind: dict[str, Given]
 
     @classmethod
     def parameters(cls) -> list[Parameter]:
@@ -63,6 +66,7 @@ class SettingsFlags(Bundle):
         }
         object.__setattr__(flags, "file", given["settings_file"])
         object.__setattr__(flags, "given", typed)
+        object.__setattr__(flags, "behind", {})
         return flags
 
     def read(self) -> tuple[TrainingSettings, Literal["auto"] | None]:
@@ -74,7 +78,10 @@ class SettingsFlags(Bundle):
         stored = {} if self.file is None else _read(self.file)
         known = setting_fields()
         problems = [f"unknown setting {nearest_name(name, known)}" for name in stored if name not in known]
-        values = {**self.defaults, **{n: v for n, v in stored.items() if n in known}, **self.given}
+        in_file = {n: v for n, v in stored.items() if n in known}
+        object.__setattr__(self, "behind", self._behind({**in_file, **self.given}))
+        behind = {name: given.value for name, given in self.behind.items()}
+        values = {**self.defaults, **behind, **in_file, **self.given}
         auto = values.get("lr") == AUTO and self.may_look_for_rate
         if auto:
             del values["lr"]
@@ -84,10 +91,17 @@ class SettingsFlags(Bundle):
         except ValidationError as error:
             problems += [text for text in dict.fromkeys(map(self._told, error.errors())) if text]
         if problems:
-            typed = tuple(f"--{name.replace('_', '-')}" for name in self.given)
-            in_file = self.file is not None and any(not text.startswith(typed) for text in problems)
-            raise UsageError(f"{self.file}: " * in_file + "; ".join(problems))
+            elsewhere = (*map(_long, self.given), *(given.origin for given in self.behind.values()))
+            of_file = self.file is not None and any(not text.startswith(elsewhere) for text in problems)
+            raise UsageError(f"{self.file}: " * of_file + "; ".join(problems))
         return settings, "auto" if auto else None
+
+    def _behind(self, nearer: Mapping[str, Any]) -> dict[str, Given]:
+        """What the environment or the project's file says of settings that nothing nearer says."""
+        found = {n: given for n, given in Behind.here().settings.items() if n not in nearer}
+        if found.get("lr", Given("", "")).value == AUTO and not self.may_look_for_rate:
+            del found["lr"]
+        return found
 
     def _numbers(self, values: dict[str, Any]) -> list[str]:
         """What the record cannot say of a rate and a budget; such values are taken out."""
@@ -114,8 +128,10 @@ class SettingsFlags(Bundle):
 
     def _name(self, setting: str) -> str:
         """A setting as whoever gave it wrote it."""
+        if setting in self.behind:
+            return self.behind[setting].origin
         in_file = self.file is not None and setting not in self.given
-        return setting if in_file else f"--{setting.replace('_', '-')}"
+        return setting if in_file else _long(setting)
 
     def _told(self, error: Any) -> str:
         """One of pydantic's findings as part of a sentence."""
@@ -173,6 +189,10 @@ class TrainFlags(SettingsFlags):
     may_look_for_rate: ClassVar[bool] = False
 
 
+def _long(setting: str) -> str:
+    return f"--{setting.replace('_', '-')}"
+
+
 def _parameter(name: str, annotation: Any) -> Parameter:
     return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
@@ -180,7 +200,7 @@ def _parameter(name: str, annotation: Any) -> Parameter:
 def _flag(name: str, field: FieldInfo, kind: Any, help_: str, default: Any) -> Any:
     """The flag of a field, as typer reads it."""
     extra: Any = field.json_schema_extra
-    long = f"--{name.replace('_', '-')}"
+    long = _long(name)
     names = [f"{long}/--no-{long[2:]}" if kind is bool else long, *filter(None, [extra["short"]])]
     option = typer.Option(
         *names, help=help_, rich_help_panel=PANEL, show_default=_default(default), **extra["flag"]

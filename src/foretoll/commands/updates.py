@@ -139,6 +139,13 @@ def estimate(
         measuring_flag("--calibrate", help_="first spend this on short graded retrainings: 6runs, 90s, 5min"),
     ] = None,
     samples: SamplesOption = 2000,
+    samples_curve: Annotated[
+        bool,
+        measuring_flag(
+            "--samples-curve",
+            help_="how many labelled samples are needed: also forecast 1/8, 1/4 and 1/2 of the target's training data",
+        ),
+    ] = False,
     engine: EngineOption = "local",
     hardware: HardwareOption = None,
     price: PriceOption = None,
@@ -182,6 +189,7 @@ def estimate(
             calibrate_for=calibrate,
             pilot=pilot,
             samples=samples,
+            samples_curve=samples_curve,
             engine=engine,
             hardware=hardware,
             device=measuring.device,

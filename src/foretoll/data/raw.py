@@ -144,7 +144,7 @@ def assemble(source: RawData, uri: DataUri, *, seed: int, whole: bool = False) -
     reading = source.reading or _reading(source, uri, classes if labels is not None else ())
     taken = sum(len(split) for split in splits.values())
     if taken < len(source.rows):
-        reading += f", {taken:,} of them taken"
+        reading += f", {taken:,} of them used"
     layout = source.layout
     if task != source.task:
         reading += f", {get_task(task).said(classes)}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from foretoll.decide.price import kind_of_price, price, price_text, undominated
+from foretoll.options.spelling import in_words
 from foretoll.records import SHARES, Candidate, QualityScale, Recommendation
 from foretoll.units import human_share
 
@@ -117,8 +118,8 @@ class _Choice:
         if unsure:
             best = max(unsure, key=self.reach)
             said.append(
-                f"{self.name(best)} would cost {self.cost(best)}, but reaches the target with probability "
-                f"{self.chance(best)} only"
+                f"{self.name(best)} would cost {self.cost(best)}, but reaches the target with a probability of only "
+                f"{self.chance(best)}"
             )
         short = {
             i: quality for i in cheaper if i not in unsure and self.falls_short(quality := self.quality(i))
@@ -127,8 +128,8 @@ class _Choice:
             best = max(short, key=lambda i: self.scale.progress(short[i]))
             way = "below" if self.scale.higher_is_better else "above"
             said.append(
-                f"with a target {way} {short[best]:.2f}, which is what it is expected to reach, {self.name(best)} "
-                f"would do, at {self.cost(best)}"
+                f"for a target {way} {short[best]:.2f}, the quality that it is expected to reach, {self.name(best)} "
+                f"would be enough, at {self.cost(best)}"
             )
         shut_out = [i for i in others if self.candidates[i].over_budget and self.reach(i) >= self.confidence]
         if shut_out and (chosen is None or self.reach(chosen) < self.confidence):
@@ -145,7 +146,8 @@ class _Choice:
         """The option, and the model where there are several."""
         candidate = self.candidates[i]
         several = len({c.model for c in self.candidates}) > 1
-        return f"{candidate.option} of {candidate.model}" if several else candidate.option
+        option = in_words(candidate.option)
+        return f"{option} of {candidate.model}" if several else option
 
     def cost(self, i: int) -> str:
         return price_text(price(self.candidates[i], self.kind), self.kind)

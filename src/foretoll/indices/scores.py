@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -55,6 +55,18 @@ class SideSample:
             tensors.get("targets"),
             get_task(task),
             scale,
+        )
+
+    def take(self, rows: Tensor) -> SideSample:
+        """The samples at these rows."""
+        numbers = None if self.numbers is None else self.numbers[rows]
+        return replace(
+            self,
+            representations=self.representations[rows],
+            logits=self.logits[rows],
+            labels=self.labels[rows],
+            ids=self.ids[rows],
+            numbers=numbers,
         )
 
     @property
@@ -135,6 +147,19 @@ _LABELLED: dict[str, Callable[[SideSample], float]] = {
 
 
 _OF_PROBABILITIES = frozenset({"doc", "atc", "leep"})
+
+
+def of_labels(target: SideSample) -> dict[str, float]:
+    """The scores of the target's own labels that a forecast may use and these data allow."""
+    found: dict[str, float] = {}
+    if not target.task.groups_are or not bool((target.labels >= 0).all()):
+        return found
+    for name, compute in _LABELLED.items():
+        try:
+            found[name] = compute(target)
+        except DataError:
+            continue
+    return found
 
 
 def scores(

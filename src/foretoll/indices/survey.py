@@ -7,8 +7,8 @@ The target's *training* part is looked at: neither the data that stop a run nor 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,6 +26,7 @@ from foretoll.indices.collect import (
     PartRequest,
     collect,
 )
+from foretoll.indices.fewer import WholeLook
 from foretoll.indices.gradients import gradient_norms, linearised_signals
 from foretoll.indices.preindex import PreIndex
 from foretoll.indices.recoverability import (
@@ -66,6 +67,8 @@ class Survey:
     source_samples: int
     target_samples: int
     warnings: tuple[str, ...]
+    # by number of samples, what a look at so few would have said; None: too few for a probe
+    of_fewer: dict[int, Signals | None] = field(default_factory=dict)
 
 
 def survey(
@@ -79,6 +82,7 @@ def survey(
     linearised: bool = False,
     samples: int = DEFAULT_SAMPLES,
     collector: Collector = collect,
+    fewer: Sequence[int] = (),
 ) -> Survey:
     """Look at source and target through `model`; at most `samples` samples of each.
 
@@ -86,7 +90,8 @@ def survey(
     `linearised`: also the steps of the linearised network, which cost a backward pass per sample.
     For an unlabelled target RESQUE's clusters take the place of classes; what needs labels is left out, and a
     warning says so. `source` None, or unlabelled: what needs it is left out, and a warning says so.
-    `collector`: where the sweeps run.
+    `collector`: where the sweeps run. `fewer`: numbers of samples for each of which the probes are fitted anew to a
+    part of what was seen (`Survey.of_fewer`).
     """
     device = model.device
     layers, notes = _layers(model)
@@ -110,6 +115,7 @@ def survey(
     kept_target = _kept(target, of_target, *sides["target"])
 
     indices: dict[str, IndexValue] = {}
+    of_fewer: dict[int, Signals | None] = {}
     notes += [
         *([] if known else [_unknown_source(source)]),
         *([] if labelled else [_unlabelled(target, predicted=known)]),
@@ -135,11 +141,12 @@ def survey(
         if kept_target.task.groups_are:
             notes += _try(indices, "inv_ari", lambda: _clusters(kept_target))
         try:
-            quality, readable, said = _readable(
+            quality, readable, said, again = _readable(
                 model, target, there, kept_target, settings, signals.get("initial_quality"), collector
             )
             notes += said
             signals, indices = signals | quality, indices | readable
+            of_fewer = _whole(kept_target, again, settings, len(there), signals).of_fewer(fewer)
         except DataError as error:
             notes.append(_unknown("the linear probe", error))
         start = model.with_head_for(target, seed=settings.seed) if task_shift else model
@@ -156,6 +163,28 @@ def survey(
         source_samples=0 if here is None else len(here),
         target_samples=len(there),
         warnings=tuple(notes),
+        of_fewer=of_fewer,
+    )
+
+
+def _whole(
+    kept: SideSample,
+    again: SideSample | None,
+    settings: TrainingSettings,
+    samples: int,
+    signals: Signals,
+) -> WholeLook:
+    """What fewer samples of the target would have said is read from this."""
+    own_quality = signals.get("initial_quality")
+    return WholeLook(
+        kept,
+        again,
+        samples,
+        None if settings.until is None else settings.progress(settings.until),
+        lambda side: _probe(side, settings),
+        lambda side, probe: (
+            starved(side.labels, [_probe_index("probe_accuracy", probe)], own_quality) is not None
+        ),
     )
 
 
@@ -295,17 +324,17 @@ def _readable(
     settings: TrainingSettings,
     own_quality: float | None,
     collector: Collector,
-) -> tuple[Signals, dict[str, IndexValue], list[str]]:
+) -> tuple[Signals, dict[str, IndexValue], list[str], SideSample | None]:
     """What is still linearly readable, with the model's and with re-estimated normalisation statistics.
 
     `own_quality`: of the model's own head on these samples; None on a new task. Where there are too few samples to
-    say, the indices are left out and a sentence says so.
+    say, the indices are left out and a sentence says so. Also what was kept with the re-estimated statistics.
     """
     signals: Signals = {"renormalised_quality": None, "renormalised_loss": None}
     device, plain = model.device, _probe(kept, settings)
     indices = {"probe_accuracy": _probe_index("probe_accuracy", plain)}
     fresh = renormalised(model, split, samples=NORMALISED, device=device)
-    better = None
+    better, again = None, None
     if fresh is not None:
         sides = (kept.task.name, kept.scale)
         wanted = PartRequest("target", len(split), None, (), *sides)
@@ -319,13 +348,13 @@ def _readable(
                 "renormalised_loss": outputs["loss"],
             }
     if (why := starved(kept.labels, indices.values(), own_quality)) is not None:
-        return signals | {"knn_accuracy": None}, {}, [why]  # neighbours are as few
+        return signals | {"knn_accuracy": None}, {}, [why], again  # neighbours are as few
     if settings.until is None:
-        return signals, indices, []
+        return signals, indices, [], again
     gap = gap_of_probes(plain, better, settings.progress(settings.until))
     left_out = tuple(target.classes[c] for c in gap.probe.left_out)
     indices["recoverability_gap"] = gap_value(gap).model_copy(update={"missing_classes": left_out})
-    return signals, indices, []
+    return signals, indices, [], again
 
 
 def _probe(kept: SideSample, settings: TrainingSettings) -> Probe:

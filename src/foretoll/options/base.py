@@ -9,6 +9,7 @@ saved as a checkpoint folder that loads with the same outputs.
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from foretoll.data import Batch, Split, TaskData
     from foretoll.models import Model
     from foretoll.records import TrainingSettings
+
+
+OPTIMISER = "optimiser"  # the setting of an option that trains by another one than the settings name
 
 
 class Training:
@@ -180,6 +184,18 @@ class Option(OptionTraits, ABC):
         self.require_suited(model, target, task_shift=task_shift)
         return self._prepare(model, target, task_shift=task_shift, seed=seed)
 
+    def settings_for(self, model: Model, target: TaskData, *, task_shift: bool) -> dict[str, str]:
+        """What it does to this model for this target in particular, by name; only asked where it `suits`.
+
+        It is stored with estimates and runs, so that an answer says what was asked. Its own settings as they are; an
+        option whose defaults follow from the data, or that finds a part of the network, says what these come to.
+        """
+        return {
+            key: str(value)
+            for key in own_settings(self)
+            if isinstance(value := getattr(self, key, None), str | int | float) and value != ""
+        }
+
     def architectures(self) -> tuple[str, ...]:
         """What its own settings say to build beside the model; where a file holds them, it may name no code."""
         return ()
@@ -242,6 +258,12 @@ class Option(OptionTraits, ABC):
         why = self.suits(model, target, task_shift=task_shift)
         if why is not None:
             raise UsageError(why)
+
+
+def own_settings(option: Option) -> dict[str, inspect.Parameter]:
+    """The settings of an option's own: the arguments that its class is called with, by name."""
+    parameters = inspect.signature(type(option)).parameters.values()
+    return {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
 
 
 def check_classes(model: Model, target: TaskData, *, task_shift: bool) -> None:

@@ -71,6 +71,15 @@ class Distill(Option):
         own = (self.student,) if self.student else ()
         return own + (teach.architectures() if teach is not None else ())
 
+    def settings_for(self, model: Model, target: TaskData, *, task_shift: bool) -> dict[str, str]:
+        """The student that is built, and what makes its teacher where that is not the source as it is."""
+        found = super().settings_for(model, target, task_shift=task_shift)
+        teach = self._teach(task_shift=task_shift)
+        found["student"] = self._architecture(target)
+        if teach is None:
+            return {key: value for key, value in found.items() if key != "teacher_epochs"}
+        return found | {"teacher": self.teacher or teach.name}
+
     def _prepare(self, model: Model, target: TaskData, *, task_shift: bool, seed: int) -> Model:
         from foretoll.models import build_model
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from foretoll.data import Batch, Split, TaskData
     from foretoll.models import Model
+    from foretoll.reprogram.wrapper import ReprogrammedNetwork
 
 BATCH = 256
 
@@ -125,23 +126,50 @@ def reprogrammed(
     seed: int,
 ) -> Model:
     """A copy of the model between a program and a mapping; None: the program that it has, or the default ones."""
-    old = reprogrammed_network(model) if model.card.program is not None else None
+    old = _old(model)
+    program = chosen_program(model, target, program)
+    mapping = chosen_mapping(model, target, mapping, with_head=with_head, task_shift=task_shift)
     classes = target.classes if task_shift else model.classes
     inner = unwrapped(model)
     new = with_head and task_shift
     inner = (inner.with_new_head(classes, seed=seed) if new else inner.clone()).eval()
-    if old is not None and program in (None, old.program.name):
+    if old is not None and program == old.program.name:
         before = copy.deepcopy(old.program)
     else:
-        name = program or default_program(target)
-        before = fresh_program(name, program_options(name, inner, target), seed=seed)
-    if old is not None and not task_shift and mapping in (None, old.mapping.name):
+        before = fresh_program(program, program_options(program, inner, target), seed=seed)
+    if old is not None and not task_shift and mapping == old.mapping.name:
         behind: OutputMapping = copy.deepcopy(old.mapping)
     else:
-        same = inner.num_classes == len(classes) and (with_head or not task_shift)
-        name = mapping or ("identity" if same else "bayesian")
-        behind = fresh_mapping(name, inner.num_classes, len(classes), seed=seed)
+        behind = fresh_mapping(mapping, inner.num_classes, len(classes), seed=seed)
     return wrap(inner, before, behind, classes=classes, train_head=with_head)
+
+
+def chosen_program(model: Model, target: TaskData, named: str | None) -> str:
+    """The program that is named, else the one that the model has, else the default for the data."""
+    old = _old(model)
+    return named or (old.program.name if old is not None else default_program(target))
+
+
+def chosen_mapping(
+    model: Model, target: TaskData, named: str | None, *, with_head: bool, task_shift: bool
+) -> str:
+    """The mapping that is named, else the one that the model has on the same task, else the default one.
+
+    That is the identity where the source's outputs, or those of a new head, are the target's classes already.
+    """
+    old = _old(model)
+    if named:
+        return named
+    if old is not None and not task_shift:
+        return old.mapping.name
+    outputs = len(target.classes) if with_head and task_shift else unwrapped(model).num_classes
+    classes = target.classes if task_shift else model.classes
+    same = outputs == len(classes) and (with_head or not task_shift)
+    return "identity" if same else "bayesian"
+
+
+def _old(model: Model) -> ReprogrammedNetwork | None:
+    return reprogrammed_network(model) if model.card.program is not None else None
 
 
 def default_program(target: TaskData) -> str:

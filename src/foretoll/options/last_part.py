@@ -27,10 +27,11 @@ SHARE = 4  # a quarter of the modules that own weights
 
 @dataclass(frozen=True)
 class Cut:
-    """The trained end of a network: parameters by name, and the modules that are in training mode."""
+    """The trained end of a network: parameters by name, the modules that are in training mode, and the first layer."""
 
     parameters: dict[str, nn.Parameter]
     modules: list[nn.Module]
+    first: str
 
 
 class PartialTraining(Training):
@@ -75,7 +76,7 @@ def cut_of(model: Model) -> Cut:
         if reached.get(name, -1) >= begins or any(name == h or name.startswith(f"{h}.") for h in trained)
     ]
     parameters = {name: p for name, p in network.named_parameters() if owner_of[name] in trained}
-    return Cut(parameters, modules)
+    return Cut(parameters, modules, owners[first] if owners else "")
 
 
 def _order(model: Model) -> dict[str, int]:

@@ -27,6 +27,12 @@ class Partial(Option):
     def _prepare(self, model: Model, target: TaskData, *, task_shift: bool, seed: int) -> Model:
         return model.with_head_for(target, seed=seed) if task_shift else model.clone()
 
+    def settings_for(self, model: Model, target: TaskData, *, task_shift: bool) -> dict[str, str]:
+        """The first layer that is trained."""
+        from foretoll.options.last_part import cut_of
+
+        return {"from": cut_of(model).first}
+
     def trainable(self, model: Model) -> dict[str, nn.Parameter]:
         """The parameters after the cut."""
         from foretoll.options.last_part import cut_of

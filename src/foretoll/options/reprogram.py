@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from foretoll.errors import UsageError, unknown_name
-from foretoll.options.base import Option, Training
+from foretoll.options.base import OPTIMISER, Option, Training
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +88,19 @@ class Reprogram(Option):
             task_shift=task_shift,
             seed=seed,
         )
+
+    def settings_for(self, model: Model, target: TaskData, *, task_shift: bool) -> dict[str, str]:
+        """Program and mapping, those that the model has or that follow from the data where none is named."""
+        from foretoll.options.input_program import chosen_mapping, chosen_program
+
+        how = {} if self.optimiser == GRADIENT else {OPTIMISER: self.optimiser}
+        return {
+            "program": chosen_program(model, target, self.program),
+            "mapping": chosen_mapping(
+                model, target, self.mapping, with_head=self.with_head, task_shift=task_shift
+            ),
+            **how,
+        }
 
     def trainable(self, model: Model) -> dict[str, nn.Parameter]:
         """The program's parameters, and those of a linear mapping or a trained head."""

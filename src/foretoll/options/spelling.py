@@ -6,19 +6,18 @@ under its own name. An "&" within a value is written %26.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from foretoll.errors import UsageError, shown, unknown_name
-from foretoll.options.base import Option
+from foretoll.options.base import Option, own_settings
 
 AMPERSAND = "%26"
 
 
 def configured(option: Option, query: str) -> Option:
     """An option of the same class with these settings; UsageError names what is wrong with them."""
-    known = _settings(option)
+    known = own_settings(option)
     given: dict[str, Any] = {}
     for item in query.split("&"):
         key, equals, value = item.partition("=")
@@ -38,10 +37,17 @@ def spelled(option: Option) -> str:
     """The text that `configured` makes the same option from."""
     changed = {
         key: getattr(option, key)
-        for key, parameter in _settings(option).items()
+        for key, parameter in own_settings(option).items()
         if getattr(option, key, parameter.default) != parameter.default
     }
     return f"{option.name}?{_query(changed)}" if changed else option.name
+
+
+def in_words(spelled_option: str) -> str:
+    """An option with the settings that were named, as people say it: reprogram with program pad, mapping linear."""
+    name, _, query = spelled_option.partition("?")
+    named = [item.replace("=", " ", 1).replace("_", " ") for item in query.split("&") if item]
+    return f"{name} with {', '.join(named)}".replace(AMPERSAND, "&") if named else name
 
 
 def with_flags(options: Sequence[Option], given: Mapping[str, str]) -> list[str]:
@@ -58,7 +64,7 @@ def with_flags(options: Sequence[Option], given: Mapping[str, str]) -> list[str]
 
 def _with(option: Option, given: Mapping[str, str]) -> str:
     for key, value in given.items():
-        there, plain = getattr(option, key), _settings(option)[key].default
+        there, plain = getattr(option, key), own_settings(option)[key].default
         if there not in (plain, value):
             raise UsageError(
                 f"{option.name}: {key} is {shown(there, 40)} and --{key} {shown(value, 40)}: say it once"
@@ -72,11 +78,6 @@ def _with(option: Option, given: Mapping[str, str]) -> str:
 
 def _query(values: Mapping[str, Any]) -> str:
     return "&".join(f"{key}={str(value).replace('&', AMPERSAND)}" for key, value in values.items())
-
-
-def _settings(option: Option) -> dict[str, inspect.Parameter]:
-    parameters = inspect.signature(type(option)).parameters.values()
-    return {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
 
 
 def _read(value: str, default: Any, what: str) -> Any:

@@ -5,7 +5,7 @@ A missing measurement is None, never 0 and never NaN.
 
 from foretoll.records.base import SHARES, NonNegative, PresentedRecord, QualityScale, Record, Share
 from foretoll.records.comparison import Candidate, Comparison, Recommendation
-from foretoll.records.curve import BudgetForecast, CurveKnee, ForecastCurve, TargetForecast
+from foretoll.records.curve import BudgetForecast, CurveKnee, ForecastCurve, SamplesForecast, TargetForecast
 from foretoll.records.data import DataCard, InputPart, Shift, TableColumn, TableLayout
 from foretoll.records.estimate import (
     Basis,
@@ -102,6 +102,7 @@ __all__ = [
     "Recommendation",
     "Record",
     "Run",
+    "SamplesForecast",
     "Schedule",
     "SelfCost",
     "ServedBatch",

@@ -23,6 +23,7 @@ class Candidate(Record):
 
     model: str  # as it was named: a checkpoint folder, an architecture; a key of the comparison's models
     option: str
+    option_settings: dict[str, str] = {}  # what it does in particular
     why_not: str = ""  # a sentence where the option cannot be used with this model and target
     forecast: Forecast = Forecast()
     quality: Interval | None = None  # on the test data, after the update

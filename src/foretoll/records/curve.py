@@ -77,3 +77,19 @@ class BudgetForecast(Record):
     reach_probability: Share | None = None  # of the quality target, within this budget
     whole: bool = False
     why_not: str = ""
+
+
+class SamplesForecast(Record):
+    """What an update costs and reaches with so many training samples of the target.
+
+    samples: labelled ones that are trained on; validation and test data are those at hand. quality: on the test data,
+    after the update, in the metric's unit. Probabilities and quality do not fall with the samples.
+    """
+
+    samples: int
+    steps_per_epoch: int
+    forecast: Forecast = Forecast()
+    quality: Interval | None = None
+    reach_probability: Share | None = None
+    served_probability: Share | None = None
+    why_not: str = ""  # why there is no forecast for so many

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from foretoll.records.base import NonNegative, PresentedRecord, Record, Share
-from foretoll.records.curve import BudgetForecast, ForecastCurve, TargetForecast
+from foretoll.records.curve import BudgetForecast, ForecastCurve, SamplesForecast, TargetForecast
 from foretoll.records.data import DataCard
 from foretoll.records.forecast import Forecast, Interval, MadeForecast, Money
 from foretoll.records.hardware import HardwareForecast
@@ -120,6 +120,7 @@ class Estimate(PresentedRecord):
     target: DataCard
     shift: Literal["none", "distribution", "task"]
     option: str
+    option_settings: dict[str, str] = {}  # what it does in particular: program, student, part, …
     until: float | None  # in the metric's unit
     settings: TrainingSettings
     rate: str = ""  # how the learning rate came about
@@ -139,6 +140,9 @@ class Estimate(PresentedRecord):
     curves: dict[str, ForecastCurve] = {}  # of the options that were named, where they take steps
     targets: tuple[TargetForecast, ...] = ()  # where several were asked for: `until` is the first of them
     budgets: tuple[BudgetForecast, ...] = ()
+    samples_curve: tuple[
+        SamplesForecast, ...
+    ] = ()  # by number of training samples, rising; where it was asked for
     elsewhere: tuple[
         HardwareForecast, ...
     ] = ()  # on the hardware that was named; `forecast` is for the first
@@ -167,8 +171,21 @@ class Estimate(PresentedRecord):
     def is_for(self, option: str, arch: str, target_uri: str, settings: TrainingSettings) -> bool:
         """Whether it was made for such an update: option, architecture, target data and settings.
 
-        But for the seed, and for when a run is given up: a forecast is that of the whole run.
+        But for the seed, and for when a run is given up: a forecast is that of the whole run. `option`: with the
+        settings of its own that were named (`reprogram?program=pad`).
         """
         aside: dict[str, Any] = {"seed": 0, "give_up": None}
+        name, _, asked = option.partition("?")
         ours = (self.option, self.model.arch, self.target.uri, self.settings.model_copy(update=aside))
-        return ours == (option, arch, target_uri, settings.model_copy(update=aside))
+        if ours != (name, arch, target_uri, settings.model_copy(update=aside)):
+            return False
+        named = dict(item.partition("=")[::2] for item in asked.split("&") if item)
+        return all(_same(self.option_settings.get(key, ""), value) for key, value in named.items())
+
+
+def _same(stored: str, named: str) -> bool:
+    """Whether a stored setting of an option is the one that is named, where an "&" is written %26."""
+    try:
+        return float(stored) == float(named)
+    except ValueError:
+        return stored == named.replace("%26", "&")

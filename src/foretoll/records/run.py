@@ -55,6 +55,7 @@ class Run(PresentedRecord):
     schema_: Literal["foretoll.run/1"] = Field("foretoll.run/1", alias="schema")
     id: str
     option: str
+    option_settings: dict[str, str] = {}  # what the option did in particular: program, student, part, …
     outcome: Outcome
     reason: str = ""  # why it failed or was interrupted
     started_at: datetime

@@ -13,12 +13,14 @@ from foretoll.report.story import validation_quality
 from foretoll.report.words import (
     MISSING,
     OUTCOME_WORDS,
+    UNDER_CHANCE,
     Limit,
     cost_number,
     cost_text,
     count,
     data_name,
     energy_basis_text,
+    epochs_text,
     expected_quality,
     goal_text,
     grid_text,
@@ -27,6 +29,8 @@ from foretoll.report.words import (
     memory_text,
     metric_name,
     model_with_size,
+    option_settings_text,
+    option_short,
     percent,
     quality_text,
     readings,
@@ -49,7 +53,7 @@ def task_text(comparison: Comparison) -> str:
         origin = "" if comparison.source is None else f", from {data_name(comparison.source)}"
         place = f"for {data_name(target)} ({targets_text(target)}{origin})"
     goal = goal_text(comparison.settings.metric, comparison.until)
-    return f"Reusing {subject} {place}, to {goal} within {comparison.settings.max_epochs:g} epochs"
+    return f"Reusing {subject} {place}, to {goal} within {epochs_text(comparison.settings.max_epochs)}"
 
 
 def headline(comparison: Comparison) -> str:
@@ -74,7 +78,8 @@ def sentences(comparison: Comparison) -> list[Line]:
 def title(comparison: Comparison, candidate: Candidate) -> str:
     """The option, and the model where there are several."""
     several = len(comparison.models) > 1
-    return f"{candidate.option}, {candidate.model}" if several else candidate.option
+    option = option_short(candidate.option)
+    return f"{option}, {candidate.model}" if several else option
 
 
 def unusable(comparison: Comparison) -> list[tuple[str, str]]:
@@ -135,17 +140,17 @@ def _rests_on(comparison: Comparison) -> list[str]:
     levels = {c.quality.level for c in comparison.candidates if c.quality is not None}
     goal = goal_text(comparison.settings.metric, comparison.until)
     said = [
-        f"chance: the probability, by foretoll's forecast, to reach {goal} "
-        f"on validation data within {comparison.settings.max_epochs:g} epochs"
+        f"chance: the forecast probability of reaching {goal} "
+        f"on validation data within {epochs_text(comparison.settings.max_epochs)}"
     ]
     if levels:
         said += [
-            f"{metric_name(comparison.settings.metric)}: expected on test data that the update never sees, where one "
-            "that just reached the target on validation data may be worse than it",
+            f"{metric_name(comparison.settings.metric)}: expected on test data that the update never sees; one "
+            "that only just reaches the target on the validation data may miss it there",
             f"in brackets: {percent(min(levels))} intervals; ≥: at the budget of epochs, or beyond",
         ]
     said += (
-        ["under chance: what the runs suggest is worse than guessing, and no forecast"]
+        ["under chance: what the runs suggest is no better than guessing, and no forecast"]
         if _any_under_chance(comparison)
         else []
     )
@@ -250,13 +255,15 @@ def measured_facts(comparison: Comparison) -> list[Fact]:
     ]
 
 
-def other_facts() -> list[Fact]:
+def other_facts(comparison: Comparison) -> list[Fact]:
     """What else each candidate takes."""
+    particular = any(candidate.option_settings for candidate in comparison.candidates)
     return [
         Fact("Pareto", lambda c: "optimal" if c.on_front else MISSING, number=False),
         Fact("trains", lambda c: size(c.trainable_parameters)),
         Fact("memory", lambda c: memory_text(c.training_state_bytes)),
         Fact("weights", lambda c: weights_text(c.changes_weights), number=False),
+        *([Fact("details", lambda c: _particulars(c), number=False)] if particular else []),
         Fact(
             "time per\n1,000",
             lambda c: cost_text("duration_s", c.inference.seconds_per_1000 if c.inference else None),
@@ -328,13 +335,10 @@ def with_ends(
     return f"{text} ({interval_text(cost, interval, unit=unit, between='…', limit=limit, words='')})"
 
 
-UNDER_CHANCE = "under chance"
-
-
 def quality_of(comparison: Comparison, candidate: Candidate) -> str:
     """The forecast quality with its ends."""
     classes = len(comparison.target.classes)
-    return expected_quality(comparison.settings.metric, candidate.quality, classes)
+    return expected_quality(comparison.settings, candidate.quality, classes)
 
 
 def _after(comparison: Comparison, candidate: Candidate) -> str:
@@ -345,6 +349,10 @@ def _after(comparison: Comparison, candidate: Candidate) -> str:
 def _validation(comparison: Comparison, candidate: Candidate) -> str:
     run = candidate.run
     return quality_text(comparison.settings.metric, validation_quality(run) if run else None)
+
+
+def _particulars(candidate: Candidate) -> str:
+    return option_settings_text(candidate.option_settings) or MISSING
 
 
 def _toll(candidate: Candidate) -> Toll:

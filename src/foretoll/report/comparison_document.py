@@ -125,7 +125,7 @@ def _resources(comparison: Comparison) -> Table:
         "source's own are served. Per 1,000: serving so many samples in batches of "
         f"{comparison.settings.batch_size}."
     )
-    return _facts(comparison, said.other_facts(), "What each candidate needs", note)
+    return _facts(comparison, said.other_facts(comparison), "What each candidate needs", note)
 
 
 def _details(comparison: Comparison) -> list[Block | None]:

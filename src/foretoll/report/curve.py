@@ -106,12 +106,12 @@ def knee_line(estimate: Estimate) -> Line:
         at = energy.to_target(estimate.settings.progress(knee.quality)).median
         spent = f" and {cost_text('energy_kwh', at)}"
     last = two_digits(abs(knee.highest - knee.quality))
-    best = f"{quality_text(metric, knee.highest)}, the best that is likelier than not within"
     return Line(
         "Knee",
         (
-            f"{metric_name(metric)} {quality_text(metric, knee.quality)} takes about {two_digits(knee.epochs)} epochs"
-            f"{spent}; the last {last} to {best} {estimate.settings.max_epochs:g} epochs, take {percent(share)} of its "
+            f"up to {metric_name(metric)} {quality_text(metric, knee.quality)}: about {two_digits(knee.epochs)} epochs"
+            f"{spent}; the last {last}, up to {quality_text(metric, knee.highest)} (the most that is likelier than not "
+            f"within {estimate.settings.max_epochs:g} epochs), take {percent(share)} of the "
             f"{two_digits(knee.highest_epochs)} epochs",
         ),
     )

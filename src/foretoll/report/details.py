@@ -15,16 +15,19 @@ from foretoll.report.words import (
     count,
     data_name,
     energy_basis_text,
+    epochs_text,
     goal_text,
     grid_text,
-    index_name,
     median_text,
     metric_name,
     model_name,
+    optimizer_of,
     option_name,
+    option_settings_text,
     percent,
-    plain,
     quality_text,
+    signal_name,
+    signal_value,
     targets_text,
     two_digits,
     unit_of,
@@ -57,13 +60,14 @@ def detail_tables(estimate: Estimate | None, run: Run | None) -> list[Table | No
 
 
 def _indices(estimate: Estimate) -> Table:
-    rows = []
+    settings, task, rows = estimate.settings, estimate.target.task, []
+
+    def told(name: str, value: float | None) -> float | None:
+        return signal_value(name, value, settings)
+
     for name, index in estimate.indices.items():
-        low_high = (
-            MISSING
-            if index.low is None or index.high is None
-            else f"{two_digits(index.low)} … {two_digits(index.high)}"
-        )
+        ends = [end for end in (told(name, index.low), told(name, index.high)) if end is not None]
+        low_high = " … ".join(map(two_digits, sorted(ends))) if len(ends) == 2 else MISSING
         said = [INDICES[name].sees if name in INDICES else "", index.note]
         if index.missing_classes:
             some = ", ".join(index.missing_classes[:5])
@@ -72,10 +76,10 @@ def _indices(estimate: Estimate) -> Table:
         samples = f"{index.samples:,}" if index.samples is not None else MISSING
         rows.append(
             (
-                index_name(name),
-                human_number(index.value),
+                signal_name(name, settings, task),
+                human_number(told(name, index.value)),
                 low_high,
-                human_number(index.floor),
+                human_number(told(name, index.floor)),
                 samples,
                 "; ".join(part for part in said if part),
             )
@@ -126,7 +130,11 @@ def _nearest(estimate: Estimate) -> Table:
 
 
 def _signals(estimate: Estimate) -> Table:
-    rows = [(plain(name), human_number(value)) for name, value in estimate.signals.items()]
+    settings, task = estimate.settings, estimate.target.task
+    rows = [
+        (signal_name(name, settings, task), human_number(signal_value(name, value, settings)))
+        for name, value in estimate.signals.items()
+    ]
     return table("Signals", ("signal", "value"), rows, numbers=(1,), folded=True)
 
 
@@ -236,7 +244,8 @@ def _case(estimate: Estimate | None, run: Run | None) -> Table:
         return facts("", ())
     model, settings = record.model, record.settings
     rows = [("model", f"{model_name(model)}, {count(model.parameters)} parameters, {targets_text(model)}")]
-    rows.append(("option", option_name(record.option)))
+    own = option_settings_text(record.option_settings)
+    rows.append(("option", ": ".join(filter(None, (option_name(record.option), own)))))
     for name, card in (("source", record.source), ("target", record.target)):
         if card is not None:
             sizes = f"{card.train:,} train, {card.validation:,} validation, {card.test:,} test"
@@ -244,19 +253,20 @@ def _case(estimate: Estimate | None, run: Run | None) -> Table:
             rows.append((name, f"{data_name(card)}: {card.kind} {shape}, {targets_text(card)}; {sizes}"))
         elif estimate is not None:
             rows.append((name, NO_SOURCE))
-    rows.append(("settings", recipe(settings)))
+    rows.append(("settings", recipe(settings, optimizer=optimizer_of(record.option_settings, settings))))
     return facts("Case and settings", rows)
 
 
-def recipe(settings: TrainingSettings, *, rates: str = "") -> str:
-    """The training settings in one line; `rates` where there are several learning rates."""
+def recipe(settings: TrainingSettings, *, rates: str = "", optimizer: str = "") -> str:
+    """The training settings in one line; `rates` where there are several learning rates, `optimizer` where the
+    option has its own."""
     rates = rates or f"{settings.lr:g}"
     goal = (
         f"until {goal_text(settings.metric, settings.until)}" if settings.until is not None else "to the end"
     )
     return (
-        f"{goal}, at most {settings.max_epochs:g} epochs, {settings.evals_per_epoch} evaluations per epoch; "
-        f"{settings.optimizer}, learning rate {rates}, weight decay {settings.weight_decay:g}, "
+        f"{goal}, at most {epochs_text(settings.max_epochs)}, {settings.evals_per_epoch} evaluations per epoch; "
+        f"{optimizer or settings.optimizer}, learning rate {rates}, weight decay {settings.weight_decay:g}, "
         f"batches of {settings.batch_size}, seed {settings.seed}{beyond(settings)}"
     )
 

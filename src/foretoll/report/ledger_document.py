@@ -33,6 +33,7 @@ from foretoll.report.words import (
     cost_text,
     data_name,
     model_name,
+    option_settings_text,
     percent,
     quality_text,
     two_digits,
@@ -310,4 +311,4 @@ def _run_row(run: Run) -> Row:
         quality_text(run.settings.metric, after),
         run.id,
     )
-    return Row(cells)
+    return Row(cells, option_settings_text(run.option_settings))

@@ -16,6 +16,7 @@ from foretoll.report.words import (
     cost_text,
     data_name,
     model_name,
+    option_settings_text,
     plain,
     quality_text,
 )
@@ -57,7 +58,7 @@ def _row(run: Run, short: str) -> Row:
         cost_text("energy_kwh", run.toll.energy_kwh, digits=3),
         quality_text(run.settings.metric, after),
     )
-    return Row(cells, tone=story.TONES[run.outcome])
+    return Row(cells, option_settings_text(run.option_settings), tone=story.TONES[run.outcome])
 
 
 def _short_ids(ids: Sequence[str]) -> list[str]:

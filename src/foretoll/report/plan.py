@@ -48,11 +48,11 @@ def _sentences(plan: LifePlan) -> Iterator[Line]:
             yield Line(
                 "Never", (f"without an update the mean is {mean}, and {never.least_quality:.3f} in the end",)
             )
-    behind = f"where the model falls {_points(plan.drift)} points behind one made for it"
+    behind = f"where the model falls {_points(plan.drift)} points behind one that was trained for the target"
     yield Line(
         "Assumes",
         (
-            f"every period drifts as from source to target, {behind}, and so on in a straight line",
+            f"every period drifts as from source to target, {behind}; the loss grows in proportion",
             "foretoll life measures it as it comes",
         ),
     )

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from foretoll.options.base import OPTIMISER
 from foretoll.options.table import fresh_first, traits_of
-from foretoll.records import SHARES, Estimate, Forecast, IndexValue, Interval, Outcome, Run
+from foretoll.records import SHARES, Estimate, Forecast, IndexValue, Interval, Outcome, QualityScale, Run
 from foretoll.report.curve import knee_line
 from foretoll.report.details import beyond
 from foretoll.report.document import Line
 from foretoll.report.pilot import pilot_cost
+from foretoll.report.samples import samples_line
 from foretoll.report.story import median
 from foretoll.report.words import (
+    PROBES,
     Limit,
     chance_of,
     cost_text,
     interval_text,
+    is_chance,
     median_text,
     metric_name,
+    optimizer_of,
+    option_settings_text,
     percent,
     quality_text,
     readings,
@@ -39,7 +45,16 @@ def why(estimate: Estimate) -> Line:
             if gap > 0
             else f"meets the target with {two_digits(-gap)} to spare"
         )
-        sentences.append(f"a linear probe on the frozen features {what} (recoverability gap)")
+        probe, scale = _known(estimate, PROBES), estimate.settings.scale
+        if scale is None or probe is None:
+            sentences.append(f"a linear probe on the frozen features {what} (recoverability gap)")
+        else:
+            reached = quality_text(estimate.settings.metric, _best_probe(estimate, gap, scale))
+            name = metric_name(estimate.settings.metric)
+            sentences.append(
+                f"a linear probe on the frozen features reaches {name} {reached} (recoverability gap {two_digits(gap)} "
+                "of the way from guessing to perfect)"
+            )
     resque = _index(estimate, _RESQUE)
     if resque is not None and resque.value is not None:
         floor = f"; {two_digits(resque.floor)} without any shift" if resque.floor is not None else ""
@@ -63,6 +78,12 @@ def why(estimate: Estimate) -> Line:
         before_any = f"{quality_text(metric, scale.value(accuracy))}{worse}"
         sentences.append(f"{metric_name(metric)} on the target before any update: {before_any}")
     return Line("Why", tuple(sentences) or ("no index could be computed: see the warnings",))
+
+
+def _best_probe(estimate: Estimate, gap: float, scale: QualityScale) -> float:
+    """What the better probe reaches, in the metric's unit: the target less the gap."""
+    until = 1.0 if estimate.until is None else scale.progress(estimate.until)
+    return scale.value(until - gap)
 
 
 def instead(estimate: Estimate) -> Line:
@@ -179,18 +200,26 @@ def expects(estimate: Estimate) -> Line:
     if expected is None or expected.median is None or expected.low is None or expected.high is None:
         return Line("Expected", ())
     metric, name = estimate.settings.metric, metric_name(estimate.settings.metric)
-    chance = chance_of(metric, len(estimate.target.classes))
-    if chance is not None and expected.median < chance:
+    classes, scale = len(estimate.target.classes), estimate.settings.scale
+    if is_chance(estimate.settings, expected.median, classes):
+        chance = chance_of(metric, classes) if scale is None else scale.trivial
+        than = "lies below chance" if scale is None else "is no better than guessing"
         return Line(
             "Expected",
             (
-                f"no forecast of the {name} on test data: what the runs suggest lies below chance "
+                f"no forecast of the {name} on test data: what the runs suggest {than} "
                 f"({quality_text(metric, chance, digits=2)})",
             ),
         )
     median, low, high = (
         quality_text(metric, v, digits=2) for v in (expected.median, expected.low, expected.high)
     )
+    worst = expected.low if scale is None or scale.higher_is_better else expected.high
+    at_end = " or worse" if scale is not None and worst is not None and scale.progress(worst) <= 0 else ""
+    if scale is None or scale.higher_is_better:
+        low += at_end
+    else:
+        high += at_end
     return Line("Expected", (f"{name} {median} on test data ({low} … {high})",))
 
 
@@ -198,13 +227,12 @@ def trains(estimate: Estimate) -> Line:
     """What the option trains with: the rate decides whether a network learns or forgets, so it is never silent."""
     settings = estimate.settings
     how = f" ({estimate.rate})" if estimate.rate else ""
-    return Line(
-        "Trains",
-        (
-            f"{settings.optimizer} at learning rate {settings.lr:g}{how}, batches of {settings.batch_size}"
-            f"{beyond(settings)}",
-        ),
-    )
+    own, optimizer = estimate.option_settings, optimizer_of(estimate.option_settings, settings)
+    said = [
+        option_settings_text({name: value for name, value in own.items() if name != OPTIMISER}),
+        f"{optimizer} at learning rate {settings.lr:g}{how}, batches of {settings.batch_size}{beyond(settings)}",
+    ]
+    return Line("Trains", tuple(filter(None, said)))
 
 
 def _break_even(estimate: Estimate) -> str:
@@ -233,6 +261,7 @@ def lines(estimate: Estimate, run: Run | None = None) -> list[Line]:
         why(estimate),
         expects(estimate),
         knee_line(estimate),
+        samples_line(estimate),
         trains(estimate),
         instead(estimate),
         read(estimate),

@@ -13,6 +13,7 @@ from foretoll.report.words import (
     Limit,
     cost_text,
     data_name,
+    epochs_text,
     goal_text,
     interval_text,
     median_text,
@@ -71,7 +72,7 @@ def until_of(record: Estimate | Run) -> float | None:
 
 def budget_text(settings: TrainingSettings) -> str:
     """The budget of epochs: 20 epochs."""
-    return f"{settings.max_epochs:g} epochs"
+    return epochs_text(settings.max_epochs)
 
 
 def headline(estimate: Estimate) -> str:
@@ -224,12 +225,12 @@ def _difference(run: Run, seen: float, after: float) -> str:
         error = SAMPLING_Z * measured * math.sqrt(1 + sizes[1] / sizes[0])
     else:
         error = SAMPLING_Z * math.hypot(metric.error(seen, sizes[0]), metric.error(after, sizes[1]))
-    within = f"what samples of {sizes[0]:,} and {sizes[1]:,} leave open (± {two_digits(error)})"
+    within = f"the sampling error of {sizes[0]:,} and {sizes[1]:,} samples (± {two_digits(error)})"
     if abs(seen - after) <= error:
-        return f"they differ by no more than {within}"
+        return f"the difference is within {within}"
     worse, other = ("lower", after < seen) if metric.direction == "higher" else ("higher", after > seen)
-    use = f"expect the {worse} one in use" if other else "the test data are the easier ones"
-    return f"they differ by more than {within}: {use}"
+    use = f"expect the {worse} one in practice" if other else "the test data are the easier ones"
+    return f"the difference is larger than {within}: {use}"
 
 
 def outcome_short(run: Run) -> str:

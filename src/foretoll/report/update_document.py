@@ -32,7 +32,15 @@ from foretoll.report.document import (
 from foretoll.report.elsewhere import hardware_rows, money_row
 from foretoll.report.pilot import pilot_table
 from foretoll.report.projection import projection_figure
-from foretoll.report.words import goal_text, metric_name, percent, quality_text
+from foretoll.report.samples import samples_figure, samples_table
+from foretoll.report.words import (
+    goal_text,
+    metric_name,
+    optimizer_of,
+    option_settings_text,
+    percent,
+    quality_text,
+)
 from foretoll.version import __version__
 
 BAR_WIDTH = 190.0
@@ -97,6 +105,7 @@ def _answer(
                     pilot_table(estimate),
                     targets_table(estimate),
                     budgets_table(estimate),
+                    samples_table(estimate),
                     hardware_rows(estimate),
                 ),
             )
@@ -150,7 +159,7 @@ def _reached(estimate: Estimate | None, run: Run | None) -> Row | None:
         unknown = estimate.reach_probability is None
         note += "; probability unknown" if unknown else ""
         if estimate.served_probability is not None:
-            note += f"; on data that it never saw: {percent(estimate.served_probability)}"
+            note += f"; on unseen data: {percent(estimate.served_probability)}"
         cells += [percent(estimate.reach_probability), ""]
     if run is not None:
         cells.append(story.outcome_short(run))
@@ -164,9 +173,12 @@ def _run_lines(run: Run | None) -> list[Line]:
     if run.quality is not None:
         metric, quality = run.quality.metric, run.quality
         before, after = quality_text(metric, quality.before), quality_text(metric, quality.after)
-        text = f"{metric_name(metric)} {before} before, {after} after, on test data kept apart"
+        known = [f"{before} before"] if quality.before is not None else []
+        text = f"{metric_name(metric)} {', '.join([*known, f'{after} after'])} the update, on the test data"
         found.append(Line("Quality", (text,)))
-    found.append(Line("Settings", (f"{recipe(run.settings)}; {run.steps:,} steps",)))
+    found.append(Line("Option", tuple(filter(None, (option_settings_text(run.option_settings),)))))
+    optimizer = optimizer_of(run.option_settings, run.settings)
+    found.append(Line("Settings", (f"{recipe(run.settings, optimizer=optimizer)}; {run.steps:,} steps",)))
     if run.checkpoint:
         found.append(Line("Saved", (run.checkpoint,)))
     return [line for line in (*found, Line("Run", (run.id,))) if line.sentences]
@@ -175,7 +187,12 @@ def _run_lines(run: Run | None) -> list[Line]:
 def _figures(estimate: Estimate | None, run: Run | None, rows: Sequence[CostRow]) -> list[Block | None]:
     found: list[Block | None] = []
     if estimate is not None:
-        found += [curve_figure(estimate), plots.options_figure(estimate, run), plots.forecast_figure(rows)]
+        found += [
+            curve_figure(estimate),
+            samples_figure(estimate),
+            plots.options_figure(estimate, run),
+            plots.forecast_figure(rows),
+        ]
         found += [projection_figure(estimate), plots.angles_figure(angles(estimate))]
     if run is not None:
         expected = estimate.forecast.epochs if estimate is not None else None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from foretoll.errors import printable
 from foretoll.indices.table import INDICES
+from foretoll.options.base import OPTIMISER
+from foretoll.options.spelling import in_words
 from foretoll.options.table import traits_of
 from foretoll.records import (
     DataCard,
@@ -17,6 +19,7 @@ from foretoll.records import (
     Interval,
     ModelCard,
     Outcome,
+    TrainingSettings,
 )
 from foretoll.tasks import TASKS, get_task, known_metric
 from foretoll.units import (
@@ -29,6 +32,7 @@ from foretoll.units import (
 )
 
 MISSING = "–"
+UNDER_CHANCE = "under chance"
 NO_SOURCE = "none: the data that the model was trained on are not at hand"
 SHARES_OF_CLASSES = frozenset(metric.name for metric in get_task("classification").metrics)
 percent = human_share
@@ -52,6 +56,8 @@ OUTCOME_WORDS: dict[Outcome, str] = {
     Outcome.RUNNING: "still running",
 }
 
+CLASSES = "classification"
+PROBES = ("probe_accuracy", "renormalised_probe_accuracy")
 CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
 
 _UNITS: dict[str, tuple[Callable[[float | None], str], dict[str, float]]] = {
@@ -172,6 +178,11 @@ def interval_text(
     return f"{low}{between}{high}{after}"
 
 
+def epochs_text(epochs: float) -> str:
+    """A budget of epochs: 1 epoch, 20 epochs."""
+    return f"{epochs:g} epoch{'' if epochs == 1 else 's'}"
+
+
 def memory_text(size_bytes: float | None) -> str:
     """Bytes in kB, MB or GB, of 1,000 each."""
     if size_bytes is None:
@@ -211,17 +222,27 @@ def goal_text(metric: str, until: float) -> str:
     return f"{metric_name(metric)} {level_text(metric, until)}{less}"
 
 
-def expected_quality(metric: str, interval: Interval | None, classes: int) -> str:
-    """A forecast quality with its ends; what lies under chance is no forecast, and says so."""
+def expected_quality(settings: TrainingSettings, interval: Interval | None, classes: int) -> str:
+    """A forecast quality with its ends; what is no better than guessing is no forecast, and says so."""
     if interval is None or interval.median is None:
         return MISSING
-    if (chance := chance_of(metric, classes)) is not None and interval.median < chance:
-        return "under chance"
+    metric = settings.metric
+    if is_chance(settings, interval.median, classes):
+        return UNDER_CHANCE
     text = quality_text(metric, interval.median, digits=2)
     if interval.low is None or interval.high is None or interval.low == interval.high:
         return text
     ends = (quality_text(metric, end, digits=2) for end in (interval.low, interval.high))
     return f"{text} ({'…'.join(ends)})"
+
+
+def is_chance(settings: TrainingSettings, quality: float, classes: int) -> bool:
+    """Whether a quality is no better than guessing: of classes under chance, of a measured scale at its trivial end,
+    below which no forecast is made."""
+    if settings.scale is not None:
+        return settings.scale.progress(quality) <= 0
+    chance = chance_of(settings.metric, classes)
+    return chance is not None and quality < chance
 
 
 def chance_of(metric: str, classes: int) -> float | None:
@@ -290,6 +311,27 @@ def index_name(name: str) -> str:
     return INDICES[name].title if name in INDICES else plain(name)
 
 
+def is_quality(name: str) -> bool:
+    """Whether an index or a signal is a quality of the task, stored as progress."""
+    return name in PROBES or name.endswith("_quality")
+
+
+def signal_name(name: str, settings: TrainingSettings, task: str) -> str:
+    """An index or a signal for people; a quality with the metric that it is told in: linear probe (R²)."""
+    if not is_quality(name):
+        return index_name(name)
+    known = {"source_quality": "quality on the source"}
+    probed = name in PROBES and task == CLASSES
+    return f"{known.get(name) or index_name(name)} ({'accuracy' if probed else metric_name(settings.metric)})"
+
+
+def signal_value(name: str, value: float | None, settings: TrainingSettings) -> float | None:
+    """The value as it is told: a quality in its metric's unit."""
+    if value is None or settings.scale is None or not is_quality(name):
+        return value
+    return settings.scale.value(value)
+
+
 def plain(name: str) -> str:
     """An identifier as words."""
     return printable(name).replace("_", " ").strip()
@@ -301,10 +343,26 @@ def option_phrase(option: str, model: str) -> str:
     return phrase.replace("{model}", model) if phrase else f"Updating {model} by {option}"
 
 
+def option_settings_text(settings: Mapping[str, str]) -> str:
+    """What an option does in particular: program full, mapping bayesian; empty where there is nothing to say."""
+    return ", ".join(f"{plain(name)} {printable(value)}" for name, value in settings.items())
+
+
+def option_short(option: str) -> str:
+    """An option as it was named, in words: reprogram with program pad."""
+    return printable(in_words(option))
+
+
+def optimizer_of(option_settings: Mapping[str, str], settings: TrainingSettings) -> str:
+    """What takes the steps: the settings' optimiser, unless the option brings one of its own."""
+    own = option_settings.get(OPTIMISER)
+    return f"{printable(own)} (by outputs alone)" if own else settings.optimizer
+
+
 def option_name(option: str) -> str:
     """An option's name for people, with its own name kept: head (retrain the head)."""
-    title = traits_of(option).title
-    return f"{option} ({title})" if title not in ("", option) else option
+    title, short = traits_of(option).title, option_short(option)
+    return f"{short} ({title})" if title not in ("", option) else short
 
 
 def energy_basis_text(basis: EnergyBasis | None) -> str:

@@ -45,7 +45,7 @@ def track(
     quiet: bool = False,
     strict: bool = False,
 ) -> TrackedRun:
-    """Forecast and measure the training in a `with` block, whatever its loop is; one run in the ledger.
+    """Predict and measure the training in a `with` block, whatever its loop is, and add the run to the ledger.
 
     >>> with foretoll.track(model, optimizer, source=old, target=new, until=0.9) as run:  # doctest: +SKIP
     ...     for batch in loader:
@@ -54,29 +54,40 @@ def track(
     ...             break
 
     Args:
-        model: what is trained, as the loop calls it (also compiled, or wrapped for several processes)
-        optimizer: whose steps are counted; that of accelerate is unwrapped
+        model: the network that is trained, as the loop calls it; it may be compiled, or wrapped for several processes.
+        optimizer: the torch optimiser whose steps are counted; that of accelerate is unwrapped.
         source: what the model was trained on, as in `foretoll.estimate`; best your own data sets or loaders, so that
-            the model sees what it sees in the loop. Without it the forecast is made without it where `until` names
-            a goal, and else there is none
-        target: what it is trained on now, likewise; without it the run is recorded without a forecast, and no
-            forecast learns from it
-        until: the quality that the training is meant to reach, in (0, 1]; `stop`: another rule beside it
-        option: what kind of update it is, as in `foretoll.retrain`; task: whether the target is a new task
-        settings: what cannot be read off the optimiser and the loop, and what is to be forecast (`max_epochs`);
-            what is named there is taken at its word
-        steps_per_epoch: optimisation steps of an epoch; None: by the loader, or by the target's training samples
-        give_up: a chance such as 0.05 (or "5%") under which the run counts as `run.hopeless`; the loop itself decides
-            whether to end then, and is recorded as given up if it does
-        forecast: whether to look at data and model before the first step
-        loggers: where the finished run goes besides (`foretoll.integrations.loggers`)
-        quiet: print nothing but faults; strict: let faults of foretoll pass, for tests
+            the model sees what it sees in the loop. None: the forecast is made without it where `until` names a goal,
+            and else there is none.
+        target: what it is trained on now, in the same forms. None: the run is recorded without a forecast, and no later
+            forecast learns from it.
+        until: the quality that the training is meant to reach, in the metric's unit.
+        stop: another rule that ends the training, beside `until`.
+        option: what kind of update it is, as in `foretoll.retrain`.
+        task: whether the target is a new task; None: decided by the names of the classes.
+        settings: what cannot be read off the optimiser and the loop, and what is to be predicted (`max_epochs`); what
+            is named there is taken at its word.
+        steps_per_epoch: optimisation steps of an epoch; None: by the loader, or by the target's training samples.
+        give_up: a probability such as 0.05 (or "5%") of reaching the target, under which the run counts as
+            `run.hopeless`. The loop itself decides whether to end then.
+        forecast: whether to look at data and model, and predict, before the first step.
+        ledger: where the run is written: open, a path or a database URL; None: the user's own.
+        accounting: how energy and emissions are counted; None: the best meter of this machine.
+        tags: words by which the run is found in the ledger.
+        loggers: where the finished run goes besides (`foretoll.integrations.loggers`).
+        quiet: print nothing but faults.
+        strict: let faults of foretoll pass, for tests.
 
-    The gradient norm is that of the step as the optimiser receives it: after accumulation, clipping and unscaling. With
-    torch.distributed, every process calls this; the first one writes the run, with the energy of all.
+    Returns:
+        The run in progress, a context manager: `run.evaluate(quality)` tells it how good the model is, `run.live` has
+            what is left. The gradient norm is that of the step as the optimiser receives it: after accumulation,
+            clipping and unscaling. With torch.distributed every process calls this; the first one writes the run, with
+            the energy of all.
 
-    Raises UsageError or DataError for arguments and data that cannot be used, when the block is entered; inside of it
-    nothing of foretoll is raised: a fault is one line on the standard error.
+    Raises:
+        UsageError: arguments that cannot be used, when the block is entered.
+        DataError: data that cannot be used, likewise. Inside of the block nothing of foretoll is raised: a fault is one
+            line on the standard error.
     """
     settings = settings or TrainingSettings()
     if until is not None and known_metric(settings.metric) is not None:

@@ -101,6 +101,7 @@ class Prospect:
         return Candidate(
             model=self.name,
             option=name,
+            option_settings=option.settings_for(update.model, update.target, task_shift=update.task_shift),
             forecast=forecast,
             elsewhere=elsewhere,
             money=elsewhere[0].money if elsewhere else money(self.accounting.prices, forecast),

@@ -95,6 +95,7 @@ def carry_out(
     check_out(out)
     planned = planned_update(update, option, settings, metadata.signals).model_copy(
         update={
+            "option_settings": option.settings_for(model, target, task_shift=task_shift),
             "grid": accounting.grid,
             "hardware": guard.call("describing the hardware", lambda: describe_hardware(device), so=_WITHOUT),
             "lineage": metadata.lineage,

@@ -69,9 +69,9 @@ def settle_classes(
         return source, target, clean, new
     if new or theirs is None:
         note = "" if said else _told_new(model.classes, source, target, ours)
-        return source, told(target, "taken as a new task", note), clean, True
+        return source, told(target, "treated as a new task", note), clean, True
     clean = None if clean is None else _as_in(model.classes, clean, theirs)
-    return source, told(_as_in(model.classes, target, theirs), "taken as the same task"), clean, False
+    return source, told(_as_in(model.classes, target, theirs), "treated as the same task"), clean, False
 
 
 def served_targets(
@@ -137,7 +137,7 @@ def _settle_outputs(
                 f"{shown(target.card.uri)} is a {of}, and the source a {get_task(source.card.task).title}: that is a "
                 "new task (--task)"
             )
-        return source, told(target, "taken as a new task"), clean, True
+        return source, told(target, "treated as a new task"), clean, True
     same = target.num_classes == source.num_classes
     ours, theirs = ([spelled(name) for name in names] for names in (source.classes, target.classes))
     new = said if said is not None else not same
@@ -153,10 +153,10 @@ def _settle_outputs(
             target, clean = _reordered(target, order, source), clean and _reordered(clean, order, source)
         else:
             note = (
-                f"{target.name}: taken as the same {of}, {_some(target.classes, 3)} for {_some(source.classes, 3)}; "
+                f"{target.name}: treated as the same {of}, {_some(target.classes, 3)} for {_some(source.classes, 3)}; "
                 "say --task if it is another"
             )
-    return source, told(target, f"taken as {'a new' if new else 'the same'} task", note), clean, bool(new)
+    return source, told(target, f"treated as {'a new' if new else 'the same'} task", note), clean, bool(new)
 
 
 def _with_places(model: Model, source: TaskData, target: TaskData) -> tuple[TaskData, TaskData]:
@@ -312,17 +312,18 @@ def _respelled(name: str, match: Mapping[str, str]) -> str:
 
 
 def _told_new(classes: Sequence[str], source: TaskData, target: TaskData, ours: _Match) -> str:
-    """That some classes are the model's own after all, where a target is taken as a new task unasked."""
+    """That some classes are the model's own after all, where a target is treated as a new task unasked."""
     known = _known(tuple(classes), source, ours, target)
     if not known:
         if len(target.classes) != len(source.classes):
             return ""
         return (
-            f"{target.name}: taken as a new task with a new head, for it calls its classes {_some(target.classes, 2)} "
-            f"and the source {_some(source.classes, 2)}; say --same-task if they are the same in their order"
+            f"{target.name}: treated as a new task with a new head, for it calls its classes "
+            f"{_some(target.classes, 2)} and the source {_some(source.classes, 2)}; say --same-task if they are the "
+            "same in their order"
         )
     return (
-        f"{target.name}: taken as a new task with a new head, for it has {_unknown(target, known)} besides "
+        f"{target.name}: treated as a new task with a new head, for it has {_unknown(target, known)} besides "
         f"{len(known)} classes of the model; choose these with classes= if the task is the same"
     )
 

@@ -76,20 +76,49 @@ def compare(
     hardware: str | Sequence[str] | None = None,
     trust_code: bool = False,
 ) -> Comparison:
-    """Forecast all options for all models and recommend one; with `measure`, carry all of them out as well.
+    """Predict the costs of all ways to reuse one or more models, side by side, and recommend one.
 
-    `models` were all trained on `source` (None: nobody has it). Without `until`, the target is 95 % of the first
-    model's quality on its source. `budget`: what the update may cost, such as "0.1kWh", "20min", "50g", or "5EUR" where
-    `accounting` has a price; forecast medians are held against it. `hardware` as in `foretoll.estimate`; serving is not
-    measured then, and nothing can be carried out. `requests`: samples to be served afterwards, whose energy is then
-    added. With `measure`, each run is written to the ledger and, with `out`, each model to `out`/OPTION
-    (`out`/MODEL-OPTION where there are several models); the recommendation still rests on the forecasts made before.
-    An option that cannot be used or fails says why in its candidate (`why_not`, `failure`), and the others go on. `lr`
-    as in `foretoll.estimate`: each candidate has its own learning rate unless one is named. `weights`,
-    `embedding_layer` and `head` as in `foretoll.estimate`, for a single model. `trust_code` lets checkpoints name the
-    functions that build their networks.
+    >>> found = foretoll.compare("model-dir", "npz:old.npz", "npz:new.npz", until=0.9, budget="50g")  # doctest: +SKIP
+    >>> found.recommendation.reason  # doctest: +SKIP
 
-    Raises UsageError, DataError or ModelError where the inputs cannot be used.
+    Args:
+        models: one model or a list of them, each as in `foretoll.estimate`; all were trained on `source`.
+        source: what the model was trained on: a data URI such as "npz:old.npz", a torch Dataset or DataLoader, arrays,
+            or `TaskData`. None or "none" where nobody has it; what needs it is then left out, and a warning says so.
+        target: what the model is to serve now, in the same forms. It must have labels for anything that trains.
+        options: the ways to compare, by name or as objects; None: all of them. One that cannot be used here, or
+            fails, says why in its candidate (`why_not`, `failure`), and the others go on.
+        until: the quality to reach on the validation data, in the metric's unit; None: 95 % of the first model's
+            quality on its source.
+        task: whether the target is a new task; None: decided by the names of the classes.
+        settings: the training settings; None: those of docs/settings.md.
+        lr: as in `foretoll.estimate`; each candidate has its own rate unless one is named.
+        budget: what the update may cost at most: "0.1kWh", "20min", "50g", or "5EUR" where `accounting` has a price.
+            Medians of the forecasts are held against it.
+        requests: how many samples are served afterwards; their energy is added to what an option costs.
+        confidence: the probability of reaching the target that is relied on, between 0 and 1.
+        measure: carry all of them out as well. The recommendation still rests on the forecasts made before.
+        samples: how many samples of source and of target are looked at, at most.
+        weights: the file or folder of the weights, where one model is named by its architecture.
+        embedding_layer: name of the layer that represents a sample; found where it is not named.
+        head: name of the layer that classifies, or of one of several outputs; found where it is not named.
+        device: "cpu", "cuda", "cuda:1", …; "auto" takes CUDA where there is one.
+        accounting: how energy and emissions are counted, and the price; None: the best meter of this machine, and the
+            world average of emissions.
+        ledger: where runs are read and written: open, a path or a database URL; None: the user's own.
+        out: with `measure`, the folder for the models: `out`/OPTION, or `out`/MODEL-OPTION for several models.
+        watcher: is called with the progress; None: nobody.
+        hardware: as in `foretoll.estimate`; nothing can be served or carried out then.
+        trust_code: let a checkpoint name the function that builds its network; it is then imported and run.
+
+    Returns:
+        The comparison: a candidate for each model and option, the recommended one with its reason, and what would
+            change the choice.
+
+    Raises:
+        UsageError: an argument is no name or number that can be used; the sentence names the nearest valid ones.
+        DataError: data that cannot be read or do not fit the model.
+        ModelError: a model that cannot be loaded or trained.
     """
     settings = settings or TrainingSettings()
     runtime = Runtime.of(device, accounting, ledger, watcher)

@@ -73,7 +73,7 @@ def _device(name: str) -> Iterator[Finding]:
 
     chosen = choose_device(name)
     seen = describe_hardware(chosen)
-    cores = f"{seen.cores} cores, {seen.threads} threads of torch"
+    cores = f"{seen.cores} cores, of which torch uses {seen.threads}"
     yield _finding(
         "device", "ok", f"{seen.device_name} ({seen.device}); {cores}, {seen.memory_gb:g} GB of memory"
     )

@@ -42,10 +42,11 @@ from foretoll.workflows.elsewhere import check_shares, forecasts_there, probe_th
 from foretoll.workflows.experience import experience_of
 from foretoll.workflows.goal import in_unit, with_target
 from foretoll.workflows.pilot import pilot_signals
-from foretoll.workflows.planned import case_of_update, start_quality
+from foretoll.workflows.planned import case_of_update, settings_asked, start_quality
 from foretoll.workflows.probe import OptionWork, count_option, probe_option
 from foretoll.workflows.rates import Named, rising, settled
 from foretoll.workflows.retrain import take_signals
+from foretoll.workflows.samples_curve import forecast_samples, parts_of, why_no_samples
 from foretoll.workflows.sharded import sharded_collector
 from foretoll.workflows.whole_curve import NamedOption, Question, answered
 
@@ -70,6 +71,7 @@ def estimate(
     calibrate_for: str | Budget | None = None,
     pilot: PilotBudget | None = None,
     samples: int = DEFAULT_SAMPLES,
+    samples_curve: bool = False,
     weights: str | Path | None = None,
     embedding_layer: str | None = None,
     head: str | None = None,
@@ -81,24 +83,60 @@ def estimate(
     hardware: str | Sequence[str] | None = None,
     trust_code: bool = False,
 ) -> Estimate:
-    """Foretell the toll of updating `model` from `source` to `target` by `option`; nothing is retrained.
+    """Predict what updating `model` from `source` to `target` by `option` will cost; nothing is retrained.
 
-    Of a model whose training data nobody has, `source` is None or "none": what needs them is left out and said.
-    With `calibrate_for` (such as "6runs" or "5min") that budget is spent first on short graded retrainings of this
-    model, which are written to the ledger. `pilot`: how far the pilot goes on as the beginning of the run itself
-    (`Estimate.pilot`, docs/forecasts.md); without it, it ends after its first 24 steps. `engine` says where the
-    data are looked at: "local" (this process), "processes:4", "ray" and so on, see `foretoll.engine.open_engine`.
-    `hardware` names devices that are not at hand ("A100", "4xA100", the file of `foretoll hardware measure`;
-    several by commas): time and energy are then forecast for each from counted work, with wide intervals
-    (`Estimate.elsewhere`), and the costs are the first one's.
-    `lr`: the learning rate; "auto" looks for one in a short range test; None takes that of `settings`
-    where they were made with one, else the option's own (docs/options.md). `also`: options to forecast beside this
-    one, each with a pilot of its own; fine-tuning and training from scratch are forecast beside it in any case, without
-    a training step. `until`: of several quality targets the first is the one that everything but the curve is about;
-    `budgets`: such as "2kWh", "30min" or "5epochs", for each of which the quality is forecast that it buys
-    (`Estimate.targets`, `Estimate.budgets`). `trust_code` lets a checkpoint name the function that builds its network.
-    Returns the estimate with its intervals, what it rests on and what it cost; raises UsageError, DataError or
-    ModelError where the inputs cannot be used.
+    The model looks once at samples of both, takes a few training steps on a copy that is thrown away (the pilot), and
+    the costs are predicted from runs that were measured.
+
+    >>> estimate = foretoll.estimate("model-dir", "npz:old.npz", "npz:new.npz", until=0.9)  # doctest: +SKIP
+    >>> estimate.forecast.energy_kwh.median, estimate.reach_probability  # doctest: +SKIP
+
+    Args:
+        model: a checkpoint folder, a name such as "timm:resnet18" or "package.module:function", a `torch.nn.Module`, or
+            a `Model`, as `foretoll.load_model` takes them.
+        source: what the model was trained on: a data URI such as "npz:old.npz", a torch Dataset or DataLoader, arrays,
+            or `TaskData`. None or "none" where nobody has it; what needs it is then left out, and a warning says so.
+        target: what the model is to serve now, in the same forms. It must have labels for anything that trains.
+        option: the way to reuse the model: a name ("finetune", "head", "reprogram?program=pad"), or an option of yours.
+        also: further options to predict beside it, each with a pilot of its own. Fine-tuning and training from scratch
+            are predicted beside it in any case, without a training step.
+        until: the quality that the update is to reach on the validation data, in the metric's unit. Of several, the
+            first is what everything but the curve is about (`Estimate.targets`). None: 95 % of the quality on the
+            source.
+        budgets: what may be spent, such as "2kWh", "30min", "50g" or "5epochs": for each the quality that it buys
+            (`Estimate.budgets`).
+        task: whether the target is a new task, with other classes; None: decided by the names of the classes.
+        settings: the training settings; None: those of docs/settings.md.
+        lr: the learning rate; "auto" searches for one in a few steps each; None: that of `settings` where it was named,
+            else the option's own.
+        calibrate_for: a budget such as "6runs" or "5min" that is first spent on short graded retrainings of this model;
+            they are written to the ledger and make the forecast firmer.
+        pilot: how far the pilot goes on as the beginning of the run itself; None: it ends after 24 steps.
+        samples: how many samples of source and of target are looked at, at most.
+        samples_curve: also predict what 1/8, 1/4 and 1/2 of the target's training samples would cost and reach
+            (`Estimate.samples_curve`).
+        weights: the file or folder of the weights, where `model` names an architecture.
+        embedding_layer: name of the layer that represents a sample; found where it is not named.
+        head: name of the layer that classifies, or of one of several outputs; found where it is not named.
+        device: "cpu", "cuda", "cuda:1", …; "auto" takes CUDA where there is one.
+        accounting: how energy and emissions are counted, and the price; None: the best meter of this machine, and the
+            world average of emissions.
+        ledger: where runs are read and written: open, a path or a database URL; None: the user's own.
+        watcher: is called with the progress; None: nobody.
+        engine: where the data are looked at: "local" (this process), "processes:4", "ray" or "ray://host:port".
+        hardware: devices that are not at hand ("A100", "4xA100", the file of `foretoll hardware measure`; several by
+            commas). Time and energy are then predicted for each from counted work, with wide intervals
+            (`Estimate.elsewhere`), and the costs are those of the first.
+        trust_code: let a checkpoint name the function that builds its network; it is then imported and run.
+
+    Returns:
+        The estimate: six costs with 90 % intervals (epochs, gradient norm, parameter change, kWh, kg of CO2e, seconds),
+            the probability that the target is reached, what all of it rests on, and what the estimate itself cost.
+
+    Raises:
+        UsageError: an argument is no name or number that can be used; the sentence names the nearest valid ones.
+        DataError: data that cannot be read or do not fit the model.
+        ModelError: a model that cannot be loaded or trained.
     """
     settings = settings or TrainingSettings()
     runtime = Runtime.of(device, accounting, ledger, watcher)
@@ -134,7 +172,15 @@ def estimate(
             )
         aimed = with_target(update, settings, question.first)
         request = EstimateRequest(
-            question.on(update, aimed), beside, lr, calibration, pilot, samples, there, collector
+            question.on(update, aimed),
+            beside,
+            lr,
+            calibration,
+            pilot,
+            samples,
+            there,
+            collector,
+            samples_curve,
         )
         return estimate_update(update, option, aimed, runtime, request)
 
@@ -144,7 +190,7 @@ class EstimateRequest:
     """What is asked of an update beside its costs by one option, and what may be spent on the answer.
 
     also: options that take training steps as well. there: the hardware that it is for; none: this machine.
-    collector: where the data are looked at.
+    collector: where the data are looked at. samples_curve: whether parts of the target's samples are forecast too.
     """
 
     question: Question = field(default_factory=Question)
@@ -155,6 +201,7 @@ class EstimateRequest:
     samples: int = DEFAULT_SAMPLES
     there: Sequence[Machine] = ()
     collector: Collector = collect
+    samples_curve: bool = False
 
 
 def estimate_update(
@@ -172,10 +219,13 @@ def estimate_update(
     grid = accounting.grid  # an unknown region is said before any work
     grown: Grown | None = None
     calibration_runs = 0
-    said: list[str] = []
+    said = why_no_samples(update) if request.samples_curve else []
     with SelfCostMeter(runtime.meter()) as own:
         watcher.stage("look at source and target through the model (indices, signals)")
-        seen = take_signals(update, settings, samples=request.samples, collector=request.collector)
+        fewer = parts_of(len(update.target.train)) if request.samples_curve and not said else ()
+        seen = take_signals(
+            update, settings, samples=request.samples, collector=request.collector, fewer=fewer
+        )
         start = None
         if update.target.train.labels is not None:
             start = start_quality(update, settings)
@@ -237,6 +287,13 @@ def estimate_update(
             settings,
             grid,
         )
+        of_samples = (
+            forecast_samples(
+                NamedOption(case, chosen, asked.probe), seen.of_fewer, forecaster, settings, grid
+            )
+            if fewer
+            else ()
+        )
         alternatives = {
             name: composed(update, settings, told, others[name].probe, accounting)
             for name, told in beside.items()
@@ -255,6 +312,7 @@ def estimate_update(
         target=update.target.card,
         shift=update.shift,
         option=get_option(option).name,
+        option_settings=settings_asked(update, option),
         until=settings.until,
         settings=settings,
         rate=rate.how,
@@ -270,6 +328,7 @@ def estimate_update(
         curves=answers.curves,
         targets=answers.targets,
         budgets=answers.budgets,
+        samples_curve=of_samples,
         elsewhere=elsewhere,
         price=", ".join(map(str, accounting.prices)),
         money=elsewhere[0].money if elsewhere else money(accounting.prices, forecast),

@@ -20,15 +20,29 @@ def plan(
     floor: float | None = None,
     **comparing: Any,
 ) -> LifePlan:
-    """Plan the updates of `updates` periods, each of which drifts as from `source` to `target`; nothing is retrained.
+    """Plan the updates of a year or another time: how often, by which option, at which cost. Nothing is retrained.
 
-    budget: what all of them may cost ("2kWh", "50g", "3h", or "5EUR" where `accounting` has a price), which the upper
-    end of the chosen schedule's cost keeps to. floor: the least quality that may be served. At least one of the two.
-    `comparing`: what `foretoll.compare` takes, such as `options`, `until`, `settings`, `weights` and `accounting`;
-    nothing is carried out.
+    >>> found = foretoll.plan("model-dir", "npz:old.npz", "npz:new.npz", updates=12, budget="2kWh")  # doctest: +SKIP
 
-    Raises UsageError where neither or an unreadable one is given, or the case cannot say how far a model falls behind,
-    and what `foretoll.compare` raises.
+    Args:
+        model: as in `foretoll.estimate`.
+        source: what the model was trained on, as in `foretoll.estimate`.
+        target: data after one period; each period is taken to drift as from `source` to `target`.
+        updates: the number of periods, after each of which an update may be made.
+        budget: what all updates may cost: "2kWh", "50g", "3h", or "5EUR" where `accounting` has a price. The upper end
+            of the chosen schedule's cost keeps to it.
+        floor: the least quality that a served model may have, in the metric's unit. At least one of `budget` and
+            `floor` must be given.
+        comparing: what `foretoll.compare` takes, such as `options`, `until`, `settings` and `accounting`.
+
+    Returns:
+        The plan: the schedules that were compared, the chosen one, and what it costs and serves.
+
+    Raises:
+        UsageError: an argument is no name or number that can be used; the sentence names the nearest valid ones.
+            Also where neither budget nor floor is given, or the case cannot say how far a model falls behind.
+        DataError: data that cannot be read or do not fit the model.
+        ModelError: a model that cannot be loaded or trained.
     """
     accounting = comparing.get("accounting") or Accounting()
     aims = Aims.of(updates, budget, floor, accounting.prices)  # refused before anything is looked at

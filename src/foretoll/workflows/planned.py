@@ -54,6 +54,11 @@ def planned_update(
     )
 
 
+def settings_asked(update: Update, option: str) -> dict[str, str]:
+    """What an option does to an opened update in particular: program, student, part, …"""
+    return get_option(option).settings_for(update.model, update.target, task_shift=update.task_shift)
+
+
 def start_quality(update: Update, settings: TrainingSettings) -> float | None:
     """Progress at the run's own first evaluation, which may already meet the target; None where outputs are new.
 

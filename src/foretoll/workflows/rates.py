@@ -35,7 +35,7 @@ def default_rate(option: str, card: ModelCard, optimizer: str) -> Rate:
     """The rate of an option where none is named; the option's own factor comes on top (`Option.lr_factor`)."""
     rate = usual_rate(get_option(option), card.arch, optimizer)
     where = " where the weights were trained elsewhere" if rate == KEPT_RATE else ""
-    return Rate(rate, f"the default of {option}{where}")
+    return Rate(rate, f"the default of {get_option(option).name}{where}")
 
 
 def settled(

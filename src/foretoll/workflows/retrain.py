@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,16 +63,47 @@ def retrain(
     watcher: Watcher | None = None,
     trust_code: bool = False,
 ) -> Run:
-    """Retrain `model` on `target` by `option` until the validation quality reaches `until`; return the run.
+    """Carry out an update of `model` by `option`, measure what it costs, and add the run to the ledger.
 
-    `source` is what the model was trained on (None: nobody has it); `task` says whether the target is a new task
-    (None: decided by the class names). Before training, the signals that a forecast rests on are taken, so that the run
-    teaches the forecaster. An `estimate` that was made for this very update is kept with the run, so that the
-    ledger can hold forecast and measurement against each other. `from_pilot`: the folder of a pilot that an estimate of
-    this very update kept (`PilotBudget.keep`), whose steps are the first ones of this run. `lr` as in
-    `foretoll.estimate`. The run is appended to
-    the ledger; with `out`, the updated model is saved there. `trust_code` lets a checkpoint name the function that
-    builds its network.
+    Before the first step the signals that a forecast rests on are taken, so that the run improves later forecasts.
+
+    >>> run = foretoll.retrain("model-dir", "npz:old.npz", "npz:new.npz", until=0.9, out="updated")  # doctest: +SKIP
+    >>> run.outcome, run.toll.epochs, run.toll.energy_kwh, run.quality.after  # doctest: +SKIP
+
+    Args:
+        model: as in `foretoll.estimate`.
+        source: what the model was trained on: a data URI such as "npz:old.npz", a torch Dataset or DataLoader, arrays,
+            or `TaskData`. None or "none" where nobody has it; what needs it is then left out, and a warning says so.
+        target: what the model is to serve now, in the same forms. It must have labels for anything that trains.
+        option: the way to reuse the model, by name or as an object.
+        until: the validation quality that ends the run, in the metric's unit; None: that of `settings`, else 95 % of
+            the quality on the source.
+        task: whether the target is a new task; None: decided by the names of the classes.
+        settings: the training settings; None: those of docs/settings.md.
+        lr: as in `foretoll.estimate`.
+        weights: the file or folder of the weights, where `model` names an architecture.
+        embedding_layer: name of the layer that represents a sample; found where it is not named.
+        head: name of the layer that classifies, or of one of several outputs; found where it is not named.
+        device: "cpu", "cuda", "cuda:1", …; "auto" takes CUDA where there is one.
+        accounting: how energy and emissions are counted, and the price; None: the best meter of this machine, and the
+            world average of emissions.
+        ledger: where runs are read and written: open, a path or a database URL; None: the user's own.
+        estimate: the estimate of this very update; it is kept with the run, so that both can be compared.
+        from_pilot: the folder of a pilot that an estimate kept (`PilotBudget.keep`), whose steps are the first ones.
+        out: the folder for the updated model; None: it is not saved.
+        tags: words by which the run is found in the ledger.
+        watcher: is called with the progress; None: nobody.
+        trust_code: let a checkpoint name the function that builds its network; it is then imported and run.
+
+    Returns:
+        The run: how it ended, its six costs, the quality before and after on test data, and its curve. A target that
+        was
+            not reached within the budget is an outcome (`censored`), not an error.
+
+    Raises:
+        UsageError: an argument is no name or number that can be used; the sentence names the nearest valid ones.
+        DataError: data that cannot be read or do not fit the model.
+        ModelError: a model that cannot be loaded or trained.
     """
     settings = settings or TrainingSettings()
     option = named(option)
@@ -196,8 +227,9 @@ def take_signals(
     *,
     samples: int = DEFAULT_SAMPLES,
     collector: Collector = collect,
+    fewer: Sequence[int] = (),
 ) -> Survey:
-    """Look at an update's source and target through its model."""
+    """Look at an update's source and target through its model; `fewer` as in `survey`."""
     from foretoll.indices.survey import survey  # its accumulators take seconds to import
 
     return survey(
@@ -209,4 +241,5 @@ def take_signals(
         clean=update.clean,
         samples=samples,
         collector=collector,
+        fewer=fewer,
     )

@@ -19,16 +19,26 @@ from foretoll.workflows.train import train
 
 @dataclass(frozen=True)
 class Session:
-    """The configuration of many calls; its verbs take what differs from one to the next.
+    """What is given once for many calls; its verbs take what differs from one to the next.
+
+    A call may give any of it for itself; it then holds for that call. The forecaster is fitted once.
 
     >>> session = foretoll.Session(region="DE", ledger="runs.db")  # doctest: +SKIP
     >>> session.estimate(model, old, new, option="head")  # doctest: +SKIP
 
-    device: "cpu", "cuda", "auto", …. accounting: how energy and emissions are counted; `energy` and `region` alone
-    are short for it. ledger: one that is open, or a path or URL; None: the user's own. settings: of trainings, where a
-    call gives none. watcher: is told how the work goes on. engine: where sweeps run (`foretoll.engine.open_engine`).
+    Args:
+        device: "cpu", "cuda", "cuda:1", …; "auto" takes CUDA where there is one.
+        accounting: how energy and emissions are counted, and the price.
+        ledger: where runs are read and written: open, a path or a database URL; None: the user's own.
+        settings: the training settings of calls that give none.
+        watcher: is called with the progress; None: nobody.
+        engine: where data are looked at: "local", "processes:4", "ray", …
+        energy: short for an accounting with this meter, such as "watts:65".
+        region: short for an accounting with this grid, such as "DE".
 
-    A call may give any of them for itself; it then holds for that call.
+    Raises:
+        LedgerError: a ledger that cannot be opened, at the first call.
+        MeasureError: an unknown region or meter, at the first call.
     """
 
     device: str = "auto"
@@ -62,20 +72,20 @@ class Session:
         return replace(self, **{"ledger": self.opened_ledger, **changes})
 
     def estimate(self, model: ModelLike, source: Data = None, target: Data = None, **more: Any) -> Estimate:
-        """What an update will cost: `foretoll.estimate`."""
+        """Predict what an update will cost; `more`: what `foretoll.estimate` takes, as its errors and its answer."""
         given = {} if self.engine is None else {"engine": self.engine}
         return estimate(model, source, target, **self._given() | given | more)
 
     def retrain(self, model: ModelLike, source: Data = None, target: Data = None, **more: Any) -> Run:
-        """Carry out an update and measure it: `foretoll.retrain`."""
+        """Carry out an update and measure it; `more`: what `foretoll.retrain` takes."""
         return retrain(model, source, target, **self._given() | more)
 
     def compare(self, models: Any, source: Data = None, target: Data = None, **more: Any) -> Comparison:
-        """All ways to reuse models, side by side: `foretoll.compare`."""
+        """Compare all ways to reuse models; `more`: what `foretoll.compare` takes."""
         return compare(models, source, target, **self._given() | more)
 
     def train(self, arch: str, data: Data, **more: Any) -> Run:
-        """Train a source model from nothing, measured: `foretoll.train`."""
+        """Train a model from fresh weights, measured; `more`: what `foretoll.train` takes."""
         return train(arch, data, **self._given() | more)
 
     def _given(self) -> dict[str, Any]:

@@ -71,14 +71,28 @@ def size(
     accounting: Accounting | None = None,
     **trained_on: Any,
 ) -> ModelSize:
-    """What training `model` by `option` takes: memory in parts, and time and energy on each kind of hardware.
+    """Memory, time and energy of training `model` by `option`, from its configuration alone; no weights are loaded.
 
-    model: hf:PATH, timm:NAME, torchvision:NAME, foretoll:NAME, or a checkpoint folder of foretoll. Only configuration
-    and headers are read, the network is built without weights, and a step is counted without computing anything.
-    trained_on: fields of `SizedTraining`. Numbers are float32, as foretoll trains; of a lower precision the
-    activations take between half of that and all.
+    The network is built without numbers and one step is counted without computing it.
 
-    Raises UsageError and ModelError where it cannot be known.
+    >>> found = foretoll.size("hf:path/to/model", "lora", hardware="A100,L4", tokens=512)  # doctest: +SKIP
+
+    Args:
+        model: "hf:PATH", "timm:NAME", "torchvision:NAME", "foretoll:NAME", or a checkpoint folder of foretoll.
+        option: the way to train it, by name or as an object.
+        settings: the training settings; None: those of docs/settings.md. With a precision below fp32 the activations
+            take between half of the memory that is told and all of it.
+        hardware: devices to predict time, energy and memory for: "A100", "4xA100", …; several by commas.
+        accounting: the grid and the price; None: the world average, and no price.
+        trained_on: what is trained on, and for how long: `classes` (outputs), `shape` and `tokens` (of one sample),
+            `task` ("classification" or "language"), `samples` and `epochs`.
+
+    Returns:
+        The size: parameters, memory in bytes by part, operations of a step, and a row for each kind of hardware.
+
+    Raises:
+        UsageError: an argument is out of range, or the option needs weights and data.
+        ModelError: a configuration that cannot be read.
     """
     settings, accounting = settings or TrainingSettings(), accounting or Accounting()
     wanted = SizedTraining(**trained_on)

@@ -51,11 +51,33 @@ def train(
     tags: tuple[str, ...] = (),
     watcher: Watcher | None = None,
 ) -> Run:
-    """Train `arch` on `data` from a fresh initialisation; save the checkpoint folder to `out`.
+    """Train a model from fresh weights, measured, and add the run to the ledger.
 
-    `until` (or `settings.until`) stops at that validation quality; without it the whole budget is trained.
-    `embedding_layer`, `head`: layers by name, as in `load_model`; found where they are not named.
-    Returns the run; raises UsageError, DataError or ModelError where the inputs cannot be used.
+    >>> run = foretoll.train("foretoll:cnn", "digits", out="source", until=0.95)  # doctest: +SKIP
+
+    Args:
+        arch: "foretoll:cnn", "timm:NAME", "torchvision:NAME", "hf:PATH" or "package.module:function".
+        data: a data URI, a torch Dataset or DataLoader, arrays, or `TaskData`, with labels.
+        out: the folder for the checkpoint; None: it is not saved.
+        until: the validation quality that ends the training, in the metric's unit; None: the whole budget is trained.
+        settings: the training settings; None: those of docs/settings.md.
+        options: arguments of the architecture, such as {"width": 8}.
+        embedding_layer: name of the layer that represents a sample; found where it is not named.
+        head: name of the layer that classifies; found where it is not named.
+        device: "cpu", "cuda", "cuda:1", …; "auto" takes CUDA where there is one.
+        accounting: how energy and emissions are counted, and the price; None: the best meter of this machine, and the
+            world average of emissions.
+        ledger: where runs are read and written: open, a path or a database URL; None: the user's own.
+        tags: words by which the run is found in the ledger.
+        watcher: is called with the progress; None: nobody.
+
+    Returns:
+        The run: how it ended, its costs, and its quality on test data.
+
+    Raises:
+        UsageError: an argument is no name or number that can be used; the sentence names the nearest valid ones.
+        DataError: data that cannot be read or do not fit the model.
+        ModelError: a model that cannot be loaded or trained.
     """
     settings = settings or TrainingSettings()
     if until is not None:

@@ -58,11 +58,11 @@ def settle_without_source(
     new = names is None
     check_classes(model, target, task_shift=new)
     if names is None:
-        return told(target, "taken as a new task"), clean, True
+        return told(target, "treated as a new task"), clean, True
     if target.card.task == "classification":
         target = as_in(model.classes, target, names)
         clean = None if clean is None else as_in(model.classes, clean, names)
-    return told(target, "taken as the same task"), clean, False
+    return told(target, "treated as the same task"), clean, False
 
 
 def _same_names(model: Model, target: TaskData, said: bool | None) -> dict[str, str] | None:
