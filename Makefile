@@ -5,7 +5,7 @@ BIN := .venv/bin
 # What one process compiled is there for the others, of which the tests start hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test lint docs numbers fuzz accessibility contact-sheet wheel-check clean
+.PHONY: install demo test lint docs numbers fuzz accessibility contact-sheet wheel-check release-check clean
 
 install: .venv/installed
 
@@ -53,6 +53,10 @@ contact-sheet: install
 # the wheel: its contents, and what it does without extras on each Python from 3.11 to 3.13 that is found
 wheel-check: install
 	$(BIN)/python release/wheel.py --demo
+
+# the tutorials from a clean environment with the built wheel, away from the checkout
+release-check: install
+	$(BIN)/python release/tutorials.py
 
 clean:
 	rm -rf .venv foretoll-demo foretoll-estimate foretoll-retrain foretoll-train

@@ -29,7 +29,6 @@ app = typer.Typer(
     name="foretoll",
     help="Predict what an update of a model will cost, before any retraining; measure it; remember it.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
