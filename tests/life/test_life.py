@@ -28,7 +28,9 @@ from foretoll.records import Decision, LifeEvent, Offer, Toll
 from foretoll.workflows import life as life_module
 from foretoll.workflows import life_update
 from foretoll.workflows.life import Life
+from foretoll.workflows.life_folder import LifeFolder, packed, unpacked
 from foretoll.workflows.life_watch import some_rows
+from foretoll.workflows.look import Look
 
 from .worlds import ACCOUNTING, build, samples, start
 
@@ -574,3 +576,33 @@ def test_a_claim_of_another_machine_runs_out_after_a_day(here: Path, cheap: list
     ended = {e.key: e for e in life.events() if e.kind == "update"}
     assert set(ended) == {"update-0002"} and ended["update-0002"].promoted is False
     assert "another machine" in ended["update-0002"].note
+
+
+def test_files_hold_many_arrays_as_two_and_those_of_older_lives_are_read(tmp_path: Path) -> None:
+    folder = LifeFolder(tmp_path)
+    draw = np.random.default_rng(0)
+    look = Look(draw.normal(size=(5, 3)).astype(np.float32), draw.normal(size=(5, 2)).astype(np.float32))
+    folder.keep_waiting("start", "a", look)
+    path = tmp_path / "waiting-start-a.npz"
+    with np.load(path, allow_pickle=False) as stored:
+        assert len(stored.files) == 2
+    again = folder.waiting("start", "a")
+    assert again is not None and (again.outputs == look.outputs).all()
+    np.savez(path, representations=look.representations, probabilities=look.outputs)
+    again = folder.waiting("start", "a")
+    assert again is not None and (again.representations == look.representations).all()
+
+    arrays = {
+        "none": np.zeros((0, 3)),
+        "one": np.array(7),
+        "names": np.array(["a", "bc"]),
+        "x": draw.random((2, 3)),
+    }
+    found = unpacked(packed(arrays))
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype and found[name].shape == array.shape
+        assert (found[name] == array).all()
+    np.savez(path, packed=np.zeros(8, np.uint8), index=np.array('[["representations", "|O", [1], 0]]'))
+    with pytest.raises(ForetollError, match="is damaged"):
+        folder.waiting("start", "a")
