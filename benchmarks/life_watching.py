@@ -12,10 +12,15 @@ docs/life.md.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import time
 from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from PIL import Image
 
 from foretoll.measure import ReplayMeter
 from foretoll.records import Decision, TrainingSettings
@@ -29,13 +34,13 @@ HERE = Path(__file__).parent
 
 
 def begin(folder: Path, name: str, epochs: float, look: int) -> Life:
-    """A life of the network; its batches are rows of the same file."""
+    """A life of the network."""
     models = Path(os.environ["FORETOLL_MODELS"])
     sys.path.insert(0, str(models))
     return Life.start(
         name,
         "zoo.cifar_resnet:resnet20",
-        batch(0),
+        f"npz:{folder}/b0.npz",
         weights=models / "cifar_resnet20" / "model.safetensors",
         worth="1J",
         policy="every",
@@ -50,10 +55,20 @@ def begin(folder: Path, name: str, epochs: float, look: int) -> Life:
     )
 
 
-def batch(number: int) -> str:
-    """The data of a batch."""
-    data = Path(os.environ["FORETOLL_DATA"]) / "cifar10.parquet"
-    return f"parquet:{data}?where=split=test&part={number + 1}/{10_000 // ROWS}"
+def write_batches(folder: Path) -> None:
+    """The test images, decoded, one file a batch."""
+    rows = pq.read_table(
+        Path(os.environ["FORETOLL_DATA"]) / "cifar10.parquet",
+        columns=["image", "label"],
+        filters=[("split", "=", "test")],
+    )
+    labels = rows["label"].to_numpy().astype(np.int64)
+    images = rows["image"].to_pylist()
+    order = np.random.default_rng(0).permutation(len(images))
+    for number in range(len(images) // ROWS):
+        some = order[number * ROWS : (number + 1) * ROWS]
+        x = np.stack([np.asarray(Image.open(io.BytesIO(images[i])).convert("RGB")) for i in some])
+        np.savez(folder / f"b{number}.npz", x=x, y=labels[some])
 
 
 def main() -> None:
@@ -64,11 +79,12 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
+    write_batches(chosen.folder)
     rows = []
     for look in (0, 1000):
         life = begin(chosen.folder, f"look-{look}-{chosen.epochs:g}", chosen.epochs, look)
         for number in range(1, BATCHES + 1):
-            life.look(batch(number))
+            life.look(f"npz:{chosen.folder}/b{number}.npz")
         rows.append((look, *(spent(life, kind) for kind in ("look", "labels"))))
     life.carry_out(Decision(policy="every", action="update", option="finetune", reason="", after=BATCHES - 1))
     update = spent(life, "update")
