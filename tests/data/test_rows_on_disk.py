@@ -133,6 +133,14 @@ def test_what_is_missing_is_told_where_it_is_known_and_where_it_is_met(tmp_path:
 
 
 @pytest.mark.usefixtures("lazily")
+def test_texts_that_are_no_utf_8_are_refused(tmp_path: Path) -> None:
+    bad = pa.array([b"Ulm", b"K\xf6ln"] * (ROWS // 2)).view(pa.binary()).cast(pa.binary())
+    city = pa.Array.from_buffers(pa.string(), ROWS, bad.buffers())
+    with pytest.raises(DataError, match="no UTF-8"):
+        open_data(written(tmp_path / "t.parquet", values() | {"city": city}))
+
+
+@pytest.mark.usefixtures("lazily")
 def test_what_cannot_be_read_by_groups_is_read_whole(tmp_path: Path) -> None:
     columns = values() | {"pair": [[1.0, float(i)] for i in range(ROWS)]}
     data = open_data(written(tmp_path / "t.parquet", columns))

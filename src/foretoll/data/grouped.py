@@ -47,9 +47,18 @@ class GroupedTable(ABC):
         return [0, *np.cumsum(self.sizes).tolist()]
 
     def part(self, group: int, name: str) -> Any:
-        """A column of one group of rows (pyarrow ChunkedArray)."""
+        """A column of one group of rows (pyarrow ChunkedArray); DataError where it is damaged."""
+        import pyarrow as pa
+
         self.rows_read[name] = self.rows_read.get(name, 0) + self.sizes[group]
-        return self._part(group, name)
+        part = self._part(group, name)
+        try:
+            part.validate(full=True)
+        except pa.ArrowException as error:
+            raise DataError(
+                f"{self.where} holds texts that are no UTF-8, or it is damaged: make or copy it again"
+            ) from error
+        return part
 
     def column(self, name: str) -> Any:
         """A whole column."""
@@ -134,16 +143,7 @@ class MappedTable(GroupedTable):
         self.sizes = tuple(min(_SLICE, rows - start) for start in range(0, rows, _SLICE))
 
     def _part(self, group: int, name: str) -> Any:
-        import pyarrow as pa
-
-        part = self._table.column(name).slice(group * _SLICE, self.sizes[group])
-        try:
-            part.validate(full=True)
-        except pa.ArrowException as error:
-            raise DataError(
-                f"{self.where} holds texts that are no UTF-8, or it is damaged: make or copy it again"
-            ) from error
-        return part
+        return self._table.column(name).slice(group * _SLICE, self.sizes[group])
 
     def nulls(self, name: str) -> int:
         """As they are counted."""

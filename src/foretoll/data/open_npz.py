@@ -72,10 +72,11 @@ def source_of_arrays(arrays: Arrays, uri: DataUri, *, name: str, where: str) -> 
         else ArraySplit(inputs, labels, ids=ids)
     )
     columns = _columns(arrays, [x[1:] for x, _ in pairs], sizes)
-    texts = None if labels is None else label_texts(labels, classes)
 
     def column(name: str) -> npt.NDArray[Any]:
-        return texts if name == "label" and texts is not None else _column(arrays, name, columns[name])
+        if name == "label" and labels is not None:
+            return label_texts(labels, classes)
+        return _column(arrays, name, columns[name])
 
     return RawData(
         name=name,
@@ -85,7 +86,7 @@ def source_of_arrays(arrays: Arrays, uri: DataUri, *, name: str, where: str) -> 
         task=task,
         shape=inputs.shape if isinstance(inputs, ArrayRows) else tuple(inputs.shape[1:]),
         given=given,
-        columns=(*columns, *(["label"] if texts is not None and "label" not in columns else [])),
+        columns=(*columns, *(["label"] if labels is not None and "label" not in columns else [])),
         column=column,
         reading=", ".join(
             (
