@@ -130,7 +130,7 @@ def _networks(sources: list[tuple[str, Path]], work: Path, args: argparse.Namesp
     for size in PARAMETERS:
         if size > args.up_to_parameters:
             continue
-        uris = [_npz(work, 3_000, seed) for seed in (0, 1)]
+        uris = [_npz(work, 1_000, seed) for seed in (0, 1)]
         width = round((size / 2) ** 0.5)  # three hidden layers: two squares of weights
         model = _model(work, uris[0], f"foretoll:mlp?width={width}&depth=3", f"mlp{size}")
         for name, source in sources:
