@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import foretoll
-from foretoll.data import open_data, stratified_sample
+from foretoll.data import open_data
 from foretoll.forecast import Case, Forecaster
 from foretoll.indices.fewer import nested_rows
 from foretoll.indices.survey import survey
@@ -46,11 +46,12 @@ def test_a_part_says_what_a_look_at_so_many_samples_says() -> None:
     assert found[whole] == {} and found[10] is None  # a sample a class fits no probe
     half = found[whole // 2]
     assert half is not None
-    few = replace(target, train=stratified_sample(target.train, whole // 2, seed=0))
+    rows = nested_rows(target.train.labels, target.train.ids, (whole // 2) / whole)
+    few = replace(target, train=target.train.take(rows))
     looked = survey(model, source, few, settings, task_shift=False).signals
     assert set(half) <= set(looked)
-    for name in ("probe_accuracy", "renormalised_probe_accuracy", "knn_accuracy"):
-        assert half[name] == pytest.approx(looked[name], abs=0.15), name  # of other samples, as many of them
+    for name in ("probe_accuracy", "knn_accuracy"):  # of the same samples; one may be decided by rounding
+        assert half[name] == pytest.approx(looked[name], abs=0.02), name
     gap = 0.9 - max(half["probe_accuracy"] or 0, half["renormalised_probe_accuracy"] or 0)
     assert half["recoverability_gap"] == pytest.approx(gap)
 
