@@ -5,7 +5,13 @@ BIN := .venv/bin
 # What one process compiled is there for the others, of which the tests start hundreds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test lint docs numbers fuzz accessibility contact-sheet wheel-check release-check clean
+# cpu: torch without its CUDA libraries
+UV_TORCH_BACKEND ?=
+ifneq ($(UV_TORCH_BACKEND),)
+export UV_TORCH_BACKEND
+endif
+
+.PHONY: install core demo test lint docs numbers fuzz accessibility contact-sheet wheel-check release-check clean
 
 install: .venv/installed
 
@@ -15,7 +21,16 @@ install: .venv/installed
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: install
+# foretoll alone, without its extras and what tests need
+core: .venv/core
+
+.venv/core: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+demo: core
 	$(BIN)/foretoll demo
 
 # a worker for each core, of one thread each

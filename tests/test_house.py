@@ -135,7 +135,7 @@ def test_public_names_are_sorted_and_there() -> None:
 
 def _distribution(name: str) -> str:
     """The distribution that an imported package comes from."""
-    return {"PIL": "pillow", "ot": "pot", "pynvml": "nvidia-ml-py", "sklearn": "scikit-learn"}.get(name, name)
+    return {"PIL": "pillow", "pynvml": "nvidia-ml-py", "sklearn": "scikit-learn"}.get(name, name)
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:

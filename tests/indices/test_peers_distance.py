@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,6 @@ from sklearn.covariance import ledoit_wolf
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from foretoll.errors import DataError, UsageError
-from foretoll.indices._arrays import pot
 from foretoll.indices._moments import centred_covariance, covariance, moments
 from foretoll.indices.frechet import WIDE, frechet, frechet_of_gaussians, sliced_wasserstein
 from foretoll.indices.mmd import MEDIAN_SAMPLES, median_distance, mmd
@@ -109,6 +110,14 @@ def test_wide_representations_are_compared_by_no_more_than_a_thousand_samples() 
     kept = SideSample(wide, wide[:, :2], labels, labels)
     assert len(kept.not_too_wide()) == 1000
     assert len(SideSample(wide[:, :WIDE], wide[:, :2], labels, labels).not_too_wide()) == 1500
+
+
+def pot() -> Any:
+    """POT, whose first import compiles a docstring with an invalid escape sequence."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ot
+    return ot
 
 
 def test_frechet_is_the_squared_bures_wasserstein_distance_of_pot() -> None:
@@ -265,6 +274,16 @@ def test_matching_recovers_moved_classes_and_respects_weights() -> None:
     )
     np.testing.assert_allclose(heavy.plan, [[0.5, 0.25], [0.0, 0.25]], atol=1e-12)
     assert heavy.cost == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(("classes", "clusters"), [(3, 5), (12, 10), (40, 60)])
+def test_matching_of_unequal_masses_is_the_exact_transport_of_pot(classes: int, clusters: int) -> None:
+    rng = np.random.default_rng(classes)
+    x, y = rng.normal(size=(classes, 4)), rng.normal(size=(clusters, 4))
+    a, b = rng.random(classes), rng.random(clusters)
+    found = match_classes_by_transport(x, y, source_weights=a, target_weights=b, metric="euclidean")
+    expected = pot().emd(a / a.sum(), b / b.sum(), cdist(x, y, "sqeuclidean"))
+    assert np.abs(found.plan.numpy() - expected).max() < 1e-9
 
 
 # --- all of them -----------------------------------------------------------------------------------

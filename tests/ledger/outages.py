@@ -1,6 +1,6 @@
 """A ledger's server that is killed and restarted again and again under writers and users' loops: what is lost.
 
-OMP_NUM_THREADS=1 python -m tests.ledger.outages --kills 200 --restarts 50 --writers 8
+PYTHONPATH=tests OMP_NUM_THREADS=1 python -m tests.ledger.outages --kills 200 --restarts 50 --writers 8
 
 Every fourth writer is a user's loop under `foretoll.track`, whose weights are held against the loop without it; the
 others begin and finish runs without end. The table is for docs/ledger.md.

@@ -3,7 +3,7 @@
 The calls are read off the code: whatever the recorder of a loop, or of `retrain`, takes from another module, and every
 public method and property of the classes among that. One that is new is among them by itself.
 
-python -m tests.tracking.faults      writes the page anew
+PYTHONPATH=tests python -m tests.tracking.faults      writes the page anew
 """
 
 from __future__ import annotations
@@ -255,9 +255,9 @@ be no ledger at all (a file of another kind, a database that is not known, a new
 is spent. Without a home folder the record is kept in the folder for temporary files. A study and a life, which are
 told by their ledgers, end with the error.
 
-The tables are written by `python -m tests.tracking.faults`, and tests/tracking/test_faults.py holds them against the
-code: the calls are read off it, so that a new one is among them. At each of them an exception is raised, whenever it is
-called. Weights and random states after the training are then bit for bit those without the fault.
+The tables are written by `PYTHONPATH=tests python -m tests.tracking.faults`, and tests/tracking/test_faults.py holds
+them against the code: the calls are read off it, so that a new one is among them. At each of them an exception is
+raised, whenever it is called. Weights and random states after the training are then bit for bit those without it.
 
 """
 

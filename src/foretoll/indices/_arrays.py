@@ -6,9 +6,6 @@ small eigenvalues that several of them invert, and some accelerators have no flo
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -82,17 +79,6 @@ def labelled(features: Array, labels: Array) -> tuple[Tensor, Tensor, int]:
 def sums_by_class(values: Tensor, position: Tensor, classes: int) -> Tensor:
     """Sums of the rows of `values`, shape (n, …), by class: shape (classes, …)."""
     return values.new_zeros(classes, *values.shape[1:]).index_add_(0, position, values)
-
-
-def pot() -> Any:
-    """POT (Python Optimal Transport), imported when first used.
-
-    Its first import compiles a docstring with an invalid escape sequence: a warning that is not its user's to see.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="invalid escape sequence")
-        import ot
-    return ot
 
 
 def same_width(x: Tensor, y: Tensor, names: str) -> None:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from foretoll.errors import DataError, UsageError
-from foretoll.indices._arrays import labelled, matrix, pot, same_width, vector
+from foretoll.indices._arrays import labelled, matrix, same_width, vector
 from foretoll.indices._validate import Array, check_choice, check_not_constant
 
 BLOCK_ROWS = 1_024
@@ -197,12 +197,28 @@ def match_classes_by_transport(
     if len(classes) == len(clusters) and source_weights is None and target_weights is None:
         plan = _assignment(costs)
     else:
-        plan = torch.from_numpy(pot().emd(masses[0].numpy(), masses[1].numpy(), costs.numpy()))
+        plan = _transport(*masses, costs)
     return ClassMatch(plan, plan.argmax(0), float((plan * costs).sum()))
 
 
+def _transport(source: Tensor, target: Tensor, costs: Tensor) -> Tensor:
+    """The plan (C, K) of the least cost that moves masses (C,) to masses (K,): a linear programme, as POT's `emd`."""
+    from scipy.optimize import linprog
+    from scipy.sparse import eye_array, kron, vstack
+
+    rows, columns = costs.shape
+    leaves = kron(eye_array(rows), torch.ones(1, columns).numpy())
+    arrives = kron(torch.ones(1, rows).numpy(), eye_array(columns))
+    sums = vstack([leaves, arrives]).tocsr()[:-1]  # what arrives last follows from the rest
+    wanted = torch.cat([source, target])[:-1].numpy()
+    found = linprog(costs.flatten().numpy(), A_eq=sums, b_eq=wanted, method="highs-ds")
+    if found.x is None:
+        raise DataError(f"classes and clusters could not be matched ({found.message}): check their weights")
+    return torch.from_numpy(found.x).reshape(rows, columns)
+
+
 def _assignment(costs: Tensor) -> Tensor:
-    """The same plan where all masses are equal: an assignment, without loading POT and what it imports."""
+    """The same plan where all masses are equal: an assignment."""
     plan, rows = torch.zeros_like(costs), torch.arange(len(costs))
     columns = costs.argmin(dim=1)
     if len(set(columns.tolist())) < len(costs):  # else each has its cheapest, and no plan costs less
