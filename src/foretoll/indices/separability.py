@@ -15,7 +15,7 @@ Deviations:
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -209,7 +209,7 @@ def _transport(source: Tensor, target: Tensor, costs: Tensor) -> Tensor:
     rows, columns = costs.shape
     leaves = kron(eye_array(rows), torch.ones(1, columns).numpy())
     arrives = kron(torch.ones(1, rows).numpy(), eye_array(columns))
-    sums = vstack([leaves, arrives]).tocsr()[:-1]  # what arrives last follows from the rest
+    sums: Any = vstack([leaves, arrives]).tocsr()[:-1]  # what arrives last follows from the rest
     wanted = torch.cat([source, target])[:-1].numpy()
     found = linprog(costs.flatten().numpy(), A_eq=sums, b_eq=wanted, method="highs-ds")
     if found.x is None:
