@@ -203,3 +203,11 @@ def test_an_estimate_is_for_one_update_whatever_its_seed(examples: ModuleType) -
     made = examples.run(forecast=estimate.made_forecast)
     assert Run.model_validate_json(made.model_dump_json(by_alias=True)) == made
     assert made.forecast is not None and made.forecast.estimate_id == estimate.id
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(0.027, 2, "0.027"), (0.9, 2, "0.90"), (0.0123, 3, "0.012"), (-0.0041, 2, "-0.0041"), (0.0, 2, "0.00")],
+)
+def test_a_small_error_keeps_two_digits(value: float, digits: int, text: str) -> None:
+    assert words.quality_text("rmse", value, digits=digits) == text

@@ -201,10 +201,15 @@ def metric_name(metric: str) -> str:
 
 def quality_text(metric: str, value: float | None, *, digits: int = 3) -> str:
     """A quality as it is written beside the name of its metric, or the mark for a missing value; of 10 and more with
-    four digits in all."""
+    four digits in all, of little more than 0 with two."""
     if value is None:
         return MISSING
-    return f"{value:.{digits}f}" if abs(value) < 10 else level_text(metric, value)
+    return f"{value:.{_decimals(value, digits)}f}" if abs(value) < 10 else level_text(metric, value)
+
+
+def _decimals(value: float, least: int) -> int:
+    """So many decimals, and as many more as two digits of a small value need, up to six."""
+    return least if value == 0 else min(6, max(least, 1 - math.floor(math.log10(abs(value)))))
 
 
 def level_text(metric: str, value: float) -> str:
@@ -212,7 +217,7 @@ def level_text(metric: str, value: float) -> str:
     if abs(value) >= 10:
         return f"{float(f'{value:.4g}'):,g}"
     short = f"{value:.2f}"
-    return short if abs(float(short) - value) < 1e-9 else f"{value:.3f}"
+    return short if abs(float(short) - value) < 1e-9 else f"{value:.{_decimals(value, 3)}f}"
 
 
 def goal_text(metric: str, until: float) -> str:
