@@ -169,7 +169,7 @@ class TrackedRun:
             return self
         if self._first:
             guard.call("looking before the loop", self._prepare, so=_NOT_RECORDED, passes=is_refused_input)
-        guard.call("watching the loop", self._watch, so=_NOT_RECORDED)
+        guard.call("watching the loop", self._watch, so="the run is recorded without its steps")
         return self
 
     def _read(self) -> bool:
