@@ -95,14 +95,13 @@ def worth(tables: StudyTables, trained: StudyTables) -> str:
 def basis(runs: list[Run], tables: StudyTables) -> str:
     """How much these figures rest on."""
     last = max(run.started_at for run in runs)
-    machine = next((run.hardware for run in reversed(runs) if run.hardware), None)
+    machines = {
+        f"{run.hardware.device_name}, torch {run.hardware.torch}": None for run in runs if run.hardware
+    }
     lines = [f"As of {last:%-d %B %Y, %H:%M} UTC, {len(runs)} runs in the ledger:", ""]
     lines += [f"- {section_title(tables, section)}" for section in tables.sections]
-    if machine:
-        lines += [
-            "",
-            f"Made on {machine.device_name}, {machine.cores} cores, one thread a run, torch {machine.torch}.",
-        ]
+    if machines:
+        lines += ["", f"Made on {'; '.join(machines)}; one thread a run."]
     return "\n".join(lines)
 
 

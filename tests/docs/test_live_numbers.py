@@ -40,7 +40,7 @@ def test_the_numbers_in_the_text() -> None:
         assert rows and rows[-1].split("|")[2].strip() in TOLD
     left_out = cells(MEASURED, "elec2")
     assert (
-        left_out[3:] == ["12", "25.0%"]
-        and "three would have been given up" in TOLD
+        left_out[3:] == ["12", "16.7%"]
+        and "two would have been given up" in TOLD
         and "of the 12 runs of one" in TOLD
     )
