@@ -101,3 +101,16 @@ def test_pictures_without_a_label_are_counted(tmp_path: Path) -> None:
         file.addfile(info, io.BytesIO(picture(1)))
     with pytest.raises(DataError, match="1 pictures without a label, the first is picture 9"):
         open_data(f"tar:{tmp_path}/a.tar")
+
+
+def test_a_sparse_member_is_left_out(tmp_path: Path) -> None:
+    """Its size is that of a file which is nowhere: ten terabytes of a picture."""
+    path = tmp_path / "a.tar"
+    shard(path, range(9))
+    sparse = tarfile.TarInfo("some/0009.png")
+    sparse.pax_headers = {"GNU.sparse.map": "0,9", "GNU.sparse.size": str(10**13)}
+    sparse.size = len(picture(9))
+    with tarfile.open(path, "a", format=tarfile.PAX_FORMAT) as file:
+        file.addfile(sparse, io.BytesIO(picture(9)))
+    data = open_data(f"tar:{path}")
+    assert sum(len(part) for part in (data.train, data.validation, data.test)) == 9

@@ -20,12 +20,12 @@ from typing import Any
 
 import psutil
 
-from . import command_lines, data_files, model_files, python_calls, record_files
+from . import command_lines, data_files, disk_files, model_files, python_calls, record_files
 from .case import BRIEFLY, CANARY, QUIETLY, Case, Kind, estimate, retrain
 from .laws import PREFIX
 
 AREAS: dict[str, tuple[Any, ...]] = {
-    "data": (data_files.KINDS, data_files.HEAVY),
+    "data": ((*data_files.KINDS, *disk_files.KINDS), data_files.HEAVY),
     "models": (model_files.KINDS, model_files.HEAVY),
     "records": (record_files.KINDS, record_files.HEAVY),
     "commands": (command_lines.KINDS, command_lines.HEAVY),

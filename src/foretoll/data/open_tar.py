@@ -22,7 +22,7 @@ from foretoll.tasks import read_targets
 
 _LABEL_KEYS = ("label", "cls", "class", "target")  # of a .json
 _MOST_LABEL = 65_536  # bytes of a .cls or .json that are read
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_RANGE = re.compile(r"\{(\d{1,12})\.\.(\d{1,12})\}")
 
 
 class _Place(NamedTuple):
@@ -66,7 +66,7 @@ class ShardIndex:
         try:
             with tarfile.open(shard, "r:") as file:
                 for member in file:
-                    if not member.isreg():
+                    if not member.isreg() or member.issparse():  # whose size is not that of its bytes
                         continue
                     path = PurePosixPath(member.name)
                     stem, _, ending = path.name.partition(".")
