@@ -107,7 +107,7 @@ URIS = (
           "'new.npz' is a path and not a data URI: write npz:new.npz"),
     usage("an unknown scheme", "estimate … --target npy:new.npz",
           "data URI 'npy:new.npz': unknown scheme 'npy': did you mean 'npz'? (valid: csv, digits, folder, hf, "
-          "masks, npz, parquet, text, torchvision)"),
+          "masks, npz, parquet, tar, text, torchvision)"),
     usage("an unknown key", "estimate … --target npz:new.npz?limt=100",
           "data URI 'npz:new.npz?limt=100': unknown key 'limt': did you mean 'limit' or 'split' or 'time'? (valid: "
           "classes, every, inputs, kind, label, limit, part, rows, seed, shift, split, task, time, where)"),

@@ -42,7 +42,7 @@ def test_a_locked_ledger_costs_a_run_its_place_until_it_is_free(
     holder.close()
     assert run.outcome is Outcome.CENSORED and run.toll.energy_kwh
     said = capsys.readouterr().err
-    assert "stayed locked" in said and "it is kept in a file" in said and "ledger import" in said
+    assert "close that program" in said and "it is kept in a file" in said and "ledger import" in said
     assert any("writing the start of the run failed" in warning for warning in run.warnings)
     assert ledger.flush() == 1 and ledger.get(run.id).steps == run.steps
 

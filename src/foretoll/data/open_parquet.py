@@ -35,9 +35,10 @@ def open_parquet(uri: DataUri, layout: TableLayout | None = None) -> RawData:
     path, where = uri.file, uri.shown_path
     if uri.inputs:
         return source_of_trees(_trees(read_table(path, where), uri), uri, name=path.stem, where=where)
-    with path.open("rb") as file:
-        if file.read(len(_ARROW)) == _ARROW:
-            return source_of_table(arrow_table(path, where), uri, name=path.stem, where=where, layout=layout)
+    with readable_parquet(where), path.open("rb") as file:
+        start = file.read(len(_ARROW))
+    if start == _ARROW:
+        return source_of_table(arrow_table(path, where), uri, name=path.stem, where=where, layout=layout)
     table: Any = ParquetTable(path, where, lambda: read_table(path, where))
     if table.declared_bytes <= LAZY_BYTES or not table.sizes:
         table.close()
