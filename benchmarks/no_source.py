@@ -20,7 +20,7 @@ from datetime import date
 
 import numpy as np
 
-from foretoll.forecast.case import OF_SOURCE, without_source
+from foretoll.forecast.case import OF_SOURCE, OF_STUDIES, without_source
 from foretoll.forecast.learned import CostModels, table_key
 from foretoll.forecast.reference import reference_held_out, reference_lessons
 from foretoll.forecast.regressor import CostModel
@@ -75,6 +75,7 @@ def usual_features(learned: CostModels, pool: str) -> frozenset[str]:
     """The commonest set of features of a pool's runs among those that know their source."""
     sets = Counter(
         frozenset(name for name, value in learned.lessons[i].features.items() if value is not None)
+        - OF_STUDIES
         for i in learned.in_pool(pool)
         if learned.pool(learned.lessons[i].option) == pool
     )
