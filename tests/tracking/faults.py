@@ -174,7 +174,9 @@ def retrained(*, look: bool = False) -> list[torch.Tensor]:
     done = retrain_update(
         update,
         "finetune",
-        TrainingSettings(batch_size=16, max_epochs=2, lr=0.01, until=0.99, give_up=0.001),
+        TrainingSettings(
+            batch_size=16, max_epochs=2, lr=0.01, until=0.99, give_up=1e-9
+        ),  # hardly ever given up
         Runtime(accounting=accounting, ledger=Ledger.open()),
         RunMetadata(signals=None if look else {}),
     )
