@@ -18,10 +18,9 @@ import numpy as np
 
 from foretoll.decide.replay import FIRST, Possible, RecordedLife, oracle, worth_at
 from life_records import recorded
-from life_updates import put
 from lives import DELAYS, PRICES
+from pages import ROOT, replace_block
 
-HERE = Path(__file__).parent
 Schedule = tuple[tuple[int, str], ...]  # after which batch an update was made, and by which option
 
 
@@ -117,7 +116,7 @@ def main() -> None:
     text = "\n".join(lines)
     print(text)
     if chosen.write:
-        put(HERE.parent / "docs" / "life.md", "luck", text)
+        replace_block(ROOT / "docs" / "life.md", "luck", text)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ from foretoll.workflows.compare import compare
 from foretoll.workflows.context import Runtime, Update
 from foretoll.workflows.look import look_at
 from life_streams import LifeSpec, all_lives
-from life_updates import ACCOUNTING, HERE, SETTINGS, put, write_world
+from life_updates import ACCOUNTING, SETTINGS, write_world
+from pages import RESULTS, ROOT, replace_block
 
 PERIOD = 4
 OPTIONS = ("keep", "finetune", "head")
@@ -176,8 +177,8 @@ def main() -> None:
     text = table(lives)
     print(text)
     if chosen.write:
-        (HERE / "results" / "life_plans.json").write_text(json.dumps(lives, separators=(",", ":")) + "\n")
-        put(HERE.parent / "docs" / "life.md", "plans", text)
+        (RESULTS / "life_plans.json").write_text(json.dumps(lives, separators=(",", ":")) + "\n")
+        replace_block(ROOT / "docs" / "life.md", "plans", text)
 
 
 if __name__ == "__main__":

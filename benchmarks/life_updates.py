@@ -30,6 +30,7 @@ from foretoll.workflows.context import Accounting, Runtime
 from foretoll.workflows.life import Life
 from foretoll.workflows.train import train_model
 from life_streams import LifeSpec, all_lives
+from pages import RESULTS, ROOT, replace_block
 
 SETTINGS = TrainingSettings(max_epochs=8, lr=3e-3, batch_size=64)
 # processor time at constant power: what other processes do meanwhile does not count
@@ -41,7 +42,6 @@ WAYS = {
     "from the last, rehearsing 20 %": Continual(rehearse=0.2),
     "from the last, rehearsing 50 %": Continual(rehearse=0.5),
 }
-HERE = Path(__file__).parent
 Found = dict[str, Any]
 
 
@@ -194,13 +194,6 @@ def watching(lives: dict[str, Found]) -> str:
     )
 
 
-def put(page: Path, mark: str, text: str) -> None:
-    """Put a text between the marks of a page."""
-    before, _, rest = page.read_text().partition(f"<!-- {mark} -->\n")
-    _, _, after = rest.partition(f"<!-- /{mark} -->\n")
-    page.write_text(f"{before}<!-- {mark} -->\n{text}\n<!-- /{mark} -->\n{after}")
-
-
 def main() -> None:
     """Live, print, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
@@ -216,9 +209,9 @@ def main() -> None:
     for text in tables.values():
         print(text, end="\n\n")
     if chosen.write:
-        (HERE / "results" / "life_updates.json").write_text(json.dumps(lives, separators=(",", ":")) + "\n")
+        (RESULTS / "life_updates.json").write_text(json.dumps(lives, separators=(",", ":")) + "\n")
         for mark, text in tables.items():
-            put(HERE.parent / "docs" / "life.md", mark, text)
+            replace_block(ROOT / "docs" / "life.md", mark, text)
 
 
 if __name__ == "__main__":

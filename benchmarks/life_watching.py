@@ -26,11 +26,10 @@ from foretoll.measure import ReplayMeter
 from foretoll.records import Decision, TrainingSettings
 from foretoll.workflows.context import Accounting
 from foretoll.workflows.life import Life
-from life_updates import put
+from pages import ROOT, replace_block
 
 ROWS, BATCHES = 2000, 4
 ACCOUNTING = Accounting(energy=ReplayMeter(watts=65.0, by_user=True, clock=time.process_time), region="DE")
-HERE = Path(__file__).parent
 
 
 def begin(folder: Path, name: str, epochs: float, look: int) -> Life:
@@ -98,7 +97,7 @@ def main() -> None:
     text = "\n".join(lines)
     print(text)
     if chosen.write:
-        put(HERE.parent / "docs" / "life.md", "resnet", text)
+        replace_block(ROOT / "docs" / "life.md", "resnet", text)
 
 
 def spent(life: Life, kind: str) -> float:

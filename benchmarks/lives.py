@@ -31,6 +31,7 @@ from foretoll.decide.replay import LAST_LABEL, RecordedLife, Replay, last_label,
 from foretoll.forecast.lead import LeadModel
 from life_leads import report, rows_of, without
 from life_records import recorded
+from pages import RESULTS, ROOT, replace_block
 
 PRICES = (3.0, 10.0, 30.0, 60.0, 120.0, 240.0)
 DELAYS = (0, 4)
@@ -47,7 +48,6 @@ GRID = {
     "foresight": (8, 12, 16, 24),
 }
 PLAIN = ("rent", "keep", "every")
-HERE = Path(__file__).parent
 Make = Callable[[RecordedLife, float, int], Policy]
 
 
@@ -367,11 +367,8 @@ def write(lives: Lives, found: dict[str, dict[str, Score]], text: str) -> None:
         },
         "scores": {name: {life: asdict(s) for life, s in each.items()} for name, each in found.items()},
     }
-    (HERE / "results" / "lives.json").write_text(json.dumps(_short(content), separators=(",", ":")) + "\n")
-    page = HERE.parent / "docs" / "life.md"
-    before, _, rest = page.read_text().partition("<!-- lives -->\n")
-    _, _, after = rest.partition("<!-- /lives -->\n")
-    page.write_text(f"{before}<!-- lives -->\n{text}\n<!-- /lives -->\n{after}")
+    (RESULTS / "lives.json").write_text(json.dumps(_short(content), separators=(",", ":")) + "\n")
+    replace_block(ROOT / "docs" / "life.md", "lives", text)
 
 
 def _short(value: object) -> object:
