@@ -1,4 +1,4 @@
-# docker build -t foretoll . && docker run --rm -v "$PWD:/work" foretoll doctor
+# docker build -t foretoll . && docker run --rm -v "$PWD:/project" foretoll doctor
 FROM python:3.11-slim AS wheel
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
@@ -13,6 +13,6 @@ RUN pip install --no-cache-dir $PIP_OPTIONS --constraint /wheels/constraints.txt
     && rm -r /wheels \
     && useradd --create-home --uid 1000 user
 USER user
-WORKDIR /work
+WORKDIR /project
 ENTRYPOINT ["foretoll"]
 CMD ["--help"]

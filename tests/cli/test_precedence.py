@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import foretoll
 from foretoll.commands.precedence import (
     READ_BELOW,
     SESSION,
@@ -174,3 +176,16 @@ def test_a_broken_project_stops_no_doctor(project: Path, call: Call) -> None:
     assert "unknown setting 'lrr'" in call("ledger list").err
     found = call("doctor --energy watts:1 --json").data["findings"]
     assert any(f["state"] == "fault" and "lrr" in f["note"] for f in found)
+
+
+def test_every_variable_that_is_read_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Path(foretoll.__file__).parent
+    read = {
+        name
+        for file in source.rglob("*.py")
+        for name in re.findall(r"FORETOLL_[A-Z_]*[A-Z]", file.read_text("utf-8"))
+    }
+    assert {"FORETOLL_LEDGER", "FORETOLL_MEMORY"} <= read
+    for name in read:
+        monkeypatch.setenv(name, "1")
+    assert not read & set(unread())

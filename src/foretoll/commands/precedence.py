@@ -27,7 +27,12 @@ SESSION: dict[str, type] = {
 }  # fmt: skip
 READ_BELOW = frozenset({"ledger", "region", "pue"})  # whose variables the Python calls read by themselves
 # variables that are no such setting
-OTHERS = frozenset({"FORETOLL_CACHE", "FORETOLL_DATA", "FORETOLL_DEBUG", "FORETOLL_STRICT"})
+OTHERS = frozenset(
+    {
+        "FORETOLL_CACHE", "FORETOLL_DATA", "FORETOLL_DEBUG", "FORETOLL_MEMORY", "FORETOLL_RANKS_WAIT_S",
+        "FORETOLL_STRICT",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from sqlalchemy.pool import NullPool
 
 from foretoll.errors import LedgerError, WrongLedgerError
-from foretoll.ledger.patience import Patience, is_lock, sqlite_code
+from foretoll.ledger.retries import Retries, is_lock, sqlite_code
 from foretoll.ledger.schema import LATEST, READABLE_FROM, is_readable, migrate, newer_text, version_of
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class Database:
         if "://" not in text or self._url.get_backend_name() == "sqlite":
             self.path = _sqlite_path(text if "://" not in text else self._url.database or "")
             self.where = str(self.path)
-        self._patience = Patience(lock_timeout_s, self.where)
+        self._retries = Retries(lock_timeout_s, self.where)
         self._engine = self._open_engine()
 
     # --- transactions ----------------------------------------------------------------------------
@@ -115,7 +115,7 @@ class Database:
     def _patiently(self, attempt: Callable[[bool], T]) -> T:
         """Repeat an attempt that met a lock or a server that is away; say anything else in one sentence."""
         try:
-            return self._patience.repeat(attempt)
+            return self._retries.repeat(attempt)
         except IntegrityError:
             raise
         except (DBAPIError, sqlite3.Error) as error:

@@ -55,9 +55,8 @@ if TYPE_CHECKING:
     from foretoll.workflows.start_time import Patience
 
 LOOK = 1000  # samples of a batch that are looked at, where nobody says how many
-SOURCE_PLACE = -(
-    2**40
-)  # of the first sample of the source in the sample of what came before; batches begin at 0
+# Of the first sample of the source in the sample of what came before; batches begin at 0.
+SOURCE_PLACE = -(2**40)
 
 
 @dataclass
@@ -384,9 +383,7 @@ class WatchedModel:
         looked = labels if some is None else labels[some]
         with SelfCostMeter(self.runtime.meter()) as meter:
             shadow = self.folder.shadow(seen.model, self.card.window)
-            if (
-                name in shadow.known
-            ):  # a process was killed between the sums and the event: without this batch, once more
+            if name in shadow.known:  # a process was killed between the sums and the event: once more
                 shadow = shadow.without(name)
             found = with_labels(seen.served, look, self.scoring, looked, shadow)
             found = found.model_copy(update={"last_label": self.scoring.last_label(labels)})

@@ -97,8 +97,7 @@ def retrain(
 
     Returns:
         The run: how it ended, its six costs, the quality before and after on test data, and its curve. A target that
-        was
-            not reached within the budget is an outcome (`censored`), not an error.
+            was not reached within the budget is an outcome (`censored`), not an error.
 
     Raises:
         UsageError: an argument is no name or number that can be used; the sentence names the nearest valid ones.

@@ -30,7 +30,7 @@ _FOR_GOOD = (
 )
 
 
-class Patience:
+class Retries:
     """Repeats what met a lock, or a server that was away, until the time is up.
 
     limit_s: for how long; where: the database's name in messages.
