@@ -19,7 +19,16 @@ from foretoll.measure import EnergyReading
 from foretoll.process import this_process
 from foretoll.records import EnergyBasis, PhaseCost
 
-WAIT_S = float(os.environ.get("FORETOLL_RANKS_WAIT_S", "60"))  # for ranks that are still evaluating
+
+def _wait_s() -> float:
+    """For how long ranks that are still evaluating are waited for; what is no number says nothing."""
+    try:
+        return float(os.environ["FORETOLL_RANKS_WAIT_S"])
+    except (KeyError, ValueError):
+        return 60.0
+
+
+WAIT_S = _wait_s()
 _numbers = itertools.count()  # of the tracked runs of this process: every rank begins them in the same order
 
 
