@@ -5,6 +5,7 @@ See `foretoll.data.tabular`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from foretoll.data.address import DataUri
 from foretoll.data.grouped import LAZY_BYTES, MappedTable, ParquetTable, readable_parquet
-from foretoll.data.limits import BOMB_BYTES, check_memory, check_unpacked, samples_at_once
+from foretoll.data.limits import BOMB_BYTES, check_memory, check_unpacked
 from foretoll.data.open_npz import source_of_trees
 from foretoll.data.presence import check_there
 from foretoll.data.raw import RawData
@@ -22,7 +23,6 @@ from foretoll.errors import DataError, UsageError, check_refused, shown, unknown
 from foretoll.records import TableLayout
 
 _ARROW = b"ARROW1"
-_ROWS = 1024  # read at once where they are counted
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}  # bytes of a value
 
 
@@ -67,7 +67,7 @@ def read_table(path: Path, shown_path: str) -> Any:
 
     with readable_parquet(shown_path), pq.ParquetFile(path) as file:
         check_names(file.schema_arrow.names, shown_path)  # reading would fail without a word of why
-        return _read(file, path.stat().st_size, shown_path)
+        return _read(file, path, shown_path)
 
 
 def _trees(table: Any, uri: DataUri) -> dict[str, Any]:
@@ -99,15 +99,13 @@ def _values(column: Any, name: str, uri: DataUri) -> Any:
     return values
 
 
-def _read(file: Any, packed: int, where: str) -> Any:
+def _read(file: Any, path: Path, where: str) -> Any:
     """The whole table, where it fits: by what the file declares, and by what comes.
 
-    A dictionary of a few long texts stands for as many rows as it likes and is declared by its own size alone: rows
-    are then read a few at a time and counted.
+    A dictionary of a few long texts stands for as many rows as it likes and is declared by its own size alone: what
+    its rows come to is counted first, without unpacking them.
     """
-    import pyarrow as pa
-
-    declared, step = 0, file.metadata.num_rows
+    declared, packed, repeated = 0, path.stat().st_size, set()
     for i in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(i)
         for j in range(group.num_columns):
@@ -115,17 +113,46 @@ def _read(file: Any, packed: int, where: str) -> Any:
             whole = column.total_uncompressed_size
             declared += max(whole, column.num_values * _WIDTHS.get(column.physical_type, 0))
             if column.physical_type == "BYTE_ARRAY" and column.num_values * whole > BOMB_BYTES:
-                step = min(step, samples_at_once(whole, _ROWS))
+                repeated.add(column.path_in_schema)
     _check(packed, declared, where)
-    if step == file.metadata.num_rows:
-        return file.read()
-    batches, come = [], 0
-    for batch in file.iter_batches(batch_size=step):
-        batches.append(batch)
-        come += batch.nbytes
-        _check(packed, come, where)
-    table = pa.Table.from_batches(batches, schema=file.schema_arrow)
-    return table.combine_chunks() if come <= BOMB_BYTES else table
+    if repeated:
+        _check(packed, _bytes_of_texts(path, sorted(repeated), where), where)
+    return file.read()
+
+
+def _bytes_of_texts(path: Path, names: list[str], where: str) -> int:
+    """Bytes of all values of some columns of texts or bytes, read as what is different and how often it comes."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    found = 0
+    try:
+        with pq.ParquetFile(path, read_dictionary=names) as file:
+            for i in range(file.metadata.num_row_groups):
+                for column in file.read_row_group(i, columns=names).columns:
+                    for part in _dictionaries(column):
+                        lengths = pc.binary_length(part.dictionary)
+                        found += pc.sum(pc.take(lengths, part.indices)).as_py() or 0
+    except pa.ArrowCapacityError as error:
+        raise DataError(
+            f"{where} has over 2 GB of different texts in a group of rows: write it again with smaller groups"
+        ) from error
+    return found
+
+
+def _dictionaries(column: Any) -> Iterator[Any]:
+    """The dictionaries with their indices in a column, in the fields of structs and the items of lists too."""
+    import pyarrow as pa
+
+    for part in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+        if pa.types.is_dictionary(part.type):
+            yield part
+        elif pa.types.is_struct(part.type):
+            for field in part.flatten():
+                yield from _dictionaries(field)
+        elif pa.types.is_nested(part.type):
+            yield from _dictionaries(part.flatten())
 
 
 def _check(packed: int, unpacked: int, where: str) -> None:
