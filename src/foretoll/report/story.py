@@ -84,7 +84,8 @@ def headline(estimate: Estimate) -> str:
     parts = []
     if epochs is not None and epochs.median is not None:
         ends = interval_text("epochs", epochs, limit=limit, words=", the limit")
-        parts.append(f"about {median_text('epochs', epochs, limit=limit)} epochs ({ends})")
+        most_likely = median_text("epochs", epochs, limit=limit)
+        parts.append(f"{'' if most_likely.startswith('≥') else 'about '}{most_likely} epochs ({ends})")
     for cost in ("duration_s", "energy_kwh", "emissions_kg"):
         if median(forecast, cost) is not None:
             parts.append(median_text(cost, getattr(forecast, cost), limit=limit))
