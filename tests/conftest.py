@@ -42,7 +42,14 @@ def _own_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
+@pytest.fixture(scope="session")
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of all tests of a run: what one worker of pytest-xdist fits, the others read."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "foretoll-cache"
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor the user's cache; the tests of one process share theirs."""
-    monkeypatch.setenv("FORETOLL_CACHE", str(tmp_path_factory.getbasetemp() / "foretoll-cache"))
+def _own_cache(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor the user's cache."""
+    monkeypatch.setenv("FORETOLL_CACHE", str(cache_folder))

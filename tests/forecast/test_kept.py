@@ -33,6 +33,12 @@ def runs() -> list[Run]:
     return list(reference_runs())[::3]
 
 
+@pytest.fixture(scope="module")
+def few(runs: list[Run]) -> list[Run]:
+    """Enough for a forecast, with trees; each test fits several such ledgers."""
+    return [run for run in runs if run.option == "finetune"][:80]
+
+
 def files_of(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.npz"))
 
@@ -51,9 +57,9 @@ def test_a_kept_forecaster_foretells_as_a_fresh_one_to_the_bit(runs: list[Run], 
         assert fresh.forecast.epochs is not None and fresh.quality is not None
 
 
-def test_another_ledger_is_another_model(runs: list[Run], tmp_path: Path) -> None:
+def test_another_ledger_is_another_model(runs: list[Run], few: list[Run], tmp_path: Path) -> None:
     store, case = ArrayStore(tmp_path), open_cases(runs)[0]
-    for some in (runs[:300], runs[:250], runs[:250], runs[50:300]):
+    for some in (few, few[:60], few[:60], few[20:]):
         told = Forecaster(some, store=store).foretell(case)
         assert repr(told) == repr(Forecaster(some).foretell(case))
     assert len(files_of(tmp_path)) == 3 * 4
@@ -65,23 +71,25 @@ def test_the_lessons_of_the_reference_are_those_of_its_runs(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("damage", [b"", b"no archive", None], ids=["empty", "text", "cut short"])
-def test_a_damaged_file_is_made_anew(runs: list[Run], tmp_path: Path, damage: bytes | None) -> None:
-    store, case, some = ArrayStore(tmp_path), open_cases(runs)[0], runs[:300]
-    told = repr(Forecaster(some, store=store).foretell(case))
+def test_a_damaged_file_is_made_anew(
+    runs: list[Run], few: list[Run], tmp_path: Path, damage: bytes | None
+) -> None:
+    store, case = ArrayStore(tmp_path), open_cases(runs)[0]
+    told = repr(Forecaster(few, store=store).foretell(case))
     for path in files_of(tmp_path):
         path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
-    assert repr(Forecaster(some, store=store).foretell(case)) == told
+    assert repr(Forecaster(few, store=store).foretell(case)) == told
     assert all(store.get(path.stem) for path in files_of(tmp_path)), "and kept again"
 
 
-def test_arrays_that_are_no_model_are_made_anew(runs: list[Run], tmp_path: Path) -> None:
-    store, case, some = ArrayStore(tmp_path), open_cases(runs)[0], runs[:300]
-    told = repr(Forecaster(some, store=store).foretell(case))
+def test_arrays_that_are_no_model_are_made_anew(runs: list[Run], few: list[Run], tmp_path: Path) -> None:
+    store, case = ArrayStore(tmp_path), open_cases(runs)[0]
+    told = repr(Forecaster(few, store=store).foretell(case))
     for path in files_of(tmp_path):
         arrays = store.get(path.stem)
         assert arrays is not None
         store.put(path.stem, {**arrays, "trees left": arrays["trees left"] + 10**6})
-    assert repr(Forecaster(some, store=store).foretell(case)) == told
+    assert repr(Forecaster(few, store=store).foretell(case)) == told
 
 
 class _Bomb:
@@ -96,11 +104,12 @@ def test_nothing_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not (tmp_path / "exploded").exists()
 
 
-def test_where_nothing_can_be_written_it_is_silent(runs: list[Run], tmp_path: Path) -> None:
+def test_where_nothing_can_be_written_it_is_silent(runs: list[Run], few: list[Run], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    case, some = open_cases(runs)[0], runs[:100]
+    case = open_cases(runs)[0]
+    told = repr(Forecaster(few).foretell(case))
     for store in (ArrayStore(tmp_path / "file" / "below"), ArrayStore(None)):
-        assert repr(Forecaster(some, store=store).foretell(case)) == repr(Forecaster(some).foretell(case))
+        assert repr(Forecaster(few, store=store).foretell(case)) == told
 
 
 def test_the_files_that_were_not_used_longest_go(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,9 +57,9 @@ class Job:
 
 
 @pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+def job(cache_folder: Path) -> Job:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FORETOLL_CACHE", str(tmp_path_factory.getbasetemp() / "foretoll-cache"))
+        patch.setenv("FORETOLL_CACHE", str(cache_folder))
         source, target = blobs(400, distance=1.5, seed=1), blobs(1400, distance=1.5)
         update = Update(mlp(source), source, target, False, torch.device("cpu"))
         forecaster = reference_forecaster()

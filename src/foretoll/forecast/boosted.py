@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,15 @@ class _Tree:
     value: Array
 
 
+class _Split(NamedTuple):
+    """Column, edge, values of the two sides and what their children are bounded by."""
+
+    column: int
+    edge: int
+    values: tuple[float, float]
+    limits: tuple[tuple[float, float], tuple[float, float]]
+
+
 class _Grower:
     """Grows trees on one table of binned features."""
 
@@ -95,64 +105,77 @@ class _Grower:
         tree = _Tree(
             np.zeros(size, np.intp), np.zeros(size), np.full(size, -1), np.full(size, -1), np.zeros(size)
         )
-        bounds = np.tile([-np.inf, np.inf], (size, 1))
+        edges, bounds = np.full(size, -1), np.tile([-np.inf, np.inf], (size, 1))
         node = np.zeros(len(slope), np.intp)
         tree.value[0] = how.rate * slope.sum() / (curvature.sum() + shrinkage)
-        binned = self.bins[:, columns]
+        cells = self.bins[:, columns] + np.arange(len(columns)) * how.bins
+        weights = np.repeat(slope, len(columns)), np.repeat(curvature, len(columns))
         for depth in range(how.depth):
             first, count = 2**depth - 1, 2**depth
-            live = node >= first
-            sums = self._histograms(binned[live], node[live] - first, slope[live], curvature[live], count)
-            for k in range(count):
-                split = self._best(sums[:, k], columns, shrinkage, bounds[first + k])
+            at = np.where(node >= first, node - first, count)  # rows of leaves above: counted apart
+            sums = self._histograms(cells, at, weights, count)
+            for k, split in enumerate(self._best(sums, columns, shrinkage, bounds[first : first + count])):
                 if split is None:
                     continue
-                at, column, edge, values, limits = first + k, *split
-                tree.feature[at], tree.threshold[at] = column, self.edges[edge, column]
-                tree.left[at], tree.right[at] = 2 * at + 1, 2 * at + 2
-                for child, value, limit in zip((2 * at + 1, 2 * at + 2), values, limits, strict=True):
+                parent, column, edge, values, limits = first + k, *split
+                tree.feature[parent], tree.threshold[parent] = column, self.edges[edge, column]
+                tree.left[parent], tree.right[parent] = 2 * parent + 1, 2 * parent + 2
+                edges[parent] = edge
+                for child, value, limit in zip((2 * parent + 1, 2 * parent + 2), values, limits, strict=True):
                     tree.value[child], bounds[child] = how.rate * value, limit
-                here = node == at
-                node[here] = np.where(self.bins[here, column] <= edge, 2 * at + 1, 2 * at + 2)
+            falls = edges[node] >= 0
+            beyond = self.bins[np.arange(len(node)), tree.feature[node]] > edges[node]
+            node = np.where(falls, 2 * node + 1 + beyond, node)
         return tree, node
 
     def _histograms(
-        self, binned: Bins, node: NDArray[np.intp], slope: Array, curvature: Array, nodes: int
+        self, cells: Bins, node: NDArray[np.intp], weights: tuple[Array, Array], nodes: int
     ) -> Array:
-        """Slopes, curvatures and counts (3, nodes, p, bins) up to and with each bin."""
-        p = binned.shape[1]
-        at = ((node * p)[:, None] + np.arange(p)) * self.how.bins + binned
-        flat, cells = at.ravel(), nodes * p * self.how.bins
-        sums = [np.bincount(flat, np.repeat(w, p), cells) for w in (slope, curvature)]
-        sums.append(np.bincount(flat, minlength=cells).astype(float))
-        return np.cumsum(np.stack(sums).reshape(3, nodes, p, self.how.bins), axis=-1)
+        """Slopes, curvatures and counts (3, nodes, p, bins) up to and with each bin.
+
+        `cells` (n, p): the bin of each feature, counted on from feature to feature; `node` (n,): of each row, `nodes`
+        for those that count nowhere; `weights`: slopes and curvatures (n p,), each repeated p times.
+        """
+        p, size = cells.shape[1], cells.shape[1] * self.how.bins
+        flat, most = ((node * size)[:, None] + cells).ravel(), (nodes + 1) * size
+        sums = np.empty((3, most))
+        for k, weight in enumerate(weights):
+            sums[k] = np.bincount(flat, weight, most)
+        sums[2] = np.bincount(flat, minlength=most)
+        return np.cumsum(sums[:, : nodes * size].reshape(3, nodes, p, self.how.bins), axis=-1)
 
     def _best(
         self, sums: Array, columns: NDArray[np.intp], shrinkage: float, bounds: Array
-    ) -> tuple[int, int, tuple[float, float], tuple[tuple[float, float], tuple[float, float]]] | None:
-        """Column, edge, values of the two sides and what their children are bounded by; None: no split gains."""
-        slope, curvature, count = sums  # (p, bins), up to and with each bin
+    ) -> list[_Split | None]:
+        """The best split of each node, within what it is bounded by (nodes, 2); None: no split gains."""
+        slope, curvature, count = sums  # (nodes, p, bins), up to and with each bin
+        low, high = bounds[:, 0, None, None], bounds[:, 1, None, None]
         sides = []
         for g, h, n in (
             (slope, curvature, count),
-            (slope[:, -1:] - slope, curvature[:, -1:] - curvature, count[:, -1:] - count),
+            (slope[..., -1:] - slope, curvature[..., -1:] - curvature, count[..., -1:] - count),
         ):
-            sides.append((g, h + shrinkage, n, np.clip(g / (h + shrinkage), *bounds)))
-        (g1, h1, n1, v1), (g2, h2, n2, v2) = sides
-        gain = (g1 * v1 - h1 * v1**2 / 2) + (g2 * v2 - h2 * v2**2 / 2)
-        whole = slope[0, -1] ** 2 / (2 * (curvature[0, -1] + shrinkage))
-        allowed = (n1 >= self.how.fewest) & (n2 >= self.how.fewest)
-        allowed &= ~self.rising[columns][:, None] | (v1 <= v2)
-        gain = np.where(allowed, gain - whole, -np.inf)
-        best = int(np.argmax(gain))
-        if gain.flat[best] <= 1e-9:
-            return None
-        column, edge = divmod(best, gain.shape[1])
-        low, high = float(v1.flat[best]), float(v2.flat[best])
+            held = h + shrinkage
+            value = np.minimum(np.maximum(g / held, low), high)
+            sides.append((value, n >= self.how.fewest, g * value - held * value**2 / 2))
+        (left, enough, gain), (right, enough_too, gain_too) = sides
+        whole = slope[:, 0, -1] ** 2 / (2 * (curvature[:, 0, -1] + shrinkage))
+        allowed = enough & enough_too & (~self.rising[columns][:, None] | (left <= right))
+        gains = np.where(allowed, gain + gain_too - whole[:, None, None], -np.inf).reshape(len(bounds), -1)
+        return [
+            self._split(int(at), columns, (left[k], right[k]), bounds[k]) if gains[k, at] > 1e-9 else None
+            for k, at in enumerate(gains.argmax(axis=1))
+        ]
+
+    def _split(
+        self, at: int, columns: NDArray[np.intp], values: tuple[Array, Array], bounds: Array
+    ) -> _Split:
+        column, edge = divmod(at, self.how.bins)
+        low, high = float(values[0].flat[at]), float(values[1].flat[at])
         lower, upper = float(bounds[0]), float(bounds[1])
         if self.rising[columns[column]]:
             middle = (low + high) / 2
             limits = ((lower, middle), (middle, upper))
         else:
             limits = ((lower, upper), (lower, upper))
-        return int(columns[column]), edge, (low, high), limits
+        return _Split(int(columns[column]), edge, (low, high), limits)

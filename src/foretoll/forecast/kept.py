@@ -22,7 +22,7 @@ from foretoll.atomic import replacing
 from foretoll.forecast.array_archive import UNREADABLE, ArrayArchive, Arrays
 
 SHIPPED = Path(__file__).with_name("reference_fits.zip")  # `foretoll.forecast.shipped` writes it
-MOST_FILES = 80  # of some ten kilobytes each; those not used longest go
+MOST_FILES = 200  # of some ten kilobytes each; those not used longest go
 # All that stands between a table of runs and a model of it, and between records of runs and their columns. A change of
 # one of these files makes what ships stale: `foretoll study pack reference` makes it again.
 OF_MODELS = (
