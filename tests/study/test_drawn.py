@@ -15,7 +15,7 @@ from foretoll.models import build_model, load_model
 from foretoll.records import Run
 from foretoll.study.cell import Place
 from foretoll.study.check import StudyMistakesError
-from foretoll.study.plan import StudyFile, cells_of, source_models
+from foretoll.study.plan import Cell, StudyFile, cells_of, source_models
 from foretoll.study.run import plan_study, run_study
 from foretoll.study.study_file import read_study
 
@@ -134,3 +134,51 @@ def test_a_target_above_the_source_is_asked_for_up_to_half_of_what_is_missing(
     reached = source.curve[-1].quality
     expected = share * reached if share <= 1 else min(share * reached, (1 + reached) / 2)
     assert run.settings.until == pytest.approx(expected, abs=1e-4)
+
+
+CONTESTS = """
+[[sources]]
+name = "turned"
+source = "digits?part=1/2&shift=rotation:40"
+[[tasks]]
+name = "turned to few"
+source = "turned"
+target = "digits?classes=1,7"
+task = true
+[[tasks]]
+name = "the same digits"
+source = "turned"
+target = "digits"
+task = false
+[vary]
+lr = [0.001, 0.003, 0.01]
+until_share = [0.7, 0.8, 0.9]
+train_samples = [50, 100, 200]
+[design]
+seeds = [0, 1]
+options = ["finetune", "head", "keep"]
+options_drawn = 1
+fraction = 0.01
+"""
+
+
+def test_a_contest_draws_once_for_all_sources_of_a_target(tmp_path: Path) -> None:
+    cells = [cell for cell in cells_of(read(tmp_path, CONTESTS + "contests = 3\n")) if cell.shift is None]
+    contests: dict[str, list[Cell]] = {}
+    for cell in cells:
+        contests.setdefault(cell.contest, []).append(cell)
+    assert [cell.contest for cell in cells] == sorted(cell.contest for cell in cells), "one after the other"
+    for of in contests.values():
+        sources = {cell.source for cell in of}
+        assert len(of) == 2 * len(sources), "each source with both seeds"
+        assert len({(c.settings.lr, c.until_share, c.train_samples, c.option, c.target) for c in of}) == 1
+        assert not any(cell.task for cell in of) or of[0].option != "keep"
+    few = [of for of in contests.values() if of[0].target == "digits?classes=1,7"]
+    assert {len({cell.source for cell in of}) for of in few} == {2}
+    assert len({of[0].arch for of in few}) > 1 and len(few) <= 2 * 3, "models apart"
+    assert len({(of[0].settings.lr, of[0].until_share, of[0].train_samples) for of in few}) > 1
+
+
+def test_a_study_without_contests_draws_for_each_setting(tmp_path: Path) -> None:
+    cells = [cell for cell in cells_of(read(tmp_path, CONTESTS)) if cell.shift is None]
+    assert len({cell.setting for cell in cells}) == len({cell.contest for cell in cells})

@@ -63,6 +63,9 @@ class Design(Record):
     scratch_fraction: Annotated[float, Field(ge=0, le=1)] = (
         0.0  # of the settings that also train from scratch
     )
+    contests: Annotated[int, Field(ge=1)] | None = (
+        None  # draws for each target of the tasks, shared by all its sources; each setting has its own if None
+    )
     seed: int = 0
 
 
@@ -130,6 +133,12 @@ class Cell(Record):
         settings = self.settings.model_copy(update={"seed": 0})
         return self.model_copy(update={"settings": settings}).key
 
+    @property
+    def contest(self) -> str:
+        """Content hash without seed and source: settings that share it differ in their source models alone."""
+        of_source = {"source_name": "", "source": "", "target_name": "", "weights": None, "task": False}
+        return self.model_copy(update=of_source).setting
+
 
 class SourceModel(Record):
     """A source model that cells start from; trained once, kept in the study's folder."""
@@ -154,13 +163,21 @@ def check_code(study: StudyFile, trust: Trust) -> None:
 
 
 def cells_of(study: StudyFile) -> list[Cell]:
-    """All cells of a study, in the order of their settings' hashes: any first part of it is a fair sample."""
+    """All cells of a study, in the order of their settings' hashes: any first part of it is a fair sample.
+
+    With contests, those of one contest follow each other, and it has only options that all its sources can have.
+    """
     rng = random.Random(study.design.seed)
+    contests = study.design.contests is not None
     unsuited = {study.models[name]: options for name, options in study.design.unsuited.items()}
     settings = [*_shift_settings(study, rng), *_task_settings(study, rng)]
+    anew = {cell.contest for cell in settings if cell.task} if contests else set()
     cells = []
     for cell in settings:
-        options = [o for o in study.design.options if traits_of(o).serves_new_task or not cell.task]
+        if contests:
+            rng = random.Random(cell.contest)
+        new_task = cell.task or cell.contest in anew
+        options = [o for o in study.design.options if traits_of(o).serves_new_task or not new_task]
         drawn = study.design.options_drawn
         if drawn is not None and drawn < len(options):
             options = rng.sample(options, drawn)
@@ -170,7 +187,9 @@ def cells_of(study: StudyFile) -> list[Cell]:
         for option, seed in itertools.product(options, study.design.seeds):
             update = {"option": option, "settings": cell.settings.model_copy(update={"seed": seed})}
             cells.append(cell.model_copy(update=update))
-    return sorted(cells, key=lambda c: (c.setting, c.option, c.settings.seed))
+    if contests:  # two draws of one target may be the same
+        cells = list({cell.key: cell for cell in cells}.values())
+    return sorted(cells, key=lambda c: (c.contest if contests else "", c.setting, c.option, c.settings.seed))
 
 
 def most_cells(study: StudyFile) -> int:
@@ -178,7 +197,8 @@ def most_cells(study: StudyFile) -> int:
     models = len(study.models)
     levels = sum(4 if levels == "default" else len(levels) for levels in study.shifts.values())
     settings = sum(len(source.models) or models for source in study.sources) * levels * study.design.fraction
-    settings += sum(len(task.models) or models for task in study.tasks) * study.design.task_fraction
+    draws = study.design.contests or 1
+    settings += sum(len(task.models) or models for task in study.tasks) * study.design.task_fraction * draws
     options = min(len(study.design.options), study.design.options_drawn or len(study.design.options))
     return int(settings * len(study.design.seeds) * (options + 1))
 
@@ -224,10 +244,22 @@ def _task_settings(study: StudyFile, rng: random.Random) -> list[Cell]:
         target = (known.target or known.source) if known else task.target
         reference = known.source if known else task.target
         name = known.name if known else task.name
-        cell = _cell(study, rng, by_name[task.source], target, name, model, None)
-        until = rng.choice(task.until) if task.until else None
-        cells.append(cell.model_copy(update={"until": until, "task": task.task, "reference": reference}))
+        for draw in _draws(study, rng, target, model):
+            cell = _cell(study, draw, by_name[task.source], target, name, model, None)
+            until = draw.choice(task.until) if task.until else None
+            cells.append(cell.model_copy(update={"until": until, "task": task.task, "reference": reference}))
     return cells
+
+
+def _draws(study: StudyFile, rng: random.Random, target: str, model: str) -> list[random.Random]:
+    """What settings are drawn by: the study's own numbers, or for each contest those that its sources share."""
+    design = study.design
+    if design.contests is None:
+        return [rng]
+    return [
+        random.Random(f"{design.seed} {target} {study.models[model]} {number}")
+        for number in range(design.contests)
+    ]
 
 
 def _cell(
