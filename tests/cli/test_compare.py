@@ -27,7 +27,7 @@ NOISY = "digits?part=2/2&limit=300&shift=gaussian_noise:0.3"
 SHIFTED = f"--source '{HALF}' --target '{NOISY}'"
 TASK = "--source 'digits?classes=0,1,2,3&limit=200' --target 'digits?classes=5,6,7&limit=200' --task"
 KEYS = set(
-    "schema id created_at source target shift models until settings budget requests candidates recommendation "  # noqa: SIM905
+    "schema id created_at source sources target shift models until settings budget requests candidates recommendation "  # noqa: SIM905
     "measured_best regret energy price grid hardware self_cost warnings".split()
 )
 MLP = "foretoll:mlp?width=16&depth=1"
@@ -167,6 +167,25 @@ def test_two_models_and_folders_of_their_own(call: Call, models: Path) -> None:
     assert sorted(p.name for p in Path("cmp").iterdir() if p.is_dir()) == ["1-src-keep", "2-src-keep"]
     assert load_model("cmp/2-src-keep").card.family == "mlp"
     assert found.measured_best is not None
+
+
+def test_source_models_each_with_its_own_data_share_their_pilots(call: Call, models: Path) -> None:
+    own = "--source digits?part=1/2 --source none"
+    done = call(
+        f"compare --model {models}/src --model {models}/other {own} --target digits?part=2/2&shift=contrast:0.4 "
+        f"--same-task --until 0.97 -o finetune --spend 40% --keep-pilot kept --json --confidence 0.01 {QUIET}"
+    )
+    assert done.err == ""
+    found = Comparison.model_validate(done.data)
+    assert [card and card.uri for card in found.sources.values()] == ["digits?part=1/2", None]
+    assert found.source == next(iter(found.sources.values()))
+    for candidate in found.candidates:
+        assert candidate.pilot is not None and candidate.pilot.spend == 0.4 and candidate.pilot.ended
+    advised = found.recommendation.candidate
+    if advised is not None and found.candidates[advised].pilot.steps:  # type: ignore[union-attr]
+        assert (Path("kept") / "pilot.safetensors").is_file()
+    page = Path("foretoll-compare/report.md").read_text()
+    assert f"source of {models}/src" in page and "further steps of all pilots took" in page
 
 
 def test_what_a_model_has_to_say_is_listed_once_with_its_name(models: Path) -> None:

@@ -10,7 +10,7 @@ import typer
 from foretoll.commands.bundles import unfolded
 from foretoll.commands.checks import check_call, check_costs
 from foretoll.commands.flags import (
-    DataFlags,
+    ComparedDataFlags,
     HardwareOption,
     LoadingFlags,
     MeasuringFlags,
@@ -18,6 +18,7 @@ from foretoll.commands.flags import (
     ModelsOption,
     OptionsOption,
     OutputFlags,
+    PilotFlags,
     PriceOption,
     SamplesOption,
     measuring_flag,
@@ -51,11 +52,12 @@ NONE_RECOMMENDED = 3  # exit code, apart from 1: the command failed
 @unfolded
 def compare(
     model: ModelsOption,
-    data: DataFlags,
+    data: ComparedDataFlags,
     own: OptionFlags,
     loading: LoadingFlags,
     settings: SettingsFlags,
     measuring: MeasuringFlags,
+    shared: PilotFlags,
     output: OutputFlags,
     option: OptionsOption = None,
     budget: Annotated[
@@ -91,6 +93,7 @@ def compare(
     """
     recipe, lr = settings.read()
     options = own.applied(option)
+    pilot = shared.budget()
     check_costs(energy=measuring.energy, budget=budget, price=price, hardware=hardware or ())
     check_call(
         data=data.named,
@@ -111,6 +114,7 @@ def compare(
             settings=recipe,
             lr=lr,
             budget=budget,
+            pilot=pilot,
             hardware=hardware,
             requests=requests,
             confidence=confidence,

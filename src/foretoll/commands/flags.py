@@ -45,7 +45,7 @@ ModelOption = Annotated[
 ]
 ModelsOption = Annotated[
     list[str],
-    model_flag("--model", "-m", help_="as in estimate; once for each model, all trained on the source"),
+    model_flag("--model", "-m", help_="as in estimate; once for each model"),
 ]
 OptionOption = Annotated[
     str, model_flag("--option", "-o", help_=f"way to reuse the model: {names_for_help(OPTIONS)}")
@@ -116,6 +116,13 @@ HeadOption = Annotated[
 ]
 
 
+TargetOption = Annotated[str, model_flag("--target", "-t", help_="data URI that it must now serve")]
+TaskOption = Annotated[
+    bool | None,
+    model_flag("--task/--same-task", help_="the target is a new task; without it decided by the class names"),
+]
+
+
 @dataclass(frozen=True)
 class FreshFlags(Bundle):
     """A network with fresh weights, and the data that it is trained on."""
@@ -133,7 +140,7 @@ class FreshFlags(Bundle):
 class DataFlags(Bundle):
     """What a model was trained on, and what it must now serve."""
 
-    target: Annotated[str, model_flag("--target", "-t", help_="data URI that it must now serve")]
+    target: TargetOption
     source: Annotated[
         str | None,
         model_flag(
@@ -142,18 +149,49 @@ class DataFlags(Bundle):
             help_="data URI that the model was trained on; left out or none: nobody has them",
         ),
     ] = None
-    task: Annotated[
-        bool | None,
-        model_flag(
-            "--task/--same-task", help_="the target is a new task; without it decided by the class names"
-        ),
-    ] = None
+    task: TaskOption = None
 
     @property
     def named(self) -> list[str]:
         """The data URIs that were typed."""
-        source = self.source if self.source is not None and self.source.strip().lower() != "none" else None
-        return [uri for uri in (source, self.target) if uri is not None]
+        return _uris(self.source, self.target)
+
+
+@dataclass(frozen=True)
+class ComparedDataFlags(Bundle):
+    """What each of several models was trained on, and what they must now serve."""
+
+    target: TargetOption
+    source: Annotated[
+        list[str] | None,
+        model_flag(
+            "--source",
+            "-s",
+            help_="data URI that the models were trained on, or one for each model in their order; left out or none: "
+            "nobody has them",
+        ),
+    ] = None
+    task: TaskOption = None
+
+    @property
+    def named(self) -> list[str]:
+        """The data URIs that were typed."""
+        return _uris(*(self.source or ()), self.target)
+
+    def values(self) -> dict[str, Any]:
+        """The values by name: one source for all models, or one for each."""
+        given = self.source or []
+        several = len(given) > 1
+        return {
+            "target": self.target,
+            "source": given[0] if given and not several else None,
+            "sources": given if several else None,
+            "task": self.task,
+        }
+
+
+def _uris(*given: str | None) -> list[str]:
+    return [uri for uri in given if uri is not None and uri.strip().lower() != "none"]
 
 
 @dataclass(frozen=True)
@@ -230,7 +268,7 @@ class StudyFlags(Bundle):
 
 @dataclass(frozen=True)
 class PilotFlags(Bundle):
-    """How far the pilot of an estimate goes on."""
+    """How far the pilot of an estimate, or the pilots of a comparison, go on."""
 
     within: Annotated[
         str | None,
@@ -245,14 +283,15 @@ class PilotFlags(Bundle):
         measuring_flag(
             "--spend",
             help_="go on with the pilot until this share of the forecast energy is spent, such as 3%, which it is "
-            "beside --within",
+            "beside --within; compare shares it out among the pilots of all candidates",
         ),
     ] = None
 
     keep_pilot: Annotated[
         Path | None,
         measuring_flag(
-            "--keep-pilot", help_="folder for that pilot, which retrain --from-pilot goes on from"
+            "--keep-pilot",
+            help_="folder for that pilot (in compare the recommended one's), which retrain --from-pilot goes on from",
         ),
     ] = None
 

@@ -14,6 +14,7 @@ from foretoll.records.forecast import Forecast, Interval, Money
 from foretoll.records.hardware import HardwareForecast
 from foretoll.records.measured import EnergyBasis, GridIntensity, Hardware, InferenceCost
 from foretoll.records.model import ModelCard
+from foretoll.records.pilot import PilotRecord
 from foretoll.records.run import Run
 from foretoll.records.settings import TrainingSettings
 
@@ -42,6 +43,7 @@ class Candidate(Record):
     money_spent: NonNegative | None = None  # what it took, where it was carried out
     over_budget: str = ""  # which limit it is forecast to break
     on_front: bool = False  # no other candidate reaches more for less
+    pilot: PilotRecord | None = None  # how far its pilot went on, where the pilots shared what may be spent
     warnings: tuple[str, ...] = ()
     run: Run | None = None  # what happened, where it was carried out
     failure: str = ""  # why it could not be carried out, or not to its end
@@ -63,6 +65,7 @@ class Comparison(PresentedRecord):
     id: str
     created_at: datetime
     source: DataCard | None  # None: of models that came without the data that they were trained on
+    sources: dict[str, DataCard | None] = {}  # by model, where each has its own; `source` is the first one's
     target: DataCard
     shift: Literal["none", "distribution", "task"]
     models: dict[str, ModelCard] = {}  # by the name that the candidates have

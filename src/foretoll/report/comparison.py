@@ -50,7 +50,8 @@ def task_text(comparison: Comparison) -> str:
     target = comparison.target
     place = f"on {data_name(target)}"
     if comparison.shift == "task":
-        origin = "" if comparison.source is None else f", from {data_name(comparison.source)}"
+        source = None if comparison.sources else comparison.source
+        origin = "" if source is None else f", from {data_name(source)}"
         place = f"for {data_name(target)} ({targets_text(target)}{origin})"
     goal = goal_text(comparison.settings.metric, comparison.until)
     return f"Reusing {subject} {place}, to {goal} within {epochs_text(comparison.settings.max_epochs)}"
@@ -68,11 +69,36 @@ def sentences(comparison: Comparison) -> list[Line]:
     groups = [
         Line("Note", chosen.warnings if chosen is not None else ()),
         Line("Otherwise", advice.would_change),
-        Line("Read", readings(comparison.source, comparison.target)),
+        Line("Read", _readings(comparison)),
+        Line("Pilots", tuple(_pilots(comparison))),
         Line("Rests on", tuple(_rests_on(comparison))),
         Line("Self-cost", (_self_cost(comparison),)),
     ]
     return [group for group in groups if group.sentences]
+
+
+def _pilots(comparison: Comparison) -> list[str]:
+    """How far each pilot went on and why no farther, those that ended alike in one line."""
+    ended: dict[str, list[str]] = {}
+    for candidate in comparison.candidates:
+        pilot = candidate.pilot
+        if pilot is not None and pilot.stages:
+            kept = f", kept in {pilot.kept}" if pilot.kept is not None else ""
+            found = f"{title(comparison, candidate)} ({pilot.steps:,} steps{kept})"
+            ended.setdefault(pilot.ended, []).append(found)
+    return [f"{', '.join(names)}: {why}" for why, names in ended.items()]
+
+
+def _readings(comparison: Comparison) -> tuple[str, ...]:
+    """How the data were read; of models with sources of their own, each."""
+    if not comparison.sources:
+        return readings(comparison.source, comparison.target)
+    sources = [
+        f"source of {name}: {card.reading}"
+        for name, card in comparison.sources.items()
+        if card is not None and card.reading
+    ]
+    return (*sources, *(f"target: {text}" for text in readings(None, comparison.target)))
 
 
 def title(comparison: Comparison, candidate: Candidate) -> str:
@@ -178,6 +204,11 @@ def _self_cost(comparison: Comparison) -> str:
     text = f"comparing took {cost_text('duration_s', own.duration_s)}"
     if own.energy_kwh is not None:
         text += f" and {cost_text('energy_kwh', own.energy_kwh)}"
+    if any(candidate.pilot is not None for candidate in comparison.candidates):
+        steps = sum(candidate.pilot.steps for candidate in comparison.candidates if candidate.pilot)
+        text += f"; the {steps:,} further steps of all pilots took {cost_text('duration_s', own.pilot_duration_s)} more"
+        if own.pilot_energy_kwh is not None:
+            text += f" and {cost_text('energy_kwh', own.pilot_energy_kwh)}"
     return f"{text}, not counting the runs that were measured" if was_measured(comparison) else text
 
 

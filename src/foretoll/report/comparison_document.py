@@ -161,7 +161,8 @@ def _case(comparison: Comparison) -> Table:
         )
         for name, card in comparison.models.items()
     ]
-    for name, card in (("source", comparison.source), ("target", comparison.target)):
+    own = {f"source of {name}": card for name, card in comparison.sources.items()}
+    for name, card in {**(own or {"source": comparison.source}), "target": comparison.target}.items():
         if card is None:
             rows.append((name, NO_SOURCE))
             continue

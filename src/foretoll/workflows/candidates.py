@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from foretoll.decide.money import money, money_spent
 from foretoll.errors import ForetollError, LedgerError
-from foretoll.forecast import Forecaster
+from foretoll.forecast import Forecaster, Prediction
 from foretoll.indices.survey import Survey
 from foretoll.interruption import why_stopped
 from foretoll.ledger import Ledger
@@ -27,20 +28,32 @@ from foretoll.records import (
     Run,
     TrainingSettings,
 )
+from foretoll.workflows.anytime import Grown
 from foretoll.workflows.carry_out import RunMetadata, inference_cost
 from foretoll.workflows.context import Accounting, Runtime, Update
 from foretoll.workflows.elsewhere import forecasts_there, probe_there
 from foretoll.workflows.estimate import composed
 from foretoll.workflows.goal import in_unit
+from foretoll.workflows.halving import Contender
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.planned import case_of_update, start_quality
-from foretoll.workflows.probe import ProbeResult, count_option, probe_option
+from foretoll.workflows.probe import OptionWork, ProbeResult, count_option, probe_option
 from foretoll.workflows.rates import Named, rising, settled
 from foretoll.workflows.retrain import retrain_update
+from foretoll.workflows.whole_curve import NamedOption
 
 NOT_BEGUN = "not begun"
 TAG = "compare"
 FIRMER = "add runs with --measure or foretoll estimate --calibrate"
+
+
+@dataclass(frozen=True)
+class KnownOption:
+    """What was known of an option, the settings that it trains with, and its work where that was counted."""
+
+    option: NamedOption
+    settings: TrainingSettings
+    work: OptionWork | None
 
 
 @dataclass
@@ -56,13 +69,14 @@ class Prospect:
     there: Sequence[Machine] = ()  # the hardware that it is for; none: this machine
     signals: dict[str, dict[str, float | None]] = field(default_factory=dict)
     """By option, those that its forecast rests on: its run carries the same."""
+    known: dict[str, KnownOption] = field(default_factory=dict)
+    """By option, what its forecast was made from."""
+    pilots: dict[str, Contender] = field(default_factory=dict)
+    """By option, its pilot where it went on: its run goes on from where that rests."""
 
     def __post_init__(self) -> None:
         self.start = start_quality(self.update, self.settings)
         self.inference: InferenceCost | None = None
-        self.settled: dict[
-            str, TrainingSettings
-        ] = {}  # by option, with the learning rate that it trains with
 
     def forecast(self, option: str, forecaster: Forecaster) -> tuple[Candidate, EnergyBasis | None]:
         """The candidate of one option. One that cannot be used here, or fails its probe, says why."""
@@ -81,32 +95,16 @@ class Prospect:
     def _forecast(self, name: str, forecaster: Forecaster) -> tuple[Candidate, EnergyBasis]:
         update, option = self.update, get_option(name)
         settings, rate = settled(update, name, self.settings, self.lr)
-        self.settled[name] = settings
         found = self._probed(option, settings) if not self.there else self._counted(option, settings)
-        told = forecaster.foretell(case_of_update(update, name, settings, self.seen, found.pilot, self.start))
+        case = case_of_update(update, name, settings, self.seen, found.pilot, self.start)
+        told = forecaster.foretell(case)
         self.signals[name] = self.seen.signals | found.pilot
-        elsewhere = forecasts_there(
-            self.there,
-            found.work,
-            told,
-            settings,
-            samples=len(update.target.train),
-            accounting=self.accounting,
-        )
-        forecast = (
-            elsewhere[0].forecast
-            if elsewhere
-            else composed(update, settings, told, found.step, self.accounting)
-        )
+        self.known[name] = KnownOption(NamedOption(case, told, found.step), settings, found.work)
         return Candidate(
             model=self.name,
             option=name,
             option_settings=option.settings_for(update.model, update.target, task_shift=update.task_shift),
-            forecast=forecast,
-            elsewhere=elsewhere,
-            money=elsewhere[0].money if elsewhere else money(self.accounting.prices, forecast),
-            quality=in_unit(told.quality, settings),
-            reach_probability=told.reach_probability,
+            **self._told(name, told),
             trainable_parameters=found.trainable_parameters,
             training_state_bytes=found.training_state_bytes,
             changes_weights=option.changes_weights,
@@ -118,6 +116,36 @@ class Prospect:
                 *(warning.replace("add --calibrate", FIRMER) for warning in told.warnings),
             ),
         ), found.energy
+
+    def grown(self, candidate: Candidate, grown: Grown) -> Candidate:
+        """The candidate as its pilot tells of it."""
+        told = self._told(candidate.option, grown.made)
+        warnings = (*candidate.warnings, *grown.warnings)
+        return candidate.model_copy(update={**told, "pilot": grown.record, "warnings": warnings})
+
+    def _told(self, name: str, told: Prediction) -> dict[str, Any]:
+        """What is predicted of a candidate, by the names of its fields."""
+        known, update = self.known[name], self.update
+        elsewhere = forecasts_there(
+            self.there,
+            known.work,
+            told,
+            known.settings,
+            samples=len(update.target.train),
+            accounting=self.accounting,
+        )
+        forecast = (
+            elsewhere[0].forecast
+            if elsewhere
+            else composed(update, known.settings, told, known.option.probe, self.accounting)
+        )
+        return {
+            "forecast": forecast,
+            "elsewhere": elsewhere,
+            "money": elsewhere[0].money if elsewhere else money(self.accounting.prices, forecast),
+            "quality": in_unit(told.quality, known.settings),
+            "reach_probability": told.reach_probability,
+        }
 
     def _probed(self, option: Option, settings: TrainingSettings) -> ProbeResult:
         """A few real steps on this machine."""
@@ -169,13 +197,14 @@ def carry_out_all(
             done.append(candidate.model_copy(update={"failure": f"{NOT_BEGUN}: {stopped}"}))
             continue
         update, began = looked[candidate.model].update, datetime.now(UTC)
+        pilot = looked[candidate.model].pilots.get(candidate.option)
         run: Run | None = None
         failure = ""
         try:
             run = retrain_update(
                 update,
                 candidate.option,
-                looked[candidate.model].settled[candidate.option],
+                looked[candidate.model].known[candidate.option].settings,
                 runtime,
                 RunMetadata(
                     signals=looked[candidate.model].signals[candidate.option],
@@ -187,6 +216,7 @@ def carry_out_all(
                     ),
                     tags=(TAG,),
                 ),
+                begun=pilot.state if pilot is not None else None,
                 out=folder,
             ).run
             failure = "" if run.outcome.complete else run.reason

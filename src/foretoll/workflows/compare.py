@@ -18,12 +18,14 @@ from foretoll.decide import (
     recommend,
     regret_of,
 )
+from foretoll.decide.pilot_budget import PilotBudget
 from foretoll.errors import UsageError
 from foretoll.forecast.reference import reference_settings
 from foretoll.forecast.unseen import unseen_settings
 from foretoll.indices.collect import DEFAULT_SAMPLES
 from foretoll.ledger import Ledger
 from foretoll.measure import SelfCostMeter, describe_hardware, machines
+from foretoll.measure.self_cost import PILOT
 from foretoll.models import Loading
 from foretoll.options import OPTIONS, Option
 from foretoll.options.table import named
@@ -48,6 +50,7 @@ from foretoll.workflows.experience import experience_of
 from foretoll.workflows.goal import with_target
 from foretoll.workflows.rates import Named
 from foretoll.workflows.retrain import take_signals
+from foretoll.workflows.shared_pilots import kept_beside, share_pilots
 
 
 def compare(
@@ -55,12 +58,14 @@ def compare(
     source: Data = None,
     target: Data = None,
     *,
+    sources: Sequence[Data] | None = None,
     options: Sequence[str | Option] | None = None,
     until: float | None = None,
     task: bool | None = None,
     settings: TrainingSettings | None = None,
     lr: Named = None,
     budget: str | None = None,
+    pilot: PilotBudget | None = None,
     requests: int = 0,
     confidence: float = CONFIDENCE,
     measure: bool = False,
@@ -82,10 +87,12 @@ def compare(
     >>> found.recommendation.reason  # doctest: +SKIP
 
     Args:
-        models: one model or a list of them, each as in `foretoll.estimate`; all were trained on `source`.
-        source: what the model was trained on: a data URI such as "npz:old.npz", a torch Dataset or DataLoader, arrays,
-            or `TaskData`. None or "none" where nobody has it; what needs it is then left out, and a warning says so.
+        models: one model or a list of them, each as in `foretoll.estimate`.
+        source: what all models were trained on: a data URI such as "npz:old.npz", a torch Dataset or DataLoader,
+            arrays, or `TaskData`. None or "none" where nobody has it; what needs it is then left out, and a warning
+            says so.
         target: what the model is to serve now, in the same forms. It must have labels for anything that trains.
+        sources: what each model was trained on, in their order, where that differs; leave `source` out then.
         options: the ways to compare, by name or as objects; None: all of them. One that cannot be used here, or
             fails, says why in its candidate (`why_not`, `failure`), and the others go on.
         until: the quality to reach on the validation data, in the metric's unit; None: 95 % of the first model's
@@ -95,6 +102,9 @@ def compare(
         lr: as in `foretoll.estimate`; each candidate has its own rate unless one is named.
         budget: what the update may cost at most: "0.1kWh", "20min", "50g", or "5EUR" where `accounting` has a price.
             Medians of the forecasts are held against it.
+        pilot: the share of what the cheapest candidate is forecast to take that the pilots of all candidates may spend
+            together, as the beginnings of their runs: in rounds, from which clearly dearer candidates drop out
+            (`Candidate.pilot`). With `keep`, that of the recommended one is kept. None: each ends after 24 steps.
         requests: how many samples are served afterwards; their energy is added to what an option costs.
         confidence: the probability of reaching the target that is relied on, between 0 and 1.
         measure: carry all of them out as well. The recommendation still rests on the forecasts made before.
@@ -127,13 +137,11 @@ def compare(
     given = list(models) if isinstance(models, list | tuple) else [models]
     one_model_only = {"--weights": weights, "--embedding-layer": embedding_layer, "--head": head}
     _check_models(given, [flag for flag, value in one_model_only.items() if value is not None])
+    trained_on = _each_source(source, sources, len(given))
     wanted = list(dict.fromkeys(named(option) for option in options or OPTIONS))
     if until is not None:
         check_until(until, settings.metric)
-    if requests < 0:
-        raise UsageError(f"--requests {requests} is no number of samples to serve: give 0 or more")
-    if not 0 < confidence < 1:
-        raise UsageError(f"--confidence {confidence:g} is no probability to rely on: it lies between 0 and 1")
+    _check_numbers(requests, confidence)
     limit = Limit.parse(budget, prices=accounting.prices) if budget is not None else None
     there = machines(hardware)
     if there and (measure or requests):
@@ -146,14 +154,14 @@ def compare(
     opened = [
         open_update(
             model,
-            source,
+            own,
             target,
             task=task,
             loading=loading,
             device=runtime.device,
             seed=settings.seed,
         )
-        for model in given
+        for model, own in zip(given, trained_on, strict=True)
     ]
     jobs = dict(zip(_names(given, opened), opened, strict=True))
     first = opened[0]
@@ -171,9 +179,15 @@ def compare(
             for name in wanted:
                 watcher.stage(f"probe and forecast {name}")
                 candidate, basis = looked[model_name].forecast(name, forecaster)
-                found.append(_costed(candidate, limit, requests))
+                found.append(candidate)
                 energy = energy or basis
+        if pilot is not None:
+            own.switch(PILOT)
+            found = share_pilots(found, looked, pilot, forecaster, runtime)
+    found = [_costed(candidate, limit, requests) for candidate in found]
     advice = recommend(found, until=settings.until or 0.0, confidence=confidence, scale=settings.scale)
+    if pilot is not None and pilot.keep is not None and advice.candidate is not None:
+        found[advice.candidate] = kept_beside(found[advice.candidate], looked, pilot.keep)
     if measure:
         folders = _folders(found, None if out is None else Path(out))
         found = carry_out_all(found, looked, folders, runtime)
@@ -184,6 +198,9 @@ def compare(
         target=first.target.card,
         shift=first.shift,
         models={name: update.model.card for name, update in jobs.items()},
+        sources={}
+        if sources is None
+        else {name: update.source.card if update.source else None for name, update in jobs.items()},
         until=settings.until or 0.0,
         settings=settings,
         budget=budget,
@@ -204,6 +221,27 @@ def compare(
             *filter(None, [known.warning]),
         ),
     )
+
+
+def _each_source(source: Data, sources: Sequence[Data] | None, models: int) -> Sequence[Data]:
+    """What each model was trained on."""
+    if sources is None:
+        return [source] * models
+    if source is not None:
+        raise UsageError("source= and sources= are both given: leave one of them out")
+    if len(sources) != models:
+        raise UsageError(
+            f"--source is given {len(sources)} times for {models} model{'s' if models > 1 else ''}: give it once for "
+            "all of them, or once for each in their order"
+        )
+    return sources
+
+
+def _check_numbers(requests: int, confidence: float) -> None:
+    if requests < 0:
+        raise UsageError(f"--requests {requests} is no number of samples to serve: give 0 or more")
+    if not 0 < confidence < 1:
+        raise UsageError(f"--confidence {confidence:g} is no probability to rely on: it lies between 0 and 1")
 
 
 def _check_models(given: Sequence[ModelLike], one_model_only: Sequence[str]) -> None:
@@ -266,13 +304,16 @@ def _warnings(
     first = looked[0].update
     of = {model.name: f"{model.name}: " if len(looked) > 1 else "" for model in looked}
     said = [of[model.name] + note for model in looked for note in model.update.model.card.notes]
-    said += [*(first.source.card.notes if first.source is not None else ()), *first.target.card.notes]
+    for model in looked:
+        own = model.update.source
+        said += own.card.notes if own is not None else ()
+    said += first.target.card.notes
     for model in looked:
         chance = chance_warnings(model.update, model.settings, model.seen.signals, model.seen.source_samples)
         said += [of[model.name] + warning for warning in (*chance, *model.seen.warnings)]
     if accounting.grid.is_default:
         said.append(default_region_warning(accounting))
-    if first.same_data:
+    if any(model.update.same_data for model in looked):
         said.append("source and target are the same data: there is no shift to pay for")
     if was_stopped(found):
         said.append("stopped before all candidates were run; what was measured is in the ledger")

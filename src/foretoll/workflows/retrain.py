@@ -173,7 +173,7 @@ def retrain_update(
     chance = guard.call("looking for chance", lambda: chance_warnings(update, settings, taken, seen), so=SO)
     warnings = [*(chance or ()), *update.model.card.notes]
     if begun is not None:
-        warnings.append(f"its first {begun.recorded.steps:,} steps were taken by the pilot of an estimate")
+        warnings.append(f"its first {begun.recorded.steps:,} steps were taken by the pilot of its forecast")
     watcher.stage(f"{option} on {update.target.name}")
     ancestors = guard.call(
         "reading the model's ancestors",
