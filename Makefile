@@ -11,7 +11,7 @@ ifneq ($(UV_TORCH_BACKEND),)
 export UV_TORCH_BACKEND
 endif
 
-.PHONY: install core demo test lint docs numbers fuzz accessibility contact-sheet wheel-check release-check clean
+.PHONY: install core demo test lint notebooks docs numbers fuzz accessibility contact-sheet wheel-check release-check clean
 
 install: .venv/installed
 
@@ -52,9 +52,14 @@ fuzz: install
 numbers: install
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/docs_numbers.py
 
-# the docs site in build/site, to be opened from the disk: tables are made anew, dead links are errors
-docs: install
+# the examples as notebooks without outputs, from their scripts
+notebooks: install
+	$(BIN)/python release/notebooks.py
+
+# the docs site in build/site, to be opened from the disk: tables are made anew, examples executed, dead links are errors
+docs: install notebooks
 	$(BIN)/python docs/build.py
+	$(BIN)/python release/notebooks.py --execute
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # pages of foretoll and of its docs, asked about by axe-core in headless Chromium; needs node's npm

@@ -1,20 +1,63 @@
-"""Hooks of the docs site: the reference of the command line, and links to files that are no pages."""
+"""Hooks of the docs site: the reference of the command line, the examples, and links to files that are no pages."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS, EXECUTED = ROOT / "examples" / "notebooks", ROOT / "build" / "notebooks"
 
 COMMANDS = "reference/commands.md"
 _EMPTY_HEAD = re.compile(r"<th((?: [^>]*)?)></th>")
 OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)]+)\)")
+_EXAMPLE = re.compile(r"\(\.\./examples/notebooks/(\w+)\.ipynb\)")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def on_files(files: Any, *, config: Any, **_: Any) -> Any:
+    """The files of the site: of each notebook a page and the notebook itself, executed where `make docs` did that."""
+    for source in sorted(NOTEBOOKS.glob("*.ipynb")):
+        executed = EXECUTED / source.name
+        text = (executed if executed.exists() else source).read_text(encoding="utf-8")
+        page = "\n".join(notebook_lines(json.loads(text), source.name))
+        files.append(File.generated(config, f"examples/{source.stem}.md", content=page))
+        files.append(File.generated(config, f"examples/{source.name}", content=text))
+    return files
+
+
+def notebook_lines(notebook: dict[str, Any], name: str) -> Iterator[str]:
+    """Markdown of a notebook: its texts, its code, and what each cell has shown."""
+    for number, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] == "markdown":
+            yield "".join(cell["source"]) + "\n"
+        else:
+            yield _fenced("".join(cell["source"]), "python")
+            if shown := "".join(map(_shown, cell["outputs"])).strip("\n"):
+                yield _fenced(_COLOUR.sub("", shown), "text")
+        if number == 0:
+            yield f"[Download the notebook]({name}){{ .md-button }}\n"
+
+
+def _shown(output: dict[str, Any]) -> str:
+    """The text of an output; a picture or a widget has one too."""
+    return "".join(output["text"] if "text" in output else output.get("data", {}).get("text/plain", ""))
+
+
+def _fenced(text: str, language: str) -> str:
+    return f"~~~~ {language}\n{text}\n~~~~\n"
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     """A page as it is built."""
     if page.file.src_uri == COMMANDS:
         return markdown + "\n".join(command_lines())
+    markdown = _EXAMPLE.sub(r"(examples/\1.md)", markdown)
     if "/" not in page.file.src_uri:  # what lies beside docs/ is named, not linked: the site does not have it
         return OUTSIDE.sub(lambda found: f"{found[1]} (`{found[2]}`)", markdown)
     return markdown

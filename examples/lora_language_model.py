@@ -1,9 +1,12 @@
-"""LoRA of a small causal language model: from Python's documentation to the licences of installed packages.
+# %% [markdown]
+# # LoRA for a language model
+#
+# A small causal language model read Python's documentation; low-rank adapters (LoRA) teach it the language
+# of licences, and are merged into it. The model is a folder as transformers saves them: a configuration, a
+# tokenizer, and weights. Both texts are on your disk already: what `help()` prints, and the licence files
+# that torch was installed with.
 
-The model is a folder as transformers saves them: a configuration, a tokenizer, and weights. It reads documentation
-first; then low-rank adapters teach it the language of licences, and are merged.
-"""
-
+# %%
 import pydoc_data.topics
 from importlib.metadata import files
 from pathlib import Path
@@ -24,6 +27,13 @@ licences = [p.locate() for p in files("torch") or [] if p.name.startswith(("LICE
     "\n".join(Path(p).read_text(errors="replace") for p in licences)[:60_000]
 )
 
+# %% [markdown]
+# ## A model to begin with
+#
+# A tokenizer of 512 pieces and a Llama of two layers, untrained. With a model of yours, its folder takes
+# their place.
+
+# %%
 pieces = Tokenizer(models.BPE())
 pieces.pre_tokenizer, pieces.decoder = pre_tokenizers.ByteLevel(), decoders.ByteLevel()
 alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -40,14 +50,27 @@ config = LlamaConfig(
 )  # fmt: skip
 LlamaForCausalLM(config).save_pretrained(folder / "untrained")
 
+# %% [markdown]
+# ## Read the documentation
+#
+# `text:` opens a file as blocks of tokens. The ledger beside it keeps this run apart from yours: what
+# counts here is the next one.
+
+# %%
 blocks = f"block=32&limit=500&tokenizer={folder / 'untrained'}"
 old = foretoll.open_data(f"text:{folder}/documentation.txt?{blocks}")
 new = foretoll.open_data(f"text:{folder}/licences.txt?{blocks}")
 plan = foretoll.TrainingSettings(metric="perplexity", max_epochs=4, batch_size=32, lr=3e-3)
-beside = Ledger(folder / "ledger.db")  # of the source model: the run that counts here is the next one
+beside = Ledger(folder / "ledger.db")
 foretoll.train(f"hf:{folder / 'untrained'}", old, out=folder / "model", settings=plan, ledger=beside)
 model = foretoll.load_model(folder / "model", data=old)
 
+# %% [markdown]
+# ## What will LoRA cost, and what did it?
+#
+# The target is a perplexity of 40 or less on the licences.
+
+# %%
 until = 40.0
 forecast = foretoll.estimate(model, old, new, option="lora", until=until, settings=plan, samples=400)
 run = foretoll.retrain(model, old, new, option="lora", until=until, settings=plan)
@@ -61,3 +84,11 @@ print(
 print(
     f"measured   {run.toll.epochs:.1f} epochs, {run.outcome.value}: perplexity {run.quality.after:.0f} on test texts"
 )
+
+# %% [markdown]
+# ## How to read it
+#
+# Few runs of language models are in the ledger that ships, and the interval says so: it reaches over the
+# whole budget. In brackets stand the ends of the 90 % intervals. The median forecast of the epochs may lie
+# at the limit and the run still end after one, as long as it ends inside the interval; your own runs are
+# what makes it narrower. A large model is sized without loading it: `foretoll size hf:PATH --option lora`.

@@ -1,5 +1,11 @@
-"""A plain loop: handwritten digits on which a scanner has drawn noise. One `with` line is all that foretoll needs."""
+# %% [markdown]
+# # A plain training loop
+#
+# A scanner that read handwritten digits well begins to draw noise on them. The network needs an update: how
+# long will that take, and is the target within reach? One `with` line around the loop that you have answers
+# before the first step, and measures what the update really took.
 
+# %%
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
@@ -15,6 +21,11 @@ noisy = (images + 0.35 * torch.randn_like(images)).clamp(0, 1)
 old = TensorDataset(images[:900], digits[:900])
 train, test = TensorDataset(noisy[900:1500], digits[900:1500]), TensorDataset(noisy[1500:], digits[1500:])
 
+# %% [markdown]
+# An ordinary network and an ordinary loop. Five epochs on the clean scans make the model as it was
+# deployed.
+
+# %%
 model = nn.Sequential(
     nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(256, 10)
 )
@@ -36,12 +47,38 @@ def accuracy() -> float:
     return (model(inputs).argmax(1) == labels).float().mean().item()
 
 
-for _ in range(5):  # the model as it was bought
+for _ in range(5):
     epoch(DataLoader(old, 32, shuffle=True))
 
+# %% [markdown]
+# ## The update, with a forecast before it
+#
+# `source` is what the model was trained on, `target` what it must serve now: what it trains on, and what it
+# is tested on. The loop tells `run.evaluate` its accuracy and stops when that is 0.75; nothing else of it
+# changes.
+
+# %%
 loader = DataLoader(train, 32, shuffle=True)
-with foretoll.track(model, optimizer, source=old, target=(loader, test), until=0.9) as run:
+germany = foretoll.Accounting(region="DE")
+with foretoll.track(
+    model, optimizer, source=old, target=(loader, test), until=0.75, accounting=germany
+) as run:
     for _ in range(10):
         epoch(loader)
         if run.evaluate(accuracy()):
             break
+
+# %% [markdown]
+# ## How to read it
+#
+# - **forecast** and **90 % interval** were printed before the first step, **measured** after the last: of
+#   runs like this one, nine in ten should be measured inside the interval. An end that reads *≥ … (the
+#   limit)* says that the budget of epochs may be spent before the target is reached.
+# - **target reached** is a probability before, and what happened after. Validation is what the loop stops
+#   by; the test data are those that it never saw.
+# - **Why** names what in the data and the model speaks for this forecast, **Rests on** the measured runs
+#   behind it.
+# - Under each energy stands what it rests on: a counter, or a power model with how far off it may be.
+#
+# The run is in your ledger now (`foretoll ledger list`), and the next forecast of this model rests on it
+# too.

@@ -1,15 +1,18 @@
 """Builds the wheel and checks it: what is in it, and that it works without extras on each Python that is found.
 
-    make wheel-check          # or: python release/wheel.py [--demo] [PYTHON …]
+    make wheel-check          # or: python release/wheel.py [--contents | --demo] [PYTHON …]
 
-A fresh virtual environment for each interpreter (3.11 to 3.13 on the path, pyenv's, or those that are named), the
-wheel and its dependencies at the versions of constraints.txt, nothing else; then, in an empty folder, `foretoll
---version`, `doctor`, a forecast on the digits, and with `--demo` the demo. Prints a row for each.
+Writes the wheel's size into CONTRIBUTING.md; `--contents` ends there. Then a fresh virtual environment for each
+interpreter (3.11 to 3.13 on the path, pyenv's, or those that are named), the wheel and its dependencies at the
+versions of constraints.txt, nothing else; then, in an empty folder, `foretoll --version`, `doctor`, a forecast on the
+digits, and with `--demo` the demo. Prints a row for each; with `--demo` they are written too.
 """
 
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -19,9 +22,12 @@ import zipfile
 from email import message_from_bytes
 from pathlib import Path
 
+from written import block, write
+
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "build" / "dist"
 VERSIONS = ("3.11", "3.12", "3.13")
+PAGE = "../CONTRIBUTING.md"
 MOST_BYTES = 40_000_000
 UV = Path(sys.executable).with_name("uv")
 ESTIMATE = (
@@ -68,6 +74,24 @@ def faults(wheel: Path) -> list[str]:
     size = wheel.stat().st_size
     found += [f"{size:,} bytes are more than {MOST_BYTES:,}"] if size > MOST_BYTES else []
     return found
+
+
+def contents(wheel: Path) -> str:
+    """The name of a wheel, its size and its number of files, as the page has it."""
+    with zipfile.ZipFile(wheel) as packed:
+        files = len(packed.namelist())
+    return f"{'-'.join(wheel.name.split('-')[:2])}: {wheel.stat().st_size / 1e6:.1f} MB, {files} files"
+
+
+def stale(wheel: Path) -> bool:
+    """Whether the page says another size than that of a wheel, by more than a tenth of either number."""
+    said = re.search(r": ([\d.]+) MB, (\d+) files", block(PAGE, "wheel")[1])
+    now = re.search(r": ([\d.]+) MB, (\d+) files", contents(wheel))
+    if said is None or now is None:
+        return True
+    return any(
+        abs(float(a) - float(b)) > float(b) / 10 for a, b in zip(said.groups(), now.groups(), strict=True)
+    )
 
 
 def interpreters() -> list[str]:
@@ -125,15 +149,17 @@ def main() -> int:
     demo = "--demo" in sys.argv
     named = [word for word in sys.argv[1:] if not word.startswith("-")]
     wheel = build()
-    with zipfile.ZipFile(wheel) as packed:
-        files = len(packed.namelist())
-    print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, {files} files", flush=True)
+    print(contents(wheel), flush=True)
     found = faults(wheel)
     if found:
         print(*found, sep="\n")
         return 1
-    print("\n| Python | packages | `--version` | `doctor` | `estimate` | `demo` |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    write(PAGE, "wheel", contents(wheel))
+    if "--contents" in sys.argv:
+        return 0
+    rows = ["| Python | packages | `--version` | `doctor` | `estimate` | `demo` |"]
+    rows.append("| --- | ---: | ---: | ---: | ---: | ---: |")
+    print("", *rows, sep="\n", flush=True)
     for python in named or interpreters():
         with tempfile.TemporaryDirectory() as folder:
             programs = environment(wheel, python, Path(folder) / "venv")
@@ -145,7 +171,13 @@ def main() -> int:
             work.mkdir()
             times = [tried(programs, words, work) for words in ("--version", "doctor", ESTIMATE)]
             times.append(tried(programs, "demo --quiet", work) if demo else "not tried")
-            print(f"| {version.stdout.split()[1]} | {packages} | " + " | ".join(times) + " |", flush=True)
+            rows.append(f"| {version.stdout.split()[1]} | {packages} | " + " | ".join(times) + " |")
+            print(rows[-1], flush=True)
+    if demo:
+        where = (
+            f"{contents(wheel)}; {platform.system()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}:"
+        )
+        write(PAGE, "tried", "\n".join([where, "", *rows]))
     return 0
 
 

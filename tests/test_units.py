@@ -70,6 +70,34 @@ def test_numbers_for_people(show: object, value: float, text: str) -> None:
     assert show(value) == text  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (0.0, "0 EUR"),
+        (1234.5, "1,234.50 EUR"),
+        (0.005, "0.01 EUR"),
+        (0.00499, "0.0050 EUR"),
+        (1.7e-5, "0.000017 EUR"),
+        (9.99e-6, "0.000010 EUR"),
+        (1e-6, "0.0000010 EUR"),
+        (1e-9, "< 0.000001 EUR"),
+    ],
+)
+def test_money_is_written_out(value: float | None, text: str) -> None:
+    assert units.human_money(value, "EUR") == text
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(min_value=1e-6, max_value=1e9))
+def test_the_money_shown_is_the_money(value: float) -> None:
+    shown = units.human_money(value)
+    assert re.fullmatch(r"[\d.,]+", shown)
+    assert float(shown.replace(",", "")) == pytest.approx(
+        value, rel=0.051, abs=0.0050001 if value >= 0.005 else 0
+    )
+
+
 @settings(max_examples=200, deadline=None)
 @example(0.99999)
 @example(9.9999e-7)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 JOULES_PER_KWH = 3_600_000.0
 GRAMS_PER_KG = 1_000.0
+LEAST_MONEY = 1e-6
+"""The least amount of money that is written as a number."""
 
 
 def kwh_from_joules(energy_j: float) -> float:
@@ -42,15 +46,20 @@ def human_duration(duration_s: float | None) -> str:
 
 
 def human_money(value: float | None, currency: str = "") -> str:
-    """Money to the hundredth, of less than that two significant digits, in a currency that may have no name."""
+    """Money to the hundredth, of less than that two significant digits, in a currency that may have no name.
+
+    Always written out, never in scientific notation; what is under a millionth is only said to be so.
+    """
     if value is None:
         return "–"
     if value == 0:
         number = "0"
-    elif value < 0.005:
-        number = f"{value:.2g}" if value >= 1e-4 else f"{value:.1e}"
-    else:
+    elif value >= 0.005:
         number = f"{value:,.2f}"
+    elif value >= LEAST_MONEY:
+        number = f"{Decimal(f'{value:.1e}'):f}"
+    else:
+        number = f"< {LEAST_MONEY:f}"
     return f"{number} {currency}".strip()
 
 

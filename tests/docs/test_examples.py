@@ -1,18 +1,19 @@
-"""Every example runs, prints what was measured, and leaves its run in the ledger."""
+"""Every example is a notebook that runs, shows what was measured, and leaves its run in the ledger."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import ast
+import importlib.util
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from foretoll.ledger import Ledger
 
-EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.py"))
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 NEEDS = {
     "hf_trainer": ("transformers", "accelerate"),
     "lightning_fit": ("lightning",),
@@ -32,23 +33,33 @@ FORECAST = {
 }  # the others name no target
 
 
+@pytest.fixture(scope="module")
+def notebooks() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("foretoll_notebooks", ROOT / "release" / "notebooks.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_notebooks_are_those_of_the_scripts(notebooks: ModuleType) -> None:
+    assert not notebooks.stale(), "examples/notebooks is out of date: run make notebooks"
+    for script in EXAMPLES:
+        made = notebooks.notebook(script)
+        code = "\n".join(cell.source for cell in made.cells if cell.cell_type == "code")
+        assert ast.dump(ast.parse(code)) == ast.dump(ast.parse(script.read_text()))  # nothing else is run
+        told = [cell.source for cell in made.cells if cell.cell_type == "markdown"]
+        assert told[0].startswith("# ") and any("## How to read it" in text for text in told)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_runs(path: Path, tmp_path: Path) -> None:
+def test_an_example_runs(path: Path, tmp_path: Path, notebooks: ModuleType) -> None:
     for name in NEEDS.get(path.stem, ()):
         if find_spec(name) is None:
             pytest.skip(f"{name} is not installed")
-    env = os.environ | {"FORETOLL_LEDGER": str(tmp_path / "ledger.db"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, str(path)],
-        env=env,
-        cwd=tmp_path,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    (run,) = Ledger(tmp_path / "ledger.db").runs()
-    assert "measured" in done.stdout and run.steps > 0 and run.toll.energy_kwh is not None
-    assert ("forecast" in done.stdout) == (path.stem in FORECAST) == bool(run.signals)
+    ledger = tmp_path / "ledger.db"
+    shown = notebooks.printed(notebooks.execute(notebooks.notebook(path), ledger=ledger, timeout_s=280))
+    (run,) = Ledger(ledger).runs()
+    assert "measured" in shown and run.steps > 0 and run.toll.energy_kwh is not None
+    assert ("forecast" in shown) == (path.stem in FORECAST) == bool(run.signals)

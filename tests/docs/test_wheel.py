@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -14,12 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def script() -> ModuleType:
+def script() -> Iterator[ModuleType]:
     spec = importlib.util.spec_from_file_location("foretoll_wheel_check", ROOT / "release" / "wheel.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "release"))
+        spec.loader.exec_module(module)
+        yield module
 
 
 def test_the_wheel_is_whole(script: ModuleType, tmp_path: Path) -> None:
@@ -28,6 +31,7 @@ def test_the_wheel_is_whole(script: ModuleType, tmp_path: Path) -> None:
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("the wheel cannot be built without a network: hatchling is not in uv's cache")
     assert script.faults(wheel) == []
+    assert not script.stale(wheel), "CONTRIBUTING.md is out of date: run python release/wheel.py --contents"
     bad = tmp_path / "bad.whl"
     with zipfile.ZipFile(wheel) as whole, zipfile.ZipFile(bad, "w") as other:
         for name in whole.namelist():

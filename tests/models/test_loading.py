@@ -124,7 +124,12 @@ def test_factories(factory: str, digits: TaskData, tmp_path: Path) -> None:
     loaded = load_model(
         f"{factory}:sized", data=digits, weights=tmp_path / "w.safetensors", options={"width": 12}
     )
-    assert loaded.card.preprocessing.mean == ()  # trained elsewhere: nothing is assumed
+    assert loaded.card.preprocessing.mean == ()  # trained elsewhere: nothing is assumed, and that is said
+    assert "pixels of 0 … 1, not normalised" in loaded.card.reading
+    known = load_model(
+        f"{factory}:sized?width=12&mean=0.5&std=0.5", data=digits, weights=tmp_path / "w.safetensors"
+    )
+    assert known.card.preprocessing.mean == (0.5,) and known.card.reading == again.card.reading == ""
     with pytest.raises(ModelError, match="do not fit the architecture"):
         load_model(f"{factory}:sized", data=digits, weights=tmp_path / "w.safetensors")
 

@@ -9,7 +9,14 @@ from typing import NamedTuple
 import pytest
 from rich.console import Console
 
-from foretoll.report import comparison_table, estimate_table, indices_table, ledger_table, run_table
+from foretoll.report import (
+    comparison_table,
+    estimate_table,
+    indices_table,
+    ledger_table,
+    measured_table,
+    run_table,
+)
 from foretoll.report.terminal import as_text
 
 
@@ -78,6 +85,31 @@ def test_no_colour_where_there_is_no_terminal(examples: ModuleType) -> None:
     Console(file=stream, width=100).print(estimate_table(*examples.pages()["censored"]))
     assert "\x1b" not in stream.getvalue()
     assert str(run_table(examples.run())) == as_text(run_table(examples.run()))
+
+
+def test_a_text_is_a_text_in_a_notebook_too(examples: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = as_text(run_table(examples.run()))
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert as_text(run_table(examples.run())) == usual == str(run_table(examples.run()))
+
+
+def test_the_quality_on_the_source_stands_beside_that_on_the_target(examples: ModuleType) -> None:
+    signals = examples.estimate().signals
+    text = as_text(estimate_table(examples.estimate(signals={**signals, "source_quality": 0.984})), width=200)
+    assert "accuracy on the target before any update: 0.561, against 0.984 on the source" in text
+
+
+def test_what_was_said_of_a_forecast_is_not_said_again(examples: ModuleType) -> None:
+    estimate = examples.estimate(warnings=("said before",))
+    run = examples.run().model_copy(update={"warnings": ("said before", "only now")})
+    text = as_text(measured_table(estimate, run))
+    whole = as_text(estimate_table(estimate, run))
+    for line in ("epochs ", "energy ", "Outcome ", "Self-cost "):
+        (found,) = (row for row in text.splitlines() if row.startswith(line))
+        assert found.split() in [row.split() for row in whole.splitlines()]
+    assert "only now" in text and not any(
+        word in text for word in ("said before", "Why", "Rests on", "Read ")
+    )
 
 
 def test_missing_values_are_dashes_with_their_reason(examples: ModuleType) -> None:

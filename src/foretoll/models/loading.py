@@ -48,6 +48,10 @@ from foretoll.tasks import get_task
 if TYPE_CHECKING:
     from foretoll.data import TaskData
 
+RAW_PIXELS = (
+    "pixels of 0 … 1, not normalised (trained on normalised ones: add ?mean=…&std=… to the model's name)"
+)
+
 
 def load_model(
     spec: str | Path | nn.Module | Model,
@@ -255,6 +259,9 @@ def _load_sized(
                 if anatomy.num_classes != len(names):
                     replace_heads(network, anatomy, len(names), seed=wanted.seed)
     reading = reading_of(plan, str(spec.options.get("pooling", "")), loaded.stored)
+    if pretrained and spec.scheme == "factory" and plan.kind == "image" and not plan.mean:
+        said = {"mean", "normalise"} & spec.options.keys()  # only who says nothing may have forgotten it
+        reading = ", ".join(filter(None, (reading, "" if said else RAW_PIXELS)))
     found = _finish(loaded.network, spec, plan, loaded.classes, wanted, reading, (*notes, *loaded.notes))
     if wanted.data is None:
         return found

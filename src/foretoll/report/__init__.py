@@ -31,6 +31,14 @@ def estimate_table(estimate: Estimate, run: Run | None = None) -> RenderableType
     return Terminal(lambda: update_answer(estimate, run))
 
 
+def measured_table(estimate: Estimate, run: Run) -> RenderableType:
+    """The costs of a run beside a forecast that its reader has seen, without what was said of the forecast."""
+    from foretoll.report.terminal import Terminal
+    from foretoll.report.update_document import measured_answer
+
+    return Terminal(lambda: measured_answer(estimate, run))
+
+
 def run_table(run: Run) -> RenderableType:
     """A run that was measured: its costs with their basis, its quality before and after."""
     from foretoll.report.terminal import Terminal
@@ -194,6 +202,7 @@ __all__ = [
     "ledger_table",
     "life_bill_table",
     "life_table",
+    "measured_table",
     "plan_table",
     "read_comparison",
     "read_estimate",

@@ -33,6 +33,7 @@ _RESQUE = ("resque", "inv_ari")  # of a distribution shift, of a task shift
 _LOSS = ("initial_loss",)
 _SOURCE_LOSS = ("source_loss",)
 _ACCURACY = ("initial_quality",)
+_SOURCE_ACCURACY = ("source_quality",)
 
 
 def why(estimate: Estimate) -> Line:
@@ -76,7 +77,9 @@ def why(estimate: Estimate) -> Line:
         scale = estimate.settings.scale or SHARES  # signals are progress
         worse = "" if accuracy > 0 or estimate.settings.scale is None else " or worse"
         before_any = f"{quality_text(metric, scale.value(accuracy))}{worse}"
-        sentences.append(f"{metric_name(metric)} on the target before any update: {before_any}")
+        own = _known(estimate, _SOURCE_ACCURACY)
+        beside = "" if own is None else f", against {quality_text(metric, scale.value(own))} on the source"
+        sentences.append(f"{metric_name(metric)} on the target before any update: {before_any}{beside}")
     return Line("Why", tuple(sentences) or ("no index could be computed: see the warnings",))
 
 

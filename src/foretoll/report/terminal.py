@@ -59,9 +59,14 @@ class Terminal(JupyterMixin):
 def as_text(renderable: RenderableType, *, width: int = 110) -> str:
     """What a console of that width without colour would show."""
     stream = io.StringIO()
-    PlainConsole(file=stream, width=width, no_color=True, force_terminal=False, legacy_windows=False).print(
-        renderable
-    )
+    PlainConsole(
+        file=stream,
+        width=width,
+        no_color=True,
+        force_terminal=False,
+        force_jupyter=False,  # in a notebook too it is a text that is asked for
+        legacy_windows=False,
+    ).print(renderable)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
 
 

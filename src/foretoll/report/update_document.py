@@ -70,6 +70,21 @@ def update_answer(estimate: Estimate | None, run: Run | None = None) -> list[Blo
     )
 
 
+def measured_answer(estimate: Estimate, run: Run) -> list[Block]:
+    """What a run adds to a forecast that was shown before it: costs side by side, the outcome, and new warnings."""
+    forecast, measured = displayed(estimate), displayed(run)
+    said = set(reasons.warnings(forecast))
+    return known(
+        [
+            _headline(forecast, measured, None),
+            Outcome(story.verdict(measured), story.TONES[measured.outcome]),
+            Warnings([text for text in reasons.warnings(forecast, measured) if text not in said]),
+            _costs(forecast, measured, cost_rows(forecast, measured), pictures=False),
+            Lines([reasons.finding_out(forecast, measured)]),
+        ]
+    )
+
+
 def _headline(estimate: Estimate | None, run: Run | None, title: str | None) -> Headline:
     if estimate is not None:
         kind = "Estimate before retraining" if run is None else "Estimate and measured update"

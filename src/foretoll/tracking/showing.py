@@ -25,11 +25,11 @@ def show_forecast(estimate: Estimate, guard: Guard) -> None:
 
 
 def show_end(estimate: Estimate | None, run: Run, guard: Guard) -> None:
-    """Print what was measured, beside the forecast where there is one."""
+    """Print what was measured, beside the forecast where one was shown."""
 
     def print_it() -> None:
-        from foretoll.report import estimate_table, run_table
+        from foretoll.report import measured_table, run_table
 
-        show(run_table(run) if estimate is None else estimate_table(estimate, run))
+        show(run_table(run) if estimate is None else measured_table(estimate, run))
 
     guard.call("showing the run", print_it)
