@@ -45,7 +45,9 @@ def notebook_lines(notebook: dict[str, Any], name: str) -> Iterator[str]:
 
 
 def _shown(output: dict[str, Any]) -> str:
-    """The text of an output; a picture or a widget has one too."""
+    """The text of an output, which a picture or a widget has too; the standard error is left to the notebook."""
+    if output.get("name") == "stderr":
+        return ""
     return "".join(output["text"] if "text" in output else output.get("data", {}).get("text/plain", ""))
 
 

@@ -60,7 +60,9 @@ def execute(made: NotebookNode, *, ledger: Path | None = None, timeout_s: int = 
         own = {
             "FORETOLL_LEDGER": str(ledger or Path(folder, "ledger.db")),
             "IPYTHONDIR": str(Path(folder, "ipython")),
+            "JUPYTER_COLUMNS": "88",  # as wide as a page of the docs
             "OMP_NUM_THREADS": "1",
+            "PYTHONWARNINGS": "ignore:IProgress not found",  # of tqdm, where there are no widgets
         }
         # sockets in a folder, rather than ports that anybody on the machine may connect to
         sockets = {"transport": "ipc", "connection_file": str(Path(folder, "kernel.json"))}
