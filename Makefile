@@ -36,7 +36,7 @@ demo: core
 # a worker for each core, of one thread each
 test: export OMP_NUM_THREADS ?= 1
 test: install
-	$(BIN)/pytest -n logical --dist loadfile
+	$(BIN)/pytest -n logical --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

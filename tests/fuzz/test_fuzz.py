@@ -20,6 +20,7 @@ def worker() -> Iterator[Worker]:
         yield opened
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("area", AREAS)
 def test_no_input_breaks_a_law(worker: Worker, area: str) -> None:

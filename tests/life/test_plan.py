@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from foretoll.records import LifePlan
 
@@ -12,6 +13,7 @@ from .test_own_model import call
 from .worlds import build, samples
 
 
+@pytest.mark.slow
 def test_a_year_is_planned_within_its_budget(tmp_path: Path) -> None:
     build(tmp_path, batches=1)
     x, y = samples(600, 1.2, 7)

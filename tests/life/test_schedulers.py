@@ -65,6 +65,7 @@ def shell(folder: Path, command: str) -> int:
     return done.returncode
 
 
+@pytest.mark.slow
 def test_airflow_skips_the_update_where_none_is_due_and_makes_it_where_one_is(shop: Path) -> None:
     def task(command: str, name: str) -> int:
         return shell(shop, command.replace("{{ ds }}", name))

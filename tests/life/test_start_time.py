@@ -104,6 +104,7 @@ def test_a_series_that_ends_too_soon_and_a_worth_in_seconds_are_refused(card: Li
         patience([400, 100, 400, 400], 2).applied(DUE, OFFER, timed, looks(10), NOW)
 
 
+@pytest.mark.slow
 def test_the_command_waits_and_then_updates(tmp_path: Path) -> None:
     build(tmp_path, batches=10)
     begun = start(tmp_path, policy="every", worth="0.001J")

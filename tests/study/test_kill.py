@@ -88,6 +88,7 @@ def check_models(folder: Path) -> None:
             assert state
 
 
+@pytest.mark.slow
 def test_killed_ten_times_at_random_the_ledger_is_that_of_an_uninterrupted_study(
     tmp_path: Path, victim: Victim
 ) -> None:
