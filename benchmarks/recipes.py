@@ -111,7 +111,7 @@ def table(found: dict[str, Any]) -> str:
     said = (
         f"{len(reached)} of {total} updates reached the target: {inside} within the interval, {near} within a "
         f"factor of two of the median. The interval goes up to the budget in {open_ended} of {total}. {len(missed)} "
-        f"did not reach it; the probability told for them was {100 * min(missed):.0f} … {100 * max(missed):.0f} %."
+        f"did not reach it; the probability forecast for them was {100 * min(missed):.0f} … {100 * max(missed):.0f} %."
     )
     return f"{markdown_table(head, rows)}\n\n{said}"
 
