@@ -256,6 +256,11 @@ def test_the_avoidable_loss_counts_batches_whose_labels_are_still_to_come() -> N
     past = [_batch(i, lead=0.1, error=1e-9) for i in range(6)]
     late = Timeline.delayed(past, 3).view(5, [Offer(option="head", cost=1, cost_high=1)], worth=1.0)
     assert avoidable_loss(late) == pytest.approx(60, rel=1e-3)
+    out = [b.model_copy(update={"labelled": 0, "quality": None, "lead": None, "looked": 0}) for b in past]
+    thinned = Timeline.delayed([*out[:2], past[2], out[3], out[4], past[5]], 0)
+    assert avoidable_loss(thinned.view(5, [], worth=1.0)) == pytest.approx(60, rel=1e-3), (
+        "left out ones count"
+    )
     assert largest_lower_bound([(0.1, 0.0, 100), (-0.5, 0.0, 100), (0.1, 0.0, 100)], 1.0) == pytest.approx(10)
     assert largest_lower_bound([], 1.0) == 0
 

@@ -24,9 +24,11 @@ from foretoll.errors import DataError, ForetollError, LedgerError, UsageError
 from foretoll.ledger import Ledger, LifeBook
 from foretoll.models import load_model
 from foretoll.quality import evaluate
-from foretoll.records import Decision, LifeEvent, Offer, Toll
+from foretoll.records import Decision, LifeEvent, Looking, Offer, Toll
+from foretoll.report.document import texts
+from foretoll.report.life import decision_lines, life_blocks
 from foretoll.workflows import life as life_module
-from foretoll.workflows import life_update
+from foretoll.workflows import life_update, life_watch
 from foretoll.workflows.life import Life
 from foretoll.workflows.life_folder import LifeFolder, packed, unpacked
 from foretoll.workflows.life_watch import some_rows
@@ -105,6 +107,58 @@ def test_labels_that_come_late_say_the_same_as_labels_at_once(here: Path, cheap:
     assert late.decide().action == at_once.decide().action
     assert late.label(f"npz:{here}/w2.npz").number == 2, "labels that are known already change nothing"
     assert sum(e.kind == "labels" for e in late.events()) == 4
+
+
+def test_a_batch_that_is_left_out_counts_trains_and_is_said(
+    here: Path, cheap: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        life_watch, "samples_to_look_at", lambda card, events, n: 0 if len(events) % 2 else n // 2
+    )
+    life = start(here, look=Looking(share=0.01, skip=True))
+    for i in range(5):
+        life.look(f"npz:{here}/w{i}.npz")
+        life.append("decision", str(i), at=datetime.now(UTC))  # an odd number of events a batch
+    seen = [e.served for e in life.events() if e.kind == "labels" and e.served is not None]
+    assert [(b.looked, b.labelled, b.quality is None, b.samples) for b in seen] == [
+        (50, 50, False, 100) if i % 2 == 0 else (0, 0, True, 100) for i in range(5)
+    ]
+    looks = [e for e in life.events() if e.kind == "look"]
+    assert "not looked at" in looks[1].note and looks[1].spent is None and not looks[0].note
+    window = life_update.labelled_window(life, life.events())
+    assert sum(len(part) for part in (window.train, window.validation, window.test)) == 500
+    decision = life.decide()
+    assert decision.action == "update" and life.carry_out(decision) and life.serving == "update-0001"
+    events = [e for e in life.events() if e.kind != "offers"]  # whose cost this world does not know
+    said = " ".join(text for block in life_blocks(life.card, events) for text in texts(block))
+    assert "2 of them were not looked at" in said and "2 batches were not looked at" in said
+    assert "than the 1 % that it was to take, since 200 samples of one batch in 8 are looked at" in said
+    assert decision_lines(life.card, decision, looks[1])[0].startswith("look     not looked at")
+
+
+def test_a_process_that_was_killed_between_look_and_labels_looks_again(
+    here: Path, cheap: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, killed = start(here, "whole"), start(here, "killed")
+    for life in (whole, killed):
+        life.watch(f"npz:{here}/w0.npz")
+    with monkeypatch.context() as broken:
+        broken.setattr(Life, "_take_labels", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            killed.watch(f"npz:{here}/w1.npz")
+    for life in (whole, killed):
+        life.watch(f"npz:{here}/w1.npz")
+        assert not list(life.folder.path.glob("waiting-*")), "labels that come with a batch wait nowhere"
+    found = [[e.served for e in each.events() if e.kind == "labels"] for each in (whole, killed)]
+    assert found[0] == found[1] and len(found[0]) == 2
+
+
+def test_sums_that_another_process_wrote_are_read_again(here: Path, cheap: list[int]) -> None:
+    one = start(here)
+    one.watch(f"npz:{here}/w0.npz")
+    Life.open("shop", ledger=str(here / "ledger.db"), accounting=ACCOUNTING).watch(f"npz:{here}/w1.npz")
+    one.watch(f"npz:{here}/w2.npz")
+    assert len(one.folder.shadow("start", 8).batches) == 3 and len(one.folder.earlier(500)) > 300
 
 
 def test_the_same_batch_twice_changes_nothing(here: Path, cheap: list[int]) -> None:

@@ -253,3 +253,51 @@ def test_the_last_number_seen_is_a_dummy_of_a_stream_and_not_of_sorted_rows(valu
         assert scoring.last_label(y) is None
     else:
         assert scoring.last_label(y) == pytest.approx(math.sqrt((steps**2).mean()), abs=1e-9)
+
+
+def _labels(n: int, turned: float, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Three labels a sample, each of a half plane that turns."""
+    draw = np.random.default_rng(seed)
+    x = draw.normal(size=(n, 2)).astype(np.float32)
+    angles = turned + np.arange(3) * 2 * np.pi / 3
+    return x, (x @ np.stack([np.cos(angles), np.sin(angles)]) > -0.2).astype(np.float32)
+
+
+def test_several_labels_are_watched_updated_and_shown_by_the_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FORETOLL_LEDGER", str(tmp_path / "l.db"))
+    for name, count, turned, seed in (
+        ("old", 500, 0.0, 0),
+        *((f"w{i}", 200, 0.5 * i, i + 1) for i in range(4)),
+    ):
+        x, y = _labels(count, turned, seed)
+        np.savez(f"{name}.npz", x=x, y=y)
+    trained = "--max-epochs 12 --lr 0.02 --batch-size 32 --energy watts:10 --region DE --quiet"
+
+    def run(command: str) -> str:
+        monkeypatch.setattr("sys.argv", ["foretoll", *command.split()])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code, command
+        return capsys.readouterr().out
+
+    source = "npz:old.npz?task=multilabel"
+    run(f"train --arch foretoll:mlp?width=16 --data {source} --out m {trained}")
+    run(f"life start shop --model m --source {source} --worth 5J --skip-looks --watch-share 80% {trained}")
+    found = [
+        json.loads(
+            run(f"life watch shop --batch npz:w{i}.npz?task=multilabel --carry-out --energy watts:10 --json")
+        )
+        for i in range(4)
+    ]
+    runs = [each["run"] for each in found if each["run"] is not None]
+    assert found[0]["run"] is None and runs and runs[0]["target"]["task"] == "multilabel"
+    life = Life.open("shop", ledger=str(tmp_path / "l.db"))
+    assert (life.card.watch_share, life.card.skip_looks, life.serving[:6]) == (0.8, True, "update")
+    served = [e.served for e in life.events() if e.kind == "labels" and e.served is not None]
+    assert len(served) == 4 and served[0].quality is not None and served[0].quality > 0.85
+    run("life report shop --out page.html")
+    page = Path("page.html").read_text()
+    assert "Hamming accuracy" in page and "update-0001" in page

@@ -41,7 +41,7 @@ class ContinualFlags(Bundle):
             raise UsageError(
                 f"--update-from {shown(self.update_from, 40)} is no model of a life: say last or first"
             )
-        share = _share(self.rehearse)
+        share = share_of(self.rehearse, "--rehearse", "an update's samples", "20%")
         if share and not self.remember:
             raise UsageError("what is not kept cannot be rehearsed: leave --remember 0 out, or --rehearse")
         return Continual(
@@ -51,8 +51,8 @@ class ContinualFlags(Bundle):
         )
 
 
-def _share(text: str) -> float:
-    """`20%` or `0.2` as 0.2."""
+def share_of(text: str, flag: str, whole: str, such_as: str) -> float:
+    """`20%` or `0.2` as 0.2; UsageError where a flag's value is no share of a whole, at most 90 %."""
     number = text.strip()
     try:
         share = float(number.removesuffix("%")) / (100 if number.endswith("%") else 1)
@@ -60,6 +60,6 @@ def _share(text: str) -> float:
         share = -1.0
     if not 0 <= share <= 0.9:
         raise UsageError(
-            f"--rehearse {shown(text, 40)} is no share of an update's samples: give 0% to 90%, such as 20%"
+            f"{flag} {shown(text, 40)} is no share of {whole}: give 0% to 90%, such as {such_as}"
         )
     return share

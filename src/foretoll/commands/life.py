@@ -24,6 +24,7 @@ from foretoll.commands.flags import (
     model_flag,
     output_flag,
 )
+from foretoll.commands.look_flags import LookFlags
 from foretoll.commands.output import as_data, console_watcher, print_json, say, say_lines, show
 from foretoll.commands.settings_flags import SettingsFlags
 from foretoll.commands.waiting import WaitingFlags
@@ -63,6 +64,7 @@ def life_start(
     measuring: MeasuringFlags,
     output: OutputFlags,
     continual: ContinualFlags,
+    looking: LookFlags,
     worth: Annotated[
         str | None,
         typer.Option(
@@ -86,12 +88,6 @@ def life_start(
     option: OptionsOption = None,
     policy: PolicyOption = "rent",
     window: WindowOption = 8,
-    look: Annotated[
-        int,
-        typer.Option(
-            "--look", min=0, help="samples of a batch that the model is run on at the most; 0: all of them"
-        ),
-    ] = 1000,
     folder: Annotated[
         Path | None, output_flag("--folder", help_="folder of the life; without it foretoll-life-NAME")
     ] = None,
@@ -103,7 +99,7 @@ def life_start(
     from foretoll.decide.policies import get_policy
 
     recipe, _ = settings.read()
-    going_on = continual.read()
+    going_on, looks = continual.read(), looking.read()
     get_policy(policy, None)
     check_call(data=[source], settings=recipe, options=option or (), measuring=measuring)
     from foretoll.models.spec import parse_spec
@@ -120,7 +116,7 @@ def life_start(
             options=tuple(option or (DEFAULT,)),
             policy=policy,
             window=window,
-            look=look,
+            look=looks,
             settings=recipe,
             continual=going_on,
             folder=folder,
@@ -223,7 +219,8 @@ def life_watch(
     else:
         from foretoll.report.life import decision_lines
 
-        for line in decision_lines(life.card, decision):
+        look = next((event for event in reversed(life.events()) if event.kind == "look"), None)
+        for line in decision_lines(life.card, decision, look):
             say(line)
         if run is not None:
             update = [event for event in life.events() if event.kind == "update"][-1]

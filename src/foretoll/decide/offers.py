@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from foretoll.records import Decision, LifeCard, LifeEvent, Offer, Toll
+from foretoll.records import Decision, LifeCard, LifeEvent, Offer, ServedBatch, Toll
 
 UNKNOWN_END = 1e300  # of a forecast without an upper end: no budget bears it
 ESTIMATE_S = 15.0  # what an estimate takes: an update that takes less is made without one
 STEP = 4.0  # forward passes that a training step is like, at most
+BOUND = 3.0  # times what is taken for an update's cost, at most, where only looks say it
 HANDED_IN = "outputs handed in"  # the note of a look that ran no model
 
 
@@ -54,13 +55,14 @@ def bounded_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, 
     load the model. Empty where no look ran the model, or its cost is not known.
     """
     looks = [e for e in events if e.kind == "look" and e.served is not None and e.spent is not None]
-    looks = [e for e in looks if e.note != HANDED_IN][-card.window :]
+    looks = [e for e in looks if e.note != HANDED_IN and e.served and looked_at(card, e.served)]
+    looks = looks[-card.window :]
     a_sample = {
         cost: _dearest(
             [
-                (getattr(e.spent, cost), min(e.served.samples, card.look or e.served.samples))
+                (getattr(e.spent, cost), looked_at(card, e.served))
                 for e in looks
-                if e.served and e.served.samples
+                if e.served and looked_at(card, e.served)
             ]
         )
         for cost in ("energy_kwh", "emissions_kg", "duration_s")
@@ -77,19 +79,24 @@ def bounded_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, 
     return tuple(
         Offer(
             option=option,
-            cost=most / 3,
+            cost=most / BOUND,
             cost_high=most,
-            energy_kwh=None if energy is None else energy / 3,
-            duration_s=longest / 3,
+            energy_kwh=None if energy is None else energy / BOUND,
+            duration_s=longest / BOUND,
         )
         for option in card.options
     )
 
 
+def looked_at(card: LifeCard, batch: ServedBatch) -> int:
+    """How many samples of a batch the model was run on, also where an older life does not say it."""
+    return min(batch.samples, card.look or batch.samples) if batch.looked is None else batch.looked
+
+
 def rough_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, ...]:
     """The same, where an update takes less than an estimate would; else empty."""
     found = bounded_offers(card, events)
-    return found if all(3 * (offer.duration_s or 0.0) <= ESTIMATE_S for offer in found) else ()
+    return found if all(BOUND * (offer.duration_s or 0.0) <= ESTIMATE_S for offer in found) else ()
 
 
 def settled_offers(

@@ -25,6 +25,7 @@ from foretoll.records.life import (
     EarlierQuality,
     LifeCard,
     LifeEvent,
+    Looking,
     Offer,
     ServedBatch,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "LifeEvent",
     "LifePlan",
     "LiveForecast",
+    "Looking",
     "MadeForecast",
     "MeasuredDevice",
     "ModelCard",

@@ -40,7 +40,8 @@ class ServedBatch(Record):
     quality: the life's metric on the samples with labels, in its unit. lead: by how much the shadow is better than the
     served model (`foretoll.indices.shadow`), in that unit, with its standard error. ks, psi: how far the batch's
     outputs are from those of the reference, by two tests of drift. last_label: the quality of naming for each sample
-    the label of the one before, where the batch's order is one of time.
+    the label of the one before, where the batch's order is one of time. looked: how many of its samples the model was
+    run on, where that are fewer; 0: the batch was left out, and nothing is known of it but its samples.
     """
 
     name: str  # a digest of the batch
@@ -54,6 +55,7 @@ class ServedBatch(Record):
     ks: NonNegative | None = None
     psi: NonNegative | None = None
     last_label: float | None = None
+    looked: int | None = Field(None, ge=0)
 
 
 class Offer(Record):
@@ -90,6 +92,20 @@ class Continual(Record):
         return self
 
 
+class Looking(Record):
+    """How much a life looks at what is served.
+
+    most: samples of a batch that the model is run on at the most, spread over its time; 0: all. With 1,000 the standard
+    error of a lead is at most a point where answers differ on a tenth of the samples. share: of what updates take, what
+    looks, labels and estimates may take together (`foretoll.decide.looking`); 0: any amount. skip: whether batches are
+    left out where a look at few samples would still be more.
+    """
+
+    most: int = Field(1000, ge=0)
+    share: Share = 0.05
+    skip: bool = False
+
+
 class LifeCard(Record):
     """What a life is watched by: the model and its source, what an answer is worth, and how updates are made.
 
@@ -113,6 +129,8 @@ class LifeCard(Record):
     policy: str = "rent"
     window: int = Field(8, ge=1)
     look: int = Field(0, ge=0)  # samples of a batch that are looked at, at the most; 0: all
+    watch_share: Share = 0.0  # of what updates take, what watching may take; 0: any amount
+    skip_looks: bool = False  # whether batches are left out for that
     settings: TrainingSettings = TrainingSettings()
     continual: Continual = Continual(remember=0)  # of lives that began before there was any
     start_quality: float | None = None

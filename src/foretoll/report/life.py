@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from foretoll.decide.amount import HUMAN
+from foretoll.decide.offers import looked_at
 from foretoll.decide.replay import Replay
 from foretoll.records import Decision, LifeCard, LifeEvent, ServedMetric
 from foretoll.report.document import Block, Column, Row, Table, known
@@ -15,11 +16,13 @@ from foretoll.report.words import plain
 LINES = 30  # batches of a table, the newest
 
 
-def decision_lines(card: LifeCard, decision: Decision) -> list[str]:
-    """A decision in one to three lines."""
+def decision_lines(card: LifeCard, decision: Decision, look: LifeEvent | None = None) -> list[str]:
+    """A decision in one to three lines; `look`: the newest, which is told where its batch was left out."""
     human = HUMAN[card.cost]
     what = f"update by {decision.option}" if decision.action == "update" else "keep the served model"
-    lines = [f"decision {what}: {decision.reason}"]
+    left_out = look is not None and look.served is not None and look.served.looked == 0
+    lines = [f"look     {look.note}"] if look is not None and left_out else []
+    lines.append(f"decision {what}: {decision.reason}")
     cost, gain = decision.figures.get("cost"), decision.figures.get("gain")
     lead = decision.figures.get("lead")
     parts = []
@@ -43,15 +46,24 @@ def decision_lines(card: LifeCard, decision: Decision) -> list[str]:
 
 def life_blocks(card: LifeCard, events: Sequence[LifeEvent]) -> list[Block]:
     """What was served, batch by batch, with the decisions; below it the bill."""
-    return known([served_table(card, events), bill_table(events), *budget_notes(card, events)])
+    return known([served_table(card, events), bill_table(events, card), *budget_notes(card, events)])
 
 
 def served_table(card: LifeCard, events: Sequence[LifeEvent]) -> Table:
     """What was served, batch by batch, with the decisions."""
     looks = [e for e in events if e.kind == "look" and e.served is not None]
     notes = [f"the newest {LINES} of {len(looks):,} batches"] if len(looks) > LINES else []
-    if any(e.served is not None and 0 < card.look < e.served.samples for e in looks):
-        notes.append(f"of larger batches {card.look:,} samples are looked at, spread over their time")
+    seen = [looked_at(card, e.served) for e in looks[-LINES:] if e.served is not None]
+    fewer = [
+        n
+        for n, e in zip(seen, looks[-LINES:], strict=True)
+        if e.served is not None and 0 < n < e.served.samples
+    ]
+    if fewer:
+        ends = f"{min(fewer):,}" if min(fewer) == max(fewer) else f"{min(fewer):,} to {max(fewer):,}"
+        notes.append(f"of larger batches {ends} samples are looked at, spread over their time")
+    if 0 in seen:
+        notes.append(f"{seen.count(0):,} of them were not looked at, so that watching takes less")
     note = "; ".join(notes)
     title = f"Life of {plain(card.name)}, policy {plain(card.policy)}"
     columns = (

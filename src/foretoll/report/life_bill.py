@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from foretoll.decide.amount import HUMAN
+from foretoll.decide.looking import LEAST
 from foretoll.records import ANSWERS, LifeCard, LifeEvent, ServedMetric, Toll
 from foretoll.report.document import Block, Note, Table, known, table
 from foretoll.report.life_earlier import earlier_data, earlier_table, last_label_data, last_label_note
@@ -128,7 +129,7 @@ def bill_blocks(card: LifeCard, events: Sequence[LifeEvent]) -> list[Block]:
     """The bill by what was paid for, by year, what is left of the budget, and what updates forgot."""
     return known(
         [
-            bill_table(events),
+            bill_table(events, card),
             year_table(events, card.served),
             *budget_notes(card, events),
             last_label_note(events, card.served),
@@ -137,7 +138,7 @@ def bill_blocks(card: LifeCard, events: Sequence[LifeEvent]) -> list[Block]:
     )
 
 
-def bill_table(events: Sequence[LifeEvent]) -> Table:
+def bill_table(events: Sequence[LifeEvent], card: LifeCard) -> Table:
     """What looks, estimates and updates took, and all together."""
     found = spent_by_kind(events)
     rejected = sum(event.promoted is False for event in events if event.kind == "update")
@@ -150,17 +151,31 @@ def bill_table(events: Sequence[LifeEvent]) -> Table:
         whole = whole.plus(each)
     rows.append(_costs("together", whole))
     heads = ("", "number", "energy", "CO2e", "time")
-    return table("Bill", heads, rows, numbers=range(1, len(heads)), note=_share(found))
+    return table("Bill", heads, rows, numbers=range(1, len(heads)), note=_share(found, card, events))
 
 
-def _share(found: dict[str, Spent]) -> str:
+def _share(found: dict[str, Spent], card: LifeCard, events: Sequence[LifeEvent]) -> str:
     watching = found["look"].plus(found["offers"])
     updates = found["update"]
     if not updates.energy_kwh or "energy_kwh" in watching.unknown:
         return ""
     share = watching.energy_kwh / updates.energy_kwh
     said = f"{share:,.0f} times" if share >= 10 else f"{two_digits(100 * share)} % of"
-    return f"Watching and estimating took {said} the updates' energy."
+    text = f"Watching and estimating took {said} the updates' energy"
+    left_out = sum(e.served is not None and e.served.looked == 0 for e in events if e.kind == "look")
+    if left_out:
+        text += f"; {left_out:,} batches were not looked at, so that it takes less"
+    if card.watch_share and share > card.watch_share:
+        least = (
+            f"{LEAST} samples of one batch in {card.window}"
+            if card.skip_looks
+            else f"{LEAST} samples of each batch"
+        )
+        text += f": more than the {two_digits(100 * card.watch_share)} % that it was to take, "
+        text += f"since {least} are looked at in any case" + (
+            "" if card.skip_looks else " (--skip-looks leaves batches out)"
+        )
+    return f"{text}."
 
 
 def _costs(name: str, spent: Spent) -> tuple[str, ...]:

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import zipfile
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,9 @@ from foretoll.workflows.look import KEPT, Look
 
 ALIGNED = 64  # bytes to which each array of a file is filled up
 START = "start"  # the model that the life began with
+Arrays = dict[str, npt.NDArray[Any]]
+Stamp = tuple[int, int, int] | None
+T = TypeVar("T")
 
 
 class LifeFolder:
@@ -38,6 +42,7 @@ class LifeFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._held: dict[str, tuple[Stamp, Any]] = {}  # what this process read or wrote last, by file name
 
     @property
     def served(self) -> Path:
@@ -71,25 +76,29 @@ class LifeFolder:
 
     def shadow(self, model: str, window: int) -> Shadow:
         """The shadow of a model; a new one where it has none yet."""
-        found = self._read(self.path / f"shadow-{model}.npz")
-        return Shadow(window=window) if found is None else Shadow.from_state(found)
+        path = self.path / f"shadow-{model}.npz"
+        return self._lent(path, lambda arrays: Shadow.from_state(arrays), lambda: Shadow(window=window))
 
     def keep_shadow(self, model: str, shadow: Shadow) -> None:
         """Write the sums of a model's shadow."""
-        self._write(self.path / f"shadow-{model}.npz", shadow.state())
+        self._write(self.path / f"shadow-{model}.npz", shadow.state(), holds=shadow)
 
     def earlier(self, most: int) -> Reservoir:
         """The sample of what was labelled so far, of so many at the most; a new one where there is none yet."""
-        found = self._read(self.path / "earlier.npz")
-        return Reservoir(most) if found is None else Reservoir.from_state(found, most)
+        path = self.path / "earlier.npz"
+        return self._lent(path, lambda arrays: Reservoir.from_state(arrays, most), lambda: Reservoir(most))
 
     def keep_earlier(self, sample: Reservoir) -> None:
         """Write the sample of what was labelled so far."""
-        self._write(self.path / "earlier.npz", sample.state(), compressed=False)
+        self._write(self.path / "earlier.npz", sample.state(), holds=sample)
 
     def reference(self, model: str) -> Look | None:
         """The outputs that drift is measured against."""
-        return self._look(self.path / f"reference-{model}.npz")
+        path = self.path / f"reference-{model}.npz"
+        found = self._lent(path, _look_of, lambda: None)
+        if found is not None:  # it is never changed
+            self._held[path.name] = (_stamp(path), found)
+        return found
 
     def keep_reference(self, model: str, look: Look) -> None:
         """Write the outputs that drift is measured against, at most KEPT samples of them."""
@@ -120,19 +129,29 @@ class LifeFolder:
 
     def _look(self, path: Path) -> Look | None:
         found = self._read(path)
-        if found is None:
-            return None
-        outputs = (
-            found["outputs"] if "outputs" in found else found["probabilities"]
-        )  # as older lives named them
-        return Look(found["representations"], outputs)
+        return None if found is None else _look_of(found)
 
-    def _write(self, path: Path, arrays: dict[str, npt.NDArray[Any]], *, compressed: bool = True) -> None:
-        save = np.savez_compressed if compressed else np.savez
+    def _lent(self, path: Path, made: Callable[[Arrays], T], new: Callable[[], T]) -> T:
+        """What a file holds, which the caller may change; a new one where there is no file.
+
+        Read once where this process wrote or read the same file last. What is lent is held again when it is written:
+        between the two, and where writing fails, the file counts.
+        """
+        held = self._held.pop(path.name, None)
+        if held is not None and held[0] is not None and held[0] == _stamp(path):
+            return held[1]  # type: ignore[no-any-return]  # of one file there is one kind of thing
+        found = self._read(path)
+        return new() if found is None else made(found)
+
+    def _write(self, path: Path, arrays: Arrays, *, holds: object = None) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path, ".part") as part:
-                save(part, **packed(arrays))  # type: ignore[arg-type]  # arrays by name
+                np.savez(part, **packed(arrays))  # type: ignore[arg-type]  # arrays by name
+                part.flush()
+                stamp = _stamp_of(os.fstat(part.fileno()))
+            if holds is not None:
+                self._held[path.name] = (stamp, holds)
         except OSError as error:
             raise ForetollError(
                 f"{shown(str(path), 120)} cannot be written ({error.strerror}): make room, or the folder "
@@ -150,6 +169,23 @@ class LifeFolder:
             raise ForetollError(
                 f"{shown(str(path), 120)} is damaged: remove it, and look at the labelled batches again"
             ) from error
+
+
+def _look_of(found: Arrays) -> Look | None:
+    """A look from its arrays, as older lives named them too."""
+    return Look(found["representations"], found["outputs"] if "outputs" in found else found["probabilities"])
+
+
+def _stamp(path: Path) -> Stamp:
+    """What tells one version of a file from another, which is written anew each time; None where there is none."""
+    try:
+        return _stamp_of(path.stat())
+    except OSError:
+        return None
+
+
+def _stamp_of(found: os.stat_result) -> Stamp:
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def packed(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:

@@ -15,7 +15,8 @@ import torch
 
 from foretoll.data.stream import digest_of, open_batch
 from foretoll.decide.budget import Limit, parse_budget
-from foretoll.decide.offers import HANDED_IN
+from foretoll.decide.looking import samples_to_look_at
+from foretoll.decide.offers import HANDED_IN, looked_at
 from foretoll.decide.policies import Spending, View, get_policy
 from foretoll.errors import DataError, LedgerError, UsageError, shown
 from foretoll.ledger import LifeBook
@@ -30,6 +31,7 @@ from foretoll.records import (
     Continual,
     LifeCard,
     LifeEvent,
+    Looking,
     Offer,
     SelfCost,
     ServedBatch,
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
     from foretoll.records import DataCard, ModelCard, ServedMetric
     from foretoll.workflows.start_time import Patience
 
-LOOK = 1000  # samples of a batch that are looked at, where nobody says how many
+LEFT_OUT = "not looked at: watching would take more than its share of what updates take"
 # Of the first sample of the source in the sample of what came before; batches begin at 0.
 SOURCE_PLACE = -(2**40)
 
@@ -88,7 +90,7 @@ class WatchedModel:
         options: Sequence[str] = (DEFAULT,),
         policy: str = "rent",
         window: int = 8,
-        look: int = LOOK,
+        look: int | Looking | None = None,
         settings: TrainingSettings | None = None,
         continual: Continual | None = None,
         folder: str | Path | None = None,
@@ -107,8 +109,8 @@ class WatchedModel:
         with a unit what it is worth that one sample is served better by one of it; or `floor`, the least quality that
         may be served, in the metric's unit (of an error the largest one). budget: what updates may cost, within days or
         batches (`2kWh/90d`, `50g/52`).
-        look: samples of a batch that the model is run on at the most, spread over its time; 0: all. With 1,000 the
-        standard error of a lead is at most a point where answers differ on a tenth of the samples.
+        look: how much the life looks at (`foretoll.records.Looking`): 1,000 samples of a batch at the most, and fewer
+        where watching would take more than 5 % of what updates take; a number in its place is that of the samples.
         continual: from which model updates go on, and what they rehearse of earlier batches.
         Raises UsageError where both or neither of worth and floor are given, or they cannot be read.
         """
@@ -118,8 +120,7 @@ class WatchedModel:
                 "(--floor 0.85): give one of them"
             )
         settings = settings or TrainingSettings()
-        if look < 0 or look == 1:
-            raise UsageError(f"a look at {look} samples says nothing: give 2 or more, or 0 for all")
+        looking = said_looking(look)
         if not options:
             raise UsageError("no option was named by which the model may be updated: name one at least")
         for option in options:
@@ -187,7 +188,9 @@ class WatchedModel:
             options=tuple(options),
             policy=policy,
             window=window,
-            look=look,
+            look=looking.most,
+            watch_share=looking.share,
+            skip_looks=looking.skip,
             settings=settings,
             continual=continual,
             start_quality=quality,
@@ -239,6 +242,8 @@ class WatchedModel:
         card, rows, labels = self.opened(batch)
         name = digest_of(rows)
         events = self.events()
+        handed = self._handed(rows, representations, outputs)
+        known = labels is not None and bool(self.scoring.known(labels).any())
         if not any(event.kind == "look" and event.key == name for event in events):
             last = max((event.at for event in events if event.kind == "look"), default=None)
             if last is not None and now < last:
@@ -246,9 +251,11 @@ class WatchedModel:
                     f"the batch is of {now:%Y-%m-%d %H:%M} and the last one of {last:%Y-%m-%d %H:%M}: give "
                     "batches in the order in which they were served"
                 )
-            self._pass(card, rows, name, now, events, representations, outputs)
-        if labels is not None and self.scoring.known(labels).any():
-            self._take_labels(name, rows, labels, card)
+            seen = self._pass(card, rows, name, now, events, handed, waits=not known)
+        else:
+            seen = handed
+        if labels is not None and known:
+            self._take_labels(name, rows, labels, card, seen)
         return name
 
     def label(self, batch: Data) -> ServedBatch:
@@ -314,6 +321,24 @@ class WatchedModel:
             self._loaded = (serving, self.model(serving))
         return self._loaded[1]
 
+    def _handed(
+        self, rows: Split, representations: npt.ArrayLike | None, outputs: npt.ArrayLike | None
+    ) -> Look | None:
+        """What a serving process kept of a batch; None where it handed in nothing."""
+        if representations is None or outputs is None:
+            return None
+        look = Look.of_outputs(representations, outputs, probabilities=self.scoring.task.has_probabilities)
+        if len(look) != len(rows):
+            raise DataError(
+                f"the batch has {len(rows)} samples and {len(look)} outputs: give those of this batch"
+            )
+        if look.outputs.shape[1] != self.card.model.num_classes:
+            raise DataError(
+                f"the outputs that were handed in are {look.outputs.shape[1]} a sample, and the model gives "
+                f"{self.card.model.num_classes}: give them as the model does"
+            )
+        return look
+
     def _pass(
         self,
         card: DataCard,
@@ -321,48 +346,42 @@ class WatchedModel:
         name: str,
         at: datetime,
         events: Sequence[LifeEvent],
-        representations: npt.ArrayLike | None,
-        outputs: npt.ArrayLike | None,
-    ) -> None:
+        handed: Look | None,
+        *,
+        waits: bool,
+    ) -> Look | None:
+        """Look at a batch that is new, and say what was seen; None where it is left out. `waits`: for its labels."""
         serving = self.serving
-        place = self.runtime.device
-        handed = representations is not None and outputs is not None
-        some = None if handed else some_rows(name, len(rows), self.card.look)
-        looked = rows if some is None else rows.take(torch.from_numpy(some))
-        with SelfCostMeter(self.runtime.meter()) as meter:
-            if representations is not None and outputs is not None:
-                look = Look.of_outputs(
-                    representations, outputs, probabilities=self.scoring.task.has_probabilities
+        count = len(rows) if handed is not None else samples_to_look_at(self.card, events, len(rows))
+        number = sum(event.kind == "look" for event in events)
+        look, spent, note = handed, None, HANDED_IN
+        if not count:
+            found, note = ServedBatch(name=name, number=number, samples=len(rows), looked=0), LEFT_OUT
+        else:
+            with SelfCostMeter(self.runtime.meter()) as meter:
+                if look is None:
+                    look, note = self._seen(self._served(serving), rows, name, count), ""
+                found = served_batch(
+                    name, number, look, self.scoring, reference=self.folder.reference(serving)
                 )
-                if len(look) != len(rows):
-                    raise DataError(
-                        f"the batch has {len(rows)} samples and {len(look)} outputs: give those of this batch"
-                    )
-                if look.outputs.shape[1] != self.card.model.num_classes:
-                    raise DataError(
-                        f"the outputs that were handed in are {look.outputs.shape[1]} a sample, and the model gives "
-                        f"{self.card.model.num_classes}: give them as the model does"
-                    )
-            else:
-                look = look_at(
-                    self._served(serving), looked, device=place, batch_size=self.card.settings.batch_size
-                )
-            number = sum(event.kind == "look" for event in events)
-            found = served_batch(name, number, look, self.scoring, reference=self.folder.reference(serving))
-            found = found.model_copy(update={"samples": len(rows)})
-            self.folder.keep_waiting(serving, name, look)
-        self.append(
-            "look",
-            name,
-            at=at,
-            model=serving,
-            served=found,
-            uri=_uri(card),
-            note=HANDED_IN if handed else "",
-            spent=self.toll(meter.record()),
-        )
+                if count < len(rows):
+                    found = found.model_copy(update={"samples": len(rows), "looked": count})
+                if waits:
+                    self.folder.keep_waiting(serving, name, look)
+            spent = self.toll(meter.record())
+        self.append("look", name, at=at, model=serving, served=found, uri=_uri(card), note=note, spent=spent)
+        return look
 
-    def _take_labels(self, name: str, rows: Split, labels: Targets, card: DataCard) -> ServedBatch:
+    def _seen(self, model: Model, rows: Split, name: str, count: int) -> Look:
+        """What a model makes of `count` samples of a batch."""
+        some = some_rows(name, len(rows), count)
+        looked = rows if some is None else rows.take(torch.from_numpy(some))
+        return look_at(model, looked, device=self.runtime.device)
+
+    def _take_labels(
+        self, name: str, rows: Split, labels: Targets, card: DataCard, look: Look | None = None
+    ) -> ServedBatch:
+        """Learn from the labels of a batch; `look`: what the model made of it, where that is known here."""
         events = self.events()
         done = next((e.served for e in events if e.kind == "labels" and e.key == name), None)
         if done is not None:
@@ -373,27 +392,32 @@ class WatchedModel:
                 f"the life {shown(self.card.name, 40)} has never seen this batch: give it to foretoll life "
                 "watch first, the same samples in the same order"
             )
-        look = self.folder.waiting(seen.model, name)
-        if look is None or len(look) > len(labels):
-            raise DataError(
-                f"what the model made of batch {seen.served.number} is gone from {shown(self.card.folder, 120)}: "
-                "nothing can be learned from its labels any more"
-            )
-        some = some_rows(name, len(labels), len(look))
-        looked = labels if some is None else labels[some]
-        with SelfCostMeter(self.runtime.meter()) as meter:
-            shadow = self.folder.shadow(seen.model, self.card.window)
-            if name in shadow.known:  # a process was killed between the sums and the event: once more
-                shadow = shadow.without(name)
-            found = with_labels(seen.served, look, self.scoring, looked, shadow)
-            found = found.model_copy(update={"last_label": self.scoring.last_label(labels)})
-            self.scoring.add(shadow, name, look.representations, looked)
-            self.folder.keep_shadow(seen.model, shadow)
-            if self.card.continual.remember:
-                sample = self.folder.earlier(self.card.continual.remember)
-                there = self.scoring.known(labels)
-                if sample.add(name, place_of(events, seen.served.number), rows, labels, there):
-                    self.folder.keep_earlier(sample)
+        last_label = self.scoring.last_label(labels)
+        if seen.served.looked == 0:
+            found, spent = seen.served.model_copy(update={"last_label": last_label}), None
+        else:
+            with SelfCostMeter(self.runtime.meter()) as meter:
+                if look is None:
+                    look = self.folder.waiting(seen.model, name)
+                if look is None:  # a process was killed between look and labels, which had come together
+                    count = looked_at(self.card, seen.served)
+                    look = self._seen(self.model(seen.model), rows, name, count)
+                if len(look) > len(labels):
+                    raise DataError(
+                        f"batch {seen.served.number} has {len(labels)} labels, and {len(look)} samples were looked at: "
+                        "give the same samples"
+                    )
+                some = some_rows(name, len(labels), len(look))
+                looked = labels if some is None else labels[some]
+                shadow = self.folder.shadow(seen.model, self.card.window)
+                if name in shadow.known:  # a process was killed between the sums and the event: once more
+                    shadow = shadow.without(name)
+                found = with_labels(seen.served, look, self.scoring, looked, shadow)
+                found = found.model_copy(update={"last_label": last_label})
+                self.scoring.add(shadow, name, look.representations, looked)
+                self.folder.keep_shadow(seen.model, shadow)
+                self._remember(events, seen.served, rows, labels)
+            spent = self.toll(meter.record())
         self.append(
             "labels",
             name,
@@ -401,10 +425,21 @@ class WatchedModel:
             model=seen.model,
             served=found,
             uri=_uri(card),
-            spent=self.toll(meter.record()),
+            spent=spent,
         )
         self.folder.forget_waiting(seen.model, name)
         return found
+
+    def _remember(
+        self, events: Sequence[LifeEvent], batch: ServedBatch, rows: Split, labels: Targets
+    ) -> None:
+        """Add a labelled batch to the sample of what came before, where the life keeps one."""
+        if not self.card.continual.remember:
+            return
+        sample = self.folder.earlier(self.card.continual.remember)
+        there = self.scoring.known(labels)
+        if sample.add(batch.name, place_of(events, batch.number), rows, labels, there):
+            self.folder.keep_earlier(sample)
 
     def opened(self, batch: Data) -> tuple[DataCard, Split, Targets | None]:
         """A batch with its labels in the model's numbers; None where it has none."""
@@ -488,6 +523,16 @@ def scored_settings(settings: TrainingSettings, source: TaskData, model: ModelCa
 def said_task(model: ModelCard) -> str | None:
     """What labels are of, said where data are opened; None where their form tells."""
     return None if get_task(model.task).has_probabilities else model.task
+
+
+def said_looking(look: int | Looking | None) -> Looking:
+    """How much a life looks at; UsageError where that says nothing."""
+    most = look.most if isinstance(look, Looking) else look
+    if most is not None and (most < 0 or most == 1):
+        raise UsageError(f"a look at {most} samples says nothing: give 2 or more, or 0 for all")
+    if isinstance(look, Looking):
+        return look
+    return Looking() if look is None else Looking(most=look)
 
 
 def check_policy_fits(policy: str, model: ModelCard, served: ServedMetric) -> None:

@@ -58,12 +58,18 @@ def rent_due(view: View, choice: Choice) -> Verdict:
 def avoidable_loss(view: View, doubt: float = DOUBT) -> float:
     """Answers that a model fitted to the newest data would have won since the last update, at the lower bound.
 
-    Batches whose labels have not arrived count with the lead of those that have, and its doubt.
+    Batches whose labels have not arrived count with the lead of those that have, and its doubt; of those that were left
+    out, with the lead of the next that was looked at.
     """
     known = view.measured
     if not known:
         return 0.0
-    counted = [(b.lead or 0.0, (b.lead_error or 0.0), b.samples) for b in known]
+    counted, between = [], 0
+    for batch in view.since:
+        between += batch.samples if batch.looked == 0 else 0
+        if batch.lead is not None:
+            counted.append((batch.lead, batch.lead_error or 0.0, batch.samples + between))
+            between = 0
     last = known[-1].number
     waiting = [b for b in view.since if b.lead is None and b.number > last]
     if waiting:
