@@ -1,10 +1,13 @@
-"""Lives that `foretoll.Life` really lives: three ways to go on from what was learned, and what watching costs.
+"""Lives that `foretoll.Life` really lives: four ways to go on from what was learned, and what watching costs.
 
-    FORETOLL_DATA=/path/to/data OMP_NUM_THREADS=1 python benchmarks/life_updates.py --folder DIR [--seeds 2] [--write]
+    FORETOLL_DATA=/path/to/data OMP_NUM_THREADS=1 python benchmarks/life_updates.py --folder DIR [--seeds 2] \\
+        [--only watching] [--write]
 
 Streams are those of `life_streams.py` with recurring drift, the model is `foretoll:mlp?width=32`, and each batch a file
 that the life opens by its URI. One record a life is kept in DIR; those that are there are left alone. `--write` records
-nothing: it puts what is recorded into results/life_updates.json, and the tables into docs/life.md.
+nothing: it puts what is recorded into results/life_updates.json, and the tables into docs/life.md. What
+watching costs is measured under `rent`, at a worth of a right answer at which an update is worth some 30 points of one
+batch, with the energy of looks, labels and estimates in what is lost.
 """
 
 from __future__ import annotations
@@ -21,13 +24,16 @@ from typing import Any
 import numpy as np
 
 from foretoll.atomic import replacing
+from foretoll.data import open_data
+from foretoll.data.stream import all_rows
 from foretoll.measure import ReplayMeter
 from foretoll.models import build_model
-from foretoll.records import Continual, LifeEvent, TrainingSettings
+from foretoll.records import Continual, LifeEvent, Looking, TrainingSettings
 from foretoll.report.life_bill import spent_by_kind
 from foretoll.units import joules_from_kwh
 from foretoll.workflows.context import Accounting, Runtime
 from foretoll.workflows.life import Life
+from foretoll.workflows.look import look_at
 from foretoll.workflows.train import train_model
 from life_streams import LifeSpec, all_lives
 from pages import RESULTS, ROOT, replace_block
@@ -42,6 +48,13 @@ WAYS = {
     "from the last, rehearsing 20 %": Continual(rehearse=0.2),
     "from the last, rehearsing 50 %": Continual(rehearse=0.5),
 }
+LOOKS = {
+    "all": Looking(share=0.0),
+    "5 % of updates, 200 samples at the least": Looking(),
+    "5 % of updates, batches left out": Looking(skip=True),
+}
+WORTH = 0.1  # J that a right answer is worth: an update takes 5 J or so, a batch has 200 samples
+TABLES = ("ways", "watching")
 Found = dict[str, Any]
 
 
@@ -87,7 +100,7 @@ def _told(events: list[LifeEvent]) -> Found:
     batches = [e.served for e in events if e.kind == "labels" and e.served is not None]
     updates = [e for e in events if e.kind == "update"]
     return {
-        "qualities": [batch.quality for batch in batches],
+        "qualities": [batch.quality for batch in batches if batch.quality is not None],
         "last_label": [batch.last_label for batch in batches],
         "samples": sum(batch.samples for batch in batches) / len(batches),
         "promoted": [bool(e.promoted) for e in updates],
@@ -107,16 +120,39 @@ def live_ways(folder: Path, count: int) -> Found:
     return found
 
 
-def record(folder: Path, seeds: int) -> None:
-    """Live what is missing."""
+def live_watched(folder: Path, count: int) -> Found:
+    """The same life under `rent`, by how much is looked at; what all batches were served with is asked afterwards."""
+    found = {}
+    for number, (title, looking) in enumerate(LOOKS.items()):
+        name = f"look{number}"
+        found[title] = live(
+            folder, name, count, worth=f"{WORTH}J", policy="rent", window=WINDOW, options=("finetune",), look=looking
+        )  # fmt: skip
+        life = Life.open(name, ledger=str(folder / "ledger.db"), accounting=ACCOUNTING)
+        found[title]["served"] = [
+            _quality(life, event, folder) for event in life.events() if event.kind == "look"
+        ]
+    return found
+
+
+def _quality(life: Life, event: LifeEvent, folder: Path) -> float:
+    """What a batch was really served with, whether it was looked at or not."""
+    assert event.served is not None
+    data = np.load(folder / f"b{event.served.number}.npz")
+    rows = all_rows(open_data((data["x"], data["y"])))
+    return float((look_at(life.model(event.model), rows).outputs.argmax(1) == data["y"]).mean())
+
+
+def record(folder: Path, seeds: int, kind: str) -> None:
+    """Live what is missing of a kind of lives."""
     for spec, seed in jobs(seeds):
-        path = path_of(folder, spec, seed)
+        path = path_of(folder, spec, seed, kind)
         if path.exists():
             continue
         began = time.process_time()
         with tempfile.TemporaryDirectory() as place:
             count = write_world(spec, seed, Path(place))
-            found = live_ways(Path(place), count)
+            found = (live_ways if kind == "ways" else live_watched)(Path(place), count)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, ".part") as file:
             file.write(json.dumps(found).encode())
@@ -128,14 +164,14 @@ def jobs(seeds: int) -> list[tuple[LifeSpec, int]]:
     return [(spec, seed) for seed in range(seeds) for spec in all_lives() if spec.kind == "recurring"]
 
 
-def path_of(folder: Path, spec: LifeSpec, seed: int) -> Path:
+def path_of(folder: Path, spec: LifeSpec, seed: int, kind: str) -> Path:
     """Where the record of a life lies."""
-    return folder / f"ways-{spec.name.replace(' ', '_')}-{seed}.json"
+    return folder / f"{kind}-{spec.name.replace(' ', '_')}-{seed}.json"
 
 
-def recorded(folder: Path, seeds: int) -> dict[str, Found]:
+def recorded(folder: Path, seeds: int, kind: str) -> dict[str, Found]:
     """The records that are there, by life and seed."""
-    paths = {f"{spec.name}/{seed}": path_of(folder, spec, seed) for spec, seed in jobs(seeds)}
+    paths = {f"{spec.name}/{seed}": path_of(folder, spec, seed, kind) for spec, seed in jobs(seeds)}
     return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
 
 
@@ -182,16 +218,35 @@ def ways_table(lives: dict[str, Found]) -> str:
     return "\n".join(lines)
 
 
-def watching(lives: dict[str, Found]) -> str:
-    """Energy of looks and estimates over that of updates, a life and way each."""
-    each = [life[way]["joules"] for life in lives.values() for way in WAYS]
-    ratios = sorted((one["look"] + one["offers"]) / one["update"] for one in each)
-    looks = np.median([one["look"] / one["update"] for one in each])
-    return (
-        f"| looks and estimates over updates: median | worst | looks alone: median | lives at 5 % or less |\n"
-        f"|--:|--:|--:|--:|\n| {100 * np.median(ratios):.0f} % | {100 * ratios[-1]:.0f} % | {100 * looks:.0f} % "
-        f"| {sum(ratio <= 0.05 for ratio in ratios)} of {len(ratios)} |"
-    )
+def watching_table(lives: dict[str, Found]) -> str:
+    """By how much is looked at: what watching took of updates, and what was lost, watching counted and not."""
+    lines = [
+        "| looked at | watching over updates: median | worst | lives at 5 % or less | batches looked at | updates "
+        "| quality served | answers and updates, points a batch | with watching |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for title in LOOKS:
+        each = [life[title] for life in lives.values()]
+        watched = [one["joules"]["look"] + one["joules"]["offers"] for one in each]
+        ratios = [
+            w / one["joules"]["update"] for w, one in zip(watched, each, strict=True) if one["promoted"]
+        ]
+        lost, whole = [], []
+        for one, taken in zip(each, watched, strict=True):
+            batches = len(one["served"])
+            points = 100 / (WORTH * one["samples"] * batches)  # of one joule
+            wrong = 100 * (1 - np.mean(one["served"]))
+            lost.append(wrong + one["joules"]["update"] * points)
+            whole.append(lost[-1] + taken * points)
+        seen = np.mean([len(one["qualities"]) / len(one["served"]) for one in each])
+        lines.append(
+            f"| {title} | {100 * np.median(ratios):.0f} % | {100 * max(ratios):.0f} % "
+            f"| {sum(ratio <= 0.05 for ratio in ratios)} of {len(ratios)} | {100 * seen:.0f} % "
+            f"| {np.mean([len(one['promoted']) for one in each]):.1f} "
+            f"| {100 * np.mean([np.mean(one['served']) for one in each]):.1f} | {np.mean(lost):.1f} "
+            f"| {np.mean(whole):.1f} |"
+        )
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -199,19 +254,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=2, help="of the lives with recurring drift")
+    parser.add_argument("--only", choices=TABLES, help="one of both tables")
     parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
-    if not chosen.write:
-        record(chosen.folder, chosen.seeds)
-    lives = recorded(chosen.folder, chosen.seeds)
-    said = f"{len(lives)} lives of {len({name.split()[0] for name in lives})} streams, {len(WAYS)} ways each."
-    tables = {"ways": f"{ways_table(lives)}\n\n{said}", "watching": watching(lives)}
-    for text in tables.values():
+    results = RESULTS / "life_updates.json"
+    kept = json.loads(results.read_text())
+    for kind in TABLES if chosen.only is None else (chosen.only,):
+        if not chosen.write:
+            record(chosen.folder, chosen.seeds, kind)
+        lives = recorded(chosen.folder, chosen.seeds, kind)
+        said = f"{len(lives)} lives of {len({name.split()[0] for name in lives})} streams"
+        if kind == "ways":
+            text = f"{ways_table(lives)}\n\n{said}, {len(WAYS)} ways each."
+        else:
+            text = f"{watching_table(lives)}\n\n{said}, under `rent`."
         print(text, end="\n\n")
-    if chosen.write:
-        (RESULTS / "life_updates.json").write_text(json.dumps(lives, separators=(",", ":")) + "\n")
-        for mark, text in tables.items():
-            replace_block(ROOT / "docs" / "life.md", mark, text)
+        if chosen.write:
+            kept[kind] = lives
+            results.write_text(json.dumps(kept, separators=(",", ":")) + "\n")
+            replace_block(ROOT / "docs" / "life.md", kind, text)
 
 
 if __name__ == "__main__":

@@ -313,6 +313,11 @@ COMPARE = (
           "--input 'big' is no shape of a sample: give one such as 3x224x224, 1x500 or 12"),
     usage("a folder without its scheme", "size empty",
           "'empty' is no checkpoint of foretoll: name a folder of transformers as hf:empty"),
+    usage("no share", "life start shop --model m --source npz:old.npz --worth 1J --watch-share much",
+          "--watch-share 'much' is no share of what updates take: give 0% to 90%, such as 5%"),
+    usage("batches left out for nothing", "life start shop --model m --source npz:old.npz --worth 1J --skip-looks "
+          "--watch-share 0%",
+          "without a share no batch is left out: leave --skip-looks out, or --watch-share 0%"),
     usage("no budget at all", "compare … --budget 0kWh",
           "--budget '0kWh' is no budget: give an energy (0.1kWh), a time (20min) or emissions (50g), or money with its "
           "price (--price 0.30EUR/kWh)"),

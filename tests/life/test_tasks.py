@@ -264,7 +264,7 @@ def _labels(n: int, turned: float, seed: int) -> tuple[NDArray[np.float32], NDAr
 
 
 def test_several_labels_are_watched_updated_and_shown_by_the_commands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, cheap: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FORETOLL_LEDGER", str(tmp_path / "l.db"))

@@ -171,7 +171,7 @@ def _share(found: dict[str, Spent], card: LifeCard, events: Sequence[LifeEvent])
             if card.skip_looks
             else f"{LEAST} samples of each batch"
         )
-        text += f": more than the {two_digits(100 * card.watch_share)} % that it was to take, "
+        text += f": more than the {100 * card.watch_share:g} % that it was to take, "
         text += f"since {least} are looked at in any case" + (
             "" if card.skip_looks else " (--skip-looks leaves batches out)"
         )
