@@ -240,7 +240,7 @@ def watching_table(lives: dict[str, Found]) -> str:
             whole.append(lost[-1] + taken * points)
         seen = np.mean([len(one["qualities"]) / len(one["served"]) for one in each])
         lines.append(
-            f"| {title} | {100 * np.median(ratios):.0f} % | {100 * max(ratios):.0f} % "
+            f"| {title} | {100 * np.median(ratios or [0.0]):.0f} % | {100 * max(ratios, default=0.0):.0f} % "
             f"| {sum(ratio <= 0.05 for ratio in ratios)} of {len(ratios)} | {100 * seen:.0f} % "
             f"| {np.mean([len(one['promoted']) for one in each]):.1f} "
             f"| {100 * np.mean([np.mean(one['served']) for one in each]):.1f} | {np.mean(lost):.1f} "

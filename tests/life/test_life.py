@@ -535,7 +535,7 @@ def test_an_estimate_that_cannot_change_the_decision_is_not_made(here: Path) -> 
         return settled_offers(card, events, decide)
 
     (offer,) = settled("every")
-    assert (offer.cost, offer.cost_high) == (most / 3, most), "it updates whatever that costs"
+    assert offer.cost_high == most and 0 < offer.cost <= most / 3, "it updates whatever that costs"
     assert settled("every", budget=1.01 * most) and not settled("every", budget=0.99 * most)
     assert settled("rent", worth=1.1 * most / lost) and not settled("rent", worth=0.9 * most / lost)
     assert not settled("keep")

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Literal, NamedTuple
 
-from foretoll.decide.offers import BOUND, HANDED_IN, bounded_offers, looked_at
+from foretoll.decide.offers import HANDED_IN, looked_at, update_bounds
 from foretoll.records import LifeCard, LifeEvent
 
 LEAST = 200  # samples: of a lead where answers differ on a tenth of them, the standard error is 2.2 points
@@ -72,12 +72,11 @@ def left_for_looks(card: LifeCard, events: Sequence[LifeEvent], cost: Cost) -> f
         estimated = next(
             (e.offers for e in reversed(events) if e.kind == "offers" and e.spent is not None), ()
         )
-        most = 1 if estimated else BOUND
-        bounds = [getattr(offer, cost) for offer in estimated or bounded_offers(card, events)]
-        known = [most * bound for bound in bounds if bound is not None]
-        if not known:
+        known = [value for offer in estimated if (value := getattr(offer, cost)) is not None]
+        bound = update_bounds(card, events)[cost]
+        if not known and bound is None:
             return None
-        coming = max(known)
+        coming = max(known) if known else bound.most if bound is not None else 0.0
     watching = (e.spent for e in events if e.kind in ("look", "labels", "offers") and e.spent is not None)
     watched = sum(getattr(each, cost) or 0.0 for each in watching)
     left: float = card.watch_share * (sum(taken) + coming) - watched

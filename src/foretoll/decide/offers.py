@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import median
+from typing import NamedTuple
 
 from foretoll.records import Decision, LifeCard, LifeEvent, Offer, ServedBatch, Toll
 
 UNKNOWN_END = 1e300  # of a forecast without an upper end: no budget bears it
 ESTIMATE_S = 15.0  # what an estimate takes: an update that takes less is made without one
 STEP = 4.0  # forward passes that a training step is like, at most
-BOUND = 3.0  # times what is taken for an update's cost, at most, where only looks say it
 HANDED_IN = "outputs handed in"  # the note of a look that ran no model
 
 
@@ -47,42 +48,50 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def bounded_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, ...]:
-    """What an update can take at most by what looks took; a third of it is taken for the cost.
+class Bound(NamedTuple):
+    """What an update may be expected to take, and what it can take at most."""
+
+    middle: float
+    most: float
+
+
+def update_bounds(card: LifeCard, events: Sequence[LifeEvent]) -> dict[str, Bound | None]:
+    """What an update can take, by cost, as far as what looks took says it; None where it does not.
 
     A look is a forward pass; a training step is three of them, and one more stands for what it does beside. So the
     samples that an update goes through at most, at what a sample cost in the dearest look, are an upper end; looks also
-    load the model. Empty where no look ran the model, or its cost is not known.
+    load the model. In the middle a third of that, at what a sample cost in the median look.
     """
     looks = [e for e in events if e.kind == "look" and e.served is not None and e.spent is not None]
     looks = [e for e in looks if e.note != HANDED_IN and e.served and looked_at(card, e.served)]
-    looks = looks[-card.window :]
-    a_sample = {
-        cost: _dearest(
-            [
-                (getattr(e.spent, cost), looked_at(card, e.served))
-                for e in looks
-                if e.served and looked_at(card, e.served)
-            ]
-        )
-        for cost in ("energy_kwh", "emissions_kg", "duration_s")
-    }
     labelled = [e.served for e in events if e.kind == "labels" and e.served][-card.window :]
     samples = sum(batch.samples if card.look else batch.labelled for batch in labelled)
     passes = samples * (card.settings.max_epochs * (STEP * 0.6 + 0.2) + 1)
     passes /= 1 - card.continual.rehearse  # what an update rehearses comes on top
-    took = {cost: None if each is None else each * passes for cost, each in a_sample.items()}
-    most, longest = took[card.cost], took["duration_s"]
-    if not labelled or most is None or longest is None:
+    found: dict[str, Bound | None] = {}
+    for cost in ("energy_kwh", "emissions_kg", "duration_s"):
+        each = [
+            (getattr(e.spent, cost), looked_at(card, e.served)) for e in looks[-card.window :] if e.served
+        ]
+        known = [value / count for value, count in each if value is not None]
+        told = labelled and known and len(known) == len(each)  # not where the cost of one look is not known
+        found[cost] = Bound(median(known) * passes / 3, max(known) * passes) if told else None
+    return found
+
+
+def bounded_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, ...]:
+    """Offers by `update_bounds`; empty where no look ran the model, or its cost is not known."""
+    found = update_bounds(card, events)
+    cost, duration, energy = found[card.cost], found["duration_s"], found["energy_kwh"]
+    if cost is None or duration is None:
         return ()
-    energy = took["energy_kwh"]
     return tuple(
         Offer(
             option=option,
-            cost=most / BOUND,
-            cost_high=most,
-            energy_kwh=None if energy is None else energy / BOUND,
-            duration_s=longest / BOUND,
+            cost=cost.middle,
+            cost_high=cost.most,
+            energy_kwh=None if energy is None else energy.middle,
+            duration_s=duration.middle,
         )
         for option in card.options
     )
@@ -95,8 +104,8 @@ def looked_at(card: LifeCard, batch: ServedBatch) -> int:
 
 def rough_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, ...]:
     """The same, where an update takes less than an estimate would; else empty."""
-    found = bounded_offers(card, events)
-    return found if all(BOUND * (offer.duration_s or 0.0) <= ESTIMATE_S for offer in found) else ()
+    duration = update_bounds(card, events)["duration_s"]
+    return bounded_offers(card, events) if duration is not None and duration.most <= ESTIMATE_S else ()
 
 
 def settled_offers(
@@ -117,12 +126,6 @@ def settled_offers(
         for offer, none in zip(found, free, strict=True)
     ]
     return found if decide(dear).option == decide(found).option == chosen else ()
-
-
-def _dearest(each: Sequence[tuple[float | None, int]]) -> float | None:
-    """The most that a sample cost in any look; None where that of one look is not known."""
-    known = [value / samples for value, samples in each if value is not None]
-    return max(known) if known and len(known) == len(each) else None
 
 
 def known_offers(card: LifeCard, events: Sequence[LifeEvent]) -> tuple[Offer, ...]:
