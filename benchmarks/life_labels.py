@@ -1,20 +1,21 @@
 """A life of several labels, lived by the commands: what a week of electricity does next, with updates carried out.
 
-    FORETOLL_DATA=/path/to/data OMP_NUM_THREADS=1 python benchmarks/life_labels.py --folder DIR [--weeks 16] [--write]
+    FORETOLL_DATA=/path/to/data OMP_NUM_THREADS=1 python benchmarks/life_labels.py --folder DIR [--weeks 9] [--write]
 
 elec2 in time order from May 1997, since when Victoria's market is known. Three labels of each half hour: the price is
 above its mean of the last day (the data's own label), and New South Wales' demand and the transfer between the states
 rise in the next half hour. A network is trained on twelve weeks; each later week is served, watched and labelled at
-once by `foretoll life watch --carry-out`, a process each. `--write` puts the table into docs/life.md; the page of the
-life is DIR/price.html.
+once by `foretoll life watch --carry-out`, and an update is made every four weeks. `--write` puts the
+table into docs/life.md; the page of the life is DIR/price.html.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from foretoll import cli
 from foretoll.ledger import LifeBook
 from foretoll.report.life_bill import spent_by_kind
 from pages import ROOT, replace_block
@@ -42,19 +44,17 @@ def rows() -> tuple[np.ndarray, np.ndarray]:
     return x[:-1], y
 
 
-def foretoll(folder: Path, *command: str) -> Any:
-    """What a command prints as JSON."""
-    done = subprocess.run(
-        [sys.executable, "-m", "foretoll.cli", *command, "--json"],
-        cwd=folder,
-        env={**os.environ, "FORETOLL_LEDGER": str(folder / "ledger.db")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return json.loads(done.stdout)
+def foretoll(*command: str) -> Any:
+    """What a command prints as JSON, run in this process."""
+    said = io.StringIO()
+    sys.argv = ["foretoll", *command, "--json"]
+    with contextlib.redirect_stdout(said):
+        try:
+            cli.main()
+        except SystemExit as ended:
+            if ended.code:
+                raise
+    return json.loads(said.getvalue())
 
 
 def live(folder: Path, weeks: int) -> None:
@@ -63,33 +63,27 @@ def live(folder: Path, weeks: int) -> None:
 
     def write(name: str, first: int, count: int) -> None:
         some = slice(FIRST + first * WEEK, FIRST + (first + count) * WEEK)
-        np.savez(folder / f"{name}.npz", x=x[some], y=y[some])
+        np.savez(f"{name}.npz", x=x[some], y=y[some])
 
+    os.environ["FORETOLL_LEDGER"] = str(folder / "ledger.db")
+    os.chdir(folder)  # paths of a life's batches are those of its commands
     write("old", 0, SOURCE)
     said = "npz:old.npz?task=multilabel&split=time"
     foretoll(
-        folder,
-        "train",
-        "--arch",
-        "foretoll:mlp?width=32",
-        "--data",
-        said,
-        "--out",
-        "model",
-        *TRAINING,
-        *MEASURED,
-    )
+        "train", "--arch", "foretoll:mlp?width=32", "--data", said, "--out", "model", *TRAINING, *MEASURED
+    )  # fmt: skip
     foretoll(
-        folder, "life", "start", "price", "--model", "model", "--source", said, "--worth", "0.5J", *TRAINING, *MEASURED
+        "life", "start", "price", "--model", "model", "--source", said, "--worth", "1J",
+        "--policy", "periodic:4", *TRAINING, *MEASURED,
     )  # fmt: skip
     for week in range(weeks):
         write(f"week{week}", SOURCE + week, 1)
         found = foretoll(
-            folder, "life", "watch", "price", "--batch", f"npz:week{week}.npz?task=multilabel", "--carry-out",
+            "life", "watch", "price", "--batch", f"npz:week{week}.npz?task=multilabel", "--carry-out",
             "--at", f"{np.datetime64('1997-08-06') + 7 * week}T00:00", *MEASURED,
         )  # fmt: skip
         print(week, found["decision"]["action"], found["decision"]["reason"], file=sys.stderr, flush=True)
-    foretoll(folder, "life", "report", "price", "--out", "price.html")
+    foretoll("life", "report", "price", "--out", "price.html")
 
 
 def told(folder: Path) -> str:
@@ -124,9 +118,10 @@ def main() -> None:
     """Live, print, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--folder", type=Path, required=True, help="empty, or of a life that was lived")
-    parser.add_argument("--weeks", type=int, default=16)
+    parser.add_argument("--weeks", type=int, default=9)
     parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
+    chosen.folder = chosen.folder.resolve()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     if not (chosen.folder / "price.html").exists():
         live(chosen.folder, chosen.weeks)

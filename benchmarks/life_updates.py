@@ -24,8 +24,6 @@ from typing import Any
 import numpy as np
 
 from foretoll.atomic import replacing
-from foretoll.data import open_data
-from foretoll.data.stream import all_rows
 from foretoll.measure import ReplayMeter
 from foretoll.models import build_model
 from foretoll.records import Continual, LifeEvent, Looking, TrainingSettings
@@ -138,9 +136,8 @@ def live_watched(folder: Path, count: int) -> Found:
 def _quality(life: Life, event: LifeEvent, folder: Path) -> float:
     """What a batch was really served with, whether it was looked at or not."""
     assert event.served is not None
-    data = np.load(folder / f"b{event.served.number}.npz")
-    rows = all_rows(open_data((data["x"], data["y"])))
-    return float((look_at(life.model(event.model), rows).outputs.argmax(1) == data["y"]).mean())
+    _, rows, labels = life.opened(f"npz:{folder}/b{event.served.number}.npz")
+    return float((look_at(life.model(event.model), rows).outputs.argmax(1) == labels).mean())
 
 
 def record(folder: Path, seeds: int, kind: str) -> None:
