@@ -13,6 +13,7 @@ second list of that page. Models that others trained lie in `models` beside the 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import shlex
@@ -24,11 +25,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any
 
+from foretoll.forecast.case import EPOCH_OFFSET
 from foretoll.measure import describe_hardware
 from foretoll.units import human_duration, human_energy, human_mass
-from pages import RESULTS, replace_block
+from pages import RESULTS, markdown_table, replace_block, replace_ledger_block
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 COSTS = {
@@ -437,9 +440,10 @@ def first_pages(new: bool, data: str) -> None:
 
 
 def twelve(data: str) -> None:
-    """Carry out the second list, each case with a ledger of its own, and write its block.
+    """Carry out the second list, each case with a ledger of its own, and write its block of the page.
 
-    What a case came to is kept in a file of its own under the results, and is not carried out again.
+    What a case came to is kept in a file of its own under the results, and is not carried out again. The page is
+    written after each case, of those that are there.
     """
     TWELVE_RESULTS.mkdir(parents=True, exist_ok=True)
     for case in TWELVE:
@@ -451,6 +455,58 @@ def twelve(data: str) -> None:
             numbers = {name: found.run[name] for name in ("outcome", "toll", "quality")}
             record = {"title": case.title, "commands": found.commands, "estimate": slim, "run": numbers}
             kept.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            _write_twelve()
+
+
+def _write_twelve() -> None:
+    files = [TWELVE_RESULTS / f"{case.model}.json" for case in TWELVE]
+    found = [Found(**json.loads(file.read_text("utf-8"))) for file in files if file.exists()]
+    lines = [f"{made_by(' --twelve')}: {len(found)} of {len(TWELVE)} carried out.", "", *summary(found), ""]
+    text = "\n".join([*lines, *(line for one in found for line in one.section(3))])
+    replace_ledger_block(NEW_PAGE, "twelve", text)
+
+
+def summary(found: Sequence[Found]) -> list[str]:
+    """All cases in one table, and how far off the forecasts of those were that left something to train."""
+    rows = []
+    for one in found:
+        told, chance = one.told("epochs"), one.estimate["reach_probability"]
+        ends = f"{told['median']:.2f} ({told['low']:.2f} … {told['high']:.2f})" if told else "–"
+        held = [bool(is_in) for cost in COSTS if (is_in := one.held(cost)) is not None]
+        rows.append(
+            [
+                one.title, "–" if chance is None else f"{chance:.0%}", one.outcome, ends,
+                f"{one.run['toll']['epochs']:.2f}", f"{sum(held)} of {len(held)}",
+            ]
+        )  # fmt: skip
+    head = ["case", "chance told", "outcome", "epochs told", "measured", "costs inside"]
+    left = [one for one in found if one.open]
+    lines = [markdown_table(head, rows), "", f"{len(left)} of them left something to train."]
+    if left:
+        offs, spans = _errors(left)
+        lines[-1] += (
+            f" Of these the epochs were off by a median factor of {math.exp(median(offs)):.2f}, their intervals "
+            f"spanned a median factor of {math.exp(median(spans)):.1f}, and measured values lay inside: {shares(left)}."
+        )
+        known = [(one.estimate["reach_probability"], one.outcome == "reached") for one in left]
+        squares = [(chance - met) ** 2 for chance, met in known if chance is not None]
+        if squares:
+            lines[-1] += f" Brier score of the chance: {fmean(squares):.2f} (always one half: 0.25)."
+    return lines
+
+
+def _errors(found: Sequence[Found]) -> tuple[list[float], list[float]]:
+    """Logs of the factor that the epochs were off by, and of high over low, of cases with a forecast."""
+    offs, spans = [], []
+    for one in found:
+        if (told := one.told("epochs")) is not None:
+            came, middle, low, high = (
+                value + EPOCH_OFFSET
+                for value in (one.run["toll"]["epochs"], told["median"], told["low"], told["high"])
+            )
+            offs.append(abs(math.log(middle / came)))
+            spans.append(math.log(high / low))
+    return offs, spans
 
 
 def main() -> None:
