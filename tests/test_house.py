@@ -17,10 +17,11 @@ from foretoll.options.table import OPTIONS
 PACKAGE = Path(foretoll.__file__).parent
 # A room imports only from rooms before it. The facade (foretoll/__init__.py) may name all of them.
 ROOMS = (
-    "version", "errors", "registry", "streams", "printing", "arguments", "interruption", "process", "atomic", "units",
-    "tasks", "records", "sharing", "owned", "reprogram", "data", "models", "quality", "representation", "indices",
-    "measure", "training", "options", "exchange", "forecast", "ledger", "decide", "testing", "engine", "workflows",
-    "study", "report", "research", "progress", "tracking", "integrations", "demo", "commands", "cli",
+    "version", "errors", "registry", "streams", "printing", "arguments", "interruption", "process", "atomic",
+    "units", "random_states", "tasks", "records", "sharing", "owned", "reprogram", "data", "models", "quality",
+    "representation", "indices", "measure", "training", "options", "exchange", "forecast", "ledger", "decide",
+    "testing", "engine", "workflows", "study", "report", "research", "progress", "tracking", "integrations",
+    "demo", "commands", "cli",
 )  # fmt: skip
 
 

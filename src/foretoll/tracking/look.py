@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -62,19 +58,6 @@ def place_of(model: nn.Module) -> torch.device:
     """Where the first of the model's weights is; the CPU where it has none."""
     first = next(model.parameters(), None)
     return torch.device("cpu") if first is None else first.device
-
-
-@contextmanager
-def random_states_kept() -> Iterator[None]:
-    """Give the random states of Python, numpy and torch back afterwards, on every device in use."""
-    states = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
-    with torch.random.fork_rng(devices=devices):
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])
 
 
 def open_look(model: nn.Module, source: Data, target: Data, task: bool | None) -> Update:

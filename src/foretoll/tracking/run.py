@@ -15,19 +15,13 @@ from torch import Tensor, nn
 from foretoll.ledger import Ledger
 from foretoll.options.table import traits_of
 from foretoll.quality import Evaluation, evaluate, quality_of
+from foretoll.random_states import random_states_kept
 from foretoll.records import Estimate, LiveForecast, Outcome, Run
 from foretoll.tasks import known_metric
 from foretoll.tracking import record
 from foretoll.tracking.ending import end, finished
 from foretoll.tracking.hooks import Hooks
-from foretoll.tracking.look import (
-    Look,
-    bare,
-    loader_of,
-    look_before,
-    place_of,
-    random_states_kept,
-)
+from foretoll.tracking.look import Look, bare, loader_of, look_before, place_of
 from foretoll.tracking.observer import Observer, epoch_length, parameters_of
 from foretoll.tracking.plan import Plan
 from foretoll.tracking.ranks import WAIT_S, Ranks

@@ -29,6 +29,7 @@ from foretoll.measure.self_cost import PILOT
 from foretoll.models import Loading
 from foretoll.options import OPTIONS, Option
 from foretoll.options.table import named
+from foretoll.random_states import takes_turns
 from foretoll.records import Candidate, Comparison, EnergyBasis, TrainingSettings
 from foretoll.tasks import check_until
 from foretoll.workflows.candidates import Prospect, carry_out_all, was_stopped
@@ -53,6 +54,7 @@ from foretoll.workflows.retrain import take_signals
 from foretoll.workflows.shared_pilots import kept_beside, share_pilots
 
 
+@takes_turns
 def compare(
     models: ModelLike | Sequence[ModelLike],
     source: Data = None,

@@ -24,6 +24,7 @@ from foretoll.models import Loading
 from foretoll.options import Option, get_option
 from foretoll.options.table import DEFAULT, SCRATCH, compared, named
 from foretoll.quality import BATCH_OF_ONE
+from foretoll.random_states import takes_turns
 from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, StepProbe, TrainingSettings
 from foretoll.workflows.anytime import GrowingPilot, Grown
 from foretoll.workflows.calibrate import calibrate
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 Signals = dict[str, float | None]
 
 
+@takes_turns
 def estimate(
     model: ModelLike,
     source: Data = None,

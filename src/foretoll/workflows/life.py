@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from foretoll.decide.offers import known_offers, rough_offers, settled_offers
 from foretoll.decide.policies import Policy, get_policy
+from foretoll.random_states import keeps_random_states
 from foretoll.records import Decision, LifeEvent, Offer, Toll
 from foretoll.workflows.context import Data
 from foretoll.workflows.life_update import carry_out_update, check_code, estimate_offers, recover
@@ -43,6 +44,7 @@ class Life(WatchedModel):
         self.look(batch, at=at, representations=representations, outputs=outputs)
         return self.decide(at=at)
 
+    @keeps_random_states
     def decide(self, *, at: datetime | None = None) -> Decision:
         """The policy's decision on all that is known now; recorded.
 
@@ -82,6 +84,7 @@ class Life(WatchedModel):
         )
         return known_offers(self.card, self.events())
 
+    @keeps_random_states
     def carry_out(self, decision: Decision, *, data: Sequence[Data] = ()) -> Run:
         """Carry out a decision to update: train, compare with the served model, and serve the new one if it is better.
 

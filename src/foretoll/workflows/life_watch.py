@@ -27,6 +27,7 @@ from foretoll.models.spec import in_memory
 from foretoll.options import get_option
 from foretoll.options.table import DEFAULT
 from foretoll.quality import evaluate
+from foretoll.random_states import keeps_random_states
 from foretoll.records import (
     Continual,
     LifeCard,
@@ -78,6 +79,7 @@ class WatchedModel:
     _loaded: tuple[str, Model] | None = field(default=None, repr=False)  # of the last look, by its name
 
     @classmethod
+    @keeps_random_states
     def start(
         cls,
         name: str,
@@ -224,6 +226,7 @@ class WatchedModel:
 
     # --- looking -----------------------------------------------------------------------------------
 
+    @keeps_random_states
     def look(
         self,
         batch: Data,
@@ -258,6 +261,7 @@ class WatchedModel:
             self._take_labels(name, rows, labels, card, seen)
         return name
 
+    @keeps_random_states
     def label(self, batch: Data) -> ServedBatch:
         """Take the labels of a batch that was seen earlier: the same samples in the same order, now with labels.
 

@@ -15,6 +15,7 @@ from foretoll.models import Loading
 from foretoll.options import Option, get_option
 from foretoll.options.part import TrainingState
 from foretoll.options.table import DEFAULT, named
+from foretoll.random_states import keeps_random_states
 from foretoll.records import Estimate, MadeForecast, Run, TrainingSettings
 from foretoll.tasks import check_until
 from foretoll.training.guard import is_refusal
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from foretoll.indices.survey import Survey
 
 
+@keeps_random_states
 def retrain(
     model: ModelLike,
     source: Data = None,

@@ -15,6 +15,7 @@ from foretoll.ledger import Ledger
 from foretoll.models import Model, build_model, recognise_outputs
 from foretoll.options import Option
 from foretoll.options.table import SCRATCH
+from foretoll.random_states import keeps_random_states
 from foretoll.records import Run, TrainingSettings
 from foretoll.tasks import check_until
 from foretoll.workflows.carry_out import RunMetadata, RunResult, carry_out
@@ -35,6 +36,7 @@ class InitialTraining(Option):
         return model
 
 
+@keeps_random_states
 def train(
     arch: str,
     data: Data,

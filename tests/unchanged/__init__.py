@@ -1,0 +1,1 @@
+"""The process of the user, around every public verb and in odd environments."""
