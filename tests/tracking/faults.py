@@ -35,6 +35,7 @@ from foretoll.workflows import Accounting
 from foretoll.workflows.carry_out import RunMetadata
 from foretoll.workflows.context import Runtime, Update, Watcher
 from foretoll.workflows.retrain import retrain_update
+from integrations.trainings import TRAININGS
 from options.making import blobs as task
 from options.making import mlp, weights
 from tracking.loops import Loop, blobs
@@ -259,9 +260,35 @@ told by their ledgers, end with the error.
 
 The tables are written by `PYTHONPATH=tests python -m tests.tracking.faults`, and tests/tracking/test_faults.py holds
 them against the code: the calls are read off it, so that a new one is among them. At each of them an exception is
-raised, whenever it is called. Weights and random states after the training are then bit for bit those without it.
+raised, whenever it is called. Weights and random states after the training are then bit for bit those without it. The
+callbacks for transformers, Lightning and accelerate come to the calls of the first table too; the last one has those
+that they make themselves.
 
 """
+
+
+def callback_points(library: str) -> list[Point]:
+    """The calls of a callback itself, out of its room and to the tracked run; what these come to is TRACKING's."""
+    known = {str(point) for point in points(())}
+    own = [point for point in points((f"foretoll.integrations.{library}",)) if str(point) not in known]
+    return own + [Point(TrackedRun, name) for name in ("batch", "evaluate", "stop")]
+
+
+def callback_cases(library: str, places: list[Point]) -> list[Case]:
+    """The training by that library, at those of the points that it comes to."""
+    training = TRAININGS[library][1]
+    met, whole = called(training, places)
+    return [Case(place, training, whole) for place in met]
+
+
+def callback_rows() -> list[str]:
+    """The table of the callbacks' own calls."""
+    lines = ["## In a callback of another library", "", "| library | call | what you see | the run |"]
+    lines.append("| --- | --- | --- | --- |")
+    for library in TRAININGS:
+        for case in callback_cases(library, callback_points(library)):
+            lines.append(f"| {library} {row(case, with_fault(case.training, case.point, 'bug'))}")
+    return [*lines, ""]
 
 
 def rows(title: str, training: Callable[..., list[torch.Tensor]], places: list[Point]) -> list[str]:
@@ -312,6 +339,7 @@ def page() -> str:
     tables = [
         *rows("In a loop of your own (`foretoll.track`)", tracked, points(TRACKING)),
         *rows("In `foretoll retrain`", retrained, retraining_points()),
+        *callback_rows(),
     ]
     return HEAD + "\n".join(tables)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
 import torch
 
 from foretoll.records import Outcome
+from integrations.trainings import TRAININGS
 
 from . import faults
 from .faults import FAULTS, PAGE, RETRAINING, TRACKING, Case, Seen
@@ -52,6 +54,27 @@ def test_a_fault_at_every_call_changes_nothing_and_is_one_line(kind: str) -> Non
             check_law(case, faults.with_fault(case.training, case.point, fault), fault)
     table = page.split("\n## ")[1 + list(KINDS).index(kind)]
     assert table.count("\n| `") == len(cases), "no row of a call that is no more"
+
+
+@pytest.mark.parametrize("library", TRAININGS)
+def test_a_fault_within_a_callback_changes_nothing(library: str) -> None:
+    pytest.importorskip(TRAININGS[library][0])
+    number = list(TRAININGS).index(library)
+    own = faults.callback_points(library)
+    cases = faults.callback_cases(library, own + faults.points(TRACKING))
+    table = PAGE.read_text(encoding="utf-8").split("\n## ")[3].splitlines()
+    mine = [case for case in cases if case.point in own]
+    assert len(mine) >= 2 and len(cases) >= 40, "the calls are read off the code"
+    for case in mine:
+        found = faults.with_fault(case.training, case.point, "bug")
+        check_law(case, found, "bug")
+        assert f"| {library} {faults.row(case, found)}" in table, (
+            "python -m tests.tracking.faults writes the page anew"
+        )
+    assert sum(line.startswith(f"| {library} |") for line in table) == len(mine)
+    theirs = [case for case in cases if case.point not in own][number :: 5 * len(TRAININGS)]
+    for case, fault in zip(theirs, itertools.cycle(FAULTS)):
+        check_law(case, faults.with_fault(case.training, case.point, fault), fault)
 
 
 def test_a_new_call_is_among_them(monkeypatch: pytest.MonkeyPatch) -> None:

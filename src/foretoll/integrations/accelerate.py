@@ -13,7 +13,7 @@ from typing import Any
 
 from foretoll.errors import MissingExtraError
 from foretoll.tracking import TrackedRun, track
-from foretoll.training.guard import Guard, harmless
+from foretoll.training.guard import Guard, harmless, is_refused_input
 
 try:
     from accelerate.tracking import GeneralTracker
@@ -38,17 +38,21 @@ class ForetollTracker(GeneralTracker):  # type: ignore[misc]  # untyped
     ) -> None:
         super().__init__()
         self.metric, self.loss = metric, loss
-        self.run: TrackedRun = track(model, optimizer, **how)
         self.guard = Guard(strict=bool(how.get("strict")))
+        self.run: TrackedRun | None = self.guard.call(
+            "setting up the tracker", lambda: track(model, optimizer, **how), passes=is_refused_input
+        )
 
     @property
-    def tracker(self) -> TrackedRun:
-        """The tracked run."""
+    def tracker(self) -> TrackedRun | None:
+        """The tracked run; None where a fault of foretoll kept it from being made."""
         return self.run
 
     @harmless
     def start(self) -> None:
         """Forecast, and begin to record."""
+        if self.run is None:
+            return
         self.run.start()
         atexit.register(self._close)
 
@@ -58,15 +62,17 @@ class ForetollTracker(GeneralTracker):  # type: ignore[misc]  # untyped
     @harmless
     def log(self, values: Mapping[str, Any], step: int | None = None, **kwargs: Any) -> None:
         """Record an evaluation where the quality is among the values."""
-        if self.metric in values:
+        if self.run is not None and self.metric in values:
             self.run.evaluate(values[self.metric], values.get(self.loss))
 
     @harmless
     def finish(self) -> None:
         """Write the run."""
-        self.run.finish()
+        if self.run is not None:
+            self.run.finish()
         atexit.unregister(self._close)
 
     def _close(self) -> None:
         """End a run that nobody ended."""
-        self.run.finish(SystemExit())
+        if self.run is not None:
+            self.run.finish(SystemExit())

@@ -12,7 +12,7 @@ from typing import Any
 from foretoll.errors import MissingExtraError
 from foretoll.records import TrainingSettings
 from foretoll.tracking import TrackedRun, track
-from foretoll.training.guard import Guard, harmless
+from foretoll.training.guard import AS_NAMED, Guard, harmless, is_refused_input
 
 try:
     from transformers import TrainerCallback
@@ -44,7 +44,15 @@ class ForetollCallback(TrainerCallback):
         if per_epoch is None and hasattr(loader, "__len__"):
             per_epoch = max(math.ceil(len(loader) / args.gradient_accumulation_steps), 1)
         named = self.how.get("settings") or TrainingSettings()
-        settings = settings_of(args, state, metric=self.metric, named=named)
+        settings = (
+            self.guard.call(
+                "reading the Trainer's settings",
+                lambda: settings_of(args, state, metric=self.metric, named=named),
+                so=AS_NAMED,
+                passes=is_refused_input,
+            )
+            or named
+        )
         how = self.how | {"settings": settings, "steps_per_epoch": per_epoch}
         self.run = track(kwargs["model"], kwargs["optimizer"], **how).start()
         atexit.register(self._close)

@@ -28,7 +28,7 @@ from foretoll.tracking.ranks import WAIT_S, Ranks
 from foretoll.tracking.reading import read_loop, read_optimizer
 from foretoll.tracking.showing import log_run, show_end, show_forecast
 from foretoll.training import EVALUATION, TRAINING, Recorder, Recording, first_of, never, until
-from foretoll.training.guard import Guard, GuardedMeter, is_refused_input, say
+from foretoll.training.guard import AS_NAMED, Guard, GuardedMeter, is_refused_input, say
 from foretoll.workflows.keeping import begin, keep
 from foretoll.workflows.live import SO, Renewals
 
@@ -177,7 +177,7 @@ class TrackedRun:
         read = self._guard.call(
             "reading the optimiser",
             lambda: read_optimizer(self.optimizer, self.plan.settings, self._names, lr_factor=self._factor),
-            so="the run is recorded with the settings that were named",
+            so=AS_NAMED,
         )
         self._settings = read.settings if read else self.plan.settings
         self._notes += read.notes if read else ()

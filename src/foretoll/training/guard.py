@@ -24,6 +24,7 @@ M = TypeVar("M", bound=Callable[..., Any])
 T = TypeVar("T")
 LONGEST = 300  # characters of the line
 ONCE = "your training goes on without it"
+AS_NAMED = "the run is recorded with the settings that were named"
 STRICT = "FORETOLL_STRICT"
 
 
