@@ -49,10 +49,17 @@ def error_console(*, quiet: bool = False) -> PlainConsole:
 
 
 def show(renderable: RenderableType) -> None:
-    """Print a table or a text to the standard output. BrokenPipeError, ForetollError where it cannot be written."""
+    """Print a table or a text to the standard output, where there is one.
+
+    Raises BrokenPipeError, ForetollError where it cannot be written.
+    """
+    if sys.stdout is None:  # a service without streams; print() says nothing there either
+        return
+    console = PlainConsole(file=sys.stdout)
+    with console.capture() as shown:
+        console.print(renderable)
     with streams.written():
-        PlainConsole(file=sys.stdout).print(renderable)
-        sys.stdout.flush()
+        streams.write_whole(shown.get())
 
 
 def say(text: str) -> None:

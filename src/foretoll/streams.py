@@ -60,6 +60,23 @@ def write(text: str) -> None:
         sys.stdout.flush()
 
 
+def write_whole(text: str) -> None:
+    """Write a text in the letters that the standard output has; of one that nobody reads nothing is left behind.
+
+    What stays in its buffer would make Python end the user's own program with an exit code of its own.
+    """
+    stream = sys.stdout
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    with suppress(LookupError):
+        text = text.encode(encoding, _IN_PLAIN_LETTERS).decode(encoding)
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        _empty(stream)
+        raise
+
+
 @contextmanager
 def written() -> Iterator[None]:
     """Say in one sentence that the standard output cannot be written to."""
@@ -237,6 +254,22 @@ def _abandon(stream: TextIO) -> None:
         with suppress(OSError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, number)
+            os.close(nowhere)
+
+
+def _empty(stream: TextIO) -> None:
+    """Let what a stream has in its buffer go nowhere; the stream itself stays what it is."""
+    number = _number(stream)
+    if number is None:
+        return
+    with suppress(OSError, ValueError):
+        kept, nowhere = os.dup(number), os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, number)
+            stream.flush()
+        finally:
+            os.dup2(kept, number)
+            os.close(kept)
             os.close(nowhere)
 
 

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from foretoll.data.address import DataUri, Where, expanded
 from foretoll.data.schemes import OWN_KEYS, SCHEMES
 from foretoll.data.shifts.registry import SHIFTS, check_level
-from foretoll.errors import UsageError, shown, unknown_name
+from foretoll.errors import ForetollError, UsageError, shown, unknown_name
 from foretoll.records import DataCard, Shift
 from foretoll.tasks import TASKS
 
@@ -82,6 +82,19 @@ def parse_uri(text: str) -> DataUri:
     if errors:
         raise UsageError(f"data URI {shown(text, 80 if len(errors) == 1 else 40)}:{_together(errors)}")
     return DataUri(text=_without_surrogates(text), scheme=scheme, path=path, **fields)
+
+
+def file_of(text: str) -> Path | None:
+    """The file or folder of this machine that a data URI, or a plain path, names; None where there is none."""
+    try:
+        path = Path(expanded(text.partition("?")[0]))
+        if not path.exists():
+            path = parse_uri(text).file
+            if not path.exists() or str(path) == ".":
+                return None
+        return path.absolute()
+    except (OSError, ValueError, ForetollError):  # a name that no file can have
+        return None
 
 
 def _path_and_query(rest: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ An engine knows functions and tasks, nothing of models or data.
 [2, 3]
 """
 
+from foretoll.engine.agreement import Shared, check_nodes
 from foretoll.engine.base import Engine, Result
 from foretoll.engine.cache import WorkerCache, worker_cache
 from foretoll.engine.in_process import InProcess
@@ -22,8 +23,10 @@ __all__ = [
     "LocalProcesses",
     "RayEngine",
     "Result",
+    "Shared",
     "WorkerCache",
     "check_engine",
+    "check_nodes",
     "check_workers",
     "merge_tree",
     "open_engine",

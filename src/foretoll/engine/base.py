@@ -116,6 +116,17 @@ class Engine(ABC):
     ) -> Generator[Result[TaskT, ValueT], None, None]:
         """Yield one `Result` per numbered task; a generator that stops what runs when it is closed."""
 
+    @property
+    def has_nodes(self) -> bool:
+        """Whether tasks may run on machines other than this one."""
+        return False
+
+    def on_each_node(
+        self, function: Callable[[TaskT], ValueT], task: TaskT
+    ) -> Iterator[tuple[str, ValueT | str]]:
+        """Call a function once on every node: by the node's name its value, or a sentence on why there is none."""
+        return iter(())
+
     def close(self) -> None:
         """Stop all workers that this engine started; closing twice does nothing."""
         self._closed = True

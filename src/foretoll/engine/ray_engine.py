@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,9 +20,10 @@ from foretoll.engine.calls import Reply, call_pickled, limit_threads, opened, se
 from foretoll.engine.lifeline import Lifeline, held_by
 from foretoll.engine.local_processes import check_numbers, usable_cores
 from foretoll.engine.supply import Attempt, Supply
-from foretoll.errors import ForetollError, MissingExtraError, UsageError
+from foretoll.errors import ForetollError, MissingExtraError, UsageError, one_line
 
 _AHEAD = 2  # tasks that wait at Ray beyond those that run, so that a worker need not wait for us
+_LOOK_WITHIN_S = 60.0  # a node starts a worker, which imports foretoll
 _STOP_WITHIN_S = 10.0  # what takes longer to stop, on a cluster out of reach, is no longer waited for
 
 # Read by Ray when it is imported or started. The second turns on now what is announced for later, and so a
@@ -87,6 +88,39 @@ class RayEngine(Engine):
             return self._workers
         cpus = int(self._ray.cluster_resources().get("CPU", 1))
         return max(1, cpus // self.threads_per_worker)
+
+    @property
+    def has_nodes(self) -> bool:
+        """Whether this is a cluster that somebody else started."""
+        return not (self._here and self._ours)
+
+    def on_each_node(
+        self, function: Callable[[TaskT], ValueT], task: TaskT
+    ) -> Iterator[tuple[str, ValueT | str]]:
+        """Call a function once on every node that runs tasks; what is slow to answer counts as out of reach."""
+        from ray import cloudpickle
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        sent, payload = cloudpickle.dumps(function), cloudpickle.dumps(task)
+        paths = tuple(sys.path) if self._here else ()
+        look, asked = self._ray.remote(_look_on_ray), {}
+        for node in self._ray.nodes():
+            if node["Alive"] and node["Resources"].get("CPU"):
+                place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                options = look.options(num_cpus=0, max_retries=0, scheduling_strategy=place)
+                name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+                asked[options.remote(sent, payload, paths)] = name
+        ready, _ = self._ray.wait(list(asked), num_returns=len(asked), timeout=_LOOK_WITHIN_S)
+        for reference, name in asked.items():
+            if reference not in ready:
+                yield name, f"it did not answer within {_LOOK_WITHIN_S:.0f} s"
+                continue
+            try:
+                answer = cast("Reply[ValueT]", opened(self._ray.get(reference)))
+            except self._ray.exceptions.RayError as error:
+                yield name, f"it cannot run foretoll ({one_line(str(error.__cause__ or error), 120)})"
+            else:
+                yield name, answer.error or cast("ValueT", answer.value)
 
     def _check_threads(self) -> None:
         """Refuse what no node could ever run: Ray would wait for ever, without a word."""
@@ -242,6 +276,12 @@ class _Flight:
 
 def _is_installed() -> bool:
     return importlib.util.find_spec("ray") is not None
+
+
+def _look_on_ray(function: bytes, task: bytes, paths: tuple[str, ...]) -> Reply[bytes]:
+    """Run in a Ray worker, for a moment."""
+    sys.path.extend(path for path in paths if path not in sys.path)
+    return call_pickled(function, task)
 
 
 def _call_on_ray(

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from foretoll.engine import Engine
+from foretoll.data.uri import file_of
+from foretoll.engine import Engine, Shared, check_nodes
 from foretoll.ledger import Ledger
 from foretoll.records import Outcome, Run
 from foretoll.study.cell import Place, run_cell, train_source
@@ -85,11 +86,19 @@ def run_study(
     The folder is held meanwhile; what another process did since the plan was made is not done again.
 
     Raises:
-        ForetollError: another process carries out studies in this folder.
+        ForetollError: another process carries out studies in this folder, or a node of a cluster does not see it.
     """
     place.folder.mkdir(parents=True, exist_ok=True)
     with study_lock(place.folder):
+        check_nodes(engine, shared_by(plan, place))
         return _run(plan, place, engine, watch)
+
+
+def shared_by(plan: StudyPlan, place: Place) -> Shared:
+    """What all workers of a study must see: its folder, and the files of its data."""
+    uris = {uri for cell in plan.todo for uri in (cell.source, cell.target, cell.reference)}
+    files = {file for uri in uris if (file := file_of(uri)) is not None}
+    return Shared((place.folder,), tuple(sorted(files)))
 
 
 def _run(

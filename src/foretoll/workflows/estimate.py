@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from foretoll.decide.money import money
 from foretoll.decide.pilot_budget import PilotBudget
 from foretoll.decide.spending import Budget
-from foretoll.engine import InProcess, open_engine
+from foretoll.engine import InProcess, check_nodes, open_engine
 from foretoll.errors import ForetollError, is_out_of_memory
 from foretoll.forecast import Prediction, compose_costs
 from foretoll.forecast.reference import reference_settings
@@ -48,7 +48,7 @@ from foretoll.workflows.probe import OptionWork, count_option, probe_option
 from foretoll.workflows.rates import Named, rising, settled
 from foretoll.workflows.retrain import take_signals
 from foretoll.workflows.samples_curve import forecast_samples, parts_of, why_no_samples
-from foretoll.workflows.sharded import sharded_collector
+from foretoll.workflows.sharded import sharded_collector, shared_by
 from foretoll.workflows.whole_curve import NamedOption, Question, answered
 
 if TYPE_CHECKING:
@@ -162,6 +162,7 @@ def estimate(
             seed=settings.seed,
         )
         collector: Collector = collect
+        check_nodes(runner, shared_by(model, source, target))
         if not isinstance(runner, InProcess):
             collector = sharded_collector(
                 runner,

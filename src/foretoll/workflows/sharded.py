@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from foretoll.data import Split, TaskData, open_data
 from foretoll.data.fitting import seen_by
-from foretoll.engine import Engine, merge_tree, shards, worker_cache
+from foretoll.data.uri import file_of
+from foretoll.engine import Engine, Shared, merge_tree, shards, worker_cache
 from foretoll.errors import DataError, ForetollError
 from foretoll.indices.collect import BATCH, Part, PartCollection, PartRequest, collect
 from foretoll.models import Loading, Model
@@ -172,6 +173,12 @@ class ShardedCollector:
             wanted=wanted,
             device=device,
         )
+
+
+def shared_by(*named: object) -> Shared:
+    """The files among a model and data that workers open by their names; what is in memory travels itself."""
+    files = [file for name in named if isinstance(name, str | Path) and (file := file_of(str(name)))]
+    return Shared(files=tuple(dict.fromkeys(files)))
 
 
 def sharded_collector(
