@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -28,6 +29,7 @@ def _service(folder: Path) -> dict[str, Any]:
     for name in [name for name in os.environ if name in _OF_USER or name.startswith("XDG_")]:
         del os.environ[name]
     os.environ |= {"LANG": "C", "LC_ALL": "C", "TMPDIR": str(folder)}
+    tempfile.tempdir = None  # what was known of it before
     folder.chmod(0o777)
     locked = folder / "locked"
     locked.mkdir(mode=0o555)

@@ -12,6 +12,7 @@ import pytest
 
 from . import odd
 
+pytestmark = pytest.mark.slow
 TESTS = Path(__file__).resolve().parents[1]
 
 

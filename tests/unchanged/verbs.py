@@ -252,6 +252,7 @@ OTHERS: dict[str, Verb] = {
     "Ledger.of": lambda yard: foretoll.Ledger.of(yard.folder / "ledger.db"),
     "Ledger.get": _of_ledger("get", "run"),
     "Ledger.lineage": _of_ledger("lineage", "run"),
+    "Ledger.tags": _of_ledger("tags", "cell:"),
     **{
         f"Ledger.{name}": _of_ledger(name)
         for name in ("check", "doctor", "flush", "own_runs", "runs", "select", "stream", "summaries")

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 from foretoll.arguments import check_out
 from foretoll.commands.flags import StudyFlags
-from foretoll.commands.output import warn
 from foretoll.engine import Engine, check_engine, open_engine
 from foretoll.errors import ForetollError, UsageError, shown
 from foretoll.models import Trust
@@ -103,7 +102,6 @@ def _carry_out(
     """Say what is to be done; do it, unless there is nobody to do it."""
     place.folder.mkdir(parents=True, exist_ok=True)
     plan = plan_study(study, place, limit=limit, retry_failed=retry_failed)
-    warn([plan.unread])
     console.say_line(_plan_text(plan))
     cost = plan.cost(place)
     for line in _cost_text(cost).split("\n"):

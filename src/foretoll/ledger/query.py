@@ -151,6 +151,19 @@ def each(
                 yield UnreadRecord(run_name(row.id), str(error))
 
 
+def tags_of(connection: Connection, prefix: str, tag: str | None) -> dict[str, tuple[str, ...]]:
+    """By run the tags that begin with `prefix`, of all runs or of those with `tag`; no record is parsed."""
+    query = sa.select(run_tag.c.run_id, run_tag.c.tag).where(
+        run_tag.c.tag.startswith(prefix, autoescape=True)
+    )
+    if tag is not None:
+        query = query.where(run_tag.c.run_id.in_(sa.select(run_tag.c.run_id).where(run_tag.c.tag == tag)))
+    found: dict[str, tuple[str, ...]] = {}
+    for run_id, name in connection.execute(query.order_by(run_tag.c.run_id, run_tag.c.tag)):
+        found[run_id] = (*found.get(run_id, ()), name)
+    return found
+
+
 def find_after(
     connection: Connection, after: tuple[str, str] | None, count: int, age_limit: timedelta
 ) -> tuple[QueryResult[StoredRun], tuple[str, str] | None]:

@@ -48,6 +48,7 @@ from foretoll.ledger.query import (
     outcome_now,
     row_of,
     run_name,
+    tags_of,
     to_stored,
     to_summary,
 )
@@ -271,6 +272,10 @@ class Ledger:
         if found.unread:
             warnings.warn(unread_text(found.unread), UnreadRecordWarning, stacklevel=2)
         return found.items
+
+    def tags(self, prefix: str, *, tag: str | None = None) -> dict[str, tuple[str, ...]]:
+        """By a run's id its tags that begin with `prefix`; of runs that have `tag`, where it is given."""
+        return self._database.read(lambda c: tags_of(c, prefix, tag), empty={})
 
     def stream(self, *, at_once: int = 500) -> Iterator[Run | UnreadRecord]:
         """All runs, oldest first, `at_once` of them in memory; in place of one that cannot be read, what is wrong.

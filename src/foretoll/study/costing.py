@@ -16,10 +16,11 @@ import torch
 
 from foretoll.data import open_data
 from foretoll.indices.survey import survey
+from foretoll.ledger import RunSummary
 from foretoll.models import build_model
 from foretoll.options import get_option
 from foretoll.options.table import DEFAULT
-from foretoll.records import SHARES, Run, StepProbe, TrainingSettings
+from foretoll.records import SHARES, StepProbe, TrainingSettings
 from foretoll.study.cell import SAMPLES, Place, target_of
 from foretoll.study.plan import Cell, SourceModel
 from foretoll.units import kwh_from_joules
@@ -70,7 +71,7 @@ class _Pace:
 
 
 def cost_of_plan(
-    todo: Sequence[Cell], models_todo: Sequence[SourceModel], runs: Sequence[Run], place: Place
+    todo: Sequence[Cell], models_todo: Sequence[SourceModel], runs: Sequence[RunSummary], place: Place
 ) -> PlanCost:
     """Cost what is to do. `runs` are the study's runs so far, whose cells are known by their tags."""
     if not todo:
@@ -81,16 +82,17 @@ def cost_of_plan(
     return _from_probes(todo, models_todo, place)
 
 
-def _from_runs(todo: Sequence[Cell], runs: Sequence[Run]) -> PlanCost:
+def _from_runs(todo: Sequence[Cell], runs: Sequence[RunSummary]) -> PlanCost:
     ends = sorted(run.finished_at for run in runs if isinstance(run.finished_at, datetime))
     gaps = [(b - a).total_seconds() for a, b in itertools.pairwise(ends)]
     usual = [gap for gap in gaps if gap <= PAUSE * max(median(gaps), 1.0)]
     spent: dict[str, list[float]] = {}
     for run in runs:
-        if run.toll.energy_kwh is not None:
+        if run.energy_kwh is not None:
             for group in (run.option, ""):
-                spent.setdefault(group, []).append(run.toll.energy_kwh)
-    energy = sum(fmean(spent.get(cell.option) or spent[""]) for cell in todo) if spent else None
+                spent.setdefault(group, []).append(run.energy_kwh)
+    mean = {group: fmean(values) for group, values in spent.items()}
+    energy = sum(mean.get(cell.option, mean[""]) for cell in todo) if spent else None
     basis = (
         f"the pace and the mean energy of the {len(runs)} runs that are there, with as many workers as then"
     )

@@ -11,8 +11,8 @@ import hashlib
 import itertools
 import json
 import random
-from collections.abc import Callable, Sequence
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -121,17 +121,33 @@ class Cell(Record):
     @property
     def key(self) -> str:
         """Content hash: equal for equal cells of any study of that name."""
-        # studies that do not vary these keep the hashes that they had
-        usual = {"held_out": HELD_OUT, "weights": None, "until": None}
-        left_out = {name for name, value in usual.items() if getattr(self, name) == value}
-        text = json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return _hash(self._hashed())
 
     @property
     def setting(self) -> str:
         """Content hash without the seed: repeats share it."""
-        settings = self.settings.model_copy(update={"seed": 0})
-        return self.model_copy(update={"settings": settings}).key
+        return self.keys_of([0])[0]
+
+    def keys_of(self, seeds: Sequence[int]) -> list[str]:
+        """The hashes of this cell with each of these seeds: of many repeats at once."""
+        hashed, keys = self._hashed(), []
+        for seed in seeds:
+            hashed["settings"]["seed"] = seed
+            keys.append(_hash(hashed))
+        return keys
+
+    def repeats(self, other: Cell) -> bool:
+        """Whether the other cell is this one with another seed, or the same."""
+        mine, theirs = vars(self) | {"settings": None}, vars(other) | {"settings": None}
+        if mine != theirs:
+            return False
+        return vars(self.settings) | {"seed": 0} == vars(other.settings) | {"seed": 0}
+
+    def _hashed(self) -> dict[str, Any]:
+        # studies that do not vary these keep the hashes that they had
+        usual = {"held_out": HELD_OUT, "weights": None, "until": None}
+        left_out = {name for name, value in usual.items() if getattr(self, name) == value}
+        return self.model_dump(mode="json", exclude=left_out)
 
     @property
     def contest(self) -> str:
@@ -188,8 +204,37 @@ def cells_of(study: StudyFile) -> list[Cell]:
             update = {"option": option, "settings": cell.settings.model_copy(update={"seed": seed})}
             cells.append(cell.model_copy(update=update))
     if contests:  # two draws of one target may be the same
-        cells = list({cell.key: cell for cell in cells}.values())
-    return sorted(cells, key=lambda c: (c.contest if contests else "", c.setting, c.option, c.settings.seed))
+        cells = list(dict(zip(keys_of(cells), cells, strict=True)).values())
+    placed: list[tuple[str, str, Cell]] = []
+    for repeats in _repeats(cells):
+        contest, setting = repeats[0].contest if contests else "", repeats[0].setting
+        placed += [(contest, setting, cell) for cell in repeats]
+    placed.sort(key=lambda one: (*one[:2], one[2].option, one[2].settings.seed))
+    return [cell for _, _, cell in placed]
+
+
+def keys_of(cells: Sequence[Cell]) -> list[str]:
+    """The hashes of cells, in their order; those of repeats that follow each other cost little."""
+    found: list[str] = []
+    for repeats in _repeats(cells):
+        found += repeats[0].keys_of([cell.settings.seed for cell in repeats])
+    return found
+
+
+def _repeats(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells that follow each other and differ by their seeds alone."""
+    found: list[list[Cell]] = []
+    for cell in cells:
+        if found and found[-1][0].repeats(cell):
+            found[-1].append(cell)
+        else:
+            found.append([cell])
+    return found
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def most_cells(study: StudyFile) -> int:
@@ -205,11 +250,20 @@ def most_cells(study: StudyFile) -> int:
 
 def source_models(cells: Sequence[Cell]) -> list[SourceModel]:
     """The models that the cells need, each once."""
-    wanted = {}
+    wanted: dict[str, SourceModel] = {}
+    seen: set[tuple[Any, ...]] = set()
     for cell in cells:
         for data in (cell.source, cell.reference) if cell.until is None else (cell.source,):
-            model = source_model(cell, data)
-            wanted[model.key] = model
+            needs = (
+                cell.arch,
+                data,
+                cell.weights,
+                id(cell.source_training),
+            )  # cells of a study share the last
+            if needs not in seen:
+                seen.add(needs)
+                model = source_model(cell, data)
+                wanted[model.key] = model
     return list(wanted.values())
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from foretoll.data.uri import file_of
 from foretoll.engine import Engine, Shared, check_nodes
-from foretoll.ledger import Ledger
-from foretoll.records import Outcome, Run
+from foretoll.ledger import Ledger, RunSummary
+from foretoll.records import Outcome
 from foretoll.study.cell import Place, run_cell, train_source
 from foretoll.study.costing import PlanCost, cost_of_plan
 from foretoll.study.lock import study_lock
-from foretoll.study.plan import Cell, SourceModel, StudyFile, cells_of, check_code, source_models
-from foretoll.study.reading import DONE, once_each
+from foretoll.study.plan import Cell, SourceModel, StudyFile, cells_of, check_code, keys_of, source_models
+from foretoll.study.reading import DONE
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,7 @@ class StudyPlan:
     todo: list[Cell]  # of these, what is to be done now
     models: list[SourceModel]
     models_todo: list[SourceModel]
-    runs: list[Run]  # the study's runs so far
-    unread: str = ""  # a line on records of the ledger that could not be read
+    runs: list[RunSummary]  # the study's runs so far, each cell's first that ended
 
     def cost(self, place: Place) -> PlanCost:
         """What is left will cost; takes some seconds where it has to be probed."""
@@ -62,16 +61,30 @@ def plan_study(
     """
     check_code(study, place.trust)
     cells = cells_of(study)
-    known = Ledger.open(place.ledger).select(tag=f"study:{study.name}", newest_first=False)
-    runs, _ = once_each(known.runs)
-    ended = DONE if retry_failed else (*DONE, Outcome.FAILED)
-    there = {tag for run in runs if run.outcome in ended for tag in run.tags if tag.startswith("cell:")}
+    runs, there = _known(Ledger.open(place.ledger), f"study:{study.name}", retry_failed=retry_failed)
     models = source_models(cells)
-    left = [cell for cell in cells if f"cell:{cell.key}" not in there]
+    left = [cell for cell, key in zip(cells, keys_of(cells), strict=True) if f"cell:{key}" not in there]
     todo = left[:limit]
     needed = {model.key for model in source_models(todo)}
     models_todo = [m for m in models if m.key in needed and not place.has_model(m)]
-    return StudyPlan(study, cells, left, todo, models, models_todo, runs, known.warning)
+    return StudyPlan(study, cells, left, todo, models, models_todo, runs)
+
+
+def _known(ledger: Ledger, tag: str, *, retry_failed: bool) -> tuple[list[RunSummary], set[str]]:
+    """The runs of a study, and the tags of cells that are there; no record is parsed for it."""
+    ended = DONE if retry_failed else (*DONE, Outcome.FAILED)
+    cells = ledger.tags("cell:", tag=tag)
+    runs, seen, there = [], set[str](), set[str]()
+    for run in ledger.summaries(tag=tag, newest_first=False):
+        cell = next(iter(cells.get(run.id, ())), "")
+        if run.outcome in ended:
+            there.add(cell)
+        if cell and run.outcome in DONE:
+            if cell in seen:
+                continue  # two processes on one folder once could carry it out twice
+            seen.add(cell)
+        runs.append(run)
+    return runs, there
 
 
 def run_study(
