@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from foretoll.ledger import Ledger, RunSummary, write_runs
 from foretoll.records import Run
 from foretoll.study.cell import Place
 from foretoll.study.costing import FEWEST_RUNS, TYPICAL_SHARE, cost_of_plan
@@ -38,7 +39,7 @@ def test_a_probe_costs_a_study_that_has_no_runs(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("models/*"))
 
 
-def _paced(gaps_s: list[float]) -> list[Run]:
+def _paced(place: Path, gaps_s: list[float]) -> list[RunSummary]:
     runs: list[Run] = []
     for number, gap in enumerate(gaps_s):
         run = make_run(number, gap=0.5, epochs=2.0)
@@ -46,19 +47,22 @@ def _paced(gaps_s: list[float]) -> list[Run]:
         assert end is not None
         end += timedelta(seconds=gap)
         runs.append(run.model_copy(update={"started_at": end - timedelta(seconds=1), "finished_at": end}))
-    return runs
+    write_runs(place.with_suffix(".jsonl"), runs)
+    ledger = Ledger(place)
+    ledger.import_(place.with_suffix(".jsonl"))
+    return ledger.summaries()
 
 
 def test_runs_that_are_there_say_more_than_a_probe(tmp_path: Path) -> None:
     place = Place(tmp_path, str(tmp_path / "ledger.db"))
     cells = cells_of(tiny())
-    runs = _paced([4.0] * FEWEST_RUNS)
+    runs = _paced(tmp_path / "a.db", [4.0] * FEWEST_RUNS)
     cost = cost_of_plan(cells, [], runs, place)
     assert cost.duration_s == pytest.approx(4.0 * len(cells))
     assert cost.energy_kwh == pytest.approx(2e-5 * len(cells))
     assert f"the {FEWEST_RUNS} runs that are there" in cost.basis
     # a night in which the study stood still is no pace
-    paused = _paced([4.0] * FEWEST_RUNS + [30_000.0] + [4.0] * 3)
+    paused = _paced(tmp_path / "b.db", [4.0] * FEWEST_RUNS + [30_000.0] + [4.0] * 3)
     assert cost_of_plan(cells, [], paused, place).duration_s == pytest.approx(4.0 * len(cells))
 
 
