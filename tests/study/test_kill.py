@@ -125,13 +125,18 @@ def test_killed_ten_times_at_random_the_ledger_is_that_of_an_uninterrupted_study
     assert essence(ended(folder)) == essence(ended(whole))
 
 
-def test_ctrl_c_ends_the_whole_study_and_is_written(tmp_path: Path, victim: Victim) -> None:
+@pytest.mark.parametrize(
+    "sent", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "a machine that is taken away"]
+)
+def test_a_signal_ends_the_whole_study_and_is_written(
+    tmp_path: Path, victim: Victim, sent: signal.Signals
+) -> None:
     folder = tmp_path / "stopped"
     child = victim.begin(folder)
     while not [run for run in all_runs(folder) if run.outcome is Outcome.RUNNING]:
         time.sleep(0.002)
-    os.kill(child, signal.SIGINT)
-    assert victim.end() == STOPPED
+    os.kill(child, sent)
+    assert victim.end() == (STOPPED if sent is signal.SIGINT else -sent)
     runs = all_runs(folder)
     assert Outcome.RUNNING not in {run.outcome for run in runs}
     assert len(runs) <= 2

@@ -101,7 +101,8 @@ class RayEngine(Engine):
         from ray import cloudpickle
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        sent, payload = cloudpickle.dumps(function), cloudpickle.dumps(task)
+        dumps: Any = cloudpickle.dumps  # untyped
+        sent, payload = dumps(function), dumps(task)
         paths = tuple(sys.path) if self._here else ()
         look, asked = self._ray.remote(_look_on_ray), {}
         for node in self._ray.nodes():
