@@ -358,6 +358,25 @@ def prices_table(found: dict[str, dict[str, Score]]) -> str:
     return "\n".join(lines)
 
 
+def streams_table(lives: Lives, found: dict[str, dict[str, Score]]) -> str:
+    """Excess by stream, meaned over its lives, prices and delays; the stream first where foresight loses most."""
+    names = ("foresight", "rent", "cara", "RetrainOpt Base", "keep", "knows the next 8")
+    rows = {}
+    for stream in set(lives.stream.values()):
+        rows[stream] = [
+            float(np.mean([s.excess for life, s in found[name].items() if lives.stream[life] == stream]))
+            for name in names
+            if name in found
+        ]
+    lines = [
+        "| stream | " + " | ".join(name for name in names if name in found) + " |",
+        "|---" + "|--:" * sum(name in found for name in names) + "|",
+    ]
+    for stream, values in sorted(rows.items(), key=lambda each: -each[1][0]):
+        lines.append(f"| {stream} | " + " | ".join(f"{value:.2f}" for value in values) + " |")
+    return "\n".join(lines)
+
+
 def write(lives: Lives, found: dict[str, dict[str, Score]], text: str) -> None:
     """Scores as JSON, and the tables between the marks of docs/life.md."""
     content = {
@@ -402,6 +421,8 @@ def main() -> None:
             table(lives, found),
             "Excess by price (points of one batch that a mean update is worth):",
             prices_table(found),
+            "Excess by stream:",
+            streams_table(lives, found),
             "The forecast of the lead, each stream left out in turn:",
             forecast,
             said,
