@@ -29,7 +29,7 @@ def _service(folder: Path) -> dict[str, Any]:
     for name in [name for name in os.environ if name in _OF_USER or name.startswith("XDG_")]:
         del os.environ[name]
     os.environ |= {"LANG": "C", "LC_ALL": "C", "TMPDIR": str(folder)}
-    tempfile.tempdir = None  # what was known of it before
+    tempfile.tempdir = str(folder)  # another one was known before
     folder.chmod(0o777)
     locked = folder / "locked"
     locked.mkdir(mode=0o555)
