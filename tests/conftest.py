@@ -6,9 +6,15 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from foretoll.forecast import reference
+from foretoll.forecast.case import CLASSIFICATION
+from foretoll.forecast.lesson_columns import Lessons
 
 os.environ.setdefault("CODECARBON_LOG_LEVEL", "critical")
 # Under nohup, or behind a shell's &, processes ignore these signals and pass that on to those that the tests stop.
@@ -62,3 +68,20 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _own_cache(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor the user's cache."""
     monkeypatch.setenv("FORETOLL_CACHE", str(cache_folder))
+
+
+@cache
+def _part_of_the_reference() -> Lessons:
+    """Every eighth lesson of classification that ships, and all of other tasks."""
+    columns = reference.reference_lessons().columns
+    kept = np.flatnonzero((columns["task"] != CLASSIFICATION) | (np.arange(len(columns["task"])) % 8 == 0))
+    return Lessons(
+        {name: column if name == "names" else column[..., kept] for name, column in columns.items()}
+    )
+
+
+@pytest.fixture
+def less_to_learn_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forecasts rest on a part of the runs that ship: for tests of a whole way, whose models are fitted anew."""
+    part = _part_of_the_reference()
+    monkeypatch.setattr(reference, "reference_lessons", lambda: part)

@@ -214,6 +214,7 @@ def test_a_whole_run_is_recorded_and_can_be_gone_on_from(
     assert [r.id for r in ledger.lineage(following.id)] == [run.id, following.id]
 
 
+@pytest.mark.usefixtures("less_to_learn_from")
 @pytest.mark.parametrize("name", sorted(OPTIONS))
 def test_an_estimate_takes_its_checkpoint_as_the_next_source(name: str, tmp_path: Path) -> None:
     ledger = Ledger.open(tmp_path / "l.db")
