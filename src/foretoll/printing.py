@@ -56,9 +56,9 @@ def show(renderable: RenderableType) -> None:
     if sys.stdout is None:  # a service without streams; print() says nothing there either
         return
     console = PlainConsole(file=sys.stdout)
-    with console.capture() as shown:
-        console.print(renderable)
-    with streams.written():
+    with streams.written():  # a console also flushes its file
+        with console.capture() as shown:
+            console.print(renderable)
         streams.write_whole(shown.get())
 
 
