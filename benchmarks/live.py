@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -148,10 +148,10 @@ def _interval(told: Any, case: Case) -> Interval:
     return Interval(median=at(0.5), low=at((1 - LEVEL) / 2), high=at((1 + LEVEL) / 2), level=LEVEL)
 
 
-def histories(before: Before) -> list[History]:
-    """The runs of the ledger that ships that were open after their first evaluation, and have a curve."""
+def histories(before: Before, runs: Iterable[Run] | None = None) -> list[History]:
+    """The runs, by default those that ship, that were open after their first evaluation, and have a curve."""
     found = []
-    for run in reference_runs():
+    for run in reference_runs() if runs is None else runs:
         case = case_of_run(run) if usable(run) else None
         if case is None or decided(case) or len(run.curve) < 2:
             continue

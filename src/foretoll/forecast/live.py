@@ -33,11 +33,9 @@ LEAST_ERROR = 1e-3  # of a progress, before its logarithm
 WINDOW = 3.0  # the slope is that of the evaluations since a third of the epochs so far
 FARTHEST = 6.0  # log of the most times that a slope is followed
 USUAL_NOISE = 0.05  # standard error of a quality, where nobody knows how many samples it was seen on
-OF_CURVE = (
-    "gap", "gap in standard errors", "share closed", "extrapolated", "log steps", "log evaluations",
-    "log budget left",
-)  # fmt: skip
-OF_FORECAST = ("odds before", "odds before × log evaluations")
+# No count of evaluations: a run that is evaluated often, or goes on for long, has more of them than those learned from.
+OF_CURVE = ("gap", "gap in standard errors", "share closed", "extrapolated", "log steps", "log budget left")
+OF_FORECAST = ("odds before", "odds before × share closed")
 
 
 class Seen(NamedTuple):
@@ -95,21 +93,18 @@ def live_features(course: Course, curve: Sequence[Seen]) -> dict[str, float]:
     noise = (
         math.sqrt(max(until * (1 - until), 0.01) / course.validation) if course.validation else USUAL_NOISE
     )
-    evaluations = math.log(max(now.epochs * course.evals_per_epoch, 1.0))
+    closed = min(max((best - curve[0].progress) / max(until - curve[0].progress, 0.01), -1.0), 1.0)
     found = {
         "gap": until - level,
         "gap in standard errors": math.asinh((until - best) / noise),
-        "share closed": min(
-            max((best - curve[0].progress) / max(until - curve[0].progress, 0.01), -1.0), 1.0
-        ),
+        "share closed": closed,
         "extrapolated": math.log(math.expm1(max(stretch, 0.02))),
         "log steps": math.log(max(now.epochs * course.steps_per_epoch, 1.0)),
-        "log evaluations": evaluations,
         "log budget left": min(max(_log_left(course, now.epochs), -5.0), 8.0),
     }
     if course.reach is not None:
         odds = odds_before(course, now.epochs)
-        found |= {"odds before": odds, "odds before × log evaluations": odds * evaluations}
+        found |= {"odds before": odds, "odds before × share closed": odds * closed}
     return found
 
 
