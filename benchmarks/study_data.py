@@ -1,14 +1,16 @@
 """Write what studies of tasks need besides their data sets: `python benchmarks/study_data.py /my/data`.
 
-Regression, one-logit and multi-label targets of real tables, series and small images, and masks of small images that
-lie on photographs, made from the files that the other studies read and from scikit-learn's own. Each keeps the name of
-what it is made from, in a folder of its own, so that runs know which data they share.
+Regression, one-logit and multi-label targets of real tables, series and small images, masks of small images that lie on
+photographs, and texts as bags of words, made from the files that the other studies read and from scikit-learn's own.
+Each keeps the name of what it is made from, in a folder of its own, so that runs know which data they share.
 The same files give the same arrays.
 """
 
 from __future__ import annotations
 
+import re
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ SCENES = (
     ("mnist", "tiny_imagenet_32px_13000"), ("fashion_mnist", "tiny_imagenet_32px_13000"),
     ("kmnist_test10k_split", "gtsrb_32px_8880"), ("usps", "gtsrb_32px_8880"),
 )  # fmt: skip
+TEXTS = ("sst2", "movie_reviews_mr", "trec6", "ag_news_7600")
 KINDS = 4  # that are told apart in a scene
 INK = 80  # grey level from which a pixel of a small image belongs to what it shows
 
@@ -55,6 +58,7 @@ def main(folder: Path) -> None:
     series(folder, rng)
     images(folder, rng)
     scenes(folder, np.random.default_rng(0))
+    bags(folder)
 
 
 def adult(folder: Path) -> None:
@@ -153,6 +157,16 @@ def scenes(folder: Path, rng: np.random.Generator, count: int = 3_000, side: int
                 mask[place][small >= INK] = kinds[i] + 1
         _arrays(folder / "objects" / f"{file}.npz", x, (y > 0).astype(np.int64))
         _arrays(folder / "kinds" / f"{file}.npz", x, y)
+
+
+def bags(folder: Path, size: int = 512) -> None:
+    """Texts as the words that occur in them: whether any of those that share a place does, by a hash of the word."""
+    for file in TEXTS:
+        table = pd.read_parquet(folder / f"{file}.parquet")
+        x = np.zeros((len(table), size), dtype=np.uint8)
+        for row, text in zip(x, table.text, strict=True):
+            row[[zlib.crc32(word.encode()) % size for word in re.findall(r"\w+", text.lower())]] = 1
+        _arrays(folder / "bags" / f"{file}.npz", x, table.label.to_numpy(np.int64))
 
 
 def _small(picture: Array) -> Array:

@@ -38,6 +38,7 @@ COUNTS = {  # runs, settings, source models
     "tasks_images": (212, 106, 24),
     "pretrained": (92, 92, 5),
     "source_models": (651, 651, 60),
+    "long": (152, 152, 41),
 }
 
 
