@@ -26,7 +26,7 @@ import numpy as np
 from anytime import Answer, Goes, followed, scores, spending, steps_of
 from foretoll.exchange.files import read_runs, write_runs
 from foretoll.forecast import Forecaster
-from foretoll.forecast.case import case_of_run, decided
+from foretoll.forecast.case import CLASSIFICATION, case_of_run, decided
 from foretoll.forecast.kept import ArrayStore
 from foretoll.forecast.lessons import Lesson, lessons_of
 from foretoll.forecast.live import OF_CURVE, OF_FORECAST, LiveModel
@@ -122,7 +122,7 @@ def by_peer(found: Sequence[History], method: Method) -> list[Told]:
     """What a method of `foretoll study score` says of each run, learned as `told_before` learns."""
     wanted = {h.run.id: h for h in found}
     # a method may be told whole curves: nothing of a run is read before its own forecast but its first epoch
-    rows = rows_of((*reference_runs(), *(h.run for h in found)))
+    rows = rows_of((*reference_runs(), *(h.run for h in found)), task=CLASSIFICATION)
 
     def fold(row: Row) -> str | None:
         return row.case.source_name if row.run.id in wanted else None
