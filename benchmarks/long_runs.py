@@ -52,7 +52,7 @@ STUDY = "long"
 LARGE = 1000  # steps
 SPENDS = (0.0, 0.01, 0.03, 0.1)
 FEWEST = 5  # runs that a median is taken of
-PEERS = ("static (settings only)", "recoverability gap alone", "pilot epoch, extrapolated")
+PEERS = ("static (settings only)", "recoverability gap alone")
 
 
 def take(folder: Path) -> int:
