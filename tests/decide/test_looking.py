@@ -22,7 +22,7 @@ from foretoll.records import (
     Toll,
     TrainingSettings,
 )
-from foretoll.workflows.life_watch import said_looking
+from foretoll.workflows.life_terms import said_looking
 
 BEGIN = datetime(2026, 12, 1, tzinfo=UTC)
 

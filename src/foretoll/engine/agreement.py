@@ -1,7 +1,8 @@
 """Before anything is spent: whether the nodes of a cluster see what this machine sees, in the same versions.
 
-One task a node looks at what is asked for: that takes no longer than reading two megabytes of each file. Storage that
-only looks shared (a folder of the same path on each node) is told by a mark that this machine has just written there.
+One task a node looks at what is asked for: that takes no longer than reading two megabytes of each file, and the names
+in each folder. Storage that only looks shared (a folder of the same path on each node) is told by a mark that this
+machine has just written there.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
@@ -46,7 +47,6 @@ class Shared:
 
     folders: tuple[Path, ...] = ()
     files: tuple[Path, ...] = ()
-    _marks: dict[Path, Path] = field(default_factory=dict, compare=False)
 
     @contextmanager
     def marked(self) -> Iterator[Mapping[str, Look]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from foretoll.exchange.files import read_file
 from foretoll.exchange.reading import unread_text
 from foretoll.forecast.reference import RUNS
-from foretoll.ledger import Ledger, Selection, read_runs
+from foretoll.ledger import Ledger, RunSummary, Selection, read_runs
 from foretoll.records import Outcome, Run
 from foretoll.study.places import REFERENCE, ledger_file
 
+R = TypeVar("R", Run, RunSummary)
 DONE = tuple(outcome for outcome in Outcome if outcome.complete)
 
 
@@ -32,7 +34,7 @@ def study_runs(where: str) -> StudyRuns:
     Raises UsageError where there is no such thing, LedgerError where it cannot be read.
     """
     runs, unread = _read(where)
-    kept, repeated = once_each(runs)
+    kept, repeated = once_each(runs, cell_of)
     said = [f"{repeated} runs repeat a cell that is there already: each counts once"] if repeated > 1 else []
     said += ["1 run repeats a cell that is there already: it counts once"] if repeated == 1 else []
     return StudyRuns(kept, tuple(filter(None, (unread, *said))))
@@ -43,13 +45,13 @@ def runs_of(where: str) -> list[Run]:
     return study_runs(where).runs
 
 
-def once_each(runs: Iterable[Run]) -> tuple[list[Run], int]:
+def once_each(runs: Iterable[R], cell_of: Callable[[R], str | None]) -> tuple[list[R], int]:
     """The runs without repetitions of a cell, and how many these were. Runs that did not end are all kept."""
     seen: set[str] = set()
-    kept: list[Run] = []
+    kept: list[R] = []
     repeated = 0
     for run in runs:
-        cell = next((tag for tag in run.tags if tag.startswith("cell:")), None)
+        cell = cell_of(run)
         if cell is not None and run.outcome in DONE:
             if cell in seen:
                 repeated += 1
@@ -57,6 +59,11 @@ def once_each(runs: Iterable[Run]) -> tuple[list[Run], int]:
             seen.add(cell)
         kept.append(run)
     return kept, repeated
+
+
+def cell_of(run: Run) -> str | None:
+    """The tag of the cell that a run carried out."""
+    return next((tag for tag in run.tags if tag.startswith("cell:")), None)
 
 
 def _read(where: str) -> tuple[list[Run], str]:

@@ -14,7 +14,7 @@ from foretoll.study.cell import Place, run_cell, train_source
 from foretoll.study.costing import PlanCost, cost_of_plan
 from foretoll.study.lock import study_lock
 from foretoll.study.plan import Cell, SourceModel, StudyFile, cells_of, check_code, keys_of, source_models
-from foretoll.study.reading import DONE
+from foretoll.study.reading import DONE, once_each
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,13 @@ def _known(ledger: Ledger, tag: str, *, retry_failed: bool) -> tuple[list[RunSum
     """The runs of a study, and the tags of cells that are there; no record is parsed for it."""
     ended = DONE if retry_failed else (*DONE, Outcome.FAILED)
     cells = ledger.tags("cell:", tag=tag)
-    runs, seen, there = [], set[str](), set[str]()
-    for run in ledger.summaries(tag=tag, newest_first=False):
-        cell = next(iter(cells.get(run.id, ())), "")
-        if run.outcome in ended:
-            there.add(cell)
-        if cell and run.outcome in DONE:
-            if cell in seen:
-                continue  # two processes on one folder once could carry it out twice
-            seen.add(cell)
-        runs.append(run)
-    return runs, there
+
+    def cell_of(run: RunSummary) -> str | None:
+        return next(iter(cells.get(run.id, ())), None)
+
+    every = list(ledger.summaries(tag=tag, newest_first=False))
+    runs, _ = once_each(every, cell_of)
+    return runs, {cell for run in every if run.outcome in ended and (cell := cell_of(run)) is not None}
 
 
 def run_study(

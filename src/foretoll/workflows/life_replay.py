@@ -28,7 +28,7 @@ from foretoll.workflows.context import (
     open_update,
 )
 from foretoll.workflows.life_recording import record_life
-from foretoll.workflows.life_watch import said_task, scored_settings
+from foretoll.workflows.life_terms import said_task, scored_settings
 from foretoll.workflows.scoring import check_scores
 
 DUMMIES = ("keep", "every", "periodic")  # always in the table: a rule that does not beat them is none

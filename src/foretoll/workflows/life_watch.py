@@ -14,17 +14,15 @@ import numpy.typing as npt
 import torch
 
 from foretoll.data.stream import digest_of, open_batch
-from foretoll.decide.budget import Limit, parse_budget
 from foretoll.decide.looking import samples_to_look_at
 from foretoll.decide.offers import HANDED_IN, looked_at
-from foretoll.decide.policies import Spending, View, get_policy
+from foretoll.decide.policies import Spending, View
 from foretoll.errors import DataError, LedgerError, UsageError, shown
 from foretoll.ledger import LifeBook
 from foretoll.measure import SelfCostMeter
 from foretoll.models import Loading, load_model, save_checkpoint
 from foretoll.models.copies import deep_copy
 from foretoll.models.spec import in_memory
-from foretoll.options import get_option
 from foretoll.options.table import DEFAULT
 from foretoll.quality import evaluate
 from foretoll.random_states import keeps_random_states
@@ -39,12 +37,11 @@ from foretoll.records import (
     Toll,
     TrainingSettings,
 )
-from foretoll.tasks import get_task
 from foretoll.units import emissions_kg
 from foretoll.workflows.classes import served_targets
 from foretoll.workflows.context import Accounting, Data, ModelLike, Runtime, Watcher, open_update
-from foretoll.workflows.goal import USUAL, on_data
 from foretoll.workflows.life_folder import START, LifeFolder
+from foretoll.workflows.life_terms import check_policy_fits, life_terms, said_task, scored_settings
 from foretoll.workflows.look import Look, look_at, served_batch, with_labels
 from foretoll.workflows.rates import default_rate
 from foretoll.workflows.scoring import Scoring, Targets, check_scores
@@ -52,9 +49,9 @@ from foretoll.workflows.scoring import Scoring, Targets, check_scores
 if TYPE_CHECKING:
     from torch import nn
 
-    from foretoll.data import Split, TaskData
+    from foretoll.data import Split
     from foretoll.models import Model
-    from foretoll.records import DataCard, ModelCard, ServedMetric
+    from foretoll.records import DataCard
     from foretoll.workflows.start_time import Patience
 
 LEFT_OUT = "not looked at: watching would take more than its share of what updates take"
@@ -116,25 +113,8 @@ class WatchedModel:
         continual: from which model updates go on, and what they rehearse of earlier batches.
         Raises UsageError where both or neither of worth and floor are given, or they cannot be read.
         """
-        if (worth is None) == (floor is None):
-            raise UsageError(
-                "a life needs either a worth of a right answer (--worth 0.2J) or the least quality that may be served "
-                "(--floor 0.85): give one of them"
-            )
-        settings = settings or TrainingSettings()
-        looking = said_looking(look)
-        if not options:
-            raise UsageError("no option was named by which the model may be updated: name one at least")
-        for option in options:
-            get_option(option)
-        get_policy(policy, None)
-        continual = continual or Continual()
-        value = None if worth is None else Limit.parse(worth, "worth")
-        limit, days, batches = (None, None, None) if budget is None else parse_budget(budget)
-        if value is not None and limit is not None and value.cost != limit.cost:
-            raise UsageError(
-                f"the worth {worth} and the budget {budget} are of different kinds: give both as one, such as J and kWh"
-            )
+        terms = life_terms(worth=worth, floor=floor, budget=budget, options=options, policy=policy, look=look)
+        settings, continual = settings or TrainingSettings(), continual or Continual()
         book = LifeBook(ledger)
         if name in book.names():
             raise UsageError(
@@ -181,18 +161,8 @@ class WatchedModel:
             started_at=datetime.now(UTC),
             model=opened.model.card,
             source=known.card,
-            cost=(value or limit or Limit("energy_kwh", 0.0)).cost,  # type: ignore[arg-type]  # one of the three
-            worth=None if value is None else value.most,
-            floor=floor,
-            budget=None if limit is None else limit.most,
-            budget_days=days,
-            budget_batches=batches,
-            options=tuple(options),
-            policy=policy,
             window=window,
-            look=looking.most,
-            watch_share=looking.share,
-            skip_looks=looking.skip,
+            **terms,
             settings=settings,
             continual=continual,
             start_quality=quality,
@@ -510,42 +480,6 @@ class WatchedModel:
         """Write an event of this life; None where one of its kind and key is there already."""
         event = LifeEvent.model_validate({"number": 0, "kind": kind, "key": key, "at": at, **known})
         return self.book.append(self.card.name, event)
-
-
-def scored_settings(settings: TrainingSettings, source: TaskData, model: ModelCard) -> TrainingSettings:
-    """The settings with the metric by which single samples are compared, where none of the task was named.
-
-    Raises UsageError for a metric that the task has not.
-    """
-    task = get_task(model.task)
-    own = task.sample_metric(settings.metric)
-    if own is not None and task.metric(settings.metric) is None and settings.metric == USUAL:
-        settings = settings.model_copy(update={"metric": own.name})
-    return on_data(settings, source)
-
-
-def said_task(model: ModelCard) -> str | None:
-    """What labels are of, said where data are opened; None where their form tells."""
-    return None if get_task(model.task).has_probabilities else model.task
-
-
-def said_looking(look: int | Looking | None) -> Looking:
-    """How much a life looks at; UsageError where that says nothing."""
-    most = look.most if isinstance(look, Looking) else look
-    if most is not None and (most < 0 or most == 1):
-        raise UsageError(f"a look at {most} samples says nothing: give 2 or more, or 0 for all")
-    if isinstance(look, Looking):
-        return look
-    return Looking() if look is None else Looking(most=look)
-
-
-def check_policy_fits(policy: str, model: ModelCard, served: ServedMetric) -> None:
-    """Raise UsageError where a policy's number is none of this metric, or it needs what the task has not."""
-    if "confidence" in get_policy(policy, served).needs and not get_task(model.task).has_probabilities:
-        raise UsageError(
-            f"the policy {policy} needs probabilities of classes, and this model is of {get_task(model.task).title}: "
-            "take another, such as rent"
-        )
 
 
 def some_rows(name: str, count: int, most: int) -> npt.NDArray[np.int64] | None:

@@ -14,7 +14,8 @@ from foretoll.data.taskdata import TaskData
 from foretoll.errors import DataError, LedgerError, shown
 from foretoll.records import EarlierQuality, LifeEvent
 from foretoll.workflows.context import Data
-from foretoll.workflows.life_watch import WatchedModel, place_of, said_task
+from foretoll.workflows.life_terms import said_task
+from foretoll.workflows.life_watch import WatchedModel, place_of
 from foretoll.workflows.look import look_at
 from foretoll.workflows.scoring import Scores, Targets
 
