@@ -204,8 +204,8 @@ def _self_cost(comparison: Comparison) -> str:
     text = f"comparing took {cost_text('duration_s', own.duration_s)}"
     if own.energy_kwh is not None:
         text += f" and {cost_text('energy_kwh', own.energy_kwh)}"
-    if any(candidate.pilot is not None for candidate in comparison.candidates):
-        steps = sum(candidate.pilot.steps for candidate in comparison.candidates if candidate.pilot)
+    steps = sum(candidate.pilot.steps for candidate in comparison.candidates if candidate.pilot is not None)
+    if steps:
         text += f"; the {steps:,} further steps of all pilots took {cost_text('duration_s', own.pilot_duration_s)} more"
         if own.pilot_energy_kwh is not None:
             text += f" and {cost_text('energy_kwh', own.pilot_energy_kwh)}"
