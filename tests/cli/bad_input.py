@@ -235,8 +235,8 @@ MODELS = (
          "no layer looks like the head of 3 classes, so none looks like an embedding; name one with --head NAME (and "
          "--embedding-layer NAME; head= and embedding_layer= in Python); called last were: no Linear or Conv module"),
     Case("a network that loses its batch axis for one sample", "estimate … --model yardmodels:squeezed",
-         "the network loses its batch axis for a batch of one: it returns shape (3,), not (1, 3), as by squeeze() "
-         "without an axis; write squeeze(dim) or flatten(1)"),
+         "the network returns shape (3,) for a batch of one, not (1, 3): likely the batch axis is "
+         "lost by squeeze() without an axis; write squeeze(dim) or flatten(1)"),
     usage("an unknown embedding layer", "estimate … --embedding-layer body.9",
           "unknown embedding layer (a module of the model) 'body.9': did you mean 'body.4' or 'body.3' or 'body.2'? "
           "(valid: body, body.0, body.1, body.2, body.3, body.4, head)"),

@@ -127,6 +127,19 @@ def test_costs_and_budget_times_a_number_give_the_same_plan(
     assert one.chosen == other.chosen
 
 
+def test_a_plan_of_nothing_says_why_each_option_is_missing() -> None:
+    needs = "the target has no labels to train on"
+    cannot = [Candidate(model="m", option=name, why_not=needs) for name in ("head", "finetune")]
+    with pytest.raises(UsageError) as said:
+        plan_of(comparison(KEPT, *cannot), Aims(4, floor=0.7))
+    assert str(said.value).endswith(f"; here head, finetune: {needs}")
+    few = candidate("finetune", quality=0.9).model_copy(
+        update={"quality": None, "warnings": ("too few runs",)}
+    )
+    with pytest.raises(UsageError, match="; here finetune: too few runs; keep: not among the options"):
+        plan_of(comparison(few), Aims(4, floor=0.7))
+
+
 @given(quality=QUALITY, periods=st.integers(1, 40), doubt=st.floats(0, 3))
 def test_more_updates_never_serve_worse_and_the_front_rises(
     quality: float, periods: int, doubt: float

@@ -182,6 +182,21 @@ def test_a_network_without_a_batch_axis_for_one_sample_is_told_at_loading(
     assert len(str(told.value)) <= 300 and "\n" not in str(told.value)
 
 
+class OfTwo(Net):
+    """Refuses a batch of one for a reason of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) < 2:
+            raise RuntimeError("pairs are compared: give two at least")
+        return self.fc(self.body(x))
+
+
+def test_another_fault_on_a_batch_of_one_is_not_laid_on_squeeze(digits: TaskData) -> None:
+    with pytest.raises(ModelError, match=r"batch of one.*pairs are compared") as said:
+        load_model(OfTwo(nn.Linear(5, 10)), data=digits)
+    assert "squeeze" not in str(said.value)
+
+
 def test_the_new_head_of_torchs_own_layers_is_as_it_was(digits: TaskData) -> None:
     """A plain Linear in its own initialisation from the seed."""
     model = load_model(Net(nn.Linear(5, 10)), data=digits).with_new_head(["a", "b"], seed=7)

@@ -199,7 +199,12 @@ def test_an_estimate_is_for_one_update_whatever_its_seed(examples: ModuleType) -
     assert estimate.is_for(*of, estimate.settings)
     assert estimate.is_for(*of, estimate.settings.model_copy(update={"seed": 7}))
     assert not estimate.is_for("head", *of[1:], estimate.settings)
-    assert not estimate.is_for(*of, estimate.settings.model_copy(update={"max_epochs": 3.0}))
+    shorter = estimate.settings.model_copy(update={"max_epochs": 3.0})
+    assert not estimate.is_for(*of, shorter)
+    assert estimate.unlike("head", *of[1:], shorter) == (
+        f"option {estimate.option}, not head",
+        f"a budget of {estimate.settings.max_epochs:g} epochs, not 3",
+    )
     made = examples.run(forecast=estimate.made_forecast)
     assert Run.model_validate_json(made.model_dump_json(by_alias=True)) == made
     assert made.forecast is not None and made.forecast.estimate_id == estimate.id

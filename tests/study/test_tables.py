@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,17 @@ def test_draws_take_whole_settings() -> None:
     assert (weights[:, 0] == weights[:, 1]).all()
     assert (weights[:, 3] == weights[:, 4]).all()
     assert (weights[:, [0, 2, 3]].sum(axis=1) == 3).all()
+
+
+def test_the_spread_of_seeds_is_shown_where_a_setting_has_several() -> None:
+    many = study_tables(made())
+    spread = many.sections[0].spread
+    titles = [getattr(block, "title", "") for block in study_blocks(many, ["epochs"])]
+    assert spread.settings and "Spread of the seeds" in titles
+    (section,) = many.sections
+    alone = replace(many, sections=(replace(section, spread=replace(spread, settings=0, disagree=0)),))
+    titles = [getattr(block, "title", "") for block in study_blocks(alone, ["epochs"])]
+    assert titles and "Spread of the seeds" not in titles
 
 
 def test_a_monotone_signal_orders_everything_and_censored_runs_stay_in() -> None:

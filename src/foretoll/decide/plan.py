@@ -16,12 +16,15 @@ from typing import Literal, TypedDict
 from foretoll.decide.amount import HUMAN
 from foretoll.decide.budget import Limit
 from foretoll.decide.money import Price, times
-from foretoll.errors import UsageError
+from foretoll.errors import UsageError, one_line
 from foretoll.records import Candidate, Comparison, Interval, LifePlan, Money, Schedule
 
 Cost = Literal["energy_kwh", "emissions_kg", "duration_s", "money"]
 MOST_PERIODS = 366
 KEEP = "keep"
+LONGEST = 215  # characters of reasons in an error
+UNKNOWN = "the runs of the ledger are too few to expect a quality"
+ABSENT = "not among the options that were compared"
 FREE = Interval(median=0.0, low=0.0, high=0.0)
 
 
@@ -68,7 +71,8 @@ def plan_of(comparison: Comparison, aims: Aims) -> LifePlan:
     updates = [c for c in usable if c.option != KEEP]
     if now is None or not updates:
         raise UsageError(
-            "a plan needs the quality of the model as it is and of one update at least: none could be forecast here"
+            "a plan needs the quality of the model as it is and of one update at least; here "
+            + one_line(_missing(comparison.candidates), LONGEST)
         )
     kind: Cost = aims.limit.cost if aims.limit is not None else _known_cost(updates)  # type: ignore[assignment]  # one of the four
     drift = _drift(now, updates)
@@ -117,6 +121,20 @@ def plan_of(comparison: Comparison, aims: Aims) -> LifePlan:
         reason=reason,
         warnings=comparison.warnings,
     )
+
+
+def _missing(candidates: Sequence[Candidate]) -> str:
+    """Why options have no expected quality: each reason once, with the options that it is of."""
+    of: dict[str, list[str]] = {}
+    for candidate in candidates:
+        if candidate.why_not or _median(candidate.quality) is None:
+            reason = candidate.why_not or (candidate.warnings or (UNKNOWN,))[-1]
+            of.setdefault(reason, []).append(candidate.option)
+    if not any(candidate.option == KEEP for candidate in candidates):
+        of[ABSENT] = [KEEP]
+    if not any(candidate.option != KEEP for candidate in candidates):
+        of[ABSENT] = [*of.get(ABSENT, []), "any update"]
+    return "; ".join(f"{', '.join(dict.fromkeys(options))}: {reason}" for reason, options in of.items())
 
 
 def front_of(schedules: Sequence[Schedule]) -> Iterator[int]:

@@ -12,10 +12,11 @@ import sys
 from typing import Any
 
 from foretoll.errors import MissingExtraError
+from foretoll.integrations.settings import planned_settings
 from foretoll.records import TrainingSettings
 from foretoll.tracking import TrackedRun, track
 from foretoll.tracking.observer import first_tensor
-from foretoll.training.guard import AS_NAMED, Guard, harmless, is_refused_input
+from foretoll.training.guard import Guard, harmless
 
 _PACKAGES = ("lightning.pytorch", "pytorch_lightning")  # two names of one library, with classes of their own
 
@@ -58,16 +59,7 @@ class _Tracking:
         batches = trainer.num_training_batches
         if per_epoch is None and math.isfinite(batches):
             per_epoch = max(math.ceil(batches / trainer.accumulate_grad_batches), 1)
-        named = self.how.get("settings") or TrainingSettings()
-        settings = (
-            self.guard.call(
-                "reading the Trainer's settings",
-                lambda: settings_of(trainer, named),
-                so=AS_NAMED,
-                passes=is_refused_input,
-            )
-            or named
-        )
+        settings = planned_settings(self.guard, self.how, lambda named: settings_of(trainer, named))
         how = self.how | {"settings": settings, "steps_per_epoch": per_epoch}
         model = self.how.get("model", pl_module)
         self.run = track(

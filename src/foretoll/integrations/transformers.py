@@ -10,9 +10,10 @@ import math
 from typing import Any
 
 from foretoll.errors import MissingExtraError
+from foretoll.integrations.settings import planned_settings
 from foretoll.records import TrainingSettings
 from foretoll.tracking import TrackedRun, track
-from foretoll.training.guard import AS_NAMED, Guard, harmless, is_refused_input
+from foretoll.training.guard import Guard, harmless
 
 try:
     from transformers import TrainerCallback
@@ -43,15 +44,8 @@ class ForetollCallback(TrainerCallback):
         per_epoch = self.how.get("steps_per_epoch")
         if per_epoch is None and hasattr(loader, "__len__"):
             per_epoch = max(math.ceil(len(loader) / args.gradient_accumulation_steps), 1)
-        named = self.how.get("settings") or TrainingSettings()
-        settings = (
-            self.guard.call(
-                "reading the Trainer's settings",
-                lambda: settings_of(args, state, metric=self.metric, named=named),
-                so=AS_NAMED,
-                passes=is_refused_input,
-            )
-            or named
+        settings = planned_settings(
+            self.guard, self.how, lambda named: settings_of(args, state, metric=self.metric, named=named)
         )
         how = self.how | {"settings": settings, "steps_per_epoch": per_epoch}
         self.run = track(kwargs["model"], kwargs["optimizer"], **how).start()

@@ -8,6 +8,7 @@ are classes. The embedding is the head's input, averaged over spatial or token p
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from foretoll.tasks import Task
 
 CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 LAYERS = (nn.Linear, *CONV)
+SQUEEZED = "likely the batch axis is lost by squeeze() without an axis; write squeeze(dim) or flatten(1)"
+_OF_SHAPES = re.compile(r"dimension|\bdims?\b|shape|size mismatch|\b\d ?d\b|\bunpack\b", re.IGNORECASE)
+"""What torch says where a tensor lacks an axis."""
 
 
 @dataclass(frozen=True)
@@ -300,15 +304,15 @@ def _check_batch_of_one(
         outputs = dry_run(network, one, {}, output)
         shape = tuple((_over_places(task, outputs) if task is not None and task.places else outputs).shape)
     except ModelError as error:
+        cause = error.__cause__ or error
+        likely = f": {SQUEEZED}" if _OF_SHAPES.search(str(cause)) else ""
         raise ModelError(
-            f"the network takes a batch of two but fails on a batch of one ({shown(error.__cause__ or error, 100)}): "
-            "it loses its batch axis there, as by squeeze() without an axis; write squeeze(dim) or flatten(1)"
+            f"the network takes a batch of two but fails on a batch of one, as evaluations may have "
+            f"({shown(cause, 100)}){likely}"
         ) from error
     if shape != (1, classes):
-        raise ModelError(
-            f"the network loses its batch axis for a batch of one: it returns shape {shape}, not (1, {classes}), as "
-            "by squeeze() without an axis; write squeeze(dim) or flatten(1)"
-        )
+        likely = f": {SQUEEZED}" if len(shape) < 2 else ""
+        raise ModelError(f"the network returns shape {shape} for a batch of one, not (1, {classes}){likely}")
 
 
 def _first(example: Tensor | dict[str, Tensor]) -> Tensor | dict[str, Tensor]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from foretoll.errors import one_line
 from foretoll.records.base import NonNegative, PresentedRecord, Record, Share
 from foretoll.records.curve import BudgetForecast, ForecastCurve, SamplesForecast, TargetForecast
 from foretoll.records.data import DataCard
@@ -17,6 +18,14 @@ from foretoll.records.model import ModelCard
 from foretoll.records.pilot import PilotRecord
 from foretoll.records.run import Outcome
 from foretoll.records.settings import TrainingSettings
+
+_ASIDE = ("seed", "give_up")
+_UNLIKE = {
+    "max_epochs": "a budget of {} epochs, not {}",
+    "until": "a target quality of {}, not {}",
+    "scale": "another scale of the metric",
+}
+"""How a setting of another update is said; the others by their names."""
 
 
 class IndexValue(Record):
@@ -174,13 +183,40 @@ class Estimate(PresentedRecord):
         But for the seed, and for when a run is given up: a forecast is that of the whole run. `option`: with the
         settings of its own that were named (`reprogram?program=pad`).
         """
-        aside: dict[str, Any] = {"seed": 0, "give_up": None}
+        return not self.unlike(option, arch, target_uri, settings)
+
+    def unlike(self, option: str, arch: str, target_uri: str, settings: TrainingSettings) -> tuple[str, ...]:
+        """In what it was made for another update, in a few words each; arguments as in `is_for`."""
         name, _, asked = option.partition("?")
-        ours = (self.option, self.model.arch, self.target.uri, self.settings.model_copy(update=aside))
-        if ours != (name, arch, target_uri, settings.model_copy(update=aside)):
-            return False
         named = dict(item.partition("=")[::2] for item in asked.split("&") if item)
-        return all(_same(self.option_settings.get(key, ""), value) for key, value in named.items())
+        own = {
+            key: (self.option_settings.get(key, ""), value)
+            for key, value in named.items()
+            if not _same(self.option_settings.get(key, ""), value)
+        }
+        pairs: dict[str, tuple[object, object]] = {
+            "option": (self.option, name),
+            **(own if self.option == name else {}),
+            "model": (self.model.arch, arch),
+            "target": (self.target.uri, target_uri),
+            **{
+                key: (getattr(self.settings, key), getattr(settings, key))
+                for key in type(settings).model_fields
+                if key not in _ASIDE
+            },
+        }
+        return tuple(
+            _UNLIKE.get(key, key + " {}, not {}").format(_word(ours), _word(theirs))
+            for key, (ours, theirs) in pairs.items()
+            if ours != theirs
+        )
+
+
+def _word(value: object) -> str:
+    """A setting's value as it stands in a sentence."""
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return "none" if value is None else one_line(str(value), 80)
 
 
 def _same(stored: str, named: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from foretoll.report.document import Block, Column, Note, Row, Section, Table
+from foretoll.report.document import Block, Column, Note, Row, Section, Table, known
 from foretoll.report.words import MISSING, percent, plain, two_digits
 from foretoll.research.columns import COSTS, PAPERS, REPEAT, title_of
 from foretoll.research.findings import Association, KindAssociation, StudyTables
@@ -91,12 +91,14 @@ def kinds_table(section: ShiftSection, signal: str) -> Table | None:
 
 
 def spread_table(tables: StudyTables) -> Table:
-    """How far seeds lie apart, by sort of shift."""
+    """How far seeds lie apart, by sort of shift; without a row where no setting has several seeds."""
     costs = [c for c in COSTS if any(s.spread.factor.get(c) is not None for s in tables.sections)]
     rows = []
     for section in tables.sections:
         spread = section.spread
-        share = spread.disagree / spread.settings if spread.settings else None
+        if not spread.settings:
+            continue
+        share = spread.disagree / spread.settings
         cells = [SHIFTS[section.shift], str(spread.settings), f"{spread.disagree} ({percent(share)})"]
         rows.append([*cells, *(_factor(spread.factor.get(c)) for c in costs)])
     heads = [
@@ -120,7 +122,7 @@ def study_blocks(tables: StudyTables, costs: Sequence[str], *, by_kind: bool = F
     if not found:
         few = f"{tables.runs} {tables.option} runs with a quality target and signals"
         return [Note(f"{few}: tables need {FEWEST_RUNS} of one sort of shift")]
-    return [*found, spread_table(tables), Note(NOTE)]
+    return known([*found, spread_table(tables), Note(NOTE)])
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> Table:

@@ -129,14 +129,16 @@ def retrain(
     settings, _ = settled(update, option, with_target(update, settings, until), lr, watcher=runtime.watcher)
     begun = None if from_pilot is None else kept_pilot(from_pilot, update, option, settings)
     made = estimate.made_forecast if estimate is not None else None
-    if estimate is not None and not estimate.is_for(
-        option, update.model.card.arch, update.target.card.uri, settings
+    warnings: tuple[str, ...] = ()
+    if estimate is not None and (
+        unlike := estimate.unlike(option, update.model.card.arch, update.target.card.uri, settings)
     ):
         made = None
-        runtime.watcher.note(
-            "the estimate is of another update (option, model, data or settings) and not kept with this run"
+        warnings = (
+            f"the estimate was made for another update ({'; '.join(unlike)}): not kept with this run",
         )
-    metadata = RunMetadata(forecast=made, tags=tags)
+        runtime.watcher.note(warnings[0])
+    metadata = RunMetadata(forecast=made, tags=tags, warnings=warnings)
     return retrain_update(
         update, option, settings, runtime, metadata, begun=begun, out=Path(out) if out else None
     ).run
