@@ -286,7 +286,7 @@ def linearised() -> None:
         told = modes.steps_to(target, rate)
         met = next((every * k for k, v in enumerate(real) if v <= target), None)
         svg.text(
-            a.end, 66, f"to a loss of {target}: foretold {told}, real {met}", anchor="end", css="tick over"
+            a.end, 66, f"to a loss of {target}: forecast {told}, real {met}", anchor="end", css="tick over"
         )
     for k, (css, text) in enumerate((("c0", "linearised at the start"), ("c2", "real"))):
         svg.marks([(60 + 180 * k, 14)], size=4, css=css)
@@ -308,10 +308,10 @@ def main() -> None:
     shifts_plot(
         pool,
         [
-            ("doc", "initial_quality", "accuracy that DoC foretells", "accuracy"),
-            ("atc", "initial_quality", "accuracy that ATC foretells", "accuracy"),
+            ("doc", "initial_quality", "accuracy forecast by DoC", "accuracy"),
+            ("atc", "initial_quality", "accuracy forecast by ATC", "accuracy"),
         ],
-        "Foretold against real accuracy on shifted data",
+        "Forecast against real accuracy on shifted data",
         "blind_confidence",
         diagonal=True,
     )

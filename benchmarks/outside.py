@@ -249,7 +249,15 @@ def quality_table(scores: dict[str, Scores], places: dict[float, list[int]]) -> 
                     f"{part.mean(part.held):.0%}", f"{part.mean(part.width):.2f}",
                 ]
             )  # fmt: skip
-    head = ["seen", "by", "median error", "9 of 10 within", "mean, told − came", "90 % held", "mean width"]
+    head = [
+        "seen",
+        "by",
+        "median error",
+        "9 of 10 within",
+        "mean, forecast − came",
+        "90 % held",
+        "mean width",
+    ]
     return markdown_table(head, rows, left=2)
 
 
@@ -450,7 +458,15 @@ def zeus_table(folder: Path) -> str:
                 [title, method, f"{found.runs:,}", f"{found.factor:.2f}", f"{found.held:.0%}", f"{found.width:.1f} ×",
                  f"{found.too_short:.0%}"]
             )  # fmt: skip
-    head = ["task", "by", "times", "median factor", "90 % held", "median width", "missed, but told to be met"]
+    head = [
+        "task",
+        "by",
+        "times",
+        "median factor",
+        "90 % held",
+        "median width",
+        "missed, but forecast to be met",
+    ]
     return markdown_table(head, rows, left=2)
 
 

@@ -54,7 +54,7 @@ for _ in range(5):
 # ## The update, with a forecast before it
 #
 # `source` is what the model was trained on, `target` what it must serve now: what it trains on, and what it
-# is tested on. The loop tells `run.evaluate` its accuracy and stops when that is 0.8; nothing else of it
+# is tested on. The loop gives `run.evaluate` its accuracy and stops when that is 0.8; nothing else of it
 # changes.
 
 # %%

@@ -78,6 +78,6 @@ with foretoll.track(
 # %% [markdown]
 # ## How to read it
 #
-# **Why** says how near a *linear* model on the frozen features comes to the target: that alone tells much
+# **Why** says how near a *linear* model on the frozen features comes to the target: that alone says much
 # of what training will take. **Expected** is the error on data that nobody has seen, with its interval.
 # Indices that need classes take five equal parts of the target for them, which a **Warning** says.

@@ -1,6 +1,6 @@
 """Who wrote a start: enough to tell later whether that very process is still alive.
 
-A process id alone is reused. On Linux a process is told apart by host, boot id, pid namespace (containers
+A process id alone is reused. On Linux a process is recognised by host, boot id, pid namespace (containers
 share the boot id), pid and its start time in clock ticks since boot, which no clock adjustment moves. On
 other systems by host, pid and creation time.
 """
@@ -27,7 +27,7 @@ class Liveness(Enum):
 
 @dataclass(frozen=True)
 class ProcessStamp:
-    """One process, told apart from every other one, before and after a reboot."""
+    """One process, distinguished from every other one, before and after a reboot."""
 
     host: str
     boot_id: str | None

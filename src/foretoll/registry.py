@@ -105,7 +105,7 @@ class Registry(Mapping[str, PartT], Generic[PartT]):
             raise UsageError(f"the {self.kind} {shown(name, 40)} is in {owners}: uninstall one of them")
         try:
             return self._made(points[0].load())
-        except Exception as error:  # another's code: whatever it raises is told as its own
+        except Exception as error:  # another's code: whatever it raises is said as its own
             raise UsageError(
                 f"the {self.kind} {shown(name, 40)} of {_owner(points[0])} cannot be used "
                 f"({type(error).__name__}: {one_line(str(error), 120)}); update or uninstall that package"

@@ -156,7 +156,7 @@ FIT = (
          "has no output for ('0', '1', '2'): choose the others with classes=, or say --task if it is a new task"),
     usage("names on one side and numbers on the other", "estimate … --target npz:others.npz --until 0.9",
           "'npz:others.npz' has the classes 'ant', 'bee', 'cat', and the source '0', '1', '2': names and numbers do "
-          "not tell; say --same-task if they are the same in their order, or --task if not"),
+          "not decide it; say --same-task if they are the same in their order, or --task if not"),
     usage("a new task without a quality to reach", "estimate … --target npz:others.npz --task",
           "a new task has no natural quality target: name one, for example --until 0.9"),
     usage("a part of the classes, by number", "estimate … --target npz:two.npz",

@@ -256,7 +256,7 @@ continuous integration.
 A server that is away (a restart, too many clients, a connection that was cut) is tried for up to 30 s first. What can
 be no ledger at all (a file of another kind, a database that is not known, a newer version) is refused before anything
 is spent. Without a home folder the record is kept in the folder for temporary files. A study and a life, which are
-told by their ledgers, end with the error.
+read back from their ledgers, end with the error.
 
 The tables are written by `PYTHONPATH=tests python -m tests.tracking.faults`, and tests/tracking/test_faults.py holds
 them against the code: the calls are read off it, so that a new one is among them. At each of them an exception is

@@ -196,7 +196,7 @@ def test_the_models_own_order_wins_over_the_datas() -> None:
 def test_names_against_numbers_are_asked_about(ours: tuple[str, ...], theirs: tuple[str, ...]) -> None:
     source = rows(np.array(ours)[np.arange(120) % 3])
     target = rows(np.array(theirs)[np.arange(120) % 3])
-    with pytest.raises(UsageError, match=r"do not tell; say --same-task if .*, or --task"):
+    with pytest.raises(UsageError, match=r"do not decide it; say --same-task if .*, or --task"):
         open_update(model_of(source), source, target)
     assert open_update(model_of(source), source, target, task=True).task_shift
     same = open_update(model_of(source), source, target, task=False)

@@ -16,7 +16,7 @@ from foretoll.records import TableColumn, TableLayout
 def arranged(data: TaskData, layout: TableLayout | None) -> TaskData:
     """The same samples with the columns of `layout`, found by name; as they are where they stand so already.
 
-    Rows of numbers without names (arrays, .npz files) are taken as they are, which is told.
+    Rows of numbers without names (arrays, .npz files) are taken as they are, with a note.
 
     Raises:
         DataError: a column of the layout is missing, or holds something else.

@@ -2,8 +2,8 @@
 
 A table is read in one of two ways. Without a layout its own columns decide: numbers, truth values, categories and
 lists of numbers become inputs in the order of the file; what tells the rows apart (ids), free text, dates and other
-types are left out, and this is told. With the layout of a model's table, that table's columns are looked for by name
-and encoded as the model knows them, wherever they stand in the file.
+types are left out, and the reading says so. With the layout of a model's table, that table's columns are looked for by
+name and encoded as the model knows them, wherever they stand in the file.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def _indexed(table: GroupedTable, columns: tuple[TableColumn, ...], where: str, 
 
 
 def _places(table: Any, column: TableColumn, where: str) -> tuple[dict[str, int], list[str]]:
-    """The input of each text of a column; −1 for a level that the model does not know, which is told."""
+    """The input of each text of a column; −1 for a level that the model does not know, of which there is a note."""
     notes = []
     counts = text_counts(table, column.name)
     theirs = sorted(counts)
@@ -234,7 +234,7 @@ def put_levels(part: Matrix, values: Any, places: Mapping[str, int]) -> None:
 
 
 def numbers_of(values: Any, column: TableColumn, where: str) -> tuple[npt.NDArray[np.float64], list[str]]:
-    """A column of numbers or truth values (ChunkedArray); numbers that stand as texts are read, which is told."""
+    """A column of numbers or truth values (ChunkedArray); numbers that stand as texts are read, with a note."""
     import pyarrow as pa
 
     kind = values.type

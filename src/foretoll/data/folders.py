@@ -57,7 +57,7 @@ class FolderLayout:
 
 
 def read_layout(root: Path) -> FolderLayout:
-    """List the images below a folder; DataError where it holds none, or where it cannot be told what is a class."""
+    """List the images below a folder; DataError where it holds none, or where it is not clear what is a class."""
     tree = _Tree.of(root, frozenset(), itertools.count(1))
     way: list[str] = []
     while len(tree.folders) == 1 and not tree.images and not _is_split(tree.folders[0]):

@@ -246,7 +246,7 @@ def _on_disk(arrays: Arrays, keys: list[str]) -> list[ArrayOnDisk]:
 
 
 def _columns(arrays: Arrays, suffixes: list[str], sizes: list[int]) -> dict[str, list[str]]:
-    """Extra columns, told by shapes alone: those with one value a row, in one array or in one for each split."""
+    """Extra columns, found by shapes alone: those with one value a row, in one array or in one for each split."""
     columns: dict[str, list[str]] = {}
     stems = {key.removesuffix(suffixes[0]) for key in arrays if suffixes[0] and key.endswith(suffixes[0])}
     for stem in sorted(stems - {"x", "y"}):

@@ -59,7 +59,7 @@ def source_of_table(
     the rows' own split. Of the other columns (those of `columns=`, without those of `drop=`), one with encoded images
     makes an image source, one called `text` (or `kind=text` and any column of texts) a text source, else all of them
     are features: numbers as they are, texts one-hot with every level of the whole file, missing values as a level of
-    their own; ids, free text and dates are left out, and told. With the columns of a `layout` these are read, by name.
+    their own; ids, free text and dates are left out, and noted. With the columns of a `layout` these are read, by name.
     """
     if table.num_rows == 0:
         raise DataError(f"{where} has no rows: it needs samples")

@@ -53,7 +53,7 @@ class Limit:
     def broken_by(self, forecast: Forecast, money: Interval | None = None) -> str:
         """Which limit a forecast's median breaks, in words; empty where it keeps to it.
 
-        A cost that is not known cannot be told to keep to a limit, and breaks it. `money`: what the forecast costs.
+        A cost that is not known is not known to keep to a limit, and breaks it. `money`: what the forecast costs.
         """
         interval = money if self.cost == "money" else getattr(forecast, self.cost)
         median = interval.median if interval is not None else None

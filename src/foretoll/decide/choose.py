@@ -160,7 +160,7 @@ class _Choice:
         return self.candidates[i].reach_probability or 0.0
 
     def chance(self, i: int) -> str:
-        """The probability in words, told apart from the one that is asked for."""
+        """The probability in words, distinct from the one that is asked for."""
         return human_share(self.reach(i), apart_from=self.confidence)
 
     def quality(self, i: int) -> float:

@@ -26,7 +26,7 @@ Cost = Literal["energy_kwh", "duration_s"]
 class LookCost(NamedTuple):
     """What a look and its labels take: whatever its size, and for each sample.
 
-    only: the size that all looks had, by which the two cannot be told apart; None where they differed.
+    only: the size that all looks had, by which the two cannot be separated; None where they differed.
     """
 
     fixed: float

@@ -1,7 +1,7 @@
 """Before anything is spent: whether the nodes of a cluster see what this machine sees, in the same versions.
 
 One task a node looks at what is asked for: that takes no longer than reading two megabytes of each file, and the names
-in each folder. Storage that only looks shared (a folder of the same path on each node) is told by a mark that this
+in each folder. Storage that only looks shared (a folder of the same path on each node) is found out by a mark that this
 machine has just written there.
 """
 
@@ -25,7 +25,7 @@ from foretoll.errors import ForetollError, shown
 from foretoll.version import __version__
 
 Look = Callable[[], str]
-LONGEST = 260  # characters of what is told of the nodes
+LONGEST = 260  # characters of what is said of the nodes
 _PACKAGES = ("torch", "numpy")
 _END = 1_000_000  # bytes at each end of a file
 _MOST_ENTRIES = 10_000

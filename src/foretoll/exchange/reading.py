@@ -46,7 +46,7 @@ class StoredRun:
         return json.dumps({**data, "outcome": self.run.outcome.value, "reason": self.run.reason})
 
     def line(self, *, anonymous: bool = False) -> str:
-        """The record as it is exported: paths named from here or from home, or nothing told of the machine.
+        """The record as it is exported: paths named from here or from home, or nothing said of the machine.
 
         The anonymous form has no field that this version does not know: nobody could say what it tells.
         """

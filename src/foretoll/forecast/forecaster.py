@@ -1,4 +1,4 @@
-"""Foretells the toll of a case: from what is known by looking, and from what was learned from runs."""
+"""Forecasts the costs of a case: from what is known by looking, and from what was learned from runs."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from foretoll.records import Coverage, Forecast, Interval, NearRun, Run
 
 FEW_OF_TASK = 150  # with fewer runs of its task a forecast rests on those of others,
 OTHER_TASKS = 2.0  # and its intervals are widened so much
-UNLIKE = 1.25  # times the outermost 5 % of the runs: from here on a case is told that it is unlike them
-HARD = 1.4  # times the usual error on held-out runs: from here on a case is told that such runs were forecast badly
+UNLIKE = 1.25  # times the outermost 5 % of the runs: from here on a case is called unlike them
+HARD = 1.4  # times the usual error on held-out runs: from here on a warning says that such runs were forecast badly
 WIDEST = 4.0
 FEW_OF_OPTION = 10  # with fewer runs of an option its forecast rests on others,
 SLACK = (

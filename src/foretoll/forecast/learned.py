@@ -75,7 +75,7 @@ class CostModels:
 
         Both are of classification alone; any other task is learned from the runs of all tasks and options.
 
-        The options are told apart among all of them, as features, and each has its own chance of reaching its target.
+        Which option it is is a feature among them, and each has its own chance of reaching its target.
         """
         if task != CLASSIFICATION:
             return ALL_TASKS
@@ -121,7 +121,7 @@ class CostModels:
         return self._mine[key]
 
     def count_own(self, case: Case) -> int:
-        """How many runs of the case's own source model a forecast is told."""
+        """How many runs of the case's own source model a forecast rests on."""
         mine = self._of_case(case)
         return len(self.own_runs(case)) if mine is None else len(mine.lessons)
 

@@ -86,6 +86,6 @@ def nested_rows(labels: Tensor, ids: Tensor, share: float) -> Tensor:
         own = (labels == label).nonzero().squeeze(1)
         own = own[torch.argsort(keys[own])]
         place[own] = (torch.arange(len(own), dtype=torch.float64) + 0.5) / len(own)
-    order = torch.argsort(keys)  # by which samples of several classes at one place are told apart
+    order = torch.argsort(keys)  # by which samples of several classes at one place are kept apart
     order = order[torch.argsort(place[order], stable=True)]
     return order[: max(round(share * len(labels)), 1)].sort().values

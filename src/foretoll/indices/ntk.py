@@ -99,7 +99,7 @@ class NtkModes(NamedTuple):
 
 
 class NtkForecast(NamedTuple):
-    """What the linearised model foretells for training until a loss. All None where it is never reached."""
+    """What the linearised model forecasts for training until a loss. All None where it is never reached."""
 
     steps: int | None
     epochs: float | None
@@ -166,7 +166,7 @@ def ntk_forecast(
         loss: ε, in units of ½ squared error summed over outputs, mean over samples.
         lr: learning rate η > 0.
         momentum: m in [0, 1); the rate in use is η/(1 − m).
-        batch_size: B of the training to foretell; None: one step is one epoch.
+        batch_size: B of the training to forecast; None: one step is one epoch.
         samples: N of the training data; None: those of the kernel.
 
     Raises:

@@ -46,7 +46,7 @@ class PilotCurve(NamedTuple):
 
 
 class PilotForecast(NamedTuple):
-    """What a pilot foretells. None: never reached, or not known."""
+    """What a pilot forecasts. None: never reached, or not known."""
 
     curve: PilotCurve
     epochs: float | None

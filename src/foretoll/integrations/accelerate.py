@@ -1,4 +1,4 @@
-"""A tracker for accelerate: what `accelerator.log` is told of quality becomes a run in the ledger.
+"""A tracker for accelerate: what `accelerator.log` is given as quality becomes a run in the ledger.
 
 >>> tracker = ForetollTracker(model, optimizer, source=old, target=new, until=0.9)  # doctest: +SKIP
 >>> accelerator = Accelerator(log_with=tracker)  # doctest: +SKIP

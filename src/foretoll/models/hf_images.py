@@ -21,7 +21,7 @@ _RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 
 def image_convention(folder: str, local: bool, config: Any, *, fixed: bool) -> Convention:
     """Inputs as the folder's image processor makes them; ImageNet's statistics where there is none.
 
-    What the processor does beyond resizing, cropping and normalising is not done, and is then told.
+    What the processor does beyond resizing, cropping and normalising is not done, and is then said.
     """
     side = getattr(config, "image_size", None) or 224
     sides = side if isinstance(side, list | tuple) and len(side) == 2 else (side, side)

@@ -89,7 +89,7 @@ def keep_rows(network: nn.Module, head: str, rows: Sequence[int], have: int) -> 
 
 
 def one_output_note(names: Sequence[str]) -> str:
-    """What is told where a head with one output serves two classes."""
+    """What is said where a head with one output serves two classes."""
     return f"the model has one output, which is taken as the log-odds of {names[1]!r} against {names[0]!r}"
 
 

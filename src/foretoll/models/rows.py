@@ -31,7 +31,7 @@ _Seen = tuple[Tensor, Tensor | None]
 class ComparableRows:
     """How the rows of each layer lie that can be compared sample by sample, by name in the order of the calls.
 
-    left_out: names of the layers whose rows cannot be told to belong to the samples
+    left_out: names of the layers whose rows are not known to belong to the samples
     """
 
     rows: dict[str, Order]
@@ -112,7 +112,7 @@ def _outputs(model: Model, names: list[str], samples: list[int]) -> dict[str, _S
 
 
 def _order(three: _Seen, two: _Seen) -> Order | None:
-    """How the rows lie, from the outputs for samples 0, 1, 2 and for samples 1, 0; None where they cannot be told."""
+    """How the rows lie, from the outputs for samples 0, 1, 2 and for samples 1, 0; None where that is not clear."""
     (a, a_second), (b, b_second) = three, two
     if a.ndim == b.ndim == 2 and (len(a), len(b)) == (3, 2):
         return "samples first"

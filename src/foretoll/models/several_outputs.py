@@ -1,4 +1,4 @@
-"""Networks that give several outputs: which of them a task is served by, told by its name or by its head's."""
+"""Networks that give several outputs: which of them a task is served by, found by its name or by its head's."""
 
 from __future__ import annotations
 

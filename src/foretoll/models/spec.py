@@ -59,7 +59,7 @@ class Convention:
 
 
 def interpolation_of(name: str) -> tuple[Interpolation, tuple[str, ...]]:
-    """The filter of torch that is nearest to one of Pillow's, and what is told where it is another one."""
+    """The filter of torch that is nearest to one of Pillow's, and what is said where it is another one."""
     known: dict[str, Interpolation] = {
         "nearest": "nearest-exact", "nearest-exact": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic",
     }  # fmt: skip

@@ -1,6 +1,6 @@
 """Records turned into words, tables and pictures. Nothing is estimated or measured here.
 
-A record is told once, as blocks (`document`), by the stories `update_document`, `comparison_document` and
+A record is composed once, as blocks (`document`), by the stories `update_document`, `comparison_document` and
 `study_document`; `terminal`, `html` and `markdown` render blocks, one medium each. `jsonfile` writes the JSON twin,
 `words` holds the formatted numbers that all of them share.
 """

@@ -1,4 +1,4 @@
-"""An answer as blocks, told once; `terminal`, `html` and `markdown` render every kind of block, one medium each.
+"""An answer as blocks, composed once; `terminal`, `html` and `markdown` render every kind of block, one medium each.
 
 A story (of an estimate, a run, a comparison, a study) makes blocks of a record and knows no medium. A renderer knows
 the blocks and no record. Texts in blocks are plain: each renderer escapes them for its medium.

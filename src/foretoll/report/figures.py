@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 SHAPES = ("circle", "square", "triangle", "diamond", "cross")
 COLOURS = 10
-"""Number of class colours `--c0` … `--c9` (after Petroff 2021, told apart with impaired colour vision)."""
+"""Number of class colours `--c0` … `--c9` (after Petroff 2021, distinct with impaired colour vision)."""
 
 Point = tuple[float, float]
 

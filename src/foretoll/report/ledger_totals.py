@@ -15,7 +15,7 @@ from foretoll.report.words import COST_LABELS, data_name, model_name
 LISTED = 1_000
 """The newest runs that are listed one by one."""
 MOST_GROUPS = 500
-"""Models × data × options that are told apart; the runs of more are counted together."""
+"""Models × data × options that are counted apart; the runs of more are counted together."""
 DRAWN = 400
 """The newest pairs of forecast and measurement that are drawn."""
 BINS = (0.0, 0.2, 0.5, 0.8, 0.95, 1.0)

@@ -17,7 +17,7 @@ LINES = 30  # batches of a table, the newest
 
 
 def decision_lines(card: LifeCard, decision: Decision, look: LifeEvent | None = None) -> list[str]:
-    """A decision in one to three lines; `look`: the newest, which is told where its batch was left out."""
+    """A decision in one to three lines; `look`: the newest, which is mentioned where its batch was left out."""
     human = HUMAN[card.cost]
     what = f"update by {decision.option}" if decision.action == "update" else "keep the served model"
     left_out = look is not None and look.served is not None and look.served.looked == 0

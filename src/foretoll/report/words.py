@@ -322,7 +322,7 @@ def is_quality(name: str) -> bool:
 
 
 def signal_name(name: str, settings: TrainingSettings, task: str) -> str:
-    """An index or a signal for people; a quality with the metric that it is told in: linear probe (R²)."""
+    """An index or a signal for people; a quality with the metric that it is given in: linear probe (R²)."""
     if not is_quality(name):
         return index_name(name)
     known = {"source_quality": "quality on the source"}
@@ -331,7 +331,7 @@ def signal_name(name: str, settings: TrainingSettings, task: str) -> str:
 
 
 def signal_value(name: str, value: float | None, settings: TrainingSettings) -> float | None:
-    """The value as it is told: a quality in its metric's unit."""
+    """The value as it is shown: a quality in its metric's unit."""
     if value is None or settings.scale is None or not is_quality(name):
         return value
     return settings.scale.value(value)

@@ -104,7 +104,7 @@ def coverage(low: Array, high: Array, seen: Outcomes) -> float:
 def coverage_split(below: Array, at: Array, level: float) -> float:
     """Share of runs in the central part of their own distribution, where tied outcomes count by their parts.
 
-    `below` and `at` are the foretold probabilities (n,) of less than what happened, and of at most that. Times come in
+    `below` and `at` are the forecast probabilities (n,) of less than what happened, and of at most that. Times come in
     evaluations and all that missed their target are one outcome, so a closed interval holds more than it says
     however well it is made; this is the expected coverage of the randomised one (probability integral transform).
     """

@@ -1,7 +1,7 @@
 """How good forecasts were of the runs that a user asks about: open ones, that reached their target.
 
-A run that its first evaluation decides is known, and one that misses its budget as foretold has no error: both are
-left out here, where the headline figures come from. A run that reached its target though its budget was foretold to
+A run that its first evaluation decides is known, and one that misses its budget as forecast has no error: both are
+left out here, where the headline figures come from. A run that reached its target though its budget was forecast to
 be too small counts with all of its error.
 """
 
@@ -26,7 +26,7 @@ from foretoll.units import JOULES_PER_KWH
 
 COSTS = ("epochs", "gradient_norm", "parameter_change", "quality", "duration_s", "energy_kwh")
 BOOTSTRAP = 400
-FEWEST_ROWS = 20  # to learn from, before a fold is told
+FEWEST_ROWS = 20  # to learn from, before a fold is forecast
 Array = NDArray[np.float64]
 Told = dict[
     int, tuple[Prediction, Forecast]
@@ -75,7 +75,7 @@ def _resampled(errors: Array, groups: Sequence[str]) -> tuple[float, float]:
 
 
 def tell_left_out(rows: Sequence[Row], split: Fold) -> Told:
-    """What a user would be told of each open row whose fold is left out, by the forecaster that ships.
+    """What a user would see forecast of each open row whose fold is left out, by the forecaster that ships.
 
     Runs have no owners here: a user's model is not in the ledger. Durations and energies rest on the time of a step
     in another seed of the setting, as they would on a probe.
@@ -212,7 +212,7 @@ def served_measures(told: Told, rows: Sequence[Row]) -> dict[str, float]:
 def warning_measures(told: Told, rows: Sequence[Row]) -> dict[str, Any]:
     """Share of open runs that come with a warning, and the median factor where warned and where not.
 
-    Warned: told to be unlike all runs, or like runs that are forecast badly.
+    Warned: said to be unlike all runs, or like runs that are forecast badly.
     """
     errors: dict[bool, list[float]] = {True: [], False: []}
     warned = []

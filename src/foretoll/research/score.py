@@ -47,11 +47,11 @@ class Forecasts:
     """Forecasts of one method for the tested rows of one split."""
 
     rows: list[int]
-    order: NDArray[np.float64]  # foretold epochs before they are cut at the budget: what ranks are taken of
+    order: NDArray[np.float64]  # forecast epochs before they are cut at the budget: what ranks are taken of
     median: NDArray[np.float64]  # infinite where more than half of the probability lies beyond the budget
     reach: NDArray[np.float64] | None
     intervals: dict[float, tuple[NDArray[np.float64], NDArray[np.float64]]]
-    # (n, 2): foretold probabilities of less than what happened, and of at most that
+    # (n, 2): forecast probabilities of less than what happened, and of at most that
     around: NDArray[np.float64] | None = None
 
 
@@ -152,7 +152,7 @@ def _limit(case: Case) -> float:
 
 
 def _around(told: PredictiveDistribution, row: Row) -> tuple[float, float]:
-    """Foretold probabilities of less than what happened and of at most that; times come in evaluations."""
+    """Forecast probabilities of less than what happened and of at most that; times come in evaluations."""
     case = row.case
 
     def at_most(epochs: float) -> float:
@@ -284,7 +284,7 @@ def score_all(
 ) -> dict[str, Any]:
     """The score table of classification: split → method → measures, the repeat line, and ours against the best peer.
 
-    `costs`: also the intervals of all costs that a user would have been told, of `COST_SPLITS`: four models a fold.
+    `costs`: also the intervals of all costs that a user would have seen, of `COST_SPLITS`: four models a fold.
     """
     from joblib import Parallel, delayed
 

@@ -140,7 +140,7 @@ def run_cell(task: tuple[Cell, Place]) -> str:
 
 
 def _check(run: Run) -> Run:
-    """Ctrl-C means the whole study, not this run; a run that failed is told of."""
+    """Ctrl-C means the whole study, not this run; a run that failed is reported."""
     if run.outcome is Outcome.INTERRUPTED:
         raise KeyboardInterrupt
     if run.outcome is Outcome.FAILED:

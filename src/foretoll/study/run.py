@@ -90,7 +90,7 @@ def run_study(
     *,
     watch: Callable[[StudyProgress, str], None] | None = None,
 ) -> StudyProgress:
-    """Carry out what is left. A cell that fails is told of; the others go on.
+    """Carry out what is left. A cell that fails is reported; the others go on.
 
     The folder is held meanwhile; what another process did since the plan was made is not done again.
 

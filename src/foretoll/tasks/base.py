@@ -231,9 +231,9 @@ class Task(ABC):
     )
 
     def imitation(
-        self, outputs: Tensor, told: Tensor, temperature: float, scale: TargetScale | None = None
+        self, outputs: Tensor, teacher: Tensor, temperature: float, scale: TargetScale | None = None
     ) -> Tensor:
-        """The loss of each sample (B,) of outputs that are to be those `told` (both (B, width)), for distillation.
+        """The loss of each sample (B,) of outputs that are to be the `teacher`'s (both (B, width)), for distillation.
 
         Where outputs are logits, both are divided by `temperature` and the loss is times its square.
         """

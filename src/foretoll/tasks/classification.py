@@ -111,12 +111,12 @@ class Classification(Task):
     imitates: ClassVar[bool] = True
 
     def imitation(
-        self, outputs: Tensor, told: Tensor, temperature: float, scale: TargetScale | None = None
+        self, outputs: Tensor, teacher: Tensor, temperature: float, scale: TargetScale | None = None
     ) -> Tensor:
-        """T²·KL(softmax(told/T) ‖ softmax(outputs/T)): Hinton, Vinyals & Dean, arXiv 1503.02531."""
+        """T²·KL(softmax(teacher/T) ‖ softmax(outputs/T)): Hinton, Vinyals & Dean, arXiv 1503.02531."""
         from torch.nn import functional as F
 
-        wanted = F.log_softmax(told / temperature, 1)
+        wanted = F.log_softmax(teacher / temperature, 1)
         each = F.kl_div(F.log_softmax(outputs / temperature, 1), wanted, reduction="none", log_target=True)
         return temperature**2 * each.sum(dim=1)
 

@@ -162,15 +162,15 @@ class Multilabel(Task):
     imitates: ClassVar[bool] = True
 
     def imitation(
-        self, outputs: Tensor, told: Tensor, temperature: float, scale: TargetScale | None = None
+        self, outputs: Tensor, teacher: Tensor, temperature: float, scale: TargetScale | None = None
     ) -> Tensor:
         """T²·KL of the two answers of each label, softened by T; the mean over the labels."""
         from torch.nn import functional as F
 
-        share = (told / temperature).sigmoid()
+        share = (teacher / temperature).sigmoid()
         softened = outputs / temperature
         cross = F.binary_cross_entropy_with_logits(softened, share, reduction="none")
-        least = F.binary_cross_entropy_with_logits(told / temperature, share, reduction="none")
+        least = F.binary_cross_entropy_with_logits(teacher / temperature, share, reduction="none")
         return temperature**2 * (cross - least).flatten(1).mean(dim=1)
 
     def tally(self, width: int, *, device: Any = "cpu") -> Tally:

@@ -197,10 +197,10 @@ class Regression(Task):
     imitates: ClassVar[bool] = True
 
     def imitation(
-        self, outputs: Tensor, told: Tensor, temperature: float, scale: TargetScale | None = None
+        self, outputs: Tensor, teacher: Tensor, temperature: float, scale: TargetScale | None = None
     ) -> Tensor:
         """The task's own loss with the teacher's numbers as targets; there is nothing to soften."""
-        return self.losses(outputs, told, scale)
+        return self.losses(outputs, teacher, scale)
 
     def tally(self, width: int, *, device: Any = "cpu") -> Errors:
         """No errors yet."""

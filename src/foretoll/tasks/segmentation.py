@@ -166,7 +166,7 @@ class Segmentation(Dense):
         return classes, tuple(names) if names is not None else tuple(str(i) for i in range(high + 1))
 
     def said(self, names: Sequence[str]) -> str:
-        """That pixels are told apart, and into how many classes."""
+        """That pixels are classified, and into how many classes."""
         return f"{len(names):,} classes of pixels"
 
     def arranged(self, outputs: Tensor, size: tuple[int, ...] | None = None) -> Tensor:

@@ -15,7 +15,7 @@ from foretoll.training import EVALUATION, TRAINING, Recorder
 
 
 class Observer:
-    """Is told of every call of the model and every step of the optimiser, and tells the recorder.
+    """Sees every call of the model and every step of the optimiser, and passes them to the recorder.
 
     A call in training mode, with gradients, is training; any other is evaluation. Where a step is taken although no
     call was training (a network that is trained in evaluation mode, for its frozen batch norm), gradients alone decide

@@ -79,7 +79,7 @@ def track(
         strict: let faults of foretoll pass, for tests.
 
     Returns:
-        The run in progress, a context manager: `run.evaluate(quality)` tells it how good the model is, `run.live` has
+        The run in progress, a context manager: `run.evaluate(quality)` records how good the model is, `run.live` has
             what is left. The gradient norm is that of the step as the optimiser receives it: after accumulation,
             clipping and unscaling. With torch.distributed every process calls this; the first one writes the run, with
             the energy of all.

@@ -42,7 +42,7 @@ class Rates:
     def schedule(self) -> str | None:
         """`constant`, `linear` or `cosine` (to 0 at the end), after warm-up; None where it is none of these.
 
-        A training that ends before its schedule does is told by the part that was seen: the best fit over where the
+        A training that ends before its schedule does is read off the part that was seen: the best fit over where the
         schedule might have ended.
         """
         peak = self.peak

@@ -206,7 +206,7 @@ class TrackedRun:
             target = guard.call(
                 "reading the target data", self._target_card, so="the run is recorded without them"
             )
-        digest = guard.call("telling the weights", lambda: record.digest_of(self._network), so=_NO_DIGEST)
+        digest = guard.call("identifying the weights", lambda: record.digest_of(self._network), so=_NO_DIGEST)
         self.record = guard.call(
             "describing the run",
             lambda: record.begun(
@@ -290,7 +290,7 @@ class TrackedRun:
         if not recorder.over:
             recorder.result.outcome = Outcome.INTERRUPTED  # what is known where the next line fails
         guard.call(
-            "telling how the run ended", lambda: end(recorder, error, self._why_hopeless()), so=_AS_FAR
+            "recording how the run ended", lambda: end(recorder, error, self._why_hopeless()), so=_AS_FAR
         )
         recording = guard.call(
             "reading the recorder", lambda: finished(recorder, self._steps_per_epoch()), so=_AS_FAR
@@ -300,7 +300,7 @@ class TrackedRun:
         if not self._first:
             if recording.reading is not None:
                 reading = recording.reading
-                guard.call("telling the first rank", lambda: self._ranks.leave(reading))
+                guard.call("reporting to the first rank", lambda: self._ranks.leave(reading))
             return
         if self._ranks.count > 1:
             guard.call("adding up the ranks", lambda: self._add_up(recording, wait=error is None))
@@ -353,7 +353,7 @@ class TrackedRun:
             lr_factor=self._factor,
         )
         digest = self._guard.call(
-            "telling the weights", lambda: record.digest_of(self._network), so=_NO_DIGEST
+            "identifying the weights", lambda: record.digest_of(self._network), so=_NO_DIGEST
         )
         return record.ended(
             self.record,

@@ -1,8 +1,8 @@
 """The recorder of a training: steps, gradient norms, parameter change, energy by phase, curve and outcome.
 
-It is told what happens and never drives: `begin`, then `step` and `evaluate` in any order, then `finish`. Whoever has
-a loop can be its client; foretoll's own loop is the first. Measurement stays outside of what is measured: the energy
-meter is told which phase begins, and gradient norms stay on the device until the end.
+It is called with what happens and never drives: `begin`, then `step` and `evaluate` in any order, then `finish`.
+Whoever has a loop can be its client; foretoll's own loop is the first. Measurement stays outside of what is measured:
+the energy meter is given the phase that begins, and gradient norms stay on the device until the end.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Recorded:
 class Recorder:
     """Records one training of `parameters` (by name), which ends by `stop`.
 
-    `meter` measures duration and energy by phase; `progress` is told of every evaluation, and may return why the
+    `meter` measures duration and energy by phase; `progress` is called with every evaluation, and may return why the
     training is to be given up. `steps_per_epoch` None: it is not known (yet; `result.steps_per_epoch` may be set
     later). The weights at the start are kept on the CPU: the accelerator's memory is the training's own.
     """

@@ -40,7 +40,7 @@ DEAR = "the next look at it would spend more than {share:g}% of what the retrain
 
 @dataclass(frozen=True)
 class Grown:
-    """What a pilot that went on has told: the forecast now, its record, warnings, and where it stands."""
+    """What a pilot that went on has shown: the forecast now, its record, warnings, and where it stands."""
 
     made: Prediction
     record: PilotRecord
@@ -77,14 +77,14 @@ class GrowingPilot:
         return Grown(found.made, record, () if warning is None else (warning,))
 
     def unbegun(self) -> Grown:
-        """What is told where no pilot can go on."""
+        """What is said where no pilot can go on."""
         why = "nothing is left to forecast, or no cost of a step is known"
         return Grown(
             self.known.made, PilotRecord(within=self.budget.within, spend=self.budget.spend, ended=why)
         )
 
     def told(self, stages: Stages, warning: str | None = None) -> Grown:
-        """What the stages so far have told."""
+        """What the stages so far have shown."""
         record = PilotRecord(
             within=self.budget.within, spend=self.budget.spend, ended=stages.ended, stages=tuple(stages.found)
         )

@@ -118,7 +118,7 @@ class Prospect:
         ), found.energy
 
     def grown(self, candidate: Candidate, grown: Grown) -> Candidate:
-        """The candidate as its pilot tells of it."""
+        """The candidate by what its pilot showed."""
         told = self._told(candidate.option, grown.made)
         warnings = (*candidate.warnings, *grown.warnings)
         return candidate.model_copy(update={**told, "pilot": grown.record, "warnings": warnings})

@@ -246,7 +246,7 @@ def _frozen_as(updated: Model, model: Model) -> None:
 
 
 def _ended(begun: Run, result: Recording, option: Option, training: Training, guard: Guard) -> Run:
-    """The run with what was measured of it; where that cannot be told, with how it ended."""
+    """The run with what was measured of it; where that cannot be described, with how it ended."""
 
     def told() -> Run:
         return result.recorded_in(begun).model_copy(

@@ -1,8 +1,8 @@
 """Whether a target is a new task, and the same class under the same number on both sides.
 
-Classes are told by their names, and the model's names and numbers win: data number their classes anew when one is
+Classes are recognised by their names, and the model's names and numbers win: data number their classes anew when one is
 missing (a folder that is not there), and in the order of the alphabet. Names that differ in case or white space are
-the same; where names do not tell, the user is asked (`--same-task`, `--task`), and what was taken is told.
+the same; where names do not tell, the user is asked (`--same-task`, `--task`), and what was taken is said.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _served_labels(
 def _settle_outputs(
     model: Model, source: TaskData, target: TaskData, clean: TaskData | None, said: bool | None
 ) -> tuple[TaskData, TaskData, TaskData | None, bool]:
-    """The same where source or target are of another task than classification: outputs are told by their names."""
+    """The same where source or target are of another task than classification: names decide what outputs are."""
     if get_task(model.card.task).places or get_task(target.card.task).places:
         source, target = _with_places(model, source, target)
         clean = clean and _as_known(model, clean)
@@ -257,7 +257,7 @@ def _match_target(
     in_order = _ASK.format(same="they are the same in their order", other="not")
     shifted = are_numbers(names) and len(known) < len(source.classes) == len(names)
     if known and shifted:
-        raise UsageError(f"{sides}numbers do not tell; {in_order}")
+        raise UsageError(f"{sides}numbers do not decide it; {in_order}")
     if known and _share(target, known) < STRAY_SHARE:
         raise UsageError(
             f"{uri} has {_unknown(target, known)} besides {len(known)} classes of the model: choose these with "
@@ -267,7 +267,7 @@ def _match_target(
         are_numbers(names) and are_numbers(source.classes)
     )
     if not known and mixed and len(names) <= len(classes):
-        raise UsageError(f"{sides}names and numbers do not tell; {in_order}")
+        raise UsageError(f"{sides}names and numbers do not decide it; {in_order}")
     return None
 
 

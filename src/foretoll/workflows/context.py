@@ -1,4 +1,4 @@
-"""What all workflows share: the case at hand, how costs are accounted for, and who is told of progress."""
+"""What all workflows share: the case at hand, how costs are accounted for, and who hears of progress."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ModelLike = Any  # what foretoll.models.load_model takes: a spec, a checkpoint f
 
 
 class Watcher:
-    """Is told how the work goes on; this one keeps quiet. The CLI shows a progress line instead."""
+    """Hears how the work goes on; this one keeps quiet. The CLI shows a progress line instead."""
 
     def stage(self, text: str) -> None:
         """A new stage begins."""

@@ -360,7 +360,7 @@ def estimate_update(
 
 @dataclass(frozen=True)
 class EarlySteps:
-    """What a few steps of an option told, at which learning rate; nothing where none was taken."""
+    """What a few steps of an option showed, at which learning rate; nothing where none was taken."""
 
     lr: float
     signals: Signals

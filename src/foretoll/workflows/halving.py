@@ -32,7 +32,7 @@ class Contender:
 
     @property
     def told(self) -> Grown:
-        """What its pilot has told."""
+        """What its pilot has shown."""
         if self.stages is None:
             return self.pilot.unbegun()
         return self.pilot.told(self.stages, self.warning)

@@ -1,4 +1,4 @@
-"""Where a run is kept whatever becomes of its ledger, and who is told of it: nothing in here stops a training."""
+"""Where a run is kept whatever becomes of its ledger, and who hears of it: nothing in here stops a training."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def carry_out_update(life: WatchedModel, decision: Decision, data: Sequence[Data
             get_option(decision.option),
             Update(base_model(life), None, window, False, place),
             settings,
-            replace(life.runtime, guard=Guard(strict=True)),  # a life is told by its ledger
+            replace(life.runtime, guard=Guard(strict=True)),  # a life is read back from its ledger
             RunMetadata(tags=("life", f"life:{life.card.name}")),
         )
         run = result.run

@@ -20,7 +20,7 @@ PROBE_S = 1.0  # ten updates of the slowest counter; more would only cost more
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a few real steps of an option told; `served` is the model they made, which is thrown away.
+    """What a few real steps of an option showed; `served` is the model they made, which is thrown away.
 
     For hardware that is not at hand: what its `work`, counted here, says of a step there; nothing is served.
     """

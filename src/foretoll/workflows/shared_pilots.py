@@ -25,7 +25,7 @@ def share_pilots(
     forecaster: Forecaster,
     runtime: Runtime,
 ) -> list[Candidate]:
-    """The candidates as their pilots tell of them, which spent the share together; each stays with its model."""
+    """The candidates by what their pilots showed, which spent the share together; each stays with its model."""
     own = replace(budget, keep=None)
     contenders: dict[int, Contender] = {}
     for position, candidate in enumerate(found):

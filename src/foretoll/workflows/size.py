@@ -81,7 +81,7 @@ def size(
         model: "hf:PATH", "timm:NAME", "torchvision:NAME", "foretoll:NAME", or a checkpoint folder of foretoll.
         option: the way to train it, by name or as an object.
         settings: the training settings; None: those of docs/settings.md. With a precision below fp32 the activations
-            take between half of the memory that is told and all of it.
+            take between half of the memory that is given and all of it.
         hardware: devices to predict time, energy and memory for: "A100", "4xA100", …; several by commas.
         accounting: the grid and the price; None: the world average, and no price.
         trained_on: what is trained on, and for how long: `classes` (outputs), `shape` and `tokens` (of one sample),
