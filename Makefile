@@ -11,7 +11,7 @@ ifneq ($(UV_TORCH_BACKEND),)
 export UV_TORCH_BACKEND
 endif
 
-.PHONY: install core demo test lint notebooks docs numbers fuzz accessibility contact-sheet wheel-check release-check clean
+.PHONY: install core demo test lint notebooks docs numbers fuzz accessibility contact-sheet tracker-pictures wheel-check release-check clean
 
 install: .venv/installed
 
@@ -69,6 +69,10 @@ accessibility: install
 # the same in light, dark, on a phone and in print, on one picture
 contact-sheet: install
 	$(BIN)/python release/contact_sheet.py
+
+# a run in MLflow, TensorBoard, an offline folder of Weights & Biases and a model card, for docs/trackers.md
+tracker-pictures: install
+	$(BIN)/python release/trackers.py
 
 # the wheel: its contents, and what it does without extras on each Python from 3.11 to 3.13 that is found
 wheel-check: install

@@ -63,21 +63,21 @@ def findings(browser: Browser, source: str, page: Path, view: View) -> list[Find
     browser.show(page, view)
     browser.value(UNFOLD)
     browser.value(f"{source}; true")
-    told: dict[str, Any] = json.loads(browser.value(f"axe.run(document, {RULES}).then(JSON.stringify)"))
+    found: dict[str, Any] = json.loads(browser.value(f"axe.run(document, {RULES}).then(JSON.stringify)"))
     return [
         Finding(
             item["id"], item["impact"] or "minor", item["help"],
             tuple(map(_place, item["nodes"])), kind == "incomplete",
         )
         for kind in ("violations", "incomplete")
-        for item in told[kind]
+        for item in found[kind]
     ]  # fmt: skip
 
 
 def _place(node: dict[str, Any]) -> str:
-    told = [check["data"] for check in node["any"] if isinstance(check.get("data"), dict)]
+    found = [check["data"] for check in node["any"] if isinstance(check.get("data"), dict)]
     contrast = [
-        f"{d['contrastRatio']}:1, {d['fgColor']} on {d['bgColor']}: " for d in told if d.get("fgColor")
+        f"{d['contrastRatio']}:1, {d['fgColor']} on {d['bgColor']}: " for d in found if d.get("fgColor")
     ]
     return "".join(contrast[:1]) + " ".join(node["html"].split())[:120]
 

@@ -23,10 +23,11 @@ FLAGS = (
 
 @dataclass(frozen=True)
 class View:
-    """How a page is shown: its width in CSS pixels, colours and medium."""
+    """How a page is shown: the window's size in CSS pixels, colours and medium."""
 
     name: str
     width: int = 1100
+    height: int = 800
     dark: bool = False
     medium: str = "screen"
 
@@ -55,7 +56,8 @@ class Browser:
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
         # the browser reads commands from its descriptor 3 and answers on 4
-        shell = f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'
+        # (by /dev/fd: a plain shell takes no number of two digits)
+        shell = f'exec "$0" "$@" 3</dev/fd/{theirs_in} 4>/dev/fd/{theirs_out}'
         words = [program, *FLAGS, f"--user-data-dir={self._profile.name}", "about:blank"]
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", shell, *words],
@@ -90,15 +92,19 @@ class Browser:
     def ask(self, method: str, **parameters: object) -> dict[str, Any]:
         """The answer to one command."""
         number = self._send(method, **parameters)
-        while (told := self._next()).get("id") != number:
+        while (found := self._next()).get("id") != number:
             pass
-        if "error" in told:
-            raise RuntimeError(f"{method}: {told['error']['message']}")
-        answer: dict[str, Any] = told["result"]
+        if "error" in found:
+            raise RuntimeError(f"{method}: {found['error']['message']}")
+        answer: dict[str, Any] = found["result"]
         return answer
 
     def show(self, page: Path, view: View) -> None:
-        """Load a page, seen so."""
+        """Load a page of the disk, seen so."""
+        self.open(page.resolve().as_uri(), view)
+
+    def open(self, address: str, view: View) -> None:
+        """Load the page of an address, seen so."""
         scheme = "dark" if view.dark else "light"
         self.ask(
             "Emulation.setEmulatedMedia",
@@ -108,27 +114,27 @@ class Browser:
         self.ask(
             "Emulation.setDeviceMetricsOverride",
             width=view.width,
-            height=800,
+            height=view.height,
             deviceScaleFactor=1,
             mobile=False,
         )
-        self._send("Page.navigate", url=page.resolve().as_uri())
+        self._send("Page.navigate", url=address)
         while self._next().get("method") != "Page.loadEventFired":
             pass
 
     def value(self, script: str) -> Any:
         """What a script gives, awaited; it must be JSON."""
-        told = self.ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-        if "exceptionDetails" in told:
-            raise RuntimeError(str(told["exceptionDetails"])[:500])
-        return told["result"].get("value")
+        found = self.ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in found:
+            raise RuntimeError(str(found["exceptionDetails"])[:500])
+        return found["result"].get("value")
 
     def picture(self, height: int) -> bytes:
         """The page from its top as a PNG, at most `height` CSS pixels of it."""
         size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], height), "scale": 1}
-        told = self.ask("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
-        return base64.b64decode(told["data"])
+        found = self.ask("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
+        return base64.b64decode(found["data"])
 
     def _send(self, method: str, **parameters: object) -> int:
         self._asked += 1
@@ -144,6 +150,6 @@ class Browser:
             if not part:
                 raise SystemExit("the browser ended before it answered")
             self._rest += part
-        told, self._rest = self._rest.split(b"\0", 1)
-        found: dict[str, Any] = json.loads(told)
+        message, self._rest = self._rest.split(b"\0", 1)
+        found: dict[str, Any] = json.loads(message)
         return found

@@ -15,13 +15,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "build" / "pages"
 SITE = ROOT / "build" / "site"
 
-OLD, NEW = "'digits?part=1/2'", "'digits?part=2/2&shift=gaussian_noise:0.4'"
-MODEL = f"--model old --source {OLD} --target {NEW} --until 0.85 --max-epochs 12"
+OLD, NEW = "'digits?part=1/2'", "'digits?part=2/2&shift=gaussian_noise:0.25'"
+MODEL = f"--model old --source {OLD} --target {NEW} --until 0.9 --max-epochs 12"
 BATCH = "life watch shop --carry-out --batch 'digits?part={}/18&shift=gaussian_blur:{}'"
 COMMANDS = {
     "old/foretoll.json": [f"train --arch foretoll:cnn --data {OLD} --out old --until 0.95"],
     "estimate/report.html": [f"estimate {MODEL} --for 1Wh,5epochs --hardware A100,L4 --out estimate"],
-    "update/report.html": [f"retrain {MODEL} --estimate estimate/estimate.json --out update"],
+    "update/report.html": [
+        f"estimate {MODEL} --out here",
+        f"retrain {MODEL} --estimate here/estimate.json --out update",
+    ],
     "comparison/report.html": [f"compare {MODEL} --budget 50g --measure --out comparison"],
     "life.html": [
         "life start shop --model old --source 'digits?part=1/3' --floor 0.85 --max-epochs 12",
@@ -32,8 +35,11 @@ COMMANDS = {
     "ledger.html": ["ledger page --price 0.30EUR/kWh --out ledger.html"],
 }
 SHOWN = [name for name in COMMANDS if name.endswith(".html")]
-DOCS = ["index.html", "tutorial_first.html", "compare.html", "indices.html", "reference/commands.html"]
-"""Pages of the docs site that stand for its kinds: entry, tutorial, how-to, long tables, reference."""
+DOCS = [
+    "index.html", "tutorial_first.html", "compare.html", "trackers.html", "indices.html", "reference/commands.html",
+    *(f"examples/{script.stem}.html" for script in sorted((ROOT / "examples").glob("*.py"))),
+]  # fmt: skip
+"""Pages of the docs site: one of each kind (entry, tutorial, how-to, long tables, reference), and all examples."""
 
 
 def make() -> None:

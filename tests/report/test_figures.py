@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import re
+from types import ModuleType
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foretoll.report.costs import cost_rows
 from foretoll.report.figures import SHAPES, Scale, Svg, class_mark, fitted, range_bar, short, shortened
+from foretoll.report.plots import forecast_figure
 
 
 def parsed(svg: Svg) -> ElementTree.Element:
@@ -114,3 +117,20 @@ def test_numbers_and_names_are_shortened() -> None:
     )
     assert shortened("abcdefghijkl", 8) == "abcde…kl"
     assert shortened("abc", 8) == "abc"
+
+
+@pytest.mark.parametrize(("factor", "arrow"), [(1.5, False), (200.0, True), (1 / 200, True)])
+def test_a_measured_value_beyond_the_scale_has_an_arrow(
+    examples: ModuleType, factor: float, arrow: bool
+) -> None:
+    estimate = examples.estimate()
+    toll = examples.run().toll.model_copy(update={"energy_kwh": factor * estimate.forecast.energy_kwh.median})
+    figure = forecast_figure(cost_rows(estimate, examples.run(toll=toll)))
+    assert figure is not None
+    assert ("further out" in figure.caption) is arrow
+    heads = [
+        e
+        for e in ElementTree.fromstring(str(figure.svg)).iter()
+        if e.tag.endswith("path") and "l5,4l-5,4z" in e.get("d", "")
+    ]
+    assert bool(heads) is (factor > 100)

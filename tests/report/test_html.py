@@ -12,7 +12,7 @@ import pytest
 
 from foretoll.errors import ForetollError, UsageError
 from foretoll.report import document_of, write_report
-from foretoll.report.html import page
+from foretoll.report.html import cell, page
 
 COMPARED = ("compare-measured", "compare-two", "compare-served")
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -152,7 +152,7 @@ def test_an_unreached_target_is_never_told_as_success(examples: ModuleType) -> N
     words = Page(text).text
     assert "It did not reach accuracy 0.92 within its budget and spent 20.0 epochs" in words
     assert "no, not reached: 0.754 validation" in words and "0.754, not reached" in words
-    assert "no upper end" in words and "probability 8 %" in words
+    assert "no upper end" in words and "probability 8 %" in words and "Probability: of reaching" in words
     assert 'class="outcome bad"' in text and 'class="outcome good"' not in text
     # measured points of a run that did not get there are drawn open
     assert "spent shapes" in text
@@ -222,6 +222,12 @@ def test_a_page_that_cannot_be_written_keeps_the_old_one(examples: ModuleType, t
     assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
 
 
+def test_only_long_words_of_a_table_may_be_broken() -> None:
+    assert cell("not reached & reprogram+head") == "not reached &amp; reprogram+head"
+    long = "a" * 16
+    assert cell(f"{long} <b>") == f'<span class="long">{long}</span> &lt;b&gt;'
+
+
 # --- in a browser --------------------------------------------------------------------------------
 
 MEASURE = """<script>addEventListener("load", () => {
@@ -246,7 +252,7 @@ def test_no_page_scrolls_sideways(examples: ModuleType, chromium: Callable[..., 
         text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", rendered(examples, name))
         text = text.replace("<details>", "<details open>").replace("</body>", f"{MEASURE}</body>")
         (tmp_path / f"{name}.html").write_text(text, encoding="utf-8")
-        for width in (360, 768, 1280):
+        for width in (360, 768, 920, 1280):
             asked[f"{name}-{width}"] = width
             style = f"width:{width}px;height:740px;border:0;display:block"
             frames.append(f'<iframe src="{name}.html?{name}-{width}" style="{style}"></iframe>')

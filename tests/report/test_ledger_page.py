@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -107,7 +108,7 @@ def test_the_page_searches_by_its_own_script_alone_and_escapes_the_rest(
     text = page(ledger_document(runs, price=Price(0.3, "EUR"), unread=[evil]))
     assert text.count("<script>") == 1 and "script-src 'sha256-" in text and "<img" not in text
     for away in ("http://", "https://", "src=x", "@import", "url("):
-        assert away not in text.replace("src=x onerror=alert(1)&gt;", ""), away
+        assert away not in re.sub(r"src=x (<[^>]*>)?onerror=alert\(1\)&gt;", "", text), away
     file = tmp_path / "ledger.html"
     file.write_text(text, encoding="utf-8")
     dom = chromium(file)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from foretoll.errors import ForetollError
 from foretoll.options import OPTIONS
-from foretoll.records import Comparison, Estimate, Forecast, Interval, Run
+from foretoll.records import Comparison, Estimate, Forecast, HardwareForecast, Interval, Run
 from foretoll.report import reasons, story, words
 from foretoll.report.jsonfile import write_json
 
@@ -216,3 +216,13 @@ def test_an_estimate_is_for_one_update_whatever_its_seed(examples: ModuleType) -
 )
 def test_a_small_error_keeps_two_digits(value: float, digits: int, text: str) -> None:
     assert words.quality_text("rmse", value, digits=digits) == text
+
+
+def test_a_forecast_for_other_hardware_is_not_held_against_this_machines(examples: ModuleType) -> None:
+    estimate, run = examples.estimate(), examples.run()
+    assert not any("not comparable" in text for text in reasons.warnings(estimate, run))
+    there = HardwareForecast(name="A100", basis="catalogue", bound="arithmetic", forecast=estimate.forecast)
+    estimate = estimate.model_copy(update={"elsewhere": (there,)})
+    (said,) = [text for text in reasons.warnings(estimate, run) if "not comparable" in text]
+    assert "forecast for A100 and measured on" in said and run.hardware.device_name in said
+    assert not any("not comparable" in text for text in reasons.warnings(estimate))

@@ -290,8 +290,16 @@ def hardware_table(hardware: Hardware | None) -> Table | None:
         return None
     rows = [
         ("device", f"{hardware.device} ({hardware.device_name})"),
-        ("processor", f"{hardware.cpu}, {hardware.cores} cores, {hardware.threads} threads"),
+        (
+            "processor",
+            f"{hardware.cpu}, {_number(hardware.cores, 'core')}, {_number(hardware.threads, 'thread')}",
+        ),
         ("memory", f"{hardware.memory_gb:g} GB"),
         ("software", f"torch {hardware.torch}, {hardware.platform}"),
     ]
     return facts("Hardware", rows)
+
+
+def _number(count: int | None, what: str) -> str:
+    """`2 cores`, `1 thread`."""
+    return f"{count} {what}" + ("" if count == 1 else "s")

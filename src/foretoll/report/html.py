@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _RANGE = re.compile(r"(?<=\d)…(?=[\d≥])")
 
+LONG_WORD = 15  # characters of a word that is never broken in a table
 SIDE_BY_SIDE = ("Figure",)
 """Kinds of blocks that share one section where they follow each other."""
 
@@ -66,6 +67,7 @@ def page_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["glue"] = glued
+    environment.filters["cell"] = cell
     environment.filters["capital"] = lambda text: text[:1].upper() + text[1:]
     return environment
 
@@ -73,6 +75,14 @@ def page_environment() -> Environment:
 def glued(text: str) -> str:
     """The text with no-break spaces before units, and ranges that stay on one line."""
     return _RANGE.sub("\N{WORD JOINER}…\N{WORD JOINER}", glue(text))
+
+
+def cell(text: str) -> Markup:
+    """The same for a cell of a table: only a long word may be broken, so that columns are as wide as their words."""
+    return Markup("").join(
+        Markup('<span class="long">{}</span>').format(part) if len(part) > LONG_WORD else part
+        for part in re.split(r"( +)", glued(text))
+    )
 
 
 def _groups(blocks: Sequence[Block]) -> list[tuple[str, list[Block]]]:

@@ -17,6 +17,7 @@ from foretoll.report.figures import (
     axis_left,
     fitted,
     range_bar,
+    short,
     shortened,
 )
 from foretoll.report.words import (
@@ -90,10 +91,23 @@ def _ratio_bar(svg: Svg, scale: Scale, y: float, row: CostRow) -> None:
     # a low of 0 lies infinitely far to the left on a logarithmic scale: drawn open
     low = expected.low / expected.median if expected.low else None
     high = expected.high / expected.median if expected.high is not None and not row.at_limit else None
-    measured = scale.clipped(row.value / expected.median, 1.0) if row.value else None
     range_bar(svg, scale, y, low=low, median=1.0, high=high, title=f"{row.label} {row.interval}")
-    if measured is not None:
-        svg.marks([(measured, y)], shape="diamond", size=4.5, css="measured" if row.reached else "spent")
+    if row.value:
+        beyond = _beyond(scale, row)
+        place = scale.clipped(row.value / expected.median, 1.0) - 9 * beyond
+        svg.marks([(place, y)], shape="diamond", size=4.5, css="measured" if row.reached else "spent")
+        if beyond:
+            head = f"M{short(place + 7 * beyond)},{short(y - 4)}l{5 * beyond},4l{-5 * beyond},4z"
+            svg.add("path", d=head, class_="measured" if row.reached else "beyond")
+
+
+def _beyond(scale: Scale, row: CostRow) -> int:
+    """On which side of the scale a measured value lies: 1 above, -1 below, 0 within."""
+    median = row.expected.median if row.expected else None
+    if not row.value or not median:
+        return 0
+    ratio = row.value / median
+    return (ratio > scale.high) - (ratio < scale.low)
 
 
 def forecast_figure(rows: Sequence[CostRow]) -> Figure | None:
@@ -121,6 +135,8 @@ def forecast_figure(rows: Sequence[CostRow]) -> Figure | None:
         caption += " Diamond: what was measured afterwards."
     else:
         caption += " Open diamond: what was spent without reaching the target."
+    if any(_beyond(scale, row) for row in shown):
+        caption += " With an arrow: it lies further out."
     cells = [(row.label, row.forecast, row.interval, *([row.measured] if compared else [])) for row in shown]
     heads = ("cost", "forecast", "interval", *(["measured"] if compared else []))
     numbers = table("", heads, cells, numbers=range(1, len(heads)))
@@ -158,7 +174,7 @@ def options_figure(estimate: Estimate, run: Run | None) -> Figure | None:
             if epochs.median is None
             else f" {median_text('epochs', epochs, limit=limit)} ({interval})"
         )
-        chance = f", target with probability {percent(reach)}" if reach is not None else ""
+        chance = f", probability {percent(reach)}" if reach is not None else ""
         middle = MISSING if epochs.median is None else median_text("epochs", epochs, limit=limit)
         rows.append((name, middle, interval, MISSING if reach is None else percent(reach)))
         svg.text(scale.start, y, f"{shortened(name, 24)}{text}{chance}", css="over")
@@ -174,7 +190,7 @@ def options_figure(estimate: Estimate, run: Run | None) -> Figure | None:
         )
     caption = (
         "Forecast epochs to the quality target, by option. Bar: the interval; an arrow: it goes on beyond the budget "
-        f"of {estimate.settings.max_epochs:g} epochs."
+        f"of {estimate.settings.max_epochs:g} epochs. Probability: of reaching the target."
     )
     numbers = table("", ("option", "epochs", "interval", "reaches the target"), rows, numbers=(1, 2, 3))
     return Figure("Reuse against the alternatives", svg.render(), caption, numbers)

@@ -285,6 +285,11 @@ def warnings(estimate: Estimate | None, run: Run | None = None) -> list[str]:
     named = any("region" in warning for warning in found)
     if shown and grid is not None and grid.is_default and not named:
         found.append(f"no grid region was named: emissions use {grid.region}; name yours to make them right")
+    if estimate is not None and estimate.elsewhere and run is not None and run.hardware is not None:
+        found.append(
+            f"time and energy were forecast for {estimate.elsewhere[0].name} and measured on "
+            f"{run.hardware.device} ({run.hardware.device_name}): they are not comparable"
+        )
     return found
 
 
