@@ -1,11 +1,11 @@
-"""Every way to reuse a model, forecast and then carried out: six shifts, two architectures each.
+"""Every way to reuse a model, forecast and then measured: six shifts, two architectures each.
 
     FORETOLL_DATA=/path/to/data OMP_NUM_THREADS=1 python benchmarks/options_compared.py [--workers 2] [--only speech]
     FORETOLL_DATA=/path/to/data OMP_NUM_THREADS=1 python benchmarks/options_compared.py --forecasts
 
 Runs `foretoll compare --measure` for each; writes docs/options_compared.md and results/options_compared.json, one
 comparison after the other: a second call goes on where the first was stopped (remove the JSON to begin anew). The
-recommendation rests on the forecasts made before any option was carried out. With `--forecasts` these are made anew,
+recommendation rests on the forecasts made before any option ran. With `--forecasts` these are made anew,
 from the ledger that ships now, and what was measured stays. Last line: one JSON object.
 """
 
@@ -266,9 +266,9 @@ def write(found: list[dict[str, Any]], figures: dict[str, Any], workers: int) ->
         f"{hardware.cpu}, {hardware.cores} cores, Python {platform.python_version()}, torch {hardware.torch}"
     )
     lines = [
-        "# Every way to reuse a model, forecast and carried out",
+        "# Every way to reuse a model, forecast and measured",
         "",
-        "Bold: recommended, from the forecasts alone, before any option was carried out. ✓: the cheapest that",
+        "Bold: recommended, from the forecasts alone, before any option ran. ✓: the cheapest that",
         "reached the target. Regret: energy of the recommended option over that of the cheapest that reached.",
         "",
         f"`FORETOLL_DATA=$D OMP_NUM_THREADS=1 python benchmarks/options_compared.py --workers {workers}`",
