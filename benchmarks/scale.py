@@ -3,6 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/scale.py ledger --runs 1000 10000 100000 --before OLDER_SRC
     OMP_NUM_THREADS=1 python benchmarks/scale.py thinning
     OMP_NUM_THREADS=1 python benchmarks/scale.py data --before OLDER_SRC
+    OMP_NUM_THREADS=1 python benchmarks/scale.py networks --before OLDER_SRC
 
 Each part writes its section of benchmarks/scale.md, with the command that made it, and leaves the others. `--before`
 names the `src` folder of an older foretoll, which is measured in the same run.
@@ -23,7 +24,8 @@ import scale_thinning
 
 PAGE = Path(__file__).with_name("scale.md")
 PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], list[str]]]] = {
-    "data": ("Data and networks", scale_data.section),
+    "data": ("Data", scale_data.section),
+    "networks": ("Networks", scale_data.section_of_networks),
     "ledger": ("Ledgers", scale_ledger.section),
     "thinning": ("A sample of one's own runs", scale_thinning.section),
 }
@@ -47,10 +49,8 @@ def main() -> None:
         "--before-up-to", type=int, default=100_000, help="the largest ledger it is measured on"
     )
     parser.add_argument("--up-to", type=int, default=3_000_000, help="the most samples")
-    parser.add_argument("--up-to-parameters", type=int, default=100_000_000)
-    parser.add_argument(
-        "--only", default="", help="a word of the kind of data: folders, Parquet, CSV, npz, parameters"
-    )
+    parser.add_argument("--up-to-parameters", type=int, default=146_000_000)
+    parser.add_argument("--only", default="", help="a word of the kind of data: folders, Parquet, CSV, npz")
     parser.add_argument(
         "--work", type=Path, help="a folder for ledgers, which are kept there; else a temporary one"
     )

@@ -20,7 +20,11 @@ HERE = Path(foretoll.__file__).parents[1]
 COLUMNS, CLASSES, SIDE = 20, 5, 224
 PICTURES = 300  # real ones of a folder; more files are hard links to them
 STEPS = 24
-FILES, ROWS, PARAMETERS = (1_500, 12_000), (1_000, 30_000, 1_000_000, 3_000_000), (1_000_000, 100_000_000)
+FILES, ROWS, PARAMETERS = (
+    (1_500, 12_000),
+    (1_000, 30_000, 1_000_000, 3_000_000),
+    (1_000_000, 10_000_000, 146_000_000),
+)
 HELD = """
 import json, os, sys, time
 def held(key):
@@ -30,9 +34,9 @@ base = held("VmRSS")
 """
 
 
-def _estimate(more: str = "") -> str:
+def _estimate(more: str = "", start: str = "") -> str:
     """An estimate in a process whose words are the model, the source, the target and a ledger."""
-    return f"""{HELD}
+    return f"""{HELD}{start}
 foretoll.estimate(*sys.argv[1:4], ledger=sys.argv[4], until=0.999, {more})
 print(json.dumps([held("VmHWM") - base, time.process_time()]))
 """
@@ -44,11 +48,20 @@ settings = foretoll.TrainingSettings(max_steps={STEPS}, max_epochs=1000)
 foretoll.retrain(*sys.argv[1:4], ledger=sys.argv[4], settings=settings, until=0.999)
 print(json.dumps([held("VmHWM") - base, time.process_time()]))
 """
-# a loop of somebody who never heard of foretoll: as many Adam steps on the same network
-PLAIN = f"""{HELD}
-import numpy as np, torch
-from foretoll.models import load_model
-network = load_model(sys.argv[1]).network
+TORCH = "import torch\nbase = held('VmRSS')\n"  # of networks: what is above torch itself
+# a loop of somebody who never heard of foretoll: as many Adam steps on a network of the same layers
+PLAIN = f"""{HELD.replace("import foretoll", "")}{TORCH}
+import numpy as np
+from safetensors.torch import load_file
+state = load_file(f"{{sys.argv[1]}}/model.safetensors")
+layers = []
+for name, value in state.items():
+    if name.endswith("weight"):
+        layers += [torch.nn.Linear(value.shape[1], value.shape[0]), torch.nn.ReLU()]
+        with torch.no_grad():
+            layers[-2].weight.copy_(value)
+network = torch.nn.Sequential(*layers[:-1])
+del state, value
 x = torch.from_numpy(np.load(sys.argv[2].partition(":")[2])["x_train"])[:4]
 optimiser = torch.optim.Adam(network.parameters(), 1e-4)
 for _ in range({STEPS}):
@@ -76,9 +89,16 @@ def section(args: argparse.Namespace) -> list[str]:
             *_table("rows of 20 columns, Parquet", ROWS, _parquet, "foretoll:mlp", sources, work, args),
             *_table("rows of 20 columns, CSV", ROWS[1:-1], _csv, "foretoll:mlp", sources, work, args),
             *_table("rows of 20 numbers, .npz", ROWS[1:], _npz, "foretoll:mlp", sources, work, args),
-            "",
+        ]
+
+
+def section_of_networks(args: argparse.Namespace) -> list[str]:
+    """The section of benchmarks/scale.md on networks."""
+    sources = [("now", HERE), *([("before", args.before)] if args.before else [])]
+    with _folder(args.work) as work:
+        return [
             f"A network of so many parameters, estimated from 100 samples with batches of 4, and {STEPS} Adam steps of "
-            "a plain loop of torch:",
+            "a plain loop of torch; above `import torch`, which takes 320 MB:",
             "",
             "| parameters | | plain MB | s | estimate MB | s | ratio MB |",
             "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
@@ -124,8 +144,6 @@ def _table(
 
 
 def _networks(sources: list[tuple[str, Path]], work: Path, args: argparse.Namespace) -> list[str]:
-    if args.only and args.only not in "parameters":
-        return []
     rows = []
     for size in PARAMETERS:
         if size > args.up_to_parameters:
@@ -133,9 +151,9 @@ def _networks(sources: list[tuple[str, Path]], work: Path, args: argparse.Namesp
         uris = [_npz(work, 1_000, seed) for seed in (0, 1)]
         width = round((size / 2) ** 0.5)  # three hidden layers: two squares of weights
         model = _model(work, uris[0], f"foretoll:mlp?width={width}&depth=3", f"mlp{size}")
+        plain = _measured(PLAIN, [str(model), *uris], HERE, work)
         for name, source in sources:
-            plain = _measured(PLAIN, [str(model), *uris], source, work)
-            told = _measured(_estimate(SMALL_STEPS), [str(model), *uris], source, work)
+            told = _measured(_estimate(SMALL_STEPS, TORCH), [str(model), *uris], source, work)
             cells = " | ".join(f"{mb:,.0f} | {s:.1f}" for mb, s in (plain, told))
             rows.append(f"| {size:,} | {name} | {cells} | {told[0] / plain[0]:.2f} |")
             print(rows[-1], file=sys.stderr)

@@ -19,8 +19,8 @@ from sklearn.covariance import ledoit_wolf
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from foretoll.errors import DataError, UsageError
-from foretoll.indices._moments import centred_covariance, covariance, moments
-from foretoll.indices.frechet import WIDE, frechet, frechet_of_gaussians, sliced_wasserstein
+from foretoll.indices._moments import WIDE, centred_covariance, covariance, moments
+from foretoll.indices.frechet import frechet, frechet_of_gaussians, sliced_wasserstein
 from foretoll.indices.mmd import MEDIAN_SAMPLES, median_distance, mmd
 from foretoll.indices.scores import SideSample
 from foretoll.indices.separability import linear_cka, match_classes_by_transport

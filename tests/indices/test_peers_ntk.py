@@ -164,7 +164,12 @@ def test_gram_of_a_network_by_one_backward_pass_per_row_and_in_blocks() -> None:
     model(inputs)  # running statistics that are not those of the start
     before = {name: value.clone() for name, value in model.state_dict().items()}
     gram = ntk_gram(*functional_model(model), inputs)
-    blocks = ntk_gram(*functional_model(model), inputs, memory_bytes=1)
+    parameters = sum(p.numel() for p in model.parameters())
+    blocks = ntk_gram(*functional_model(model), inputs, memory_bytes=2 * 2 * K * parameters * 8)
+    directions = ntk_gram(*functional_model(model), inputs, memory_bytes=1)
+    both = [
+        ntk_gram(*functional_model(model), inputs, outputs="sum", memory_bytes=room) for room in (1, 2**31)
+    ]
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     model.eval()
@@ -176,6 +181,36 @@ def test_gram_of_a_network_by_one_backward_pass_per_row_and_in_blocks() -> None:
     jacobian = torch.stack(rows)
     torch.testing.assert_close(gram, jacobian @ jacobian.T / 5)
     torch.testing.assert_close(blocks, gram)
+    torch.testing.assert_close(directions, gram)
+    torch.testing.assert_close(*both)
+
+
+class _Double(torch.autograd.Function):
+    """A layer of somebody's own, which knows no dual numbers."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+    @staticmethod
+    def setup_context(ctx: object, inputs: object, output: object) -> None: ...
+
+    @staticmethod
+    def backward(ctx: object, gradient: torch.Tensor) -> torch.Tensor:
+        return 2 * gradient
+
+
+def test_gram_of_a_network_that_knows_no_dual_numbers() -> None:
+    class Doubled(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            doubled: torch.Tensor = _Double.apply(super().forward(x))  # type: ignore[no-untyped-call]
+            return doubled
+
+    x, _, _ = problem()
+    called = functional_model(Doubled(D, K).double())
+    torch.testing.assert_close(ntk_gram(*called, x, memory_bytes=1), ntk_gram(*called, x))
 
 
 def test_frozen_parameters_are_left_out() -> None:

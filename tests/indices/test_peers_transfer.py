@@ -102,6 +102,21 @@ def test_h_score_shrunk_uses_the_ledoit_wolf_covariance(damped: bool) -> None:
     assert h_score(f, labels, damped=damped) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("shrink", [True, False])
+@pytest.mark.parametrize("damped", [True, False])
+def test_h_score_of_few_samples_is_that_of_all_dimensions(
+    *, shrink: bool, damped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    f, labels = clusters(24, 40, 3)
+    f[:, :5] = f[:, 5:10]  # directions without any spread
+    known = h_score(f, labels, shrink=shrink, damped=damped)
+    monkeypatch.setattr("foretoll.indices.h_score.WIDE", 4)  # as if these were many dimensions
+    monkeypatch.setattr("foretoll.indices.h_score.centred_covariance", None)
+    assert h_score(f, labels, shrink=shrink, damped=damped) == pytest.approx(known, rel=1e-9)
+    with pytest.raises(DataError, match="constant"):
+        h_score(np.ones((6, 9)), np.arange(6) % 2, shrink=shrink)
+
+
 def test_h_score_of_a_singular_covariance_is_taken_on_its_range() -> None:
     f, labels = clusters(200, 3, 3)
     wide = np.hstack((f, f @ np.ones((3, 2)), np.full((200, 1), 7.0)))

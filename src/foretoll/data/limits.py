@@ -98,14 +98,16 @@ def check_memory(need: int, what: str, way_out: str) -> None:
     """Refuse what takes more than a share of the memory that is left; `what` and `way_out` go into the sentence."""
     may = int(SHARE * memory_left())
     if need > may:
-        raise DataError(f"{what} takes {_size(need)} in memory, and {_size(may)} may be used: {way_out}")
+        raise DataError(
+            f"{what} takes {size_text(need)} in memory, and {size_text(may)} may be used: {way_out}"
+        )
 
 
 def check_unpacked(packed: int, unpacked: int, what: str) -> None:
     """Refuse a compressed file or part of one that unpacks to far more than data do."""
     if unpacked > BOMB_BYTES and unpacked > BOMB_RATIO * max(packed, 1):
         raise DataError(
-            f"{what} unpacks from {_size(packed)} to {_size(unpacked)}, which no data do: "
+            f"{what} unpacks from {size_text(packed)} to {size_text(unpacked)}, which no data do: "
             "save it without compression if it is meant"
         )
 
@@ -115,7 +117,7 @@ def samples_at_once(sample_bytes: int, most: int, budget: int = BATCH_BYTES) -> 
     return max(1, min(most, budget // max(sample_bytes, 1)))
 
 
-def _size(number: int) -> str:
+def size_text(number: int) -> str:
     """Bytes in words, to two or three digits."""
     for unit, one in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if number >= one:

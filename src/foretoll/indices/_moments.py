@@ -15,6 +15,8 @@ from torch import Tensor
 
 from foretoll.indices._accumulator import Accumulator
 
+WIDE = 1024  # dimensions from which on the cube of the width is avoided where it can be
+
 
 class Moments(NamedTuple):
     """Additive float64 sums over samples x of dimension d."""

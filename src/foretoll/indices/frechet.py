@@ -28,11 +28,10 @@ from torch import Tensor
 
 from foretoll.errors import DataError, UsageError
 from foretoll.indices._arrays import SIDES, batch_matrix, check_side, matrix, same_width
-from foretoll.indices._moments import MomentAccumulator, centred_covariance, covariance, ledoit_wolf
+from foretoll.indices._moments import WIDE, MomentAccumulator, centred_covariance, covariance, ledoit_wolf
 from foretoll.indices._validate import Array
 
 SAMPLES_PER_DIMENSION = 10
-WIDE = 1024  # dimensions from which on the cube of the width is avoided where it can be
 Shrink = Literal["auto"] | bool
 
 

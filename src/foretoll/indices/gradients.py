@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from foretoll.indices.ntk import functional_model, ntk_forecast, ntk_gram, ntk_modes
+from foretoll.models.activations import activation_bytes
 from foretoll.quality import backward
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 GRADIENT_BATCHES = 4
 NTK_SAMPLES = 48
+NTK_BYTES = 2**31
+LARGE = 2**27  # bytes of weights: below, what the Jacobian takes is no matter of whether a training fits
 NTK_MOST_STEPS = 1e9  # a target that the linearised network never reaches
 
 
@@ -83,8 +86,9 @@ def linearised_signals(
     with torch.no_grad():
         outputs = call(parameters, prepared)
     residuals = outputs.cpu().double() - F.one_hot(labels, outputs.shape[1]).double()
+    memory = _memory_of_training(model, inputs[:1].to(device), parameters, settings.batch_size)
     with _batched_attention():
-        gram = ntk_gram(call, parameters, prepared, outputs="sum")
+        gram = ntk_gram(call, parameters, prepared, outputs="sum", memory_bytes=memory)
     found = ntk_forecast(
         ntk_modes(residuals, gram),
         loss=max(0.5 * (1 - until), 0.02),
@@ -100,6 +104,19 @@ def linearised_signals(
         "ntk_parameter_change": found.parameter_change,
         "ntk_trace": float(gram.diagonal().sum()),
     }
+
+
+def _memory_of_training(
+    model: Model, sample: Tensor, parameters: Mapping[str, Tensor], batch_size: int
+) -> int:
+    """Bytes for the Jacobian: of a large network, no more than its training would take beside the weights.
+
+    That is their gradients, two numbers of the optimiser for each, and what a batch keeps for the backward pass.
+    """
+    weights = sum(value.numel() * value.element_size() for value in parameters.values())
+    if weights < LARGE:
+        return NTK_BYTES
+    return min(3 * weights + batch_size * activation_bytes(model, sample), NTK_BYTES)
 
 
 @contextmanager

@@ -7,7 +7,9 @@ Peculiarities, Stability and Performance", 2021; Ledoit & Wolf 2004.
 Deviations:
 1. Both covariances are divided by n (the released code mixes n and n − 1), so that the unshrunk score lies in
    [0, classes − 1] exactly.
-2. Ibrahim et al. multiply the score by (1 − shrinkage); `damped=True` does, the default does not.
+2. From `WIDE` dimensions on, fewer samples than dimensions never meet a d × d matrix: class means lie in the span of
+   the samples, and the eigenvalues there are those of the n × n products. It is exact.
+3. Ibrahim et al. multiply the score by (1 − shrinkage); `damped=True` does, the default does not.
 """
 
 from __future__ import annotations
@@ -19,7 +21,14 @@ from torch import Tensor
 
 from foretoll.errors import DataError
 from foretoll.indices._arrays import batch_matrix, class_labels, labelled, sums_by_class
-from foretoll.indices._moments import Covariance, MomentAccumulator, centred_covariance, covariance
+from foretoll.indices._moments import (
+    WIDE,
+    Covariance,
+    MomentAccumulator,
+    centred_covariance,
+    covariance,
+    ledoit_wolf,
+)
 from foretoll.indices._validate import Array
 
 
@@ -36,6 +45,8 @@ def h_score(features: Array, labels: Array, *, shrink: bool = True, damped: bool
         DataError: NaN, infinity, one class only, constant features, or lengths that differ.
     """
     f, position, classes = labelled(features, labels)
+    if WIDE < f.shape[1] > len(f):
+        return _of_few(f - f.mean(0), position, classes, shrink=shrink, damped=damped)
     total = centred_covariance(f, shrink=shrink)
     counts = position.bincount().double()
     means = sums_by_class(f - total.mean, position, classes) / counts[:, None]
@@ -90,9 +101,33 @@ class HScore(MomentAccumulator):
 def _trace(total: Covariance, means: Tensor, counts: Tensor, damped: bool) -> float:
     """tr(Σ⁺ Σ_c (n_c/n) m_c m_cᵀ) with centred class means m (C, d)."""
     values, vectors = torch.linalg.eigh(total.matrix)
-    kept = values > len(values) * torch.finfo(torch.float64).eps * values.max()
-    if not bool(kept.any()):
-        raise DataError("all features are constant: the H-score needs representations that vary")
+    kept = _not_rounding(values, len(values))
     whitened = (means @ vectors[:, kept]) / values[kept].sqrt()
     score = float((counts / counts.sum()) @ whitened.square().sum(1))
     return score * (1 - total.shrinkage) if damped else score
+
+
+def _of_few(centred: Tensor, position: Tensor, classes: int, *, shrink: bool, damped: bool) -> float:
+    """The same of centred samples (n, d) with n < d, in O(d n²) time and O(d n) memory.
+
+    With X Xᵀ = U g Uᵀ the direction vₖ = Xᵀuₖ/√gₖ has the variance λₖ = (1 − s) gₖ/n + s μ, and the means of the
+    classes, A X, have the coordinate (A U)ₖ √gₖ along it.
+    """
+    n, width = centred.shape
+    scale, shrinkage = ledoit_wolf(centred) if shrink else (0.0, 0.0)
+    squares, vectors = torch.linalg.eigh(centred @ centred.T)
+    squares = squares.clamp(min=0)
+    values = (1 - shrinkage) / n * squares + shrinkage * scale
+    kept = _not_rounding(values, width)
+    counts = position.bincount().double()
+    means = sums_by_class(vectors[:, kept], position, classes) / counts[:, None]
+    score = float((counts / n) @ (means.square() @ (squares[kept] / values[kept])))
+    return score * (1 - shrinkage) if damped else score
+
+
+def _not_rounding(values: Tensor, width: int) -> Tensor:
+    """Which eigenvalues (k,) of a covariance (width, width) are more than rounding; DataError where none is."""
+    kept = values > width * torch.finfo(torch.float64).eps * values.max()
+    if not bool(kept.any()):
+        raise DataError("all features are constant: the H-score needs representations that vary")
+    return kept

@@ -20,13 +20,14 @@ Deviations:
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from foretoll.errors import DataError, UsageError
+from foretoll.errors import DataError, UsageError, is_out_of_memory
 from foretoll.indices._arrays import matrix
 from foretoll.indices._validate import Array, check_choice
 from foretoll.quality import evaluating
@@ -227,7 +228,8 @@ def ntk_gram(
 
     Cost: one forward pass and one backward pass per sample and output (n·k in all); "sum" needs n. Where the
     n·k × parameters Jacobian exceeds `memory_bytes` it is recomputed in pairs of blocks, at (number of blocks + 1)/2
-    times that cost.
+    times that cost. Where a block would be one sample, each row is the product of the Jacobian with one gradient (a
+    forward pass of dual numbers over the samples up to it), which holds one gradient beside the parameters.
 
     Args:
         model: function of (parameters, inputs (b, …)) to outputs (b, k); see `functional_model`.
@@ -262,6 +264,12 @@ def ntk_gram(
 
     sample_bytes = rows * sum(value.numel() * value.element_size() for value in values.values())
     block = max(1, min(n, memory_bytes // (2 * sample_bytes)))  # a pair of blocks is held at a time
+    if block == 1 and n > 1:
+        try:
+            return _by_directions(model, values, inputs, rows)
+        except (NotImplementedError, RuntimeError) as error:  # a layer that knows no dual numbers
+            if is_out_of_memory(error):
+                raise
     edges = [(start, min(start + block, n)) for start in range(0, n, block)]
     gram = torch.empty(n * rows, n * rows, dtype=torch.float64)
     for number, (a, b) in enumerate(edges):
@@ -273,9 +281,39 @@ def ntk_gram(
             )
             gram[a * rows : b * rows, c * rows : d * rows] = product
             gram[c * rows : d * rows, a * rows : b * rows] = product.T
+    return _symmetric(gram)
+
+
+def _symmetric(gram: Tensor) -> Tensor:
     if not bool(torch.isfinite(gram).all()):
         raise DataError("the Jacobian holds NaN or infinity: check the model's weights and inputs")
     return (gram + gram.T) / 2
+
+
+def _by_directions(model: ModelFunction, values: dict[str, Tensor], inputs: Tensor, rows: int) -> Tensor:
+    """`ntk_gram` of `rows` outputs a sample (1: their sum), row by row: J (Jᵀ e) for each unit vector e."""
+    n = len(inputs)
+    gram = torch.zeros(n * rows, n * rows, dtype=torch.float64)
+
+    def outputs_of(point: dict[str, Tensor], samples: Tensor) -> Tensor:
+        outputs = model(point, samples)
+        return outputs if rows > 1 else outputs.sum(1, keepdim=True) / math.sqrt(outputs.shape[1])
+
+    for row in range(n * rows):
+        sample, output = divmod(row, rows)
+        one = inputs[sample : sample + 1]
+        direction = torch.func.grad(lambda point, one=one, output=output: outputs_of(point, one)[0, output])(
+            values
+        )
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's own use of what it has deprecated
+            products: Tensor = torch.func.jvp(
+                lambda point, upto=sample + 1: outputs_of(point, inputs[:upto]), (values,), (direction,)
+            )[1]
+        gram[row, : products.numel()] = products.reshape(-1).double().cpu() / n
+    # a row goes up to the last output of its own sample
+    below = torch.tril(gram)
+    return _symmetric(below + below.T - torch.diag(below.diagonal()))
 
 
 def _total(factors: Tensor, amounts: Tensor) -> float:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from foretoll.errors import DataError
+from foretoll.indices._moments import WIDE
 from foretoll.indices._sample import Sample
 from foretoll.indices.doc_atc import atc, doc, max_confidence, negative_entropy
-from foretoll.indices.frechet import WIDE, frechet, sliced_wasserstein
+from foretoll.indices.frechet import frechet, sliced_wasserstein
 from foretoll.indices.gbc import gbc
 from foretoll.indices.h_score import h_score
 from foretoll.indices.label_free import resque_predicted, resque_transport

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from foretoll.models.on_disk import rest
+
 _OF_EVERY_MODULE = set(vars(nn.Module())) - {"_buffers"}
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -23,7 +25,9 @@ def deep_copy(module: _Module) -> _Module:
         if key not in _OF_EVERY_MODULE
         for tensor in _graph_tensors(value)
     }
-    return copy.deepcopy(module, kept)
+    made = copy.deepcopy(module, kept)
+    rest((*module.parameters(), *module.buffers()))
+    return made
 
 
 def in_float32(network: nn.Module) -> tuple[nn.Module, str]:

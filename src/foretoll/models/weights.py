@@ -23,6 +23,7 @@ _WRAPPERS = (
     "swa_model", "swa_state_dict", "state_dict_ema", "ema_state_dict", "model_ema", "params_ema", "ema",
 )  # fmt: skip
 _PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
+_PIECE = 2**22  # values that are looked at together
 _DEEPEST = 8  # dicts around a state dict
 _AVERAGED = ("ema", "swa", "avg", "average", "teacher")  # in the prefix of a second copy of the weights
 
@@ -283,7 +284,9 @@ def _check_finite(state: Mapping[str, Tensor], source: str) -> None:
 
 
 def _is_finite(value: Tensor) -> bool:
-    return bool((value if value.dtype.itemsize > 1 else value.float()).isfinite().all())
+    wide = value if value.dtype.itemsize > 1 else value.float()
+    # a piece at a time: of a whole tensor the answer takes as much memory as the tensor
+    return all(bool(piece.isfinite().all()) for piece in wide.reshape(-1).split(_PIECE))  # type: ignore[no-untyped-call]
 
 
 def _line(error: BaseException) -> str:

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from foretoll.errors import ModelError, one_line
+from foretoll.models.on_disk import in_memory, on_disk
 from foretoll.training import Recorded
 
 if TYPE_CHECKING:
     from foretoll.options.base import Training
     from foretoll.options.stepper import Stepper
 
+_Place = tuple[int | str, str]  # of a weight, or of a number of the optimiser's for a parameter
 OptimizerState = Mapping[int, Mapping[str, Any]]  # by parameter: tensors and numbers by name
 
 
@@ -40,14 +42,17 @@ class TrainingState:
         cls, training: Training, stepper: Stepper, recorded: Recorded, at: tuple[int, int]
     ) -> TrainingState:
         """The state now, after step `at[1]` of epoch `at[0]`."""
-        weights = {name: _kept(value) for name, value in training.model.network.state_dict().items()}
+        state: dict[int, dict[str, Any]] = stepper.optimizer.state_dict()["state"]
+        every: dict[_Place, Any] = {
+            ("weights", name): value for name, value in training.model.network.state_dict().items()
+        }
+        every |= {(number, name): value for number, of in state.items() for name, value in of.items()}
+        kept = _kept(every)
+        weights = {name: value for (place, name), value in kept.items() if place == "weights"}
+        optimizer = {number: {name: kept[number, name] for name in of} for number, of in state.items()}
         random = [torch.get_rng_state()]
         if stepper.device.type == "cuda":
             random.append(torch.cuda.get_rng_state(stepper.device))
-        optimizer = {
-            number: {name: _kept(value) for name, value in values.items()}
-            for number, values in stepper.optimizer.state_dict()["state"].items()
-        }
         return cls(*at, recorded, weights, optimizer, tuple(random), stepper.scaler_state())
 
     def restore(self, training: Training, stepper: Stepper) -> None:
@@ -56,7 +61,10 @@ class TrainingState:
         Raises ModelError where its network or its optimiser are others.
         """
         whole = stepper.optimizer.state_dict()
-        state = {number: dict(values) for number, values in self.optimizer.items()}
+        state = {
+            number: {name: in_memory(v) if isinstance(v, Tensor) else v for name, v in values.items()}
+            for number, values in self.optimizer.items()
+        }
         try:
             training.model.network.load_state_dict(self.weights)
             stepper.optimizer.load_state_dict({**whole, "state": state})
@@ -95,5 +103,8 @@ class Part:
         """The model was looked at, on the validation data; the training knows nothing of it."""
 
 
-def _kept(value: Any) -> Any:
-    return value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
+def _kept(values: Mapping[_Place, Any]) -> dict[_Place, Any]:
+    """Copies on the CPU, large ones on disk; what is no tensor as it is."""
+    tensors = [name for name, value in values.items() if isinstance(value, Tensor)]
+    copies = on_disk([values[name] for name in tensors])
+    return {**values, **dict(zip(tensors, copies, strict=True))}

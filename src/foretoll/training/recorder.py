@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from foretoll.models.on_disk import on_disk, rest
 from foretoll.records import EvalPoint, GradientNorm, Outcome, PhaseCost, Run, Toll
 from foretoll.training.scalars import Scalars
 from foretoll.units import emissions_kg
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[EvalPoint], str | None]
 PREPARATION, TRAINING, EVALUATION = "preparation", "training", "evaluation"
+PIECE = 2**22  # weights that are compared with those of the start at one time
 LOOKING = "looking"  # evaluations that the training itself does not make: no part of what it costs
 
 
@@ -125,7 +127,7 @@ class Recorder:
 
     `meter` measures duration and energy by phase; `progress` is called with every evaluation, and may return why the
     training is to be given up. `steps_per_epoch` None: it is not known (yet; `result.steps_per_epoch` may be set
-    later). The weights at the start are kept on the CPU: the accelerator's memory is the training's own.
+    later). The weights at the start are kept on the CPU, large ones on disk: memory is the training's own.
     """
 
     def __init__(
@@ -140,7 +142,7 @@ class Recorder:
         self.parameters, self.stop, self.meter, self.progress = dict(parameters), stop, meter, progress
         self.result = Recording(Outcome.CENSORED, steps_per_epoch=steps_per_epoch)
         self.over = False
-        self._start = {name: p.detach().to("cpu", copy=True) for name, p in self.parameters.items()}
+        self._start = dict(zip(self.parameters, on_disk(list(self.parameters.values())), strict=True))
         self._norms = Scalars()
         self._skips = Scalars()  # 1 for a step that turned out to be none; empty where that cannot happen
         self._skipped = 0
@@ -306,8 +308,8 @@ class Recorder:
         """‖θ_end − θ_start‖₂ / √n, over all trained parameters and per tensor."""
         result, total, count = self.result, 0.0, 0
         for name, parameter in self.parameters.items():
-            start = self._start[name].to(parameter.device)
-            square = float((parameter.detach() - start).double().square().sum())
+            square = _squared_distance(parameter.detach(), self._start[name])
+            rest([self._start[name]])
             result.parameter_change_by_tensor[name] = math.sqrt(square / parameter.numel())
             total += square
             count += parameter.numel()
@@ -315,6 +317,15 @@ class Recorder:
         if change is not None and not math.isfinite(change):
             change, result.parameter_change_by_tensor = None, {}
         result.parameter_change = change
+
+
+def _squared_distance(now: Tensor, start: Tensor) -> float:
+    """‖now − start‖², float64; of a large tensor a piece at a time, so that it takes little memory beside both."""
+    if now.numel() <= PIECE:
+        return float((now - start.to(now.device)).double().square().sum())
+    whole = (now.reshape(-1), start.reshape(-1))
+    pieces = zip(*(one.split(PIECE) for one in whole), strict=True)  # type: ignore[no-untyped-call]
+    return math.fsum(float((a - b.to(a.device)).double().square().sum()) for a, b in pieces)
 
 
 def _added(reading: EnergyReading, before: Mapping[str, PhaseCost]) -> EnergyReading:

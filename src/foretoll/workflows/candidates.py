@@ -8,10 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from foretoll.decide.money import money, money_spent
-from foretoll.errors import ForetollError, LedgerError
+from foretoll.errors import ForetollError, LedgerError, is_out_of_memory
 from foretoll.forecast import Forecaster, Prediction
 from foretoll.indices.survey import Survey
 from foretoll.interruption import why_stopped
@@ -88,7 +86,9 @@ class Prospect:
                 return self._forecast(option, forecaster)
             except ForetollError as error:
                 why_not = str(error)
-            except (torch.OutOfMemoryError, MemoryError):
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 why_not = _out_of_memory(option)
         return Candidate(model=self.name, option=option, why_not=why_not), None
 
@@ -222,7 +222,9 @@ def carry_out_all(
             failure = "" if run.outcome.complete else run.reason
         except ForetollError as error:
             failure = str(error)
-        except (torch.OutOfMemoryError, MemoryError):
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             failure = _out_of_memory(candidate.option)
         except KeyboardInterrupt as stop:
             failure = stopped = why_stopped(stop)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
+from torch import nn
 
 from foretoll.arguments import check_device_name
 from foretoll.data import Split, TaskData, open_data
@@ -28,6 +29,7 @@ from foretoll.models import (
     recognise_outputs,
     weights_digest,
 )
+from foretoll.models.on_disk import move_to_disk
 from foretoll.options.optimizer import optimizer_named
 from foretoll.options.stepper import check_precision
 from foretoll.records import EvalPoint, GridIntensity, LiveForecast, TableLayout, TrainingSettings
@@ -227,6 +229,10 @@ def open_update(
     recognise_outputs(loaded, (source_data or target_data).train)
     # recognised by its content: runs of the same weights count as its own whatever door they came through
     loaded.card = loaded.card.model_copy(update={"weights_digest": weights_digest(loaded.network)})
+    if not isinstance(
+        model, nn.Module
+    ):  # a training is of a copy, which is then all the memory that they take
+        move_to_disk(loaded.network)
     return Update(loaded, source_data, target_data, task_shift, place, clean=clean)
 
 

@@ -42,6 +42,7 @@ from foretoll.workflows.context import (
 from foretoll.workflows.elsewhere import check_shares, forecasts_there, probe_there
 from foretoll.workflows.experience import experience_of
 from foretoll.workflows.goal import in_unit, with_target
+from foretoll.workflows.memory_needed import said_beforehand
 from foretoll.workflows.pilot import pilot_signals
 from foretoll.workflows.planned import case_of_update, settings_asked, start_quality
 from foretoll.workflows.probe import OptionWork, count_option, probe_option
@@ -223,6 +224,7 @@ def estimate_update(
     grown: Grown | None = None
     calibration_runs = 0
     said = why_no_samples(update) if request.samples_curve else []
+    said += [] if there else said_beforehand(get_option(option), update, settings, watcher)
     with SelfCostMeter(runtime.meter()) as own:
         watcher.stage("look at source and target through the model (indices, signals)")
         fewer = parts_of(len(update.target.train)) if request.samples_curve and not said else ()
