@@ -74,7 +74,7 @@ def page_environment() -> Environment:
 
 def glued(text: str) -> str:
     """The text with no-break spaces before units, and ranges that stay on one line."""
-    return _RANGE.sub("\N{WORD JOINER}…\N{WORD JOINER}", glue(text))
+    return _RANGE.sub("\N{WORD JOINER}…\N{WORD JOINER}", glue(text).replace("± ", "±\N{NO-BREAK SPACE}"))
 
 
 def cell(text: str) -> Markup:
