@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections import Counter
@@ -15,6 +16,7 @@ import pytest
 from foretoll.forecast import reference
 from foretoll.forecast.case import CLASSIFICATION
 from foretoll.forecast.lesson_columns import Lessons
+from foretoll.measure import step_probe
 
 os.environ.setdefault("CODECARBON_LOG_LEVEL", "critical")
 # Under nohup, or behind a shell's &, processes ignore these signals and pass that on to those that the tests stop.
@@ -29,6 +31,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     tests = Counter(item.path for item in items)
     items.sort(key=lambda item: (item.path not in slow, -tests[item.path]))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected is there to the end: the garbage collector need not walk it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +63,14 @@ def _own_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test touches the user's ledger."""
     monkeypatch.setenv("FORETOLL_LEDGER", str(tmp_path / "ledger.db"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_windows() -> Iterator[None]:
+    """What a step costs is timed for a twentieth of a second: how firm that makes it is the matter of tests/measure."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step_probe, "WINDOW_S", 0.05)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,15 @@ ROOMS = (
 )  # fmt: skip
 
 
+@cache
+def _nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All nodes of a file's code, parsed once for all the rules."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
 def _rooms_imported(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _nodes(path):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "foretoll":
             parts = node.module.split(".")
             found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
@@ -61,7 +68,7 @@ def _modules_of_room(room: str) -> dict[str, Path]:
 def _imported_modules(path: Path, modules: set[str]) -> set[str]:
     """Which of these modules a file imports, be it in a function or for its types alone."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _nodes(path):
         if isinstance(node, ast.ImportFrom) and node.module:
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= {name if name in modules else node.module for name in names}
@@ -105,7 +112,7 @@ WITH_MANY = 22  # never more: what is given once is held by a Session, what belo
 def test_functions_with_many_parameters_become_no_more() -> None:
     found = []
     for path in _files():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in _nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 given = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
                 if sum(argument.arg not in ("self", "cls") for argument in given) >= MANY:
@@ -114,7 +121,7 @@ def test_functions_with_many_parameters_become_no_more() -> None:
 
 
 def _words(path: Path) -> set[str]:
-    nodes = ast.walk(ast.parse(path.read_text()))
+    nodes = _nodes(path)
     return {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
 
 
@@ -149,7 +156,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     }
     imported = set()
     for path in _files():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in _nodes(path):
             if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
                 imported.add(node.module.split(".")[0])
             elif isinstance(node, ast.Import):

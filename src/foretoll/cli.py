@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from functools import cache
 from typing import Annotated
 
 import typer
+from typer.main import get_command
 
 from foretoll import streams
 from foretoll.commands.checks import check_texts
@@ -102,11 +105,17 @@ def main() -> None:
 OUT_OF_MEMORY = "out of memory: try a smaller --batch-size, fewer --samples or limit=, or another --device"
 
 
+@cache
+def _command() -> Callable[..., object]:
+    """The command line, put together once however often a process calls it."""
+    return get_command(app)
+
+
 def _called() -> tuple[int, str]:
     """Call the command that was typed: exit code, and what is to be said of a failure."""
     try:
         check_texts(sys.argv[1:])
-        code = app(prog_name="foretoll", standalone_mode=False)
+        code = _command()(prog_name="foretoll", standalone_mode=False)
     except ForetollError as error:
         return error.exit_code, str(error)
     except KeyboardInterrupt:

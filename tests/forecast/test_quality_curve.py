@@ -153,7 +153,7 @@ def test_energy_rises_as_the_epochs_do(curve: QualityCurve, a: float, b: float) 
 
 @pytest.fixture(scope="module")
 def forecaster() -> Forecaster:
-    return Forecaster(list(reference_runs())[::3])
+    return Forecaster(list(reference_runs())[::6])
 
 
 def cases(count: int) -> list[Case]:

@@ -107,14 +107,23 @@ def test_a_stale_model_is_not_found_and_fitted_anew(tmp_path: Path, monkeypatch:
     assert said["other"] == own != said["this"]
 
 
-@pytest.mark.parametrize("damage", [None, b"", b"no archive"], ids=["absent", "empty", "text"])
-def test_without_the_file_forecasts_are_the_same(tmp_path: Path, damage: bytes | None) -> None:
-    if damage is not None:
-        (tmp_path / "fits.zip").write_bytes(damage)
+@pytest.fixture(scope="module")
+def few() -> tuple[list[Run], Case, str]:
+    """A few runs, a case, and what a forecaster that keeps nothing says of it."""
     runs = list(reference_runs())[:100]
     case = users_case(list(reference_runs()))
+    return runs, case, repr(Forecaster(runs).foretell(case))
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"no archive"], ids=["absent", "empty", "text"])
+def test_without_the_file_forecasts_are_the_same(
+    tmp_path: Path, damage: bytes | None, few: tuple[list[Run], Case, str]
+) -> None:
+    if damage is not None:
+        (tmp_path / "fits.zip").write_bytes(damage)
+    runs, case, fresh = few
     store = ArrayStore(None, tmp_path / "fits.zip")
-    assert repr(Forecaster(runs, store=store).foretell(case)) == repr(Forecaster(runs).foretell(case))
+    assert repr(Forecaster(runs, store=store).foretell(case)) == fresh
 
 
 FIRST = """

@@ -1,6 +1,6 @@
 """Loads everything once, then for each folder on its input forks a child that carries out the tiny study there.
 
-Says the child's process group, and then how the child ended. Nothing is computed before the fork.
+Says the child's process group, and then how the child ended. Nothing of the study is computed before the fork.
 """
 
 from __future__ import annotations
@@ -10,12 +10,17 @@ import os
 import sys
 from pathlib import Path
 
+import sklearn.datasets  # noqa: F401  (loaded here once, and not in each child)
+import torch
+
 from .carrying import carry_out
 
 STOPPED = 130  # by Ctrl-C
 
 
 def main() -> None:
+    torch.set_num_threads(1)
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))]).step()  # loads what torch itself loads late
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for line in sys.stdin:
