@@ -17,6 +17,7 @@ from foretoll.forecast import reference
 from foretoll.forecast.case import CLASSIFICATION
 from foretoll.forecast.lesson_columns import Lessons
 from foretoll.measure import step_probe
+from foretoll.measure.step_probe import WINDOW_S
 
 os.environ.setdefault("CODECARBON_LOG_LEVEL", "critical")
 # Under nohup, or behind a shell's &, processes ignore these signals and pass that on to those that the tests stop.
@@ -67,10 +68,16 @@ def _own_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _short_windows() -> Iterator[None]:
-    """What a step costs is timed for a twentieth of a second: how firm that makes it is the matter of tests/measure."""
+    """What a step costs is timed for a twentieth of a second; `whole_windows` times as long as users do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(step_probe, "WINDOW_S", 0.05)
         yield
+
+
+@pytest.fixture
+def whole_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are timed for as long as users' are."""
+    monkeypatch.setattr(step_probe, "WINDOW_S", WINDOW_S)
 
 
 @pytest.fixture(scope="session")

@@ -11,15 +11,11 @@ import pytest
 import torch
 
 from foretoll.errors import MeasureError
-from foretoll.measure import NoMeter, ReplayMeter, describe_hardware, open_meter, probe_steps, step_probe
+from foretoll.measure import NoMeter, ReplayMeter, describe_hardware, open_meter, probe_steps
 from foretoll.measure.hardware import cpu_name
-from foretoll.measure.step_probe import WINDOW_S, Timing
+from foretoll.measure.step_probe import Timing
 
-
-@pytest.fixture(autouse=True)
-def _whole_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The window of users, which the other tests cut short."""
-    monkeypatch.setattr(step_probe, "WINDOW_S", WINDOW_S)
+pytestmark = pytest.mark.usefixtures("whole_windows")
 
 
 class Work:

@@ -68,6 +68,7 @@ def test_known_times_and_watts_per_thousand_samples() -> None:
     assert model.training, "its mode is given back"
 
 
+@pytest.mark.usefixtures("whole_windows")
 def test_short_runs_fill_the_budget_and_long_ones_are_carried_out_once() -> None:
     short = Slow([0.001])
     cost = short.probe(budget_s=0.3)
