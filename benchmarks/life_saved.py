@@ -4,7 +4,8 @@
 
 For each life, price and label delay: how many updates the fixed period needs that serves at least the mean quality of
 `foresight` with the fewest updates (periods of 1 to 24 batches, by finetune, known in hindsight). And whether
-`foresight`, which chooses between finetune and head, loses less than the best schedule in hindsight by finetune alone.
+`foresight`, which chooses between finetune and head, loses less than the best schedule in hindsight by finetune alone,
+and how much less the best schedule of both options does.
 Its forecast is learned on the other streams. `--write` puts the tables into docs/life.md.
 """
 
@@ -62,7 +63,7 @@ def main() -> None:
     models = {stream: without(rows, stream) for stream in {stream for stream, _ in lives}}
     ours: list[int] = []
     theirs: list[int | None] = []
-    less: dict[str, list[float]] = {}
+    less: dict[str, list[tuple[float, float]]] = {}
     for stream, life in lives:
         only = replace(life, updates=tuple(u for u in life.updates if u.option == OPTION))
         print(life.name, file=sys.stderr, flush=True)
@@ -71,7 +72,8 @@ def main() -> None:
                 found = lived(life, Foresight(model=models[stream]), price=price, delay=delay)
                 # a price is of the mean update of all options: the same worth for finetune alone
                 best = oracle(only, price=price * only.mean_cost / life.mean_cost, delay=delay)
-                less.setdefault(stream, []).append(found.loss - best)
+                both = oracle(life, price=price, delay=delay)
+                less.setdefault(stream, []).append((found.loss - best, both - best))
                 made = len(found.promoted) + len(found.rejected)
                 if made:
                     ours.append(made)
@@ -79,8 +81,8 @@ def main() -> None:
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if b is not None]
     mine, period = (float(np.mean(each)) for each in zip(*pairs, strict=True))
     out = [each for each, other in zip(ours, theirs, strict=True) if other is None]
-    means = {stream: float(np.mean(each)) for stream, each in less.items()}
-    below = [stream for stream, mean in means.items() if mean < 0]
+    means = {stream: np.mean(each, axis=0) for stream, each in less.items()}
+    below = sum(1 for mean, _ in means.values() if mean < 0)
     text = "\n".join(
         [
             "| lives × prices × delays with an update | updates of `foresight` | of the best fixed period | saved "
@@ -89,11 +91,16 @@ def main() -> None:
             f"| {len(ours):,} | {mine:.2f} | {period:.2f} | {100 * (1 - mine / period):.0f} % "
             f"| {100 * len(out) / len(ours):.0f} % (`foresight`: {np.mean(out) if out else 0:.2f} updates) |",
             "",
-            "Loss of `foresight` less that of the best schedule by finetune alone, points a batch: "
-            + ", ".join(f"{stream} {mean:+.2f}" for stream, mean in sorted(means.items(), key=lambda e: e[1]))
-            + f". Below it on {len(below)} of {len(means)} streams.",
+            "| stream | `foresight` less the best schedule by finetune alone "
+            "| the best schedule of both options less it |",
+            "|---|--:|--:|",
+            *(
+                f"| {stream} | {mean:+.2f} | {of_both:+.2f} |"
+                for stream, (mean, of_both) in sorted(means.items(), key=lambda each: each[1][0])
+            ),
             "",
-            f"{len(lives)} records.",
+            f"Points a batch. `foresight` is below the best schedule by finetune alone on {below} of {len(means)} "
+            f"streams. {len(lives)} records.",
         ]
     )
     print(text)

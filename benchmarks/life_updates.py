@@ -86,12 +86,14 @@ def live(folder: Path, name: str, count: int, **said: Any) -> Found:
         folder=folder / name,
         **said,
     )
+    updated = []
     for j in range(count):
         uri = f"npz:{folder}/b{j}.npz"
         decision = life.watch(uri)
         if decision.action == "update" and j < count - 1:
             life.carry_out(decision)
-    return _told(life.events())
+            updated.append(j)
+    return {**_told(life.events()), "updated_after": updated}
 
 
 def _told(events: list[LifeEvent]) -> Found:
@@ -219,11 +221,14 @@ def watching_table(lives: dict[str, Found]) -> str:
     """By how much is looked at: what watching took of updates, and what was lost, watching counted and not."""
     lines = [
         "| looked at | watching over updates: median | worst | lives at 5 % or less | batches looked at | updates "
-        "| quality served | answers and updates, points a batch | with watching |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| updated after the same batches | quality served | answers and updates, points a batch "
+        "| with watching |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
+    first = next(iter(LOOKS))
     for title in LOOKS:
         each = [life[title] for life in lives.values()]
+        same = [life[title]["updated_after"] == life[first]["updated_after"] for life in lives.values()]
         watched = [one["joules"]["look"] + one["joules"]["offers"] for one in each]
         ratios = [
             w / one["joules"]["update"] for w, one in zip(watched, each, strict=True) if one["promoted"]
@@ -239,7 +244,7 @@ def watching_table(lives: dict[str, Found]) -> str:
         lines.append(
             f"| {title} | {100 * np.median(ratios or [0.0]):.0f} % | {100 * max(ratios, default=0.0):.0f} % "
             f"| {sum(ratio <= 0.05 for ratio in ratios)} of {len(ratios)} | {100 * seen:.0f} % "
-            f"| {np.mean([len(one['promoted']) for one in each]):.1f} "
+            f"| {np.mean([len(one['promoted']) for one in each]):.1f} | {sum(same)} of {len(same)} "
             f"| {100 * np.mean([np.mean(one['served']) for one in each]):.1f} | {np.mean(lost):.1f} "
             f"| {np.mean(whole):.1f} |"
         )

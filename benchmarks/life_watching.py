@@ -7,7 +7,8 @@ A life of four batches, an update of so many epochs on them with its judgement, 
 test images as others keep them (JPEG, for ResNet-20 a natural shift), the first 2,000 of which stand for its source.
 Once looks go through 1,000 samples of each batch whatever that takes, and once with the share of 5 % of what updates
 take: before the first update of what looks say of it, afterwards of what it took. Looks with labels, and the update, in
-processor seconds of one thread. A row that is kept in DIR is not measured again; `--write` puts the table into
+processor seconds of one thread; and how many answers `rent` counts as lost before the update, at their lower bound,
+which is what it decides by. A row that is kept in DIR is not measured again; `--write` puts the table into
 docs/life.md.
 """
 
@@ -28,6 +29,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from foretoll.decide.offers import looked_at
+from foretoll.decide.policies.rent import avoidable_loss
 from foretoll.measure import ReplayMeter
 from foretoll.models import build_model
 from foretoll.records import Decision, Looking, TrainingSettings
@@ -100,6 +102,7 @@ def measured(folder: Path, case: str) -> dict[str, Any]:
         plain.look(f"npz:{folder}/b{number}.npz")
         bound.look(f"npz:{folder}/b{number}.npz")
     before = spent(bound, "look", "labels")
+    lost = [avoidable_loss(life.view(life.events(), ())) for life in (plain, bound)]
     bound.carry_out(
         Decision(policy="every", action="update", option="finetune", reason="", after=BATCHES - 1)
     )
@@ -113,6 +116,7 @@ def measured(folder: Path, case: str) -> dict[str, Any]:
         "after": spent(bound, "look", "labels") - before,
         "update": spent(bound, "update"),
         "looked": seen,
+        "lost": lost,
     }
 
 
@@ -125,15 +129,17 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     """By network and epochs: what looks and labels of four batches took of the update."""
     lines = [
         "| network | weights | epochs of an update | update, s | four looks at 1,000 samples, s | over the update "
-        "| within 5 %: before the first update | after it | samples looked at |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|---|",
+        "| within 5 %: before the first update | after it | samples looked at "
+        "| answers lost before the update, as `rent` counts them | within 5 % |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|",
     ]
     for case, row in found.items():
         network, epochs = case.split(":")
         shares = [f"{100 * row[key] / row['update']:.1f} %" for key in ("plain", "before", "after")]
         lines.append(
             f"| {network} | {row['weights']:,} | {epochs} | {row['update']:.1f} | {row['plain']:.2f} | "
-            f"{' | '.join(shares)} | {', '.join(f'{each:,}' for each in row['looked'])} |"
+            f"{' | '.join(shares)} | {', '.join(f'{each:,}' for each in row['looked'])} | "
+            f"{' | '.join(f'{each:.0f}' for each in row['lost'])} |"
         )
     return "\n".join(lines)
 

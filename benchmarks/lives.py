@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -205,9 +205,9 @@ class Lives:
             by_price=tuple(float(np.mean([e for p, e, _ in done if p == price])) for price in PRICES),
         )
 
-    def first_seeds(self, count: int) -> Lives:
-        """The same lives with so many seeds of each at the most; none with 0."""
-        seeds = {name: each[:count] for name, each in self.seeds.items() if each[:count]}
+    def one_seed(self, seed: int) -> Lives:
+        """The same lives with one of their seeds."""
+        seeds = {name: each[seed : seed + 1] for name, each in self.seeds.items() if len(each) > seed}
         return Lives(seeds, self.stream, self.kind, self.best)
 
     def scores(self, make: Callable[[str], Make]) -> dict[str, Score]:
@@ -246,21 +246,37 @@ def all_scores(lives: Lives, folder: Path, learned_seeds: int) -> tuple[dict[str
     }
     found["knows the next 8"] = kept(folder, "knows", lambda: lives.scores(lambda _: Knows))
     found[LAST_LABEL] = lives.dummy()
+    seeds = max(len(each) for each in lives.seeds.values())
     for name, grid in GRID.items():
         found[name] = kept(folder, name, lambda n=name, g=grid: lives.tuned(scores_on(lives, n, g, models)))
     try:
-        for learned, some in ((False, lives), (True, lives.first_seeds(learned_seeds))):
-            if not some.seeds:
-                continue
-            tune = cache(lambda life, price, by=learned: RetrainOpt(life.life, price, learned=by))
-            name = f"RetrainOpt {'Learned' if learned else 'Base'}"
-            found[name] = kept(
-                folder, f"{name} {learned_seeds if learned else ''}",
-                lambda of=tune, on=some: on.scores(lambda _: lambda life, price, _d: of(Same(life), price)),
-            )  # fmt: skip
+        names = ["RetrainOpt Base", *(["RetrainOpt Learned"] if learned_seeds else [])]
+        for name in names:
+            found[name] = by_seed(lives, folder, name, learned_seeds if name.endswith("Learned") else seeds)
     except ImportError:
         print("RetrainOpt is not installed, and left out")
     return found, report(rows)
+
+
+def by_seed(lives: Lives, folder: Path, name: str, seeds: int) -> dict[str, Score]:
+    """The scores of RetrainOpt, Base or Learned, on so many seeds; each seed's are kept, since Learned takes long."""
+    make = cache(lambda same, price: RetrainOpt(same.life, price, learned=name.endswith("Learned")))
+
+    def scored(seed: int) -> dict[str, Score]:
+        return lives.one_seed(seed).scores(lambda _: lambda life, price, _d: make(Same(life), price))
+
+    found = [kept(folder, f"{name} {seed}", partial(scored, seed)) for seed in range(seeds)]
+    return {life: mean_score([each[life] for each in found if life in each]) for life in lives.seeds}
+
+
+def mean_score(scores: list[Score]) -> Score:
+    """The mean of scores of as many replays each."""
+    values = {
+        key: float(np.mean([getattr(score, key) for score in scores]))
+        for key in ("excess", "updates", "joules", "quality", "least")
+    }
+    by_price = tuple(float(each) for each in np.mean([score.by_price for score in scores], axis=0))
+    return Score(**values, by_price=by_price)
 
 
 def scores_on(
@@ -360,7 +376,7 @@ def prices_table(found: dict[str, dict[str, Score]]) -> str:
 
 def streams_table(lives: Lives, found: dict[str, dict[str, Score]]) -> str:
     """Excess by stream, meaned over its lives, prices and delays; the stream first where foresight loses most."""
-    names = ("foresight", "rent", "cara", "RetrainOpt Base", "keep", "knows the next 8")
+    names = ("foresight", "rent", "cara", "RetrainOpt Base", "RetrainOpt Learned", "keep", "knows the next 8")
     rows = {}
     for stream in set(lives.stream.values()):
         rows[stream] = [
