@@ -33,7 +33,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     return {each.pop("place"): each for each in found}
 
 
-@pytest.mark.parametrize("place", ["service", "unread", "crowd"])
+@pytest.mark.parametrize("place", ["service", "unread", "crowd", "spawned"])
 def test_it_works(place: str, seen: dict[str, dict[str, Any]]) -> None:
     there = seen[place]
     assert there["code"] == 0 and not there["errors"], there
@@ -51,6 +51,10 @@ def test_streams_that_know_ascii_or_have_no_reader_stop_nothing(seen: dict[str, 
     assert seen["unread"]["kept"] == ["censored", "reached"]
     failed = [text for text in seen["unread"]["faults"] if " failed (" in text]
     assert all("showing" in text and "BrokenPipeError" in text for text in failed)
+
+
+def test_a_daemon_that_was_spawned_ends_well(seen: dict[str, dict[str, Any]]) -> None:
+    assert seen["spawned"]["exit"] == 0 and seen["spawned"]["kept"] == ["censored", "reached"]
 
 
 def test_threads_that_ask_at_once_take_turns(seen: dict[str, dict[str, Any]]) -> None:
