@@ -19,9 +19,9 @@ PACKAGE = Path(foretoll.__file__).parent
 # A room imports only from rooms before it. The facade (foretoll/__init__.py) may name all of them.
 ROOMS = (
     "version", "errors", "registry", "streams", "printing", "arguments", "interruption", "process", "atomic",
-    "units", "random_states", "tasks", "records", "sharing", "owned", "reprogram", "data", "models", "quality",
-    "representation", "indices", "measure", "training", "options", "exchange", "forecast", "ledger", "decide",
-    "testing", "engine", "workflows", "study", "report", "research", "progress", "tracking", "integrations",
+    "units", "smaller_batches", "random_states", "tasks", "records", "sharing", "owned", "reprogram", "data", "models",
+    "quality", "representation", "indices", "measure", "training", "options", "exchange", "forecast", "ledger",
+    "decide", "testing", "engine", "workflows", "study", "report", "research", "progress", "tracking", "integrations",
     "demo", "commands", "cli",
 )  # fmt: skip
 

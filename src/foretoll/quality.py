@@ -1,7 +1,8 @@
 """Quality of a model on a split: one streaming pass, any metric of the model's task, plus the mean loss.
 
 Metrics are functions of what the task's tally adds up, so that a value does not depend on how the split is
-cut into batches. Batches are as small as memory asks for: `samples_that_fit`.
+cut into batches. Batches are as small as memory asks for (`samples_that_fit`), and are halved where it runs out all the
+same.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from foretoll.data.limits import samples_at_once
 from foretoll.errors import DataError, ModelError, UsageError, is_out_of_memory, one_line
 from foretoll.models.anatomy import first_tensor
 from foretoll.records import Quality, QualityScale
+from foretoll.smaller_batches import SmallerBatches
 from foretoll.tasks import Metric, Whole, check_metric, get_task, known_metric
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from foretoll.data import Split
     from foretoll.models import Model
+    from foretoll.models.model import Inputs
 
 
 WORK_BYTES = 512_000_000  # of inputs and activations that a pass without gradients may hold at once
@@ -192,10 +195,18 @@ def evaluate(
     check_targets(split.labels, width)
     tally = Whole() if found.whole else task.tally(width, device=device)
     loss, mass = (torch.zeros((), dtype=torch.float64) for _ in range(2))
+    smaller = SmallerBatches()
     with evaluating(model):
         for inputs, labels in split.batches(samples_that_fit(model, split, batch_size)):
+
+            def outputs_of(rows: slice, inputs: Inputs = inputs) -> Tensor:
+                part = inputs[rows]
+                logits: Tensor = model(part.to(device) if isinstance(part, Tensor) else part)
+                return logits if smaller.most is None else logits.clone()  # the network may give it again
+
             truth = labels.to(device)
-            logits = model(inputs.to(device) if isinstance(inputs, Tensor) else inputs)
+            parts = smaller.parts(len(labels), outputs_of)
+            logits = parts[0] if len(parts) == 1 else torch.cat(parts)
             tally.update(logits, truth)
             each, counts = task.losses(logits.float(), truth, scale).double(), task.mass(truth)
             loss += (each * counts).sum().cpu()

@@ -1,8 +1,8 @@
 """One streaming pass over a split that feeds any number of consumers.
 
-A sweep holds one batch and what its consumers keep. Representations are pooled inside the hook, before the
-next layer runs, so that unpooled activations are never kept. Nothing of the model is changed: evaluation
-mode, no gradients, hooks removed, modes restored.
+A sweep holds one batch and what its consumers keep; a batch goes through in halves where memory runs out.
+Representations are pooled inside the hook, before the next layer runs, so that unpooled activations are never
+kept. Nothing of the model is changed: evaluation mode, no gradients, hooks removed, modes restored.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from foretoll.models.anatomy import first_tensor
 from foretoll.models.at_places import choose_places
 from foretoll.models.rows import Order, pool_rows
 from foretoll.quality import evaluating, samples_that_fit
+from foretoll.smaller_batches import SmallerBatches
 
 if TYPE_CHECKING:
     from foretoll.data import Split
     from foretoll.models import Model
+    from foretoll.models.model import Inputs
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def sweep(
         if mixed_precision
         else nullcontext()
     )
-    seen = 0
+    seen, smaller = 0, SmallerBatches()
     finite: list[Tensor] = []  # looked at once, at the end: a look per batch would stall a GPU
     with ExitStack() as stack:
         stack.enter_context(evaluating(model))
@@ -98,15 +100,24 @@ def sweep(
                 )
             outputs: list[tuple[Tensor, Tensor]] = []
             pooled: list[dict[str, Tensor]] = []
-            for part in arranged.bites(inputs):
-                captured.samples = len(part)
-                with autocast:
-                    here = part.to(device, non_blocking=True) if isinstance(part, Tensor) else part
-                    at = None if where is None else where[done : done + len(part)]
-                    embedded, logits = model.embed_and_classify(here, at)
-                done += len(part)
-                outputs.append((embedded, logits.clone()))  # a network may give the same memory next time
-                pooled.append(captured.take())
+            for bite in arranged.bites(inputs):
+
+                def pass_through(
+                    rows: slice, bite: Inputs = bite, at: Tensor | None = where, done: int = done
+                ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+                    part = bite[rows]
+                    captured.samples = len(part)
+                    with autocast:
+                        here = part.to(device, non_blocking=True) if isinstance(part, Tensor) else part
+                        places = None if at is None else at[done + rows.start : done + rows.stop]
+                        embedded, logits = model.embed_and_classify(here, places)
+                    # a network may give the same memory next time
+                    return embedded, logits.clone(), captured.take()
+
+                for embedded, logits, layers_seen in smaller.parts(len(bite), pass_through):
+                    outputs.append((embedded, logits))
+                    pooled.append(layers_seen)
+                done += len(bite)
             representations, logits = (torch.cat(rows) for rows in zip(*outputs, strict=True))
             count = len(labels)
             features = Features(
