@@ -421,7 +421,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where the records are")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(
-        "--learned-seeds", type=int, default=1, help="of RetrainOpt Learned, which takes half of the time"
+        "--learned-seeds", type=int, default=3, help="of RetrainOpt Learned, which takes half of the time"
     )
     parser.add_argument("--write", action="store_true")
     chosen = parser.parse_args()
