@@ -425,6 +425,14 @@ FLAGS = (
           "--for '3bananas' is no budget: give an energy (2kWh), a time (30min), emissions (50g) or epochs (5epochs)"),
     usage("a negative budget to be answered", "estimate … --for -2kWh",
           "--for '-2kWh' is no budget: give an energy (2kWh), a time (30min), emissions (50g) or epochs (5epochs)"),
+    usage("a worth without a unit", "estimate … --worth 0.2",
+          "--worth '0.2' is no worth: give an energy (0.1kWh), a time (20min) or emissions (50g)"),
+    usage("a worth of nothing", "estimate … --worth 0J",
+          "--worth '0J' is no worth: give an energy (0.1kWh), a time (20min) or emissions (50g), or money with its "
+          "price (--price 0.30EUR/kWh)"),
+    usage("a worth in money without its price", "estimate … --worth 0.01EUR",
+          "--worth '0.01EUR' is no worth: give an energy (0.1kWh), a time (20min) or emissions (50g), or money with "
+          "its price (--price 0.30EUR/kWh)"),
     usage("too many budgets", f"estimate … --for {','.join(f'{n}s' for n in range(1, 22))}",
           "--for names 21 budgets: ask for 20 at the most"),
     usage("a budget of energy without a meter", "estimate … --for 30min,2kWh",

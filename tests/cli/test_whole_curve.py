@@ -66,13 +66,29 @@ def test_the_terminal_says_it_in_words(call: Call, model: str) -> None:
     assert (done.code, done.err) == (0, "")
     for text in ("Targets", "accuracy 0.90", "Budgets", "30 min", "best validation accuracy"):
         assert text in done.out, done.out
-    alone = call(f"estimate --model {model} {DATA} --until 0.7 --out one {QUIET}")
-    assert "Targets" not in alone.out and "Budgets" not in alone.out
+    alone = call(f"estimate --model {model} {DATA} --until 0.9 --worth 2s --out one {QUIET}")
+    assert "Targets" not in alone.out and "Budgets" not in alone.out and "Worth it" not in done.out
+    assert "Worth it" in alone.out and "at 2 s for one more right answer" in " ".join(alone.out.split())
+    assert "Worth it" in Path("one/report.md").read_text("utf-8")
+    found = read_estimate("one/estimate.json")
+    paid, time, after = found.payback, found.forecast.duration_s, found.expected_quality
+    assert paid is not None and paid.answers is not None and paid.gain is not None, paid
+    assert time is not None and after is not None and paid.before is not None
+    assert (paid.worth, paid.cost, paid.amount) == ("2 s", "duration_s", 2.0)
+    assert paid.gain.median == pytest.approx(after.median - paid.before) and paid.gain.median > 0  # type: ignore[operator]
+    assert paid.answers.median == pytest.approx(time.median / (2.0 * paid.gain.median))  # type: ignore[operator]
+    assert paid.answers.low == pytest.approx(time.low / (2.0 * paid.gain.high))  # type: ignore[operator]
 
 
 def test_python_asks_in_the_same_words_and_refuses_the_same(call: Call, model: str) -> None:
     old, new = "digits?part=1/2&limit=300", "digits?part=2/2&limit=300&shift=gaussian_noise:0.3"
-    found = foretoll.estimate(model, old, new, until=[0.7, 0.9], budgets="5epochs", option="keep")
+    found = foretoll.estimate(
+        model, old, new, until=[0.7, 0.9], budgets="5epochs", worth="1EUR", option="keep",
+        accounting=foretoll.Accounting(energy="watts:30", region="DE", price="0.3EUR/kWh"),
+    )  # fmt: skip
+    kept = found.payback
+    assert kept is not None and kept.answers is not None and (kept.cost, kept.amount) == ("money", 1.0)
+    assert kept.answers.low is kept.answers.median is kept.answers.high is None  # it stays as it is
     assert found.until == 0.7 and found.curves == {}
     easy, hard = found.targets  # known by looking: no step is taken
     assert (
@@ -87,3 +103,5 @@ def test_python_asks_in_the_same_words_and_refuses_the_same(call: Call, model: s
         foretoll.estimate(model, old, new, budgets=["a lot"])
     with pytest.raises(UsageError, match="21 targets"):
         foretoll.estimate(model, old, new, until=[n / 100 for n in range(50, 71)])
+    with pytest.raises(UsageError, match="is no worth"):
+        foretoll.estimate(model, old, new, worth="1EUR")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,11 +82,14 @@ def check_costs(
     engine: str = "local",
     hardware: Sequence[str] = (),
     price: Sequence[str] | None = None,
-    budget: str | None = None,
+    amounts: Mapping[str, str | None] | None = None,
     calibrate: str | None = None,
     allowances: Sequence[str] = (),
 ) -> None:
-    """Refuse, in the same way, what is said of costs: where they arise, what they may be and what they are in money."""
+    """Refuse, in the same way, what is said of costs: where they arise, what they may be and what they are in money.
+
+    amounts: of one cost each, by the flag that they were given as.
+    """
     if engine != "local":
         from foretoll.engine.opening import check_engine
 
@@ -98,10 +101,11 @@ def check_costs(
     from foretoll.decide.money import Price
 
     prices = Price.several(price)
-    if budget is not None:
-        from foretoll.decide.budget import Limit
+    for what, amount in (amounts or {}).items():
+        if amount is not None:
+            from foretoll.decide.budget import Limit
 
-        Limit.parse(budget, prices=prices)
+            Limit.parse(amount, what, prices=prices)
     if calibrate is not None:
         from foretoll.decide.spending import Budget
 

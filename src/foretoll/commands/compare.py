@@ -94,7 +94,7 @@ def compare(
     recipe, lr = settings.read()
     options = own.applied(option)
     pilot = shared.budget()
-    check_costs(energy=measuring.energy, budget=budget, price=price, hardware=hardware or ())
+    check_costs(energy=measuring.energy, amounts={"budget": budget}, price=price, hardware=hardware or ())
     check_call(
         data=data.named,
         models=model,

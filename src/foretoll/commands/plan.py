@@ -67,7 +67,7 @@ def plan(
     Example: `foretoll plan --model source --source npz:may.npz --target npz:june.npz --updates 12 --budget 2kWh`
     """
     recipe, lr = settings.read()
-    check_costs(energy=measuring.energy, price=wanted.price, budget=wanted.budget)
+    check_costs(energy=measuring.energy, price=wanted.price, amounts={"budget": wanted.budget})
     check_call(
         data=data.named,
         models=[model],

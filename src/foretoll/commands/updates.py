@@ -134,6 +134,14 @@ def estimate(
             help_="what quality a budget buys: 2kWh, 30min, 50g or 5epochs; several by commas, or once for each",
         ),
     ] = None,
+    worth: Annotated[
+        str | None,
+        measuring_flag(
+            "--worth",
+            help_="is it worth it: what one more right answer is worth, such as 0.2J, 5s or 1mg, and after how many "
+            "answers the update has paid",
+        ),
+    ] = None,
     calibrate: Annotated[
         str | None,
         measuring_flag("--calibrate", help_="first spend this on short graded retrainings: 6runs, 90s, 5min"),
@@ -165,6 +173,7 @@ def estimate(
         price=price,
         calibrate=calibrate,
         allowances=budgets or (),
+        amounts={"worth": worth},
     )
     check_call(
         data=data.named,
@@ -184,6 +193,7 @@ def estimate(
             settings=recipe,
             until=settings.targets or None,
             budgets=budgets or (),
+            worth=worth,
             also=also,
             lr=lr,
             calibrate_for=calibrate,

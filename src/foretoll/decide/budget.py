@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from foretoll.decide.amount import (
     HUMAN,
@@ -22,11 +22,15 @@ from foretoll.units import human_money
 
 @dataclass(frozen=True)
 class Limit:
-    """The most that one cost may be: `cost` is energy_kwh, duration_s, emissions_kg, or money in a currency."""
+    """The most that one cost may be: `cost` is energy_kwh, duration_s, emissions_kg, or money in a currency.
+
+    `text` is how it was asked for.
+    """
 
     cost: str
     most: float
     currency: str = ""
+    text: str = field(default="", compare=False)
 
     @classmethod
     def parse(cls, text: str, what: str = "budget", *, prices: Sequence[Price] | None = None) -> Limit:
@@ -41,7 +45,7 @@ class Limit:
             found = money_amount(text, currency)
         if found is None:
             raise UsageError(f"--{what} {shown(text)} is no {what}: {_way_out(text, prices)}")
-        return cls(found.cost, found.value, currency if found.cost == "money" else "")
+        return cls(found.cost, found.value, currency if found.cost == "money" else "", found.text)
 
     @property
     def human(self) -> Callable[[float], str]:
@@ -50,12 +54,17 @@ class Limit:
             return lambda value: human_money(value, self.currency)
         return HUMAN[self.cost]
 
+    def cost_of(self, forecast: Forecast, money: Interval | None = None) -> Interval | None:
+        """The forecast of this cost; None where it is not known. `money`: what the forecast costs."""
+        found: Interval | None = money if self.cost == "money" else getattr(forecast, self.cost)
+        return found
+
     def broken_by(self, forecast: Forecast, money: Interval | None = None) -> str:
         """Which limit a forecast's median breaks, in words; empty where it keeps to it.
 
         A cost that is not known is not known to keep to a limit, and breaks it. `money`: what the forecast costs.
         """
-        interval = money if self.cost == "money" else getattr(forecast, self.cost)
+        interval = self.cost_of(forecast, money)
         median = interval.median if interval is not None else None
         human = self.human
         if median is None:

@@ -43,6 +43,7 @@ from foretoll.records.measured import (
     Toll,
 )
 from foretoll.records.model import ModelCard, Preprocessing, ProgramCard, Spectrogram
+from foretoll.records.payback import Payback
 from foretoll.records.pilot import PilotRecord, PilotStage
 from foretoll.records.plan import LifePlan, Schedule
 from foretoll.records.run import Outcome, Run
@@ -92,6 +93,7 @@ __all__ = [
     "NonNegative",
     "Offer",
     "Outcome",
+    "Payback",
     "PhaseCost",
     "PilotRecord",
     "PilotStage",

@@ -15,6 +15,7 @@ from foretoll.records.forecast import Forecast, Interval, MadeForecast, Money
 from foretoll.records.hardware import HardwareForecast
 from foretoll.records.measured import EnergyBasis, GridIntensity, Hardware
 from foretoll.records.model import ModelCard
+from foretoll.records.payback import Payback
 from foretoll.records.pilot import PilotRecord
 from foretoll.records.run import Outcome
 from foretoll.records.settings import TrainingSettings
@@ -157,6 +158,7 @@ class Estimate(PresentedRecord):
     ] = ()  # on the hardware that was named; `forecast` is for the first
     price: str = ""  # as it was named
     money: Money | None = None  # by that price
+    payback: Payback | None = None  # where it was said what one more right answer is worth
     pilot: PilotRecord | None = None  # where one was asked to go on
     coverage: Coverage
     basis: Basis

@@ -8,6 +8,7 @@ from foretoll.records import SHARES, Estimate, Forecast, IndexValue, Interval, O
 from foretoll.report.curve import knee_line
 from foretoll.report.details import beyond
 from foretoll.report.document import Line
+from foretoll.report.payback import payback_line
 from foretoll.report.pilot import pilot_cost
 from foretoll.report.samples import samples_line
 from foretoll.report.story import median
@@ -263,6 +264,7 @@ def lines(estimate: Estimate, run: Run | None = None) -> list[Line]:
     groups = [
         why(estimate),
         expects(estimate),
+        payback_line(estimate),
         knee_line(estimate),
         samples_line(estimate),
         trains(estimate),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from foretoll.decide.budget import Limit
 from foretoll.decide.money import money
 from foretoll.decide.pilot_budget import PilotBudget
 from foretoll.decide.spending import Budget
@@ -22,7 +23,7 @@ from foretoll.measure import Machine, SelfCostMeter, describe_hardware, machines
 from foretoll.measure.self_cost import PILOT
 from foretoll.models import Loading
 from foretoll.options import Option, get_option
-from foretoll.options.table import DEFAULT, SCRATCH, compared, named
+from foretoll.options.table import DEFAULT, SCRATCH, compared, named, traits_of
 from foretoll.quality import BATCH_OF_ONE
 from foretoll.random_states import takes_turns
 from foretoll.records import Basis, EnergyBasis, Estimate, Forecast, StepProbe, TrainingSettings
@@ -43,8 +44,9 @@ from foretoll.workflows.elsewhere import check_shares, forecasts_there, probe_th
 from foretoll.workflows.experience import experience_of
 from foretoll.workflows.goal import in_unit, with_target
 from foretoll.workflows.memory_needed import said_beforehand
+from foretoll.workflows.payback import Qualities, payback
 from foretoll.workflows.pilot import pilot_signals
-from foretoll.workflows.planned import case_of_update, settings_asked, start_quality
+from foretoll.workflows.planned import case_of_update, evaluated_start, settings_asked
 from foretoll.workflows.probe import OptionWork, count_option, probe_option
 from foretoll.workflows.rates import Named, rising, settled
 from foretoll.workflows.retrain import take_signals
@@ -68,6 +70,7 @@ def estimate(
     also: Sequence[str | Option] = (),
     until: float | Sequence[float] | None = None,
     budgets: str | Sequence[str] = (),
+    worth: str | None = None,
     task: bool | None = None,
     settings: TrainingSettings | None = None,
     lr: Named = None,
@@ -108,6 +111,8 @@ def estimate(
             source.
         budgets: what may be spent, such as "2kWh", "30min", "50g" or "5epochs": for each the quality that it buys
             (`Estimate.budgets`).
+        worth: what one more right answer is worth, such as "0.2J", "5s" or "1mg", with a price also money: after how
+            many served answers the update has paid for itself (`Estimate.payback`).
         task: whether the target is a new task, with other classes; None: decided by the names of the classes.
         settings: the training settings; None: those of docs/settings.md.
         lr: the learning rate; "auto" searches for one in a few steps each; None: that of `settings` where it was named,
@@ -150,6 +155,7 @@ def estimate(
     check_shares(there, settings)
     devices = there[0].count if there else 1
     question = Question.of(until, budgets, settings, prices=runtime.accounting.prices, devices=devices)
+    valued = None if worth is None else Limit.parse(worth, "worth", prices=runtime.accounting.prices)
     calibration = Budget.parse(calibrate_for) if isinstance(calibrate_for, str) else calibrate_for
     with open_engine(engine) as runner:
         runtime.watcher.stage("open data and model")
@@ -185,6 +191,7 @@ def estimate(
             there,
             collector,
             samples_curve,
+            valued,
         )
         return estimate_update(update, option, aimed, runtime, request)
 
@@ -195,6 +202,7 @@ class EstimateRequest:
 
     also: options that take training steps as well. there: the hardware that it is for; none: this machine.
     collector: where the data are looked at. samples_curve: whether parts of the target's samples are forecast too.
+    worth: what one more right answer is worth.
     """
 
     question: Question = field(default_factory=Question)
@@ -206,6 +214,7 @@ class EstimateRequest:
     there: Sequence[Machine] = ()
     collector: Collector = collect
     samples_curve: bool = False
+    worth: Limit | None = None
 
 
 def estimate_update(
@@ -231,9 +240,8 @@ def estimate_update(
         seen = take_signals(
             update, settings, samples=request.samples, collector=request.collector, fewer=fewer
         )
-        start = None
-        if update.target.train.labels is not None:
-            start = start_quality(update, settings)
+        before = None if update.target.train.labels is None else evaluated_start(update, settings)
+        start = None if before is None else settings.progress(before.quality)
         plain = settings
         settings, rate = settled(update, option, plain, request.lr, watcher=watcher)
         asked = EarlySteps(settings.lr, {})
@@ -309,6 +317,8 @@ def estimate_update(
     forecast = (
         elsewhere[0].forecast if elsewhere else composed(update, settings, chosen, asked.probe, accounting)
     )
+    paid = elsewhere[0].money if elsewhere else money(accounting.prices, forecast)
+    quality = in_unit(chosen.quality, settings)
     return Estimate(
         id=new_run_id(),
         created_at=datetime.now(UTC),
@@ -326,7 +336,7 @@ def estimate_update(
         forecast=forecast,
         reach_probability=chosen.reach_probability,
         served_probability=chosen.served_probability,
-        expected_quality=in_unit(chosen.quality, settings),
+        expected_quality=quality,
         alternatives=alternatives,
         alternatives_reach={name: told.reach_probability for name, told in beside.items()},
         alternatives_why_not=cannot,
@@ -336,7 +346,16 @@ def estimate_update(
         samples_curve=of_samples,
         elsewhere=elsewhere,
         price=", ".join(map(str, accounting.prices)),
-        money=elsewhere[0].money if elsewhere else money(accounting.prices, forecast),
+        money=paid,
+        payback=None
+        if request.worth is None
+        else payback(
+            request.worth,
+            update,
+            settings,
+            request.worth.cost_of(forecast, paid),
+            Qualities(before, quality, unchanged=chosen.already_met or traits_of(option).leaves_model),
+        ),
         pilot=grown.record if grown is not None else None,
         coverage=chosen.coverage,
         basis=Basis(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from foretoll.data import stratified_sample
 from foretoll.forecast.case import Case, case_of
 from foretoll.options.table import get_option
-from foretoll.quality import evaluate
+from foretoll.quality import Evaluation, evaluate
 from foretoll.records import Outcome, Run, TrainingSettings
 from foretoll.workflows.context import new_run_id
 
@@ -60,17 +60,20 @@ def settings_asked(update: Update, option: str) -> dict[str, str]:
 
 
 def start_quality(update: Update, settings: TrainingSettings) -> float | None:
-    """Progress at the run's own first evaluation, which may already meet the target; None where outputs are new.
+    """Progress at the run's own first evaluation, which may already meet the target; None where outputs are new."""
+    seen = evaluated_start(update, settings)
+    return None if seen is None else settings.progress(seen.quality)
 
-    Of large samples (pictures) on a part of those that the run will be evaluated on, by class.
-    """
+
+def evaluated_start(update: Update, settings: TrainingSettings) -> Evaluation | None:
+    """That evaluation itself. Of large samples (pictures) on a part of those that the run will be evaluated on, by
+    class."""
     if update.task_shift:
         return None
     target = update.target
     most = max(LARGE_SAMPLES, LOOKED_AT_BYTES // max(math.prod(target.shape), 1))
     part = stratified_sample(target.validation, min(most, len(target.validation)), seed=0)
-    seen = evaluate(update.model, part, metric=settings.metric, device=update.device)
-    return settings.progress(seen.quality)
+    return evaluate(update.model, part, metric=settings.metric, device=update.device)
 
 
 def case_of_update(
