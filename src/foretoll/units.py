@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 JOULES_PER_KWH = 3_600_000.0
@@ -61,6 +62,19 @@ def human_money(value: float | None, currency: str = "") -> str:
     else:
         number = f"< {LEAST_MONEY:f}"
     return f"{number} {currency}".strip()
+
+
+def human_level(value: float) -> str:
+    """A quality that is to be reached: as many digits as it has, two decimals at least; of 10 and more four digits."""
+    if abs(value) >= 10:
+        return f"{float(f'{value:.4g}'):,g}"
+    short = f"{value:.2f}"
+    return short if abs(float(short) - value) < 1e-9 else f"{value:.{decimals_of(value, 3)}f}"
+
+
+def decimals_of(value: float, least: int) -> int:
+    """So many decimals, and as many more as two digits of a small value need, up to six."""
+    return least if value == 0 else min(6, max(least, 1 - math.floor(math.log10(abs(value)))))
 
 
 def human_share(share: float | None, *, apart_from: float | None = None) -> str:

@@ -96,7 +96,7 @@ def test_it_shows_a_table_marks_the_choice_and_names_the_page(call: Call, models
     assert (done.code, done.err) == (0, "")
     assert re.search(r"^▸ keep +100 %", done.out, re.MULTILINE)
     assert (
-        "Recommended  keep is predicted to reach 0.3 with probability 100 % and is the cheapest" in done.out
+        "Recommended  keep is predicted to reach 0.30 with probability 100 % and is the cheapest" in done.out
     )
     assert re.search("^recalibrate +recalibrate re-estimates batch-norm statistics", done.out, re.MULTILINE)
     assert "energy: 30 W set by the user" in done.out and "DEU (Germany)" in done.out

@@ -91,7 +91,8 @@ def test_the_cheapest_that_serves_is_taken_and_why() -> None:
     advice = recommend(found, until=0.9)
     assert advice.candidate == 2
     assert advice.reason == (
-        "lora is predicted to reach 0.9 with probability 92 % and is the cheapest of those with at least 80 %: 4.00 mWh"
+        "lora is predicted to reach 0.90 with probability 92 % and is the cheapest of those with at least 80 %: "
+        "4.00 mWh"
     )
     assert advice.would_change == (
         "head would cost 1.00 mWh, but reaches the target with a probability of only 60 %",
@@ -107,7 +108,7 @@ def test_what_breaks_the_budget_is_never_taken_but_named() -> None:
     advice = recommend(found, until=0.9)
     assert advice.candidate is None
     assert advice.reason == (
-        "no candidate is likely to reach 0.9; the likeliest, head, does so with probability 10 %"
+        "no candidate is likely to reach 0.90; the likeliest, head, does so with probability 10 %"
     )
     assert "with a larger budget, finetune: 9 mWh expected, at most 5 mWh may be spent" in advice.would_change
     every = [c.model_copy(update={"over_budget": "too dear"}) for c in found]
@@ -134,7 +135,7 @@ def test_the_likeliest_is_taken_with_a_word_where_nothing_is_sure() -> None:
     advice = recommend(found, until=0.9)
     assert advice.candidate == 1
     assert advice.reason == (
-        "finetune is the likeliest to reach 0.9, with probability 70 %, at 9.00 mWh; nothing reaches it with 80 %"
+        "finetune is the likeliest to reach 0.90, with probability 70 %, at 9.00 mWh; nothing reaches it with 80 %"
     )
     just_short = recommend([candidate("head", kwh=1e-6, reach=0.797)], until=0.9)
     assert "with probability 79.7 %" in just_short.reason
@@ -172,6 +173,6 @@ def test_without_a_meter_time_decides_and_models_are_named() -> None:
     ]
     advice = recommend(found, until=0.9)
     assert advice.candidate == 1
-    assert advice.reason.startswith("head of b is predicted to reach 0.9") and advice.reason.endswith(
+    assert advice.reason.startswith("head of b is predicted to reach 0.90") and advice.reason.endswith(
         "1.00 s"
     )

@@ -134,6 +134,13 @@ def test_a_batch_that_is_left_out_counts_trains_and_is_said(
     assert "2 of them were not looked at" in said and "2 batches were not looked at" in said
     assert "than the 1 % that it was to take, since 200 samples of one batch in 8 are looked at" in said
     assert decision_lines(life.card, decision, looks[1])[0].startswith("look     not looked at")
+    for lead, said in (
+        (0.0004, "is no better"),
+        (-0.0004, "is no better"),
+        (0.0006, "is +0.1 points better"),
+    ):
+        lines = decision_lines(life.card, decision.model_copy(update={"figures": {"lead": lead}}))
+        assert f"figures  a model fitted to the newest data {said}" in lines
 
 
 def test_a_process_that_was_killed_between_look_and_labels_looks_again(

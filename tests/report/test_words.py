@@ -138,6 +138,19 @@ def test_reuse_is_compared_with_training_from_scratch(
             "(forecast probability 30 %); the attempt takes about 3.0 epochs (2.0 … no upper end).",
         ),
         ((3, 2, 4), None, "will take about 3.0 epochs (2.0 … 4.0)."),
+        (
+            (3, 2, 4),
+            0.498,
+            "0.92 is about as likely as not to succeed within 20 epochs (forecast probability 50 %); the attempt takes "
+            "about 3.0 epochs (2.0 … 4.0).",
+        ),
+        (None, 0.53, "is about as likely as not to succeed within 20 epochs (forecast probability 53 %)."),
+        ((3, 2, 4), 0.44, "(forecast probability 44 %); the attempt takes about 3.0 epochs (2.0 … 4.0)."),
+        (
+            (3, 2, 4),
+            0.56,
+            "; the forecast gives it a probability of 56 % to reach accuracy 0.92 within 20 epochs.",
+        ),
     ],
 )
 def test_the_headline_promises_no_more_than_is_known(

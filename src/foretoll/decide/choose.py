@@ -9,7 +9,7 @@ from functools import cached_property
 from foretoll.decide.price import kind_of_price, price, price_text, undominated
 from foretoll.options.spelling import in_words
 from foretoll.records import SHARES, Candidate, QualityScale, Recommendation
-from foretoll.units import human_share
+from foretoll.units import human_level, human_share
 
 CONFIDENCE = 0.8  # probability of reaching the target below which a candidate is not relied on
 LIKELIER_THAN_NOT = 0.5
@@ -50,9 +50,8 @@ class _Choice:
 
     @property
     def wanted(self) -> str:
-        """The target as a text: 0.92, or 30,000 or less."""
-        of_shares = abs(self.until) < 10
-        text = f"{self.until:.3g}" if of_shares else f"{float(f'{self.until:.4g}'):,g}"
+        """The target as a text: 0.90, or 30,000 or less."""
+        text = human_level(self.until)
         return text if self.scale.higher_is_better else f"{text} or less"
 
     def recommendation(self) -> Recommendation:

@@ -27,8 +27,9 @@ def decision_lines(card: LifeCard, decision: Decision, look: LifeEvent | None = 
     lead = decision.figures.get("lead")
     parts = []
     if lead is not None:
-        by = f"{difference_text(card.served, lead)} {difference_unit(card.served)}"
-        parts.append(f"a model fitted to the newest data is {by} better")
+        by = difference_text(card.served, lead)
+        better = "no better" if float(by) == 0 else f"{by} {difference_unit(card.served)} better"
+        parts.append(f"a model fitted to the newest data is {better}")
     if cost:
         parts.append(f"an update would cost {human(cost)}")
     if gain is not None and cost:

@@ -33,6 +33,7 @@ ONE_SIDED_Z = 1.645  # 5 % of samples fall short of the truth by more
 SAMPLING_Z = (
     1.645  # two measurements of one accuracy differ by more than this many standard errors 1 time in 10
 )
+EVEN = 0.05  # a probability within this of one half
 
 TONES: dict[Outcome, Tone] = {
     Outcome.REACHED: "good",
@@ -93,32 +94,37 @@ def headline(estimate: Estimate) -> str:
         return f"{task} {_without_medians(epochs, reach, budget, goal)}."
     if epochs is not None and epochs.high == 0 and reach is not None:
         ends = "meets the target" if reach >= 0.5 else "probably misses the target"
+        if _even(reach):
+            ends = "is about as likely as not to meet the target"
         return f"{task} takes no training step and {ends} ({_chance(reach)}), at {joined(parts[1:])}."
     if reach is None:
         return f"{task} will take {joined(parts)}."
-    if reach < 0.5:
-        return (
-            f"{task} will probably not succeed within {budget} ({_chance(reach)}); "
-            f"the attempt takes {joined(parts)}."
-        )
+    if reach < 0.5 or _even(reach):
+        return f"{task} {_doubt(reach, budget)}; the attempt takes {joined(parts)}."
     return (
-        f"{task} will take {joined(parts)}; the forecast gives it a probability of {_share(reach)} to reach "
+        f"{task} will take {joined(parts)}; the forecast gives it a probability of {percent(reach)} to reach "
         f"{goal} within {budget}."
     )
 
 
-def _share(reach: float) -> str:
-    """A probability beside a sentence that says whether it is more or less than one half."""
-    return percent(reach, apart_from=0.5)
+def _even(reach: float) -> bool:
+    """Whether a probability is so near to one half that neither outcome is to be called the likely one."""
+    return abs(reach - 0.5) <= EVEN + 1e-9
+
+
+def _doubt(reach: float, budget: str) -> str:
+    """That a target may well be missed, for a probability of reaching it of little more than one half, or less."""
+    says = "is about as likely as not to succeed" if _even(reach) else "will probably not succeed"
+    return f"{says} within {budget} ({_chance(reach)})"
 
 
 def _chance(reach: float) -> str:
-    return f"forecast probability {_share(reach)}"
+    return f"forecast probability {percent(reach)}"
 
 
 def _without_medians(epochs: Interval | None, reach: float | None, budget: str, goal: str) -> str:
-    if reach is not None and reach < 0.5:
-        return f"will probably not succeed within {budget} ({_chance(reach)})"
+    if reach is not None and (reach < 0.5 or _even(reach)):
+        return _doubt(reach, budget)
     if epochs is not None and epochs.low:
         return f"will take more than {two_digits(epochs.low)} epochs; how many more cannot be predicted"
     if reach is not None:

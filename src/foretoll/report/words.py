@@ -24,8 +24,10 @@ from foretoll.records import (
 from foretoll.tasks import TASKS, get_task, known_metric
 from foretoll.units import (
     GRAMS_PER_KG,
+    decimals_of,
     human_duration,
     human_energy,
+    human_level,
     human_mass,
     human_number,
     human_share,
@@ -204,20 +206,12 @@ def quality_text(metric: str, value: float | None, *, digits: int = 3) -> str:
     four digits in all, of little more than 0 with two."""
     if value is None:
         return MISSING
-    return f"{value:.{_decimals(value, digits)}f}" if abs(value) < 10 else level_text(metric, value)
-
-
-def _decimals(value: float, least: int) -> int:
-    """So many decimals, and as many more as two digits of a small value need, up to six."""
-    return least if value == 0 else min(6, max(least, 1 - math.floor(math.log10(abs(value)))))
+    return f"{value:.{decimals_of(value, digits)}f}" if abs(value) < 10 else level_text(metric, value)
 
 
 def level_text(metric: str, value: float) -> str:
     """A quality that is to be reached: as many digits as it has, two at least; of 10 and more four."""
-    if abs(value) >= 10:
-        return f"{float(f'{value:.4g}'):,g}"
-    short = f"{value:.2f}"
-    return short if abs(float(short) - value) < 1e-9 else f"{value:.{_decimals(value, 3)}f}"
+    return human_level(value)
 
 
 def goal_text(metric: str, until: float) -> str:
