@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
@@ -38,6 +39,7 @@ def pytest_collection_finish() -> None:
     """What was imported and collected is there to the end: the garbage collector need not walk it again and again."""
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # libraries look for what was left behind
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import random
 import sys
@@ -23,6 +24,14 @@ from .verbs import BATCHES, CALLING, HOW, OTHERS, WITHIN, Calls, OwnError, Verb,
 # of torch, where somebody hooks a layer in front of which all is frozen
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 LOOPS = ("track", "tracked")  # which the user drives
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_frozen() -> Iterator[None]:
+    """The collector as a user has it: of what the tests froze, their number changes as objects end."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")
