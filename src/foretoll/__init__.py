@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import random
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -94,8 +95,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'foretoll' has no attribute {name!r}")
-    import_module("foretoll.report")  # so that records show themselves as tables
-    value = getattr(import_module(_HOME[name]), name)
+    drawn = random.getstate()
+    try:
+        import_module("foretoll.report")  # so that records show themselves as tables
+        value = getattr(import_module(_HOME[name]), name)
+    finally:
+        random.setstate(drawn)  # libraries that are loaded with it draw from the generator of the process
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""What a backward pass would need beside the weights: counted from one sample, before a batch of them is taken."""
+"""What a backward pass would need beside the weights: counted from a few samples, before a batch of them is taken."""
 
 from __future__ import annotations
 

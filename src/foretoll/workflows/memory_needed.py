@@ -61,8 +61,9 @@ class MemoryNeeded:
 def memory_needed(option: Option, update: Update, settings: TrainingSettings) -> MemoryNeeded | None:
     """What the pilot of an option takes by the formula of `foretoll.options.memory`, with the activations of a batch.
 
-    Those are measured on one sample; None where the network or the option fails on it, which the pilot will say. What
-    an option adds to the network (adapters, a program) is not in it.
+    Those are measured on two samples, since not every network takes one; what it raises passes. None where the option
+    has nothing to train in such a network, which the pilot will say. What an option adds to the network (adapters, a
+    program) is not in it.
     """
     model = update.model
     held = {id(t): t for t in (*model.network.parameters(), *model.network.buffers())}
@@ -70,13 +71,14 @@ def memory_needed(option: Option, update: Update, settings: TrainingSettings) ->
         trained = (
             [p for p in option.trainable(model).values() if p.requires_grad] if option.takes_steps else []
         )
-        one = next(iter(update.target.train.batches(1))).inputs
-        of_one = activation_bytes(model, one) if trained else 0
     except (ForetollError, RuntimeError, ValueError):
         return None
+    count = min(2, len(update.target.train))
+    few = next(iter(update.target.train.batches(count))).inputs
+    of_few = activation_bytes(model, few) if trained else 0
     training = sum(_bytes(p) for p in trained) + optimizer_bytes(trained, settings)
     training += max((_bytes(p) for p in trained), default=0)
-    activations = of_one * min(settings.batch_size, len(update.target.train))
+    activations = of_few * min(settings.batch_size, len(update.target.train)) // count
     there = memory_left()
     if update.device.type == "cuda":
         there = torch.cuda.mem_get_info(update.device)[0]
