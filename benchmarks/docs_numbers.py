@@ -1,4 +1,4 @@
-"""Makes every number of the docs that rests on the ledger that ships, anew: `make numbers`, some half an hour.
+"""Makes every number of the docs that rests on the ledger that ships, anew: `make numbers`, about an hour.
 
     OMP_NUM_THREADS=1 python benchmarks/docs_numbers.py
 
@@ -16,6 +16,7 @@ import forecast_scores
 import interval_scores
 import no_source
 import quality_curves
+import reliability
 import replication
 import source_models
 import task_scores
@@ -56,6 +57,7 @@ def main() -> None:
     quality_curves.main()
     forecast_scores.main()
     interval_scores.main(list(COST_SPLITS))
+    reliability.main()
 
 
 if __name__ == "__main__":

@@ -40,13 +40,13 @@ def main(splits: list[str]) -> None:
 def _held(found: dict[str, Any]) -> str:
     """Share held and median width, a cost a column."""
     rows = [
-        [name, *(_cell(cost, block["intervals"].get(cost)) for cost in COSTS)]
-        for name, block in found.items()
+        [name, *(cell(cost, block["intervals"].get(cost)) for cost in COSTS)] for name, block in found.items()
     ]
     return markdown_table(["left out", *COSTS.values()], rows)
 
 
-def _cell(cost: str, measures: dict[str, float] | None) -> str:
+def cell(cost: str, measures: dict[str, float] | None) -> str:
+    """The share of intervals that held a cost, and their median width; a dash where there is none."""
     if measures is None:
         return "–"
     width = f"{measures['width']:.2f}" if cost == "quality" else f"{measures['width']:.1f} ×"

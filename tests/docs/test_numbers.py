@@ -21,7 +21,7 @@ PAGES = {
     "replication.md": {"basis", "summary", "summary-trained", "costs", "kinds", "tasks", "seeds"},
     "compare.md": {"decisions"},
     "tasks.md": {"task-scores"},
-    "forecasts.md": {"aims", "intervals", "scores", "source-models"},
+    "forecasts.md": {"aims", "intervals", "reliability", "scores", "source-models"},
     "curve.md": {"curves", "samples"},
 }
 
