@@ -33,10 +33,11 @@ core: .venv/core
 demo: core
 	$(BIN)/foretoll demo
 
-# a worker for each core, of one thread each
+# a worker of one thread for each core, and one more for the while that tests wait for other processes
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 test: export OMP_NUM_THREADS ?= 1
 test: install
-	$(BIN)/pytest -n logical --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .
