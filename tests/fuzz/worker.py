@@ -20,6 +20,8 @@ from typing import Any
 
 import psutil
 
+from foretoll.data import kept_items
+
 from . import command_lines, data_files, disk_files, model_files, python_calls, record_files
 from .case import BRIEFLY, CANARY, QUIETLY, Case, Kind, estimate, retrain
 from .laws import PREFIX
@@ -32,6 +34,7 @@ AREAS: dict[str, tuple[Any, ...]] = {
     "python": (python_calls.KINDS, python_calls.HEAVY),
 }
 MOST_SHOWN = 200_000  # characters of what was printed
+kept_items.MOST_ITEMS = 5_000  # a stream without end is read up to there
 
 
 def kinds_of(area: str, *, heavy: bool) -> tuple[Kind, ...]:

@@ -26,8 +26,9 @@ class Joined(ConcatDataset[Any]):
 
 
 def class_name(dataset: Any) -> str:
-    """The class of a Dataset as its owner knows it; of joined ones that of the first."""
-    return type(dataset.datasets[0] if isinstance(dataset, Joined) else dataset).__name__
+    """The class of a Dataset as its owner knows it; of joined ones that of the first, of kept items their origin's."""
+    one = dataset.datasets[0] if isinstance(dataset, Joined) else dataset
+    return getattr(one, "read_from", None) or type(one).__name__
 
 
 def size_of(dataset: Any) -> int:

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from foretoll.data.address import DataUri
 from foretoll.data.images import Look, ToForm
 from foretoll.data.items import array_of, class_name, item_of, size_of
+from foretoll.data.kept_items import KeptItems
 from foretoll.data.parts import is_tree, item_packer, packed_arrays, parts_said, row_width
 from foretoll.data.raw import RawData, label_texts, targets_said
 from foretoll.data.splits import INPUT_KEYS, LABEL_KEYS, ArraySplit, DatasetSplit, item_input, item_label
@@ -33,16 +34,18 @@ def open_dataset(source: Any, uri: DataUri | None = None) -> RawData:
     """
     dataset = source.dataset if isinstance(source, DataLoader) else source
     name = class_name(dataset)
-    if isinstance(dataset, IterableDataset) or not (
-        hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
-    ):
-        raise DataError(f"{name} is no map-style Dataset: it needs __len__ and __getitem__")
+    if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
+        raise DataError(
+            f"{name} is no Dataset of torch: it needs __len__ and __getitem__, or to be an IterableDataset"
+        )
     size = size_of(dataset)
     if size == 0:
         raise DataError(f"{name} is empty: it needs samples")
     kind = None if uri is None else uri.kind
     peek = Peek(dataset)
     taken = _taken(peek.item, name)
+    if isinstance(dataset, KeptItems):
+        taken += f", read once, {dataset.nbytes / 1e6:,.1f} MB in a temporary file"
     values = labels_of(dataset)
     task = "classification"
     labels: npt.NDArray[Any] | None = None

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from foretoll.data.address import DataUri
-from foretoll.data.items import Joined, array_of, item_of, reason, size_of
+from foretoll.data.items import Joined, array_of, class_name, item_of, reason, size_of
+from foretoll.data.kept_items import map_style
 from foretoll.data.open_dataset import class_names_of, labels_of, open_dataset
 from foretoll.data.open_hf import source_of_parts
 from foretoll.data.open_ids import source_of_ids
@@ -33,8 +34,9 @@ def open_python(
     """A source from anything but a URI.
 
     A pandas or polars DataFrame, a pyarrow Table or a dict of columns; a data set of the `datasets` library, also
-    tokenised; a torch Dataset or DataLoader; arrays (x, y) or (x_train, y_train, x_test, y_test), or (DataFrame,
-    labels). Of all but arrays also a dict of splits, or (train, test) or (train, validation, test).
+    tokenised; a torch Dataset, map-style or iterable, or DataLoader; arrays (x, y) or (x_train, y_train, x_test,
+    y_test), or (DataFrame, labels). Of all but arrays also a dict of splits, or (train, test) or (train, validation,
+    test).
 
     `task`: what the labels are of, where their form does not tell.
 
@@ -44,10 +46,11 @@ def open_python(
     """
     if task is not None and get_task(task).names_are_numbers:
         return source_of_ids(data, task), _uri("token ids", task)
+    data = map_style(data)
     splits = _splits(data)
     if splits is not None:
         return _of_splits(splits, layout, task)
-    name = type(data).__name__
+    name = class_name(data)
     if isinstance(data, (tuple, list)):
         values = tuple(data)
         if len(values) == 2 and is_table(values[0]):
@@ -186,7 +189,7 @@ def _of_splits(
     parts: Mapping[str, Any], layout: TableLayout | None, task: str | None
 ) -> tuple[RawData, DataUri]:
     values = list(parts.values())
-    kinds = " and ".join(sorted({type(value).__name__ for value in values}))
+    kinds = " and ".join(sorted({class_name(value) for value in values}))
     uri = _uri(f"splits of {kinds}", task)
     if "train" not in parts:
         raise DataError(f"the splits are {', '.join(parts)}: one of them must be train")

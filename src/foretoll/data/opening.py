@@ -23,10 +23,10 @@ def open_data(
 ) -> TaskData:
     """Open a data set as three disjoint splits.
 
-    source: a data URI (see `foretoll.data.uri`), TaskData (returned as it is), a torch map-style Dataset or a
-    DataLoader over one (its batches and collation are not used), a DataFrame, a pyarrow Table, a data set of the
-    `datasets` library (also tokenised), a tuple of arrays or tensors (x, y) or (x_train, y_train, x_test, y_test), a
-    dict of splits, or (train, validation, test) of any of these but arrays; see docs/data.md.
+    source: a data URI (see `foretoll.data.uri`), TaskData (returned as it is), a torch Dataset (an IterableDataset is
+    read once, to disk) or a DataLoader over one (its batches and collation are not used), a DataFrame, a pyarrow Table,
+    a data set of the `datasets` library (also tokenised), a tuple of arrays or tensors (x, y) or (x_train, y_train,
+    x_test, y_test), a dict of splits, or (train, validation, test) of any of these but arrays; see docs/data.md.
     `seed` draws the limit and the shifts; the splits and parts depend on
     the URI's own `seed=` (default 0) only, so that runs with other seeds never see each other's test data.
     `task`: what the labels are of ("classification", "regression", …, see `foretoll.tasks`), where their form does not
