@@ -105,7 +105,7 @@ def left_out(rows: Sequence[Row]) -> list[Reading]:
             if rows[k].case.source_name not in out:
                 continue
             case = rows[k].case.model_copy(update={"model_id": "", "weights_digest": ""})
-            curve = forecast_curve(forecaster, case, forecaster.foretell(case, time_only=True))
+            curve = forecast_curve(forecaster, case, forecaster.foretell(case))
             found += [] if curve is None else readings(rows[k], curve)
         print(f"{', '.join(sorted(out))}: {time.process_time():.0f} s", flush=True)
     return found

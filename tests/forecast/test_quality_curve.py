@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -187,6 +189,35 @@ def test_the_asked_target_is_forecast_exactly_as_before(forecaster: Forecaster) 
             assert curve.in_cost(composed).to_target(case.until) == getattr(expected, cost)
         seen += 1
     assert seen > 8
+
+
+def test_a_run_has_seen_no_less_than_it_ends_with(forecaster: Forecaster) -> None:
+    """The whole budget's curve and the quality afterwards are one distribution up to the target, where runs end."""
+    raised, unlikely = 0, 0
+    for case in cases(40):
+        made = forecaster.foretell(case)
+        alone = forecast_curve(forecaster, case, replace(made, afterwards=None))
+        curve = forecast_curve(forecaster, case, made)
+        assert (
+            curve is not None
+            and alone is not None
+            and made.afterwards is not None
+            and made.quality is not None
+        )
+        under = curve.targets < case.until
+        there = np.array([made.afterwards.at_least(q - case.until) for q in curve.targets])
+        assert np.all(curve.reach[under] >= np.minimum(there[under], 1.0) - 1e-12)
+        assert np.all(curve.reach >= alone.reach - 1e-12)
+        assert np.array_equal(curve.reach[~under], alone.reach[~under])
+        assert np.array_equal(curve.costs[~under], alone.costs[~under])
+        assert np.all(curve.costs[under] <= alone.costs[under] + 1e-9)  # likelier, so no later
+        raised += bool(np.any(curve.reach > alone.reach + 0.1))
+        best, after = curve.for_budget(case.max_epochs).median, made.quality.median
+        assert best is not None and after is not None
+        if curve.targets[0] < after < case.until:  # at the next of the grid's targets that lies below
+            unlikely += 1
+            assert best >= curve.targets[curve.targets <= after][-1] - 1e-9
+    assert raised > 3 and unlikely > 3
 
 
 def test_a_target_that_is_met_already_has_a_curve_above_it(forecaster: Forecaster) -> None:

@@ -54,6 +54,9 @@ class Prediction:
     warnings: tuple[str, ...]
     time: TimeDistribution | None = None  # log of the steps; None where it was not learned
     widen: float = 1.0  # by which the interval of the time was widened
+    afterwards: Agreement | None = (
+        None  # quality less the target, on the test data; None where it was not learned
+    )
 
 
 class Forecaster:
@@ -139,7 +142,8 @@ class Forecaster:
                 "coverage could not be measured"
             )
         _, kept = self.learned.table("epochs", pool, frozenset())
-        quality, served = (None, None) if time_only else self._quality(case, widen, reach)
+        afterwards = None if time_only else self._afterwards(case, widen, reach)
+        quality, served = self._quality(case, afterwards)
         return Prediction(
             forecast=Forecast(
                 epochs=epochs,
@@ -164,13 +168,15 @@ class Forecaster:
             warnings=tuple(warnings),
             time=predictive,
             widen=widen,
+            afterwards=afterwards,
         )
 
     def renewed(self, case: Case, made: Prediction, time: TimeDistribution, coverage: Coverage) -> Prediction:
         """A forecast with another distribution of the log steps, known since: epochs, probabilities and quality."""
         reach = min(max(time.cdf(log_steps(case.max_epochs, case.steps_per_epoch)), 0.0), 1.0)
         epochs = self._interval(time, lambda v: epochs_within(v, case), case.max_epochs)
-        quality, served = self._quality(case, made.widen, reach)
+        afterwards = self._afterwards(case, made.widen, reach)
+        quality, served = self._quality(case, afterwards)
         return replace(
             made,
             forecast=made.forecast.model_copy(update={"epochs": epochs}),
@@ -179,6 +185,7 @@ class Forecaster:
             served_probability=served,
             coverage=coverage,
             time=time,
+            afterwards=afterwards,
         )
 
     # --- what needs no learning --------------------------------------------------------------------
@@ -254,15 +261,20 @@ class Forecaster:
         predictive = _predictive(model, case, widen)
         return self._interval(predictive, lambda v: math.exp(min(v, 700.0)), None)
 
-    def _quality(self, case: Case, widen: float, reach: float) -> tuple[Interval | None, float | None]:
-        """The quality on the test data, in agreement with the probability of reaching; that of the target there."""
+    def _afterwards(self, case: Case, widen: float, reach: float) -> Agreement | None:
+        """The quality on the test data less the target, in agreement with the probability of reaching that."""
         model = self.learned.model("quality", case)
         if model is None:
-            return None, None
+            return None
         slack = SLACK * binomial_deviation(case.until, case.validation_samples, case.test_samples)
-        agreed = Agreement(_predictive(model, case, widen), reach, slack)
-        interval = self._interval(agreed, lambda v: min(max(case.until + v, 0.0), 1.0), 1.0)
-        return interval, agreed.at_least(-case.margin)
+        return Agreement(_predictive(model, case, widen), reach, slack)
+
+    def _quality(self, case: Case, afterwards: Agreement | None) -> tuple[Interval | None, float | None]:
+        """The quality on the test data, and the probability that it is that of the target."""
+        if afterwards is None:
+            return None, None
+        interval = self._interval(afterwards, lambda v: min(max(case.until + v, 0.0), 1.0), 1.0)
+        return interval, afterwards.at_least(-case.margin)
 
     def _interval(
         self,

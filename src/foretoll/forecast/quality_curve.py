@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from foretoll.forecast.agreement import Agreement
 from foretoll.forecast.case import Case, at_target, decided, epochs_within, features, log_steps
 from foretoll.forecast.forecaster import Forecaster, Prediction
 from foretoll.forecast.predictive import TimeDistribution
@@ -157,7 +158,7 @@ def forecast_curve(
 
     `made`: the forecast for the case's own target, which the curve holds as it is. `also`: further targets (progress).
     Of the forecasts for the other targets, each made like that one, the running maximum away from it is taken: a higher
-    target cannot be reached sooner.
+    target cannot be reached sooner. Under the case's target they agree with the quality afterwards (`_agreed`).
     """
     if not traits_of(case.option).takes_steps:
         return None
@@ -189,8 +190,15 @@ def forecast_curve(
     found[anchor - 1] = made.time
     low, high = (1 - forecaster.level) / 2, (1 + forecaster.level) / 2
     levels = (low, *(level for level in INNER_LEVELS if low < level < high), high)
-    costs = np.array([[_epochs(one, level, case) for level in levels] for one in found])
-    reach = np.array([min(max(one.cdf(limit), 0.0), 1.0) for one in found])
+    told = np.array([min(max(one.cdf(limit), 0.0), 1.0) for one in found])
+    reach = _agreed(told, targets[1:] - case.until, made.afterwards)
+    shares = np.divide(told, reach, out=np.ones(count), where=reach > told)
+    costs = np.array(
+        [
+            [_epochs(one, float(level * share), case) for level in levels]
+            for one, share in zip(found, shares, strict=True)
+        ]
+    )
     start = np.zeros((1, len(levels)))
     return QualityCurve(
         targets,
@@ -198,6 +206,19 @@ def forecast_curve(
         rising_from(np.concatenate([start, costs]), anchor),
         -rising_from(-np.concatenate([[1.0], reach]), anchor),
     )
+
+
+def _agreed(reach: Array, above: Array, afterwards: Agreement | None) -> Array:
+    """The probabilities to reach targets (m,), those under the case's own no less than to be there afterwards.
+
+    above (m,): how far the targets lie above that of the case. Up to it a run goes on, and the best that it has seen is
+    no less than what it ends with. Far under an unlikely target what was learned of the quality knows more than what
+    was learned of times: there a run has one target, and most that did not come near theirs were cut off.
+    """
+    if afterwards is None:
+        return reach
+    there = [afterwards.at_least(float(value)) if value < 0 else 0.0 for value in above]
+    return np.maximum(reach, there)
 
 
 def rising_from(values: Array, anchor: int) -> Array:
