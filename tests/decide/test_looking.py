@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretoll.decide.looking import LEAST, left_for_looks, look_cost, samples_to_look_at
+from foretoll.decide.looking import LEAST, estimate_too_dear, left_for_looks, look_cost, samples_to_look_at
 from foretoll.decide.offers import bounded_offers, looked_at
 from foretoll.records import (
     Continual,
@@ -154,3 +154,12 @@ def test_what_was_looked_at_is_told_of_older_lives_too() -> None:
     assert looked_at(_card(), old) == 1000 and looked_at(_card(look=0), old) == 1500
     assert looked_at(_card(), old.model_copy(update={"looked": 0})) == 0
     assert said_looking(None) == Looking() and said_looking(0).most == 0
+
+
+def test_an_estimate_is_made_where_watching_may_take_it() -> None:
+    life = _Told(_card(), 1e-6, 1e-8)
+    life.serve()  # of a second, as each look here
+    for seconds, dear in ((100.0, True), (320.0, False)):  # with the next one, 5 % of them are 10 s, and 31
+        life.add("update", f"u{seconds:g}", promoted=True, spent=Toll(energy_kwh=1.0, duration_s=seconds))
+        assert estimate_too_dear(life.card, life.events) is dear
+        assert not estimate_too_dear(_card(watch_share=0.0), life.events)

@@ -31,7 +31,7 @@ from foretoll.workflows import life as life_module
 from foretoll.workflows import life_update, life_watch
 from foretoll.workflows.life import Life
 from foretoll.workflows.life_folder import LifeFolder, packed, unpacked
-from foretoll.workflows.life_watch import some_rows
+from foretoll.workflows.life_watch import aware, some_rows
 from foretoll.workflows.look import Look
 
 from .worlds import ACCOUNTING, build, samples, start
@@ -133,6 +133,7 @@ def test_a_batch_that_is_left_out_counts_trains_and_is_said(
     said = " ".join(text for block in life_blocks(life.card, events) for text in texts(block))
     assert "2 of them were not looked at" in said and "2 batches were not looked at" in said
     assert "than the 1 % that it was to take, since 200 samples of one batch in 8 are looked at" in said
+    assert "Keeping to it would save what " in said and "answers were lost, and more are where" in said
     assert decision_lines(life.card, decision, looks[1])[0].startswith("look     not looked at")
     for lead, said in (
         (0.0004, "is no better"),
@@ -415,6 +416,29 @@ def test_an_event_of_a_newer_foretoll_is_left_out_and_the_others_count(here: Pat
         )
     assert len(life.events()) == count
     assert life.watch(f"npz:{here}/w1.npz").after == 1
+
+
+def test_events_are_read_on_from_where_they_were_read_and_anew_in_another_ledger(
+    here: Path, cheap: list[int], tmp_path: Path
+) -> None:
+    life, other = start(here), start(here, "other")
+    other.watch(f"npz:{here}/w7.npz")
+    for i in range(3):
+        decision = life.watch(f"npz:{here}/w{i}.npz")
+        Life.open("shop", ledger=str(here / "ledger.db")).append(
+            "decision", str(i), at=aware(None), decision=decision
+        )
+        assert life.events() == life.book.events("shop") != life.events()[:-1], "of another process too"
+    book = life.book
+    assert book.events("shop", book.events("other")) == book.events("shop"), (
+        "what was known is of another life"
+    )
+    with book.held():
+        assert book.events("shop") == life.events() and book.append("shop", life.events()[0]) is None
+        with book.held():
+            life.append("decision", "held", at=aware(None))
+        book.let_go()
+        assert book.events("shop")[-1].key == "held"
 
 
 def test_the_life_of_another_time_is_read_with_equal_decisions(here: Path, cheap: list[int]) -> None:

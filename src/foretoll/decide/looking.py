@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Literal, NamedTuple
 
-from foretoll.decide.offers import HANDED_IN, looked_at, update_bounds
+from foretoll.decide.offers import ESTIMATE_S, HANDED_IN, looked_at, update_bounds
 from foretoll.records import LifeCard, LifeEvent
 
 LEAST = 200  # samples: of a lead where answers differ on a tenth of them, the standard error is 2.2 points
@@ -81,6 +81,12 @@ def left_for_looks(card: LifeCard, events: Sequence[LifeEvent], cost: Cost) -> f
     watched = sum(getattr(each, cost) or 0.0 for each in watching)
     left: float = card.watch_share * (sum(taken) + coming) - watched
     return left
+
+
+def estimate_too_dear(card: LifeCard, events: Sequence[LifeEvent]) -> bool:
+    """Whether an estimate would take more than what watching may still take."""
+    left = left_for_looks(card, events, "duration_s")
+    return bool(card.watch_share) and left is not None and left < ESTIMATE_S
 
 
 def look_cost(card: LifeCard, events: Sequence[LifeEvent], cost: Cost) -> LookCost | None:

@@ -116,7 +116,8 @@ def settled_offers(
     It could not where the same option is due whether updates are free, or that option takes what it can take at most
     and the others are free.
     """
-    found = bounded_offers(card, events)
+    taken = {offer.option: offer for offer in measured_offers(card, events)}
+    found = tuple(taken.get(offer.option, offer) for offer in bounded_offers(card, events))
     free = [offer.model_copy(update={"cost": 0.0, "cost_high": 0.0}) for offer in found]
     chosen = decide(free).option if free else None
     if chosen is None:

@@ -101,8 +101,12 @@ class Reservoir:
         if fits.all():
             return
         bar = keys[order][np.argmin(fits)]
-        cut = {name: part.take(part.keys < bar) for name, part in self._parts.items()}
-        self._parts = {name: part for name, part in cut.items() if len(part.places)}
+        for name, part in list(self._parts.items()):
+            stays = part.keys < bar
+            if not stays.any():
+                del self._parts[name]
+            elif not stays.all():
+                self._parts[name] = part.take(stays)
 
     def before(self, place: int, *, half: int | None = None) -> list[ArraySplit]:
         """What is kept of samples with a smaller place, a split for each batch, in the order of the names added.

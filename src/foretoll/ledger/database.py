@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, cast
 from urllib.parse import quote
@@ -43,6 +45,13 @@ def user_folder() -> Path:
     return folder / "foretoll"
 
 
+class _Held(threading.local):
+    """The connection of a block of this thread; none outside of one, and before its first transaction."""
+
+    inside = False
+    connection: Connection | None = None
+
+
 class Database:
     """One database, reached by short connections: none is held between calls, so forks and threads are safe.
 
@@ -55,6 +64,7 @@ class Database:
         self.path: Path | None = None
         self._lock_timeout_s = lock_timeout_s
         self._ready = False
+        self._held = _Held()
         self._nowhere: LedgerError | None = None  # why the default place is none
         self.newer: str = ""  # what is to be done about a schema that is newer than this foretoll
         try:
@@ -104,13 +114,52 @@ class Database:
         done: Callable[[Connection], bool] | None = None,
     ) -> T:
         def once(cut: bool) -> T:
-            options = self._engine.execution_options(foretoll_write=write)
-            with options.begin() as connection:
+            with self._begun(write) as connection:
                 if cut and done is not None and done(connection):
                     return cast("T", None)  # what `append` returns
                 return work(connection)
 
         return self._patiently(once)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """A block whose transactions share a connection: opening and closing a file takes longer than a small one.
+
+        In this thread alone, and of a file alone. Before a fork it must be closed (`let_go`).
+        """
+        held = self._held
+        if held.inside or self.path is None:
+            yield
+            return
+        held.inside = True
+        try:
+            yield
+        finally:
+            held.inside = False
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Close the connection that is held; the next transaction opens another one."""
+        connection, self._held.connection = self._held.connection, None
+        if connection is not None:
+            connection.close()
+
+    @contextmanager
+    def _begun(self, write: bool) -> Iterator[Connection]:
+        """A transaction on a connection of its own, or on the one that is held."""
+        held = self._held
+        if not held.inside:
+            with self._engine.execution_options(foretoll_write=write).begin() as connection:
+                yield connection
+            return
+        if held.connection is None:
+            held.connection = self._engine.connect()
+        try:
+            with held.connection.execution_options(foretoll_write=write).begin():
+                yield held.connection
+        except BaseException:  # whatever it was, the next attempt begins with a new one
+            self.let_go()
+            raise
 
     def _patiently(self, attempt: Callable[[bool], T]) -> T:
         """Repeat an attempt that met a lock or a server that is away; say anything else in one sentence."""

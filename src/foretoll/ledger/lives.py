@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -32,6 +33,14 @@ class LifeBook:
     def where(self) -> str:
         """The path of the file, or the database URL without its password."""
         return self._database.where
+
+    def held(self) -> AbstractContextManager[None]:
+        """A block whose transactions share a connection, as `Database.held`."""
+        return self._database.held()
+
+    def let_go(self) -> None:
+        """Close the connection that is held, until the next transaction: for what may fork in between."""
+        self._database.let_go()
 
     def start(self, card: LifeCard) -> None:
         """Append the start of a life; UsageError where there is one of this name."""
@@ -72,17 +81,24 @@ class LifeBook:
                 f"the life {shown(name, 40)} cannot be read (it is damaged, or of a newer foretoll): upgrade foretoll"
             ) from error
 
-    def events(self, name: str) -> list[LifeEvent]:
-        """What happened, oldest first; an event that cannot be read is left out."""
+    def events(self, name: str, known: Sequence[LifeEvent] = ()) -> list[LifeEvent]:
+        """What happened, oldest first; an event that cannot be read is left out.
+
+        known: what was read before; where its last event still stands, later ones alone are read.
+        """
         query = sa.select(life_event.c.record).where(life_event.c.life == name).order_by(life_event.c.number)
+        if known:
+            query = query.where(life_event.c.number >= known[-1].number)
         texts = self._read(lambda connection: [str(record) for record in connection.scalars(query)])
-        events = []
+        events: list[LifeEvent] = []
         for text in texts:
             try:
                 events.append(LifeEvent.model_validate_json(text))
             except ValidationError:  # of a newer foretoll, or damaged: the others count
                 continue
-        return events
+        if known and events[:1] != [known[-1]]:  # another ledger lies there now
+            return self.events(name)
+        return [*known[:-1], *events]
 
     def append(self, name: str, event: LifeEvent) -> LifeEvent | None:
         """Append an event with the next number; None where one of its kind and key is there already."""

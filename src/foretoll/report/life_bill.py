@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from foretoll.decide.amount import HUMAN
 from foretoll.decide.looking import LEAST
@@ -175,7 +176,22 @@ def _share(found: dict[str, Spent], card: LifeCard, events: Sequence[LifeEvent])
         text += f"since {least} are looked at in any case" + (
             "" if card.skip_looks else " (--skip-looks leaves batches out)"
         )
+        text += _in_answers(watching, updates, card, events)
     return f"{text}."
+
+
+def _in_answers(watching: Spent, updates: Spent, card: LifeCard, events: Sequence[LifeEvent]) -> str:
+    """What keeping to the share would save, in answers, beside those that updates could have won; in words."""
+    if not card.worth or card.cost in watching.unknown | updates.unknown:
+        return ""
+    more = getattr(watching, card.cost) - card.watch_share * getattr(updates, card.cost)
+    labelled = [e.served for e in events if e.kind == "labels" and e.served is not None]
+    won = sum(max(batch.lead or 0.0, 0.0) * batch.samples for batch in labelled)
+    amount = partial(card.served.amount, digits=0)
+    return (
+        f". Keeping to it would save what {amount(max(more, 0.0) / card.worth)} are worth; where models were "
+        f"behind the newest data, {amount(won)} were lost, and more are where updates are seen later"
+    )
 
 
 def _costs(name: str, spent: Spent) -> tuple[str, ...]:

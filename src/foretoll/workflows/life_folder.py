@@ -194,7 +194,7 @@ def packed(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]
     for name, value in arrays.items():
         array = np.ascontiguousarray(value)
         index.append([name, array.dtype.str, list(np.shape(value)), len(whole)])
-        whole += array.tobytes()
+        whole += array.data.cast("B") if array.size else b""
         whole += bytes(-len(whole) % ALIGNED)
     return {"packed": np.frombuffer(whole, dtype=np.uint8), "index": np.array(json.dumps(index))}
 

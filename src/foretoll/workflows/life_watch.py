@@ -74,6 +74,7 @@ class WatchedModel:
     patience: Patience | None = None  # how long an update may wait for a greener hour; set on an open life
     network: nn.Module | None = None  # what weights are read into, where a module in memory began the life
     _loaded: tuple[str, Model] | None = field(default=None, repr=False)  # of the last look, by its name
+    _read: list[LifeEvent] = field(default_factory=list, repr=False)  # events, as of the last time
 
     @classmethod
     @keeps_random_states
@@ -171,7 +172,9 @@ class WatchedModel:
         book.start(card)
         network = opened.model.network if in_memory(opened.model.card.arch) else None
         # what the model is built by was named, or trusted, in this call
-        return cls(card, book, runtime, trust_code=True, network=network)
+        # a model that was opened here is what was saved; one that was handed in may go on changing
+        loaded = (START, opened.model) if isinstance(model, str | Path) else None
+        return cls(card, book, runtime, trust_code=True, network=network, _loaded=loaded)
 
     @classmethod
     def open(
@@ -211,7 +214,17 @@ class WatchedModel:
         serving process kept, the look costs no forward pass. Raises DataError for a batch that the model cannot take or
         that has a class without an output, UsageError for a batch that is older than the last one.
         """
-        now = aware(at)
+        with self.book.held():
+            return self._look(batch, aware(at), representations, outputs)
+
+    def _look(
+        self,
+        batch: Data,
+        now: datetime,
+        representations: npt.ArrayLike | None,
+        outputs: npt.ArrayLike | None,
+    ) -> str:
+        """The same, on one connection to the ledger."""
         card, rows, labels = self.opened(batch)
         name = digest_of(rows)
         events = self.events()
@@ -242,11 +255,13 @@ class WatchedModel:
             raise DataError(
                 "the batch has no labels: give the data with them, and for a table their column with label="
             )
-        return self._take_labels(digest_of(rows), rows, labels, card)
+        with self.book.held():
+            return self._take_labels(digest_of(rows), rows, labels, card)
 
     def events(self) -> list[LifeEvent]:
         """What happened, oldest first."""
-        return self.book.events(self.card.name)
+        self._read = self.book.events(self.card.name, self._read)
+        return list(self._read)
 
     @cached_property
     def folder(self) -> LifeFolder:
@@ -386,8 +401,7 @@ class WatchedModel:
                 shadow = self.folder.shadow(seen.model, self.card.window)
                 if name in shadow.known:  # a process was killed between the sums and the event: once more
                     shadow = shadow.without(name)
-                found = with_labels(seen.served, look, self.scoring, looked, shadow)
-                found = found.model_copy(update={"last_label": last_label})
+                found = with_labels(seen.served, look, self.scoring, looked, shadow, last_label)
                 self.scoring.add(shadow, name, look.representations, looked)
                 self.folder.keep_shadow(seen.model, shadow)
                 self._remember(events, seen.served, rows, labels)

@@ -107,16 +107,26 @@ def served_batch(
         ks=None if reference is None else largest_ks(reference.outputs, look.outputs),
         psi=None if reference is None else stability(reference.outputs, look.outputs, classes=of_classes),
     )
-    return record if labels is None else with_labels(record, look, scoring, labels, shadow)
+    if labels is None:
+        return record
+    return with_labels(record, look, scoring, labels, shadow, scoring.last_label(labels))
 
 
 def with_labels(
-    record: ServedBatch, look: Look, scoring: Scoring, labels: Targets, shadow: Shadow | None
+    record: ServedBatch,
+    look: Look,
+    scoring: Scoring,
+    labels: Targets,
+    shadow: Shadow | None,
+    last_label: float | None,
 ) -> ServedBatch:
-    """What is known of a batch with its labels: quality and lead; the same where there are none."""
+    """What is known of a batch with its labels: quality and lead, where there are any.
+
+    `last_label`: the quality of naming the last one, over all of the batch, of which a part may have been looked at.
+    """
     known = scoring.known(labels)
     if not known.any():
-        return record
+        return record.model_copy(update={"last_label": last_label})
     served = scoring.scores(look.outputs[known], labels[known])
     found = (
         None if shadow is None else scoring.lead(shadow, look.representations[known], labels[known], served)
@@ -127,7 +137,7 @@ def with_labels(
             "quality": scoring.value(served),
             "lead": None if found is None else found.value,
             "lead_error": None if found is None else found.standard_error,
-            "last_label": scoring.last_label(labels),
+            "last_label": last_label,
         }
     )
 
