@@ -4,6 +4,7 @@
     OMP_NUM_THREADS=1 python benchmarks/scale.py thinning
     OMP_NUM_THREADS=1 python benchmarks/scale.py data --before OLDER_SRC
     OMP_NUM_THREADS=1 python benchmarks/scale.py networks --before OLDER_SRC
+    OMP_NUM_THREADS=1 python benchmarks/scale.py steps
 
 Each part writes its section of benchmarks/scale.md, with the command that made it, and leaves the others. `--before`
 names the `src` folder of an older foretoll, which is measured in the same run.
@@ -20,12 +21,14 @@ from pathlib import Path
 
 import scale_data
 import scale_ledger
+import scale_steps
 import scale_thinning
 
 PAGE = Path(__file__).with_name("scale.md")
 PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], list[str]]]] = {
     "data": ("Data", scale_data.section),
     "networks": ("Networks", scale_data.section_of_networks),
+    "steps": ("Evaluations", scale_steps.section),
     "ledger": ("Ledgers", scale_ledger.section),
     "thinning": ("A sample of one's own runs", scale_thinning.section),
 }

@@ -33,6 +33,7 @@ from foretoll.decide.pilot_budget import PilotBudget
 from foretoll.exchange.files import write_runs
 from foretoll.forecast import Forecaster
 from foretoll.forecast.case import Case
+from foretoll.forecast.early import schedule_of
 from foretoll.forecast.forecaster import Prediction
 from foretoll.forecast.lessons import lessons_of
 from foretoll.forecast.live import OF_CURVE, OF_FORECAST, LiveModels
@@ -148,7 +149,7 @@ def contests(rows: Iterable[Row]) -> list[Contest]:
 
 def step_costs(row: Row) -> StepCosts:
     """Costs in steps: an evaluation is one forward pass of the validation samples."""
-    return StepCosts.of_seconds(probe(row), row.case.steps_per_epoch, row.case.evals_per_epoch)
+    return StepCosts.of_seconds(probe(row), schedule_of(row.case))
 
 
 def probe(row: Row) -> StepProbe:

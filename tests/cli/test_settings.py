@@ -28,7 +28,7 @@ VALUES: dict[str, str] = {
     "nesterov": "", "betas": "0.8,0.9", "schedule": "cosine", "warmup": "5", "accumulate": "2", "clip_norm": "1.5",
     "label_smoothing": "0.1", "class_weights": "a=2", "lr_multipliers": "head=3", "decay_norms": "no",
     "freeze": "body.0", "precision": "bf16", "sure": "0.9", "give_up": "5%", "augment": "flip,crop:2", "workers": "1",
-    "compile": "",
+    "compile": "", "first_evaluation": "3",
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import pytest
 from foretoll.forecast import compose_costs
 from foretoll.forecast.step_costs import BETWEEN_RUNS
 from foretoll.records import GridIntensity, Interval, StepProbe
+from foretoll.records.evaluations import EvaluationSchedule
 
 PROBE = StepProbe(
     steps=30,
@@ -25,7 +26,7 @@ GRID = GridIntensity(intensity_kg_per_kwh=0.4, region="X", level="user", source=
 
 def composed(epochs: Interval, **changes: object):  # type: ignore[no-untyped-def]
     arguments = {"probe": PROBE, "grid": GRID, **changes}
-    return compose_costs(epochs, steps_per_epoch=40, evals_per_epoch=4, **arguments)  # type: ignore[arg-type]
+    return compose_costs(epochs, schedule=EvaluationSchedule(40, 4), **arguments)  # type: ignore[arg-type]
 
 
 def farther(end: float, probe: float) -> float:

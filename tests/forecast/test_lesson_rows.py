@@ -105,6 +105,7 @@ OTHER: dict[str, object] = {
     "give_up": 0.05, "nesterov": True, "betas": (0.8, 0.9), "schedule": "cosine", "warmup": 0.1, "accumulate": 4,
     "clip_norm": 1.0, "label_smoothing": 0.1, "class_weights": "balanced", "lr_multipliers": {"head": 10.0},
     "decay_norms": False, "freeze": ("stem",), "precision": "bf16", "augment": ("flip",), "workers": 2, "compile": True,
+    "first_evaluation": 3,
 }  # fmt: skip
 
 

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from foretoll.forecast import Case, Forecaster, case_of_run, compose_costs
 from foretoll.forecast.case import at_target, decided
+from foretoll.forecast.early import schedule_of
 from foretoll.forecast.quality_curve import QualityCurve, forecast_curve, rising_from
 from foretoll.forecast.reference import reference_runs
 from foretoll.forecast.step_costs import StepCosts
 from foretoll.options.table import traits_of
 from foretoll.records import StepProbe
+from foretoll.records.evaluations import EvaluationSchedule
 
 LEVELS = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
 PROBE = StepProbe(
@@ -142,7 +144,7 @@ def test_a_knee_by_hand() -> None:
 
 @given(curves(), QUALITIES, QUALITIES)
 def test_energy_rises_as_the_epochs_do(curve: QualityCurve, a: float, b: float) -> None:
-    energy = curve.in_cost(StepCosts.of_seconds(PROBE, steps_per_epoch=40, evals_per_epoch=4))
+    energy = curve.in_cost(StepCosts.of_seconds(PROBE, EvaluationSchedule(40, 4)))
     low, high = (energy.to_target(quality) for quality in sorted((a, b)))
     assert low.low <= low.median <= low.high  # type: ignore[operator]
     for end in ("low", "median", "high"):
@@ -178,13 +180,12 @@ def test_the_asked_target_is_forecast_exactly_as_before(forecaster: Forecaster) 
         assert {0.5, 0.9} <= set(curve.targets) | {q for q in (0.5, 0.9) if q <= curve.targets[0]}
         expected = compose_costs(
             made.forecast.epochs,  # type: ignore[arg-type]
-            steps_per_epoch=case.steps_per_epoch,
-            evals_per_epoch=case.evals_per_epoch,
+            schedule=schedule_of(case),
             probe=PROBE,
             grid=None,
         )
         for cost, steps in (("duration_s", StepCosts.of_seconds), ("energy_kwh", StepCosts.of_energy)):
-            composed = steps(PROBE, case.steps_per_epoch, case.evals_per_epoch)
+            composed = steps(PROBE, schedule_of(case))
             assert composed is not None
             assert curve.in_cost(composed).to_target(case.until) == getattr(expected, cost)
         seen += 1

@@ -64,6 +64,7 @@ FIELDS = (
     "metric",
     "max_epochs",
     "evals_per_epoch",
+    "first_evaluation",
     "batch_size",
     "lr",
     "optimizer",

@@ -141,6 +141,19 @@ def test_more_evaluations_than_steps_are_one_after_each_step() -> None:
     assert [point.step for point in result.curve] == list(range(9))
 
 
+def test_a_first_evaluation_is_followed_by_more_until_those_of_an_epoch() -> None:
+    data = blobs()  # 8 steps an epoch
+    plain, early = mlp(data), mlp(data)
+    train(plain, data, settings(max_epochs=2, evals_per_epoch=1))
+    result = train(early, data, settings(max_epochs=2, evals_per_epoch=1, first_evaluation=1))
+    assert [point.step for point in result.curve] == [0, 1, 2, 4, 8, 16]
+    assert same(weights(plain), weights(early)), "evaluations change nothing of what is trained"
+    cut = train(mlp(data), data, settings(max_steps=3, evals_per_epoch=1, first_evaluation=1))
+    assert [point.step for point in cut.curve] == [0, 1, 2, 3], "the end of the run, too"
+    half = settings(batch_size=8, accumulate=2, max_epochs=2, evals_per_epoch=1, first_evaluation=1)
+    assert [point.step for point in train(mlp(data), data, half).curve] == [0, 1, 2, 4, 8, 16]
+
+
 # --- gradient norm, parameter change ---------------------------------------------------------------
 
 

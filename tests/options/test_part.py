@@ -61,7 +61,7 @@ def trained(settings: TrainingSettings, option: str, *ends: int) -> tuple[dict[s
     ("option", "more"),
     [("finetune", {}), ("finetune", {"optimizer": "sgd"}), ("finetune", {"schedule": "cosine", "warmup": 3.0}),
      ("finetune", {"accumulate": 2, "optimizer": "adafactor"}), ("partial", {"optimizer": "nadam"}),
-     ("scratch", {"clip_norm": 0.5})],
+     ("scratch", {"clip_norm": 0.5}), ("finetune", {"evals_per_epoch": 1, "first_evaluation": 1})],
     ids=str,
 )  # fmt: skip
 def test_parts_are_the_whole(option: str, more: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from foretoll.records import (
     StepProbe,
     TargetForecast,
 )
+from foretoll.records.evaluations import EvaluationSchedule
 from foretoll.report import estimate_table, read_estimate, write_json
 from foretoll.report.curve import budgets_table, curve_figure, knee_line, targets_table
 from foretoll.report.document import texts
@@ -62,7 +63,7 @@ def a_curve(dearer: float = 1.0) -> ForecastCurve:
 
 
 def _steps() -> StepCosts:
-    found = StepCosts.of_energy(PROBE, steps_per_epoch=18, evals_per_epoch=4)
+    found = StepCosts.of_energy(PROBE, EvaluationSchedule(18, 4))
     assert found is not None
     return found
 

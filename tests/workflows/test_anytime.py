@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from foretoll.decide.pilot_budget import PilotBudget
 from foretoll.errors import UsageError
 from foretoll.forecast import Forecaster
 from foretoll.forecast.case import log_steps
+from foretoll.forecast.early import EarlyCase
 from foretoll.forecast.reference import reference_forecaster
 from foretoll.options import OPTIONS
 from foretoll.records import Interval, StepProbe, TrainingSettings
@@ -94,6 +95,27 @@ def test_its_looks_are_those_of_the_run_and_powers_of_two_before(job: Job) -> No
     looks = [stage.step for stage in job.grown(1.0).record.stages[1:]]
     before = [step for step in looks if step < own[0]]
     assert before == [24] and looks[1:] == own[: len(looks) - 1]
+
+
+def test_early_evaluations_of_the_run_are_looks(job: Job) -> None:
+    known = replace(job.known, case=EarlyCase(**dict(job.known.case), first_evaluation=32))
+    settings = HARD.model_copy(update={"evals_per_epoch": 1, "first_evaluation": 32})
+    known = replace(known, case=known.case.model_copy(update={"evals_per_epoch": 1}))
+    grown = GrowingPilot(
+        job.update,
+        "finetune",
+        settings,
+        known,
+        PilotBudget(None, 0.6),
+        job.forecaster,
+        Runtime(accounting=NO_METER),
+    ).grow()
+    looks = [stage.step for stage in grown.record.stages[1:]]
+    per_epoch = known.case.steps_per_epoch
+    assert looks[:4] == [24, 32, 64, per_epoch][: len(looks)] and len(looks) > 2
+    assert all(stage.epochs == stage.step / per_epoch for stage in grown.record.stages)
+    last = grown.record.stages[-1].forecast_epochs
+    assert last.low is not None and last.low > grown.record.stages[-1].epochs
 
 
 def test_what_it_sees_is_what_the_run_sees(job: Job) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from foretoll.forecast.step_costs import StepCosts
 from foretoll.records import Forecast, GridIntensity, Interval, StepProbe
+from foretoll.records.evaluations import EvaluationSchedule
 from foretoll.units import emissions_kg
 
 
 def compose_costs(
     epochs: Interval,
     *,
-    steps_per_epoch: int,
-    evals_per_epoch: int,
+    schedule: EvaluationSchedule,
     probe: StepProbe | None,
     grid: GridIntensity | None,
     learned: Forecast | None = None,
@@ -26,9 +26,8 @@ def compose_costs(
     learned = learned or Forecast()
     duration = energy_kwh = emissions = None
     if probe is not None and epochs.median is not None:
-        steps = probe, steps_per_epoch, evals_per_epoch
-        duration = _composed(StepCosts.of_seconds(*steps), epochs, epochs.median)
-        joules = StepCosts.of_energy(*steps)
+        duration = _composed(StepCosts.of_seconds(probe, schedule), epochs, epochs.median)
+        joules = StepCosts.of_energy(probe, schedule)
         energy_kwh = None if joules is None else _composed(joules, epochs, epochs.median)
         if energy_kwh is not None and grid is not None:
             emissions = Interval(

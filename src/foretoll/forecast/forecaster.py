@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from foretoll.forecast.agreement import Agreement
-from foretoll.forecast.case import CLASSIFICATION, Case, decided, epochs_within, features, log_steps
+from foretoll.forecast.case import CLASSIFICATION, Case, decided
 from foretoll.forecast.direct import (
     binomial_deviation,
     looked_up_quality,
@@ -15,6 +15,7 @@ from foretoll.forecast.direct import (
     served_by_looking,
     test_quality,
 )
+from foretoll.forecast.early import epochs_told, features_of, limit_of
 from foretoll.forecast.kept import ArrayStore
 from foretoll.forecast.learned import FEWEST_RUNS, CostModels, HeldOut
 from foretoll.forecast.lesson_columns import Lessons
@@ -103,7 +104,7 @@ class Forecaster:
         time = self.learned.model("epochs", case)
         if time is None:
             return self._nothing(case, "no run of the ledger has a time to learn from: add --calibrate 6runs")
-        row = features(case)
+        row = features_of(case)
         near, unlike = self.learned.neighbourhood(time).of(row)
         warnings = []
         widen = min(max(unlike, 1.0), WIDEST)
@@ -132,10 +133,10 @@ class Forecaster:
                 f"the ledger holds {own} runs of {case.option}: its forecast rests on other options, and the "
                 "intervals are widened; add --calibrate for firmer ones"
             )
-        limit = log_steps(case.max_epochs, case.steps_per_epoch)
+        limit = limit_of(case)
         predictive = _predictive(time, case, widen, limit=limit)
         reach = min(max(predictive.cdf(limit), 0.0), 1.0)  # sums of masses may leave [0, 1] by rounding
-        epochs = self._interval(predictive, lambda v: epochs_within(v, case), case.max_epochs)
+        epochs = self._interval(predictive, lambda v: epochs_told(v, case), case.max_epochs)
         if time.shape is None:
             warnings.append(
                 f"only {len(time.table)} runs to rest on: the interval is a rough one (Student's t) and its "
@@ -173,8 +174,8 @@ class Forecaster:
 
     def renewed(self, case: Case, made: Prediction, time: TimeDistribution, coverage: Coverage) -> Prediction:
         """A forecast with another distribution of the log steps, known since: epochs, probabilities and quality."""
-        reach = min(max(time.cdf(log_steps(case.max_epochs, case.steps_per_epoch)), 0.0), 1.0)
-        epochs = self._interval(time, lambda v: epochs_within(v, case), case.max_epochs)
+        reach = min(max(time.cdf(limit_of(case)), 0.0), 1.0)
+        epochs = self._interval(time, lambda v: epochs_told(v, case), case.max_epochs)
         afterwards = self._afterwards(case, made.widen, reach)
         quality, served = self._quality(case, afterwards)
         return replace(
@@ -325,7 +326,7 @@ def _predictive(
     model: CostModel, case: Case, widen: float, *, limit: float | None = None
 ) -> PredictiveDistribution:
     return model.predict(
-        features(case),
+        features_of(case),
         owner=case.owner,
         group=case.source_name,
         task_shift=case.task_shift,

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foretoll.forecast.case import CLASSIFICATION, RISING, Case, features
+from foretoll.forecast.case import CLASSIFICATION, RISING, Case
+from foretoll.forecast.early import features_of, lessons_of
 from foretoll.forecast.kept import OF_MODELS, ArrayStore, key_of
 from foretoll.forecast.lesson_columns import Lessons
-from foretoll.forecast.lessons import Lesson, lessons_of
+from foretoll.forecast.lessons import Lesson
 from foretoll.forecast.model_arrays import arrays_of, digest_of, model_from
 from foretoll.forecast.neighbourhood import Neighbourhood
 from foretoll.forecast.owner_offset import teach_owner
@@ -224,7 +225,7 @@ class CostModels:
 
 def known_features(case: Case) -> frozenset[str]:
     """Names of the features that a case knows."""
-    return frozenset(name for name, value in features(case).items() if value is not None)
+    return frozenset(name for name, value in features_of(case).items() if value is not None)
 
 
 def table_key(pool: str, features_known: frozenset[str]) -> str:

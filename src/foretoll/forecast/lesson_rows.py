@@ -14,12 +14,13 @@ from functools import cache
 from typing import Any
 
 from foretoll.exchange.packing import PackingError, pack, unpack
+from foretoll.forecast.early import lessons_of
 from foretoll.forecast.kept import OF_RUNS, key_of
-from foretoll.forecast.lessons import COSTS, Lesson, lessons_of
+from foretoll.forecast.lessons import COSTS, Lesson
 from foretoll.forecast.unseen import KnownSettings, distinct_settings
 from foretoll.records import Outcome, Run, TrainingSettings
 
-MADE_BY = (*OF_RUNS, "lesson_rows")
+MADE_BY = (*OF_RUNS, "early", "lesson_rows")
 _TEXTS = (
     "run_id",
     "option",

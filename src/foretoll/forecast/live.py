@@ -51,7 +51,8 @@ class Course:
 
     until: the progress that ends it; budget: in epochs; validation: samples that a quality is seen on, 0 where that is
     not known. before, reach: epochs to the target as forecast before the run, and the probability that they lie within
-    the budget; None where there was no forecast.
+    the budget; None where there was no forecast. stretch: of these epochs in a pass over the data
+    (`EvaluationSchedule.counted`).
     """
 
     until: float
@@ -61,6 +62,7 @@ class Course:
     validation: int = 0
     before: Interval | None = None
     reach: float | None = None
+    stretch: float = 1.0
 
     @classmethod
     def of(
@@ -72,15 +74,35 @@ class Course:
         if (until := settings.progress(settings.until)) <= 0:
             return None
         known = made is not None and made.reach_probability is not None
+        schedule = settings.evaluations(steps_per_epoch)
         return cls(
             until,
-            settings.epoch_budget(steps_per_epoch),
-            settings.evals_per_epoch,
-            steps_per_epoch,
+            settings.epoch_budget(steps_per_epoch) * schedule.stretch,
+            4 if schedule.is_early else settings.evals_per_epoch,
+            schedule.counted,
             validation,
-            made.forecast.epochs if made is not None and known else None,
+            times(made.forecast.epochs, schedule.stretch) if made is not None and known else None,
             made.reach_probability if made is not None else None,
+            schedule.stretch,
         )
+
+    def seen(self, epochs: float, progress: float) -> Seen:
+        """An evaluation after so many passes over the data."""
+        return Seen(epochs * self.stretch, progress)
+
+    def told(self, found: LiveForecast) -> LiveForecast:
+        """A forecast in passes over the data."""
+        whole = 1 / self.stretch
+        left = times(found.epochs_left, whole)
+        return found.model_copy(update={"epochs": found.epochs * whole, "epochs_left": left})
+
+
+def times(epochs: Interval | None, factor: float) -> Interval | None:
+    """Epochs in others that are so many times shorter."""
+    if epochs is None or factor == 1:
+        return epochs
+    ends = {name: getattr(epochs, name) for name in ("median", "low", "high")}
+    return epochs.model_copy(update={name: end and end * factor for name, end in ends.items()})
 
 
 def live_features(course: Course, curve: Sequence[Seen]) -> dict[str, float]:

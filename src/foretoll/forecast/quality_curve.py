@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from foretoll.forecast.agreement import Agreement
-from foretoll.forecast.case import Case, at_target, decided, epochs_within, features, log_steps
+from foretoll.forecast.case import Case, at_target, decided
+from foretoll.forecast.early import epochs_told, features_of, limit_of
 from foretoll.forecast.forecaster import Forecaster, Prediction
 from foretoll.forecast.predictive import TimeDistribution
 from foretoll.forecast.step_costs import StepCosts
@@ -173,11 +174,11 @@ def forecast_curve(
     if made.time is None or model is None:
         return None
     cases = [at_target(case, float(target)) for target in targets[1:]]
-    limit = log_steps(case.max_epochs, case.steps_per_epoch)
+    limit = limit_of(case)
     count = len(cases)
     found: list[TimeDistribution] = [
         *model.predict_all(
-            [features(one) for one in cases],
+            [features_of(one) for one in cases],
             [case.owner] * count,
             [case.source_name] * count,
             [case.task_shift] * count,
@@ -249,4 +250,4 @@ def _grid(now: float, highest: float, asked: Sequence[float]) -> Array:
 
 def _epochs(time: TimeDistribution, level: float, case: Case) -> float:
     value = time.quantile(level)
-    return case.max_epochs if value is None else epochs_within(value, case)
+    return case.max_epochs if value is None else epochs_told(value, case)

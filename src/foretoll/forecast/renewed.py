@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from foretoll.forecast.case import Case, epochs_of, log_steps
+from foretoll.forecast.case import epochs_of, log_steps
 from foretoll.forecast.live import LEVEL, Course, Seen, TimeLeft, shipped
 from foretoll.records import Coverage
 
@@ -45,16 +45,16 @@ class SeenTime:
 
 
 def renewed_time(
-    case: Case, course: Course, curve: Sequence[Seen], *, met: bool
+    course: Course, curve: Sequence[Seen], *, met: bool
 ) -> tuple[RenewedTime | SeenTime, Coverage]:
     """The time to the target after these evaluations, the last of them after a step, and what it rests on.
 
     `met`: the last of them met the target.
     """
     if met:
-        seen = SeenTime(log_steps(curve[-1].epochs, case.steps_per_epoch))
+        seen = SeenTime(log_steps(curve[-1].epochs, course.steps_per_epoch))
         return seen, Coverage(level=LEVEL, empirical=None, runs=0, method="the pilot met the target itself")
     model = shipped().model(course)
-    found = RenewedTime(model.time_left(course, curve), case.steps_per_epoch)
+    found = RenewedTime(model.time_left(course, curve), course.steps_per_epoch)
     method = "held out by source data set; renewed by the run's own first steps"
     return found, Coverage(level=LEVEL, empirical=model.held, runs=model.runs, method=method)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from foretoll.records import StepProbe
+from foretoll.records.evaluations import EvaluationSchedule
 from foretoll.units import kwh_from_joules
 
 # Log deviation of a step's time from one run to the next of the very same setting, which no probe of seconds can see:
@@ -23,18 +24,17 @@ class StepCosts:
     preparation: float
     per_step: float
     per_evaluation: float
-    steps_per_epoch: int
-    evals_per_epoch: int
+    schedule: EvaluationSchedule
     spread: tuple[float, float]
 
     @classmethod
-    def of_seconds(cls, probe: StepProbe, steps_per_epoch: int, evals_per_epoch: int) -> StepCosts:
+    def of_seconds(cls, probe: StepProbe, schedule: EvaluationSchedule) -> StepCosts:
         """The duration (s)."""
         parts = probe.seconds_of_preparation, probe.seconds_per_step, probe.seconds_per_evaluation
-        return cls(*parts, steps_per_epoch, evals_per_epoch, _spread(probe))
+        return cls(*parts, schedule, _spread(probe))
 
     @classmethod
-    def of_energy(cls, probe: StepProbe, steps_per_epoch: int, evals_per_epoch: int) -> StepCosts | None:
+    def of_energy(cls, probe: StepProbe, schedule: EvaluationSchedule) -> StepCosts | None:
         """The energy (kWh); None where the probe measured none."""
         if probe.joules_per_step is None:
             return None
@@ -43,12 +43,12 @@ class StepCosts:
             kwh_from_joules(probe.joules_per_step),
             kwh_from_joules(probe.joules_per_evaluation or 0.0),
         )
-        return cls(*parts, steps_per_epoch, evals_per_epoch, _spread(probe))
+        return cls(*parts, schedule, _spread(probe))
 
     def of(self, epochs: float) -> float:
         """The cost of so many epochs."""
-        steps = math.ceil(epochs * self.steps_per_epoch - 1e-9)
-        evaluations = 1 + math.ceil(epochs * self.evals_per_epoch - 1e-9)
+        steps = math.ceil(epochs * self.schedule.steps_per_epoch - 1e-9)
+        evaluations = 1 + self.schedule.needed(epochs)
         return self.preparation + steps * self.per_step + evaluations * self.per_evaluation
 
     def quantile(self, median: float, epochs: float, share: float) -> float:

@@ -13,9 +13,10 @@ from sqlalchemy.exc import IntegrityError
 from foretoll.errors import LedgerError
 from foretoll.exchange.reading import UnreadRecord, unread_text
 from foretoll.forecast.case import Case
+from foretoll.forecast.early import lessons_of
 from foretoll.forecast.lesson_columns import Lessons
 from foretoll.forecast.lesson_rows import lesson_in
-from foretoll.forecast.lessons import Lesson, lessons_of
+from foretoll.forecast.lessons import Lesson
 from foretoll.forecast.own_lessons import EVERY, OF_MODEL, RECENT, SPREAD, OwnLessons, drawn, milestone
 from foretoll.forecast.unseen import KnownSettings
 from foretoll.ledger.columns import EndedRun, ends_without, has_columns, is_complete, write_lessons

@@ -152,7 +152,8 @@ class _Loop:
     def _epoch(self, stepper: Stepper, epoch: int, taken: int) -> bool:
         """One pass over the training data, but for the steps of it that were taken; True when the run is over."""
         settings, recorder, training = self.settings, self.recorder, self.training
-        checks, per_epoch = settings.evals_per_epoch, recorder.result.steps_per_epoch or 1
+        per_epoch = recorder.result.steps_per_epoch or 1
+        schedule = settings.evaluations(per_epoch)
         # One order per epoch, from the seed and the epoch alone.
         order = (settings.seed * 1_000_003 + epoch) % 2**63  # what torch's generators take
         self._go_on()  # reading the data is part of a step
@@ -162,8 +163,7 @@ class _Loop:
                 recorder.step(norm, loss, skipped=stepper.skipped)
                 if position == per_epoch:
                     training.after_epoch()
-                due = position * checks // per_epoch > (position - 1) * checks // per_epoch
-                if due or recorder.budget_spent:
+                if schedule.due(epoch * per_epoch + position) or recorder.budget_spent:
                     recorder.enter(EVALUATION)
                     if self._evaluate():
                         return True

@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 
 from foretoll.errors import UsageError, unknown_name
 from foretoll.records.base import FALLING, SHARES, QualityScale, Record
+from foretoll.records.evaluations import EvaluationSchedule
 from foretoll.records.setting_texts import by_name, chance, is_amount, listed, numbered
 from foretoll.tasks import Metric, known_metric, metric_names
 
@@ -78,6 +79,11 @@ class TrainingSettings(Record):
     metric: str = _setting("accuracy", f"quality: {', '.join(metric_names())}", shapes=False)
     max_epochs: float = _setting(20.0, "budget of epochs; schedules are planned for it", gt=0, shapes=False)
     evals_per_epoch: int = _setting(4, "evaluations in an epoch", ge=1, shapes=False)
+    first_evaluation: int | None = _setting(
+        None, "step of the first evaluation, with more after twice, four times, … as many until those of an epoch; "
+        "0: none before them; without it 0, but where those are 1,000 steps apart the step up to which training takes "
+        "as long as an evaluation", ge=0, shapes=False,
+    )  # fmt: skip
     batch_size: int = _setting(64, "samples in a batch", ge=1, shapes=False)
     lr: float = _setting(
         1e-3, "learning rate, or auto to search for one in a few steps each; without it the option's own, "
@@ -271,6 +277,10 @@ class TrainingSettings(Record):
         full, rest = divmod(samples, self.batch_size)
         batches = max(full + (rest > 1), 1)
         return -(-batches // self.accumulate)
+
+    def evaluations(self, steps_per_epoch: int) -> EvaluationSchedule:
+        """Which steps of a run with so many in an epoch an evaluation follows."""
+        return EvaluationSchedule(steps_per_epoch, self.evals_per_epoch, self.first_evaluation or 0)
 
     def epoch_budget(self, steps_per_epoch: int) -> float:
         """Epochs that may be trained at the most: `max_epochs`, or fewer by `max_steps`."""

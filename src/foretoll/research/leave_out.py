@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from foretoll.forecast.case import Case, case_of_run, usable
+from foretoll.forecast.early import counted_run
 from foretoll.records import Run
 from foretoll.research.metrics import Outcomes
 
@@ -106,7 +107,7 @@ def _pair_fold(row: Row) -> str | None:
 def rows_of(runs: Iterable[Run], *, option: str | None = None, task: str | None = None) -> list[Row]:
     """Usable runs as rows; `option` keeps one way of reuse, `task` one task."""
     rows = []
-    for run in runs:
+    for run in map(counted_run, runs):
         case = case_of_run(run)
         if (
             case is None

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from foretoll.forecast.case import EPOCH_OFFSET, decided
 from foretoll.forecast.compose import compose_costs
+from foretoll.forecast.early import lessons_of, schedule_of
 from foretoll.forecast.forecaster import HARD, UNLIKE, Forecaster, Prediction
-from foretoll.forecast.lessons import Lesson, lessons_of
+from foretoll.forecast.lessons import Lesson
 from foretoll.records import Forecast, Interval, StepProbe
 from foretoll.research import metrics
 from foretoll.research.leave_out import Fold, Row, outcomes
@@ -106,8 +107,7 @@ def _nobodys(lesson: Lesson) -> Lesson:
 def _composed(made: Prediction, epochs: Interval, row: Row, probe: StepProbe | None) -> Forecast:
     return compose_costs(
         epochs,
-        steps_per_epoch=row.case.steps_per_epoch,
-        evals_per_epoch=row.case.evals_per_epoch,
+        schedule=schedule_of(row.case),
         probe=probe,
         grid=None,
         learned=made.forecast,

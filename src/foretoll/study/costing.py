@@ -59,8 +59,8 @@ class _Pace:
         self, settings: TrainingSettings, epochs: float, samples: int | None
     ) -> tuple[float, float | None]:
         """Seconds and kWh of so many epochs with their evaluations."""
-        steps = epochs * self.settings_steps(settings, samples)
-        looks = 1 + epochs * settings.evals_per_epoch
+        per_epoch = self.settings_steps(settings, samples)
+        steps, looks = epochs * per_epoch, 1 + settings.evaluations(per_epoch).needed(epochs)
         probe = self.probe
         seconds = steps * probe.seconds_per_step + looks * probe.seconds_per_evaluation
         if probe.joules_per_step is None:

@@ -14,6 +14,7 @@ from foretoll.decide.halving import CostNow
 from foretoll.decide.pilot_budget import PilotBudget
 from foretoll.errors import ForetollError, one_line
 from foretoll.forecast import Forecaster, Prediction
+from foretoll.forecast.early import schedule_of
 from foretoll.forecast.live import Course, Seen
 from foretoll.forecast.renewed import renewed_time
 from foretoll.forecast.step_costs import StepCosts
@@ -108,7 +109,7 @@ class GrowingPilot:
         epochs, reach = made.forecast.epochs, made.reach_probability
         if probe is None or made.time is None or epochs is None or reach is None:
             return None
-        steps = probe, case.steps_per_epoch, case.evals_per_epoch
+        steps = probe, schedule_of(case)
         told = MadeForecast(forecast=made.forecast, reach_probability=reach)
         course = Course.of(self.settings, case.steps_per_epoch, case.validation_samples, told)
         if course is None:
@@ -161,6 +162,7 @@ class Stages(Part):
         self.pilot, self.cost, self.course, self.made = pilot, cost, course, made
         self.case, self.settings = pilot.known.case, pilot.settings
         self.steps, self.evaluations = 0, 1
+        self._schedule = schedule_of(self.case)
         self._planned = planned_steps(self.settings, self.case.steps_per_epoch)
         self.ended = ""
         self.can_go_on = False
@@ -227,13 +229,14 @@ class Stages(Part):
         elif point.step:  # seen before, in a part that was thrown away
             self.evaluations += 1
         elif not self.curve:
-            self.curve.append(Seen(0.0, self.settings.progress(point.quality)))
+            self.curve.append(self.course.seen(0.0, self.settings.progress(point.quality)))
 
     def _renew(self, step: int, quality: float, *, met: bool) -> None:
         self.steps, self.evaluations = step, self.evaluations + 1
-        self.curve.append(Seen(step / self.case.steps_per_epoch, self.settings.progress(quality)))
-        if self.curve[-1].epochs < self.case.max_epochs - 1e-9 or met:
-            found = renewed_time(self.case, self.course, self.curve, met=met)
+        epochs = step / self.case.steps_per_epoch
+        self.curve.append(self.course.seen(epochs, self.settings.progress(quality)))
+        if epochs < self.case.max_epochs - 1e-9 or met:
+            found = renewed_time(self.course, self.curve, met=met)
             self.made = self.pilot.forecaster.renewed(self.case, self.pilot.known.made, *found)
         self.found.append(self._stage(step, quality, self._share))
         if met:
@@ -269,21 +272,10 @@ class Stages(Part):
 
     def _after(self, step: int) -> int:
         """The step of the next look: the run's next evaluation, or before its first one a power of two times 24."""
-        per_epoch = self.case.steps_per_epoch
-        epoch = step // per_epoch
-        number = self._own(step) - epoch * self.case.evals_per_epoch + 1
-        own = min(epoch * per_epoch - (-number * per_epoch // self.case.evals_per_epoch), self._planned)
-        more = FIRST
+        own, more = min(self._schedule.after(step), self._planned), FIRST
         while more <= step:
             more *= 2
-        first = -(-per_epoch // self.case.evals_per_epoch)
-        return more if more < first else own
-
-    def _own(self, step: int) -> int:
-        """How many evaluations the run itself has made after so many steps, but for the first one."""
-        epoch, position = divmod(step, self.case.steps_per_epoch)
-        checks = self.case.evals_per_epoch
-        return epoch * checks + position * checks // self.case.steps_per_epoch
+        return more if more < self._schedule.after(0) else own
 
     @property
     def _anew(self) -> bool:
@@ -293,7 +285,7 @@ class Stages(Part):
     def _spent_at(self, step: int) -> float:
         """What will have been spent at a later look."""
         if self._anew:
-            return self.spent + self._spent(step, 1 + self._own(step))
+            return self.spent + self._spent(step, 1 + self._schedule.made(step))
         return self._thrown_away + self._spent(step, self.evaluations + 1)
 
     def _spent(self, steps: int, evaluations: int) -> float:

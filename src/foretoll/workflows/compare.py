@@ -48,7 +48,7 @@ from foretoll.workflows.context import (
 from foretoll.workflows.elsewhere import check_shares
 from foretoll.workflows.estimate import default_region_warning, elsewhere_warning
 from foretoll.workflows.experience import experience_of
-from foretoll.workflows.goal import with_target
+from foretoll.workflows.goal import with_evaluations, with_target
 from foretoll.workflows.rates import Named
 from foretoll.workflows.retrain import take_signals
 from foretoll.workflows.shared_pilots import kept_beside, share_pilots
@@ -168,7 +168,7 @@ def compare(
     jobs = dict(zip(_names(given, opened), opened, strict=True))
     first = opened[0]
     require_labels(first.target, "compare")
-    settings = with_target(first, settings, until)
+    settings = with_evaluations(with_target(first, settings, until), first.target.card)
     found: list[Candidate] = []
     looked: dict[str, Prospect] = {}
     energy: EnergyBasis | None = None

@@ -98,8 +98,7 @@ def forecast_there(
             probe = probe.model_copy(update={"seconds_of_preparation": 0.0, "joules_of_preparation": None})
         costs = compose_costs(
             costs.epochs,
-            steps_per_epoch=settings.steps_per_epoch(samples),
-            evals_per_epoch=settings.evals_per_epoch,
+            schedule=settings.evaluations(settings.steps_per_epoch(samples)),
             probe=probe,
             grid=accounting.grid,
             learned=costs,

@@ -42,7 +42,7 @@ from foretoll.workflows.context import (
 )
 from foretoll.workflows.elsewhere import check_shares, forecasts_there, probe_there
 from foretoll.workflows.experience import experience_of
-from foretoll.workflows.goal import in_unit, with_target
+from foretoll.workflows.goal import in_unit, with_evaluations, with_target
 from foretoll.workflows.memory_needed import said_beforehand
 from foretoll.workflows.payback import Qualities, payback
 from foretoll.workflows.pilot import pilot_signals
@@ -180,7 +180,7 @@ def estimate(
                 loading=loading,
                 seed=settings.seed,
             )
-        aimed = with_target(update, settings, question.first)
+        aimed = with_evaluations(with_target(update, settings, question.first), update.target.card)
         request = EstimateRequest(
             question.on(update, aimed),
             beside,
@@ -448,8 +448,7 @@ def composed(
         probe = probe.model_copy(update={"seconds_of_preparation": 0.0, "joules_of_preparation": None})
     return compose_costs(
         told.forecast.epochs,
-        steps_per_epoch=settings.steps_per_epoch(len(update.target.train)),
-        evals_per_epoch=settings.evals_per_epoch,
+        schedule=settings.evaluations(settings.steps_per_epoch(len(update.target.train))),
         probe=probe,
         grid=accounting.grid,
         learned=told.forecast,

@@ -6,6 +6,7 @@ from foretoll.data import TaskData
 from foretoll.errors import DataError, UsageError
 from foretoll.quality import evaluate, scale_of
 from foretoll.records import SHARES, DataCard, Interval, TrainingSettings
+from foretoll.records.evaluations import EvaluationSchedule
 from foretoll.tasks import check_metric, check_until, get_task, known_metric
 from foretoll.workflows.context import Update
 
@@ -45,6 +46,18 @@ def on_data(settings: TrainingSettings, data: TaskData, instead: TaskData | None
         raise DataError(f"{data.name} has no labels, without which {metric.title} says nothing: give some")
     scale = scale_of(name, labels, task.width(data.classes), task.name)
     return settings.model_copy(update={"metric": name, "scale": scale})
+
+
+def with_evaluations(settings: TrainingSettings, target: DataCard) -> TrainingSettings:
+    """The settings with the first evaluation of a run on these data, where nobody named it and there is no patience.
+
+    Patience counts evaluations: more of them early on would end the run sooner.
+    """
+    if settings.first_evaluation is not None or settings.patience is not None:
+        return settings
+    per_epoch, samples = settings.steps_per_epoch(target.train), settings.samples_per_step
+    first = EvaluationSchedule.first_of(per_epoch, settings.evals_per_epoch, samples, target.validation)
+    return settings.model_copy(update={"first_evaluation": first}) if first else settings
 
 
 def in_unit(quality: Interval | None, settings: TrainingSettings) -> Interval | None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from foretoll.errors import UsageError
-from foretoll.forecast.live import Course, Seen, shipped
+from foretoll.forecast.live import Course, shipped
 from foretoll.records import EvalPoint, Interval, LiveForecast, MadeForecast, TrainingSettings
 from foretoll.units import human_number
 from foretoll.workflows.experience import experience_of
@@ -50,13 +50,15 @@ class Renewals:
         settings, now = self.settings, curve[-1]
         self._met = self._met or settings.meets(now.quality)
         some = thinned(curve)
-        seen = [Seen(p.epochs, settings.progress(p.quality)) for p in some if p.epochs is not None]
-        if steps_per_epoch is None or len(seen) < len(some):
+        if steps_per_epoch is None or any(point.epochs is None for point in some):
             return None
         course = Course.of(settings, steps_per_epoch, self.validation, self.made)
         if course is None:
             return None
+        seen = [course.seen(p.epochs or 0.0, settings.progress(p.quality)) for p in some]
         found = shipped()(course, seen, met=self._met)
+        if found is not None:
+            found = course.told(found)
         if found is not None and found.epochs > 0:
             rates = {
                 "duration_left_s": _at_rate(found, now.duration_s),

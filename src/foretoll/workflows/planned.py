@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from foretoll.data import stratified_sample
-from foretoll.forecast.case import Case, case_of
+from foretoll.forecast.case import Case
+from foretoll.forecast.early import case_of
 from foretoll.options.table import get_option
 from foretoll.quality import Evaluation, evaluate
 from foretoll.records import Outcome, Run, TrainingSettings

@@ -30,7 +30,7 @@ from foretoll.workflows.context import (
     Watcher,
     open_update,
 )
-from foretoll.workflows.goal import with_target
+from foretoll.workflows.goal import with_evaluations, with_target
 from foretoll.workflows.keeping import guarded
 from foretoll.workflows.kept_pilot import kept_pilot
 from foretoll.workflows.live import SO, forecast_before
@@ -126,7 +126,8 @@ def retrain(
     )
     require_labels(update.target, option)
     get_option(option).require_suited(update.model, update.target, task_shift=update.task_shift)
-    settings, _ = settled(update, option, with_target(update, settings, until), lr, watcher=runtime.watcher)
+    settings = with_evaluations(with_target(update, settings, until), update.target.card)
+    settings, _ = settled(update, option, settings, lr, watcher=runtime.watcher)
     begun = None if from_pilot is None else kept_pilot(from_pilot, update, option, settings)
     made = estimate.made_forecast if estimate is not None else None
     warnings: tuple[str, ...] = ()

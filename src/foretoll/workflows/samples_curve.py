@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from foretoll.forecast import Case, Forecaster, Prediction, compose_costs
+from foretoll.forecast.early import schedule_of
 from foretoll.forecast.quality_curve import rising_from
 from foretoll.records import Forecast, GridIntensity, SamplesForecast, StepProbe, TrainingSettings
 from foretoll.workflows.context import Update
@@ -144,8 +145,7 @@ def _costs(
         )
     return compose_costs(
         told.forecast.epochs,
-        steps_per_epoch=case.steps_per_epoch,
-        evals_per_epoch=case.evals_per_epoch,
+        schedule=schedule_of(case),
         probe=probe,
         grid=grid,
     )

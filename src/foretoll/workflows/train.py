@@ -21,7 +21,7 @@ from foretoll.tasks import check_until
 from foretoll.workflows.carry_out import RunMetadata, RunResult, carry_out
 from foretoll.workflows.chance import target_warnings
 from foretoll.workflows.context import Accounting, Data, Runtime, Update, Watcher
-from foretoll.workflows.goal import on_data
+from foretoll.workflows.goal import on_data, with_evaluations
 from foretoll.workflows.keeping import guarded
 
 
@@ -115,7 +115,7 @@ def train_model(
         )
     model = build(data=task, seed=settings.seed).to(runtime.device)
     task = seen_by(model.card.preprocessing, task)
-    settings = on_data(settings, task)
+    settings = with_evaluations(on_data(settings, task), task.card)
     recognise_outputs(model, task.train)
     runtime.watcher.stage(f"train {model.card.arch} on {task.name}")
     return carry_out(

@@ -9,6 +9,7 @@ from foretoll.decide.allowance import Allowance, checked_number
 from foretoll.decide.money import Price
 from foretoll.forecast import Case, Forecaster, Prediction, compose_costs
 from foretoll.forecast.case import at_target
+from foretoll.forecast.early import schedule_of
 from foretoll.forecast.quality_curve import QualityCurve, forecast_curve
 from foretoll.forecast.step_costs import StepCosts
 from foretoll.options.table import traits_of
@@ -139,7 +140,7 @@ class _Curves:
         self.by_cost["epochs"] = epochs
         if option.probe is None:
             return
-        steps = option.probe, case.steps_per_epoch, case.evals_per_epoch
+        steps = option.probe, schedule_of(case)
         self._add("duration_s", epochs, StepCosts.of_seconds(*steps))
         if (energy := StepCosts.of_energy(*steps)) is None:
             return
@@ -198,8 +199,7 @@ class _Curves:
             return None
         costs = compose_costs(
             made.forecast.epochs,
-            steps_per_epoch=case.steps_per_epoch,
-            evals_per_epoch=case.evals_per_epoch,
+            schedule=schedule_of(case),
             probe=self.option.probe,
             grid=self.grid,
         )
