@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import buying
 import decisions
 import forecast_scores
 import interval_scores
@@ -52,7 +53,8 @@ def main() -> None:
     replication.main()
     task_scores.main()
     no_source.main()
-    source_models.main()
+    source_models.main(None)
+    buying.main()
     decisions.main()
     quality_curves.main()
     forecast_scores.main()

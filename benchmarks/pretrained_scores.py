@@ -1,11 +1,15 @@
-"""How well retrainings of pretrained models are forecast by the ledger that ships: a block of docs/forecasts.md.
+"""How well retrainings of pretrained models are forecast by the ledger that ships: blocks of docs/forecasts.md.
 
     FORETOLL_DATA=FOLDER PYTHONPATH=FOLDER/models foretoll study run pretrained --trust-code --out study-pretrained
     OMP_NUM_THREADS=1 python benchmarks/pretrained_scores.py study-pretrained
+    OMP_NUM_THREADS=1 python benchmarks/pretrained_scores.py                          # from what is kept
+    FORETOLL_DATA=FOLDER PYTHONPATH=FOLDER/models foretoll study run pretrained_more --trust-code
+    OMP_NUM_THREADS=1 python benchmarks/pretrained_scores.py study-pretrained_more    # keeps its runs, too
 
 The runs of the study `pretrained`, each forecast by the runs that ship and began with random weights, as a user would
-be told who brings that model. Left out are runs that their first evaluation decides, and options that take no step.
-Last line: one JSON object.
+be told who brings that model; and those of `pretrained_more`, which are not in the ledger that ships, also by all runs
+of it. Left out are runs that their first evaluation decides, and options that take no step. The runs of the second are
+kept as benchmarks/results/pretrained_more.jsonl.gz, the figures beside them. Last line: one JSON object.
 """
 
 from __future__ import annotations
@@ -18,18 +22,24 @@ from datetime import date
 
 import numpy as np
 
+from foretoll.exchange.files import write_runs
 from foretoll.forecast import Forecaster
 from foretoll.forecast.case import CLASSIFICATION, EPOCH_OFFSET
 from foretoll.forecast.forecaster import HARD, UNLIKE, Prediction
 from foretoll.forecast.lessons import lessons_of
 from foretoll.forecast.reference import reference_runs
+from foretoll.forecast.trimming import trimmed
 from foretoll.options.table import traits_of
+from foretoll.records import Run
 from foretoll.research.leave_out import Row, of_others, rows_of
 from foretoll.research.open_runs import is_open, open_measures
+from foretoll.sharing import anonymous
 from foretoll.study.reading import study_runs
-from pages import ROOT, markdown_table, replace_block
+from pages import RESULTS, ROOT, markdown_table, replace_block
 
 PAGE = ROOT / "docs" / "forecasts.md"
+FIRST, MORE = "pretrained", "pretrained_more"
+RUNS = RESULTS / f"{MORE}.jsonl.gz"
 HEAD = [
     "runs", "open", "that reached", "median factor", "90 % within factor", "within 2 ×", "90 % held",
     "of those that reached", "median width", "mean chance told", "warned: unlike all runs", "warned: hard",
@@ -70,6 +80,15 @@ def told_of(rows: Sequence[Row], learned: Sequence[Row]) -> list[Told]:
             and epochs.high is not None
         ):
             found.append(Told(row, made, epochs.median, epochs.low, epochs.high))
+    return found
+
+
+def told_by_other_networks(asked: Sequence[Row], ships: Sequence[Row], study: Sequence[Row]) -> list[Told]:
+    """Forecasts of rows by what the ledger that ships and the study teach, but for runs of the row's own network."""
+    found = []
+    for name in sorted({network(row) for row in asked}):
+        learned = [row for row in (*ships, *study) if not of_others(row.run) or network(row) != name]
+        found += told_of([row for row in asked if network(row) == name], learned)
     return found
 
 
@@ -114,28 +133,52 @@ def network(row: Row) -> str:
     return row.run.model.arch.partition("?")[0].rpartition("/")[2].rpartition(":")[2]
 
 
-def main(where: str) -> None:
+def scored_runs(where: str | None) -> tuple[str, list[Run]]:
+    """The name of the study of a folder, and its runs of networks that others trained; without one, what is kept."""
+    found = study_runs(where or str(RUNS)).runs
+    more = [run for run in found if f"study:{MORE}" in run.tags and of_others(run)]
+    if where and more:
+        write_runs(RUNS, [anonymous(trimmed(run).model_copy(update={"curve": run.curve})) for run in more])
+    return (
+        (MORE, more)
+        if more
+        else (FIRST, [run for run in found if f"study:{FIRST}" in run.tags and of_others(run)])
+    )
+
+
+def main(where: str | None) -> None:
     """Forecast, score, write."""
-    learned = [row for row in rows_of(reference_runs(), task=CLASSIFICATION) if not of_others(row.run)]
-    runs = [run for run in study_runs(where).runs if "study:pretrained" in run.tags and of_others(run)]
+    name, runs = scored_runs(where)
+    ships = rows_of(reference_runs(), task=CLASSIFICATION)
+    learned = [row for row in ships if not of_others(row.run)]
     rows = [row for row in rows_of(runs, task=CLASSIFICATION) if traits_of(row.case.option).takes_steps]
     told = told_of([row for row in rows if is_open(row)], learned)
     every = measured(told)
     lines = [cells("all", every)]
-    for name in sorted({network(one.row) for one in told}):
-        lines.append(cells(name, measured([one for one in told if network(one.row) == name])))
+    if name == MORE:
+        by_all = measured(told_of([one.row for one in told], ships))
+        lines.append(cells("all, by the whole ledger", by_all))
+        others = measured(told_by_other_networks([one.row for one in told], ships, rows))
+        lines.append(cells("all, by ledger and study, without the network's own runs", others))
+        every |= {f"{key}_by_all": value for key, value in by_all.items()}
+        every |= {f"{key}_by_others": value for key, value in others.items()}
+    for one_network in sorted({network(one.row) for one in told}):
+        lines.append(cells(one_network, measured([one for one in told if network(one.row) == one_network])))
     low, high = (every[f"median_factor_{end}"] for end in ("low", "high"))
+    folder = f" study-{name}" if name == FIRST else ""
     heading = (
-        f"`python benchmarks/pretrained_scores.py study-pretrained`, {date.today()}: {len(rows)} runs by options that "
+        f"`python benchmarks/pretrained_scores.py{folder}`, {date.today()}: {len(rows)} runs by options that "
         f"take steps, of which the first evaluation decides {len(rows) - len(told)}; forecast by {len(learned):,} runs "
         f"of classification that ship. Median factor of all, 95 % interval: {low:.2f} … {high:.2f} (bootstrap over "
         f"pairs of data sets); {every['too_long']:.0f} of the {every['runs']:.0f} that reached their target were told "
         "to take longer than they did."
     )
     text = f"{heading}\n\n{markdown_table(HEAD, lines)}"
-    replace_block(PAGE, "pretrained", text)
+    replace_block(PAGE, name.replace("_", "-"), text)
+    if name == MORE:
+        (RESULTS / f"{MORE}.json").write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(every))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1] if len(sys.argv) > 1 else None)

@@ -16,7 +16,7 @@ LINE = re.compile(r"\*From the ledger that ships: ([\d,]+) runs, ([0-9a-f]{12})\
 # the pages whose numbers are those of the shipped ledger; other blocks come from runs of their own
 PAGES = {
     "../README.md": {"headline"},
-    "studies.md": {"ledger"},
+    "studies.md": {"buying", "ledger"},
     "recoverability_gap.md": {"worth"},
     "replication.md": {"basis", "summary", "summary-trained", "costs", "kinds", "tasks", "seeds"},
     "compare.md": {"decisions"},
