@@ -5,6 +5,7 @@
     OMP_NUM_THREADS=1 python benchmarks/scale.py data --before OLDER_SRC
     OMP_NUM_THREADS=1 python benchmarks/scale.py networks --before OLDER_SRC
     OMP_NUM_THREADS=1 python benchmarks/scale.py steps
+    OMP_NUM_THREADS=1 python benchmarks/scale.py look
 
 Each part writes its section of benchmarks/scale.md, with the command that made it, and leaves the others. `--before`
 names the `src` folder of an older foretoll, which is measured in the same run.
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import scale_data
 import scale_ledger
+import scale_look
 import scale_steps
 import scale_thinning
 
@@ -29,6 +31,7 @@ PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], list[str]]]] = {
     "data": ("Data", scale_data.section),
     "networks": ("Networks", scale_data.section_of_networks),
     "steps": ("Evaluations", scale_steps.section),
+    "look": ("The look", scale_look.section),
     "ledger": ("Ledgers", scale_ledger.section),
     "thinning": ("A sample of one's own runs", scale_thinning.section),
 }

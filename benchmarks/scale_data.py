@@ -75,7 +75,7 @@ print(json.dumps([held("VmHWM") - base, time.process_time()]))
 def section(args: argparse.Namespace) -> list[str]:
     """The section of benchmarks/scale.md."""
     sources = [("now", HERE), *([("before", args.before)] if args.before else [])]
-    with _folder(args.work) as work:
+    with folder(args.work) as work:
         return [
             "Peak memory above `import foretoll` (torch and the rest are 600 MB of it), each in a process of its own;",
             "2,000 samples of either side are looked at, of pictures 500. Retrain: "
@@ -84,7 +84,7 @@ def section(args: argparse.Namespace) -> list[str]:
             "| what | size | | estimate MB | s | retrain MB | s |",
             "| --- | ---: | --- | ---: | ---: | ---: | ---: |",
             *_table(
-                "JPEGs of 224 px in folders", FILES, _folders, "foretoll:cnn?width=4", sources, work, args
+                "JPEGs of 224 px in folders", FILES, folders, "foretoll:cnn?width=4", sources, work, args
             ),
             *_table("rows of 20 columns, Parquet", ROWS, _parquet, "foretoll:mlp", sources, work, args),
             *_table("rows of 20 columns, CSV", ROWS[1:-1], _csv, "foretoll:mlp", sources, work, args),
@@ -95,7 +95,7 @@ def section(args: argparse.Namespace) -> list[str]:
 def section_of_networks(args: argparse.Namespace) -> list[str]:
     """The section of benchmarks/scale.md on networks."""
     sources = [("now", HERE), *([("before", args.before)] if args.before else [])]
-    with _folder(args.work) as work:
+    with folder(args.work) as work:
         return [
             f"A network of so many parameters, estimated from 100 samples with batches of 4, and {STEPS} Adam steps of "
             "a plain loop of torch; above `import torch`, which takes 320 MB:",
@@ -107,7 +107,8 @@ def section_of_networks(args: argparse.Namespace) -> list[str]:
 
 
 @contextmanager
-def _folder(named: Path | None) -> Iterator[Path]:
+def folder(named: Path | None) -> Iterator[Path]:
+    """The named folder, or one that is thrown away."""
     if named is not None:
         named.mkdir(parents=True, exist_ok=True)
         yield named
@@ -132,10 +133,10 @@ def _table(
         if size > args.up_to:
             continue
         uris = [make(work, size, seed) for seed in (0, 1)]
-        model = _model(work, make(work, min(sizes[0], size), 0), arch, what)
+        model = trained(work, make(work, min(sizes[0], size), 0), arch, what)
         for name, source in sources:
             words = [str(model), *uris]
-            told = _estimate("samples=500" if make is _folders else "")
+            told = _estimate("samples=500" if make is folders else "")
             seen = [_measured(code, words, source, work) for code in (told, RETRAIN)]
             cells = " | ".join(f"{mb:,.0f} | {s:.1f}" for mb, s in seen)
             rows.append(f"| {what} | {size:,} | {name} | {cells} |")
@@ -150,7 +151,7 @@ def _networks(sources: list[tuple[str, Path]], work: Path, args: argparse.Namesp
             continue
         uris = [_npz(work, 1_000, seed) for seed in (0, 1)]
         width = round((size / 2) ** 0.5)  # three hidden layers: two squares of weights
-        model = _model(work, uris[0], f"foretoll:mlp?width={width}&depth=3", f"mlp{size}")
+        model = trained(work, uris[0], f"foretoll:mlp?width={width}&depth=3", f"mlp{size}")
         plain = _measured(PLAIN, [str(model), *uris], HERE, work)
         for name, source in sources:
             told = _measured(_estimate(SMALL_STEPS, TORCH), [str(model), *uris], source, work)
@@ -160,7 +161,7 @@ def _networks(sources: list[tuple[str, Path]], work: Path, args: argparse.Namesp
     return rows
 
 
-def _model(work: Path, uri: str, arch: str, name: str) -> Path:
+def trained(work: Path, uri: str, arch: str, name: str) -> Path:
     """A checkpoint folder, trained for a few steps."""
     out = work / f"model-{''.join(c for c in name if c.isalnum())}"
     if not out.exists():
@@ -182,7 +183,8 @@ def _measured(code: str, words: list[str], source: Path, work: Path) -> tuple[fl
     return mb, seconds
 
 
-def _folders(work: Path, count: int, seed: int) -> str:
+def folders(work: Path, count: int, seed: int) -> str:
+    """A data URI of so many JPEGs, smooth colours and noise in five classes."""
     from PIL import Image
 
     real, root = work / f"pictures{seed}", work / f"folder{count}-{seed}"

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 import foretoll
 from foretoll.records import Estimate, Interval, Run
+from scale_data import folder
 
 COLUMNS, HIDDEN, CLASSES, TESTED = 20, 24, 5, 20_000
 UNTIL = 0.889
@@ -22,7 +20,7 @@ SCHEDULES = (("four an epoch", 0), ("and before them", None))
 
 def section(args: argparse.Namespace) -> list[str]:
     """The section of benchmarks/scale.md."""
-    with _folder(args.work) as work:
+    with folder(args.work) as work:
         source, target = _rows(work, 30_000, 5), _rows(work, args.up_to, 6)
         model = work / "model-steps"
         settings = foretoll.TrainingSettings(max_epochs=5)
@@ -62,16 +60,6 @@ def _row(name: str, first: int | None, words: tuple[str, str, str], work: Path) 
 def _steps(epochs: Interval, per_epoch: int) -> str:
     low, median, high = (f"{(end or 0) * per_epoch:,.0f}" for end in (epochs.low, epochs.median, epochs.high))
     return f"{median} ({low} … {high})"
-
-
-@contextmanager
-def _folder(named: Path | None) -> Iterator[Path]:
-    if named is not None:
-        named.mkdir(parents=True, exist_ok=True)
-        yield named
-        return
-    with tempfile.TemporaryDirectory() as made:
-        yield Path(made)
 
 
 def _rows(work: Path, count: int, teacher: int) -> str:

@@ -26,7 +26,6 @@ from foretoll.commands.flags import (
     PriceOption,
     QuietOption,
     RegionOption,
-    SamplesOption,
     measuring_flag,
     model_flag,
     output_flag,
@@ -146,7 +145,15 @@ def estimate(
         str | None,
         measuring_flag("--calibrate", help_="first spend this on short graded retrainings: 6runs, 90s, 5min"),
     ] = None,
-    samples: SamplesOption = 2000,
+    samples: Annotated[
+        int | None,
+        measuring_flag(
+            "--samples",
+            min=2,
+            help_="samples of source and target to use; without it 2,000, or fewer where the look would take much of "
+            "what the retraining does",
+        ),
+    ] = None,
     samples_curve: Annotated[
         bool,
         measuring_flag(

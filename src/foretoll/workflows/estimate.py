@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +43,7 @@ from foretoll.workflows.context import (
 from foretoll.workflows.elsewhere import check_shares, forecasts_there, probe_there
 from foretoll.workflows.experience import experience_of
 from foretoll.workflows.goal import in_unit, with_evaluations, with_target
+from foretoll.workflows.look_size import LookSize, look_size
 from foretoll.workflows.memory_needed import said_beforehand
 from foretoll.workflows.payback import Qualities, payback
 from foretoll.workflows.pilot import pilot_signals
@@ -76,7 +77,7 @@ def estimate(
     lr: Named = None,
     calibrate_for: str | Budget | None = None,
     pilot: PilotBudget | None = None,
-    samples: int = DEFAULT_SAMPLES,
+    samples: int | None = None,
     samples_curve: bool = False,
     weights: str | Path | None = None,
     embedding_layer: str | None = None,
@@ -120,7 +121,8 @@ def estimate(
         calibrate_for: a budget such as "6runs" or "5min" that is first spent on short graded retrainings of this model;
             they are written to the ledger and make the forecast firmer.
         pilot: how far the pilot goes on as the beginning of the run itself; None: it ends after 24 steps.
-        samples: how many samples of source and of target are looked at, at most.
+        samples: how many samples of source and of target are looked at, at most; None: 2,000, or fewer where the look
+            would take much of what the retraining does (of `PilotBudget.spend`).
         samples_curve: also predict what 1/8, 1/4 and 1/2 of the target's training samples would cost and reach
             (`Estimate.samples_curve`).
         weights: the file or folder of the weights, where `model` names an architecture.
@@ -210,7 +212,7 @@ class EstimateRequest:
     lr: Named = None
     calibration: Budget | None = None
     pilot: PilotBudget | None = None
-    samples: int = DEFAULT_SAMPLES
+    samples: int | None = None
     there: Sequence[Machine] = ()
     collector: Collector = collect
     samples_curve: bool = False
@@ -237,9 +239,7 @@ def estimate_update(
     with SelfCostMeter(runtime.meter()) as own:
         watcher.stage("look at source and target through the model (indices, signals)")
         fewer = parts_of(len(update.target.train)) if request.samples_curve and not said else ()
-        seen = take_signals(
-            update, settings, samples=request.samples, collector=request.collector, fewer=fewer
-        )
+        seen = _looked(update, settings, request, fewer)
         before = None if update.target.train.labels is None else evaluated_start(update, settings)
         start = None if before is None else settings.progress(before.quality)
         plain = settings
@@ -377,6 +377,18 @@ def estimate_update(
             *filter(None, [known.warning]),
         ),
     )
+
+
+def _looked(
+    update: Update, settings: TrainingSettings, request: EstimateRequest, fewer: Sequence[int]
+) -> Survey:
+    """The look, at as many samples as were named, or as the pilot's budget allows of a look that is made here."""
+    if request.samples is not None or request.collector is not collect:
+        size = LookSize(request.samples or DEFAULT_SAMPLES)
+    else:
+        size = look_size(update, settings, (request.pilot or PilotBudget()).spend)
+    seen = take_signals(update, settings, samples=size.samples, collector=request.collector, fewer=fewer)
+    return replace(seen, warnings=(*size.said, *seen.warnings))
 
 
 @dataclass(frozen=True)
