@@ -2,7 +2,8 @@
 
     python benchmarks/record_dictionary.py --out src/foretoll/exchange/records-1.zdict
 
-A second one gets the next number (`--number 2`) and a file of its own: what is packed needs the one that packed it.
+Another one gets the next number (`--number 3`; 2 is what ends go on from starts by) and a file of its own: what is
+packed needs the one that packed it. The first one was trained on texts of lessons too, which ledgers no longer keep.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from pathlib import Path
 
 import zstandard
 
-from foretoll.forecast.lesson_rows import lesson_text
-from foretoll.forecast.lessons import lessons_of
 from foretoll.forecast.reference import reference_runs
 from foretoll.ledger.append import start_of
 from foretoll.records import Run
@@ -46,7 +45,6 @@ def main() -> None:
     texts = [run.model_dump_json(by_alias=True) for run in runs]
     texts += [start_of(run).model_dump_json(by_alias=True) for run in runs]
     texts += [whole(run, rng).model_dump_json(by_alias=True) for run in runs[::5]]
-    texts += [lesson_text(lesson) for lesson in lessons_of(runs)]
     made = zstandard.train_dictionary(BYTES, [text.encode() for text in texts], dict_id=args.number)
     args.out.write_bytes(made.as_bytes())
     print(f"{len(made)} bytes, dictionary {made.dict_id()}")

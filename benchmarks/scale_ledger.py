@@ -11,23 +11,34 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zlib import crc32
+
+import zstandard
 
 import foretoll
+from foretoll.exchange import packing
 from foretoll.exchange.files import write_runs
 from foretoll.forecast.case import OF_STUDIES, Case, case_of_run, decided
+from foretoll.forecast.lesson_rows import row_of_run
+from foretoll.forecast.own_lessons import drawn
 from foretoll.forecast.reference import reference_runs
 from foretoll.ledger import Ledger
-from foretoll.ledger.append import start_of
+from foretoll.ledger.append import start_of, start_values
 from foretoll.options.table import DEFAULT
 from foretoll.records import Outcome, Run
 
 OWNERS = 40
+NEWER = {"option_settings"}  # empty fields of a record that an older version does not know
 BEGAN = datetime(2025, 1, 1, tzinfo=UTC)
 TEMPLATES = 1500  # varied by their numbers; more runs repeat these with other ids and times
+AT_ONCE = 10_000  # rows of a transaction
 STARTED = "id, started_at, recorded_at, option, arch, target, record"
 ENDED = "run_id, presumed, recorded_at, outcome, finished_at, record"
 HERE = Path(foretoll.__file__).parents[1]
@@ -51,6 +62,27 @@ for case in cases[1:]:
     forecaster.foretell(case, time_only=True)
 print(json.dumps([time.process_time() - began, peak() - before, told.forecast.epochs.median]))
 """
+# what else is asked of a ledger: the newest runs, a run by its id and by the beginning of it, one that begins and ends
+USED = """
+import json, sys, time
+from foretoll.ledger import Ledger
+from foretoll.ledger.append import start_of
+from foretoll.records import Run
+run = Run.model_validate_json(sys.stdin.read())
+ledger = Ledger.open(sys.argv[1])
+def both():
+    ledger.begin(start_of(run))
+    ledger.finish(run)
+took = []
+ledger.summaries(limit=1)
+for work in (
+    lambda: ledger.summaries(limit=20), lambda: ledger.get("own000000500"), lambda: ledger.get("ope"), both
+):
+    began = time.process_time()
+    work()
+    took.append(time.process_time() - began)
+print(json.dumps(took))
+"""
 
 
 def varied(rng: random.Random, number: int) -> Run:
@@ -69,6 +101,50 @@ def moment(number: int) -> str:
     return (BEGAN + timedelta(hours=number)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def full_ledger(path: Path, count: int, seed: int = 0) -> None:
+    """A ledger of so many runs as this version writes it, in bulk: records are packed in a hurry, each on its own."""
+    rng = random.Random(seed)
+    path.unlink(missing_ok=True)
+    texts = []
+    for number in range(min(count, TEMPLATES)):
+        run = varied(rng, number)
+        start, end = (one.model_dump_json(by_alias=True) for one in (start_of(run), run))
+        texts.append((run, start, end, row_of_run(run), [*start_values(run, None, b"").values()]))
+    Ledger(path).begin(start_of(texts[0][0].model_copy(update={"id": "open"})))
+    packer = zstandard.ZstdCompressor(level=1, dict_data=packing._dictionary(), write_checksum=True)
+    nth: Counter[int] = Counter()
+    known = {row.settings_alike: row.settings for *_, row, _ in texts}
+
+    def rows(first: int) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]]:
+        for number in range(first, min(first + AT_ONCE, count)):
+            run, start, end, row, (_, _, _, *columns) = texts[number % len(texts)]
+            name, at = f"own{number:09d}", moment(number)
+            was = run.started_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+            start, end = (text.replace(run.id, name).replace(was, at) for text in (start, end))
+            nth[row.alike] += 1
+            toll = run.toll.epochs, run.toll.energy_kwh, run.toll.emissions_kg, run.toll.duration_s
+            place = drawn(name) * nth[row.alike]
+            lesson = row.made_by, row.teaches, row.model, row.weights, row.alike, nth[row.alike], place
+            yield (
+                (name, at, at, *columns[:-1], packer.compress(start.encode())),
+                (name, 0, at, run.outcome.value, at, *toll, packer.compress(end.encode())),
+                (number + 1, name, 0, *lesson, crc32(end.encode()) >> 1, None),
+            )
+
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA synchronous=OFF")
+        connection.execute("PRAGMA cache_size=-200000")
+        connection.executemany("INSERT INTO run_settings VALUES (?, ?)", known.items())
+        for first in range(0, count, AT_ONCE):
+            for table, some in zip(
+                ("run_start", "run_end", "run_lesson"), zip(*rows(first), strict=True), strict=True
+            ):
+                marks = ",".join("?" * len(some[0]))
+                connection.executemany(f"INSERT INTO {table} VALUES ({marks})", some)  # names of our own
+            connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def plain_ledger(path: Path, count: int, source: Path, seed: int = 0) -> None:
     """A ledger as the older version writes it: its tables, and records as texts."""
     rng = random.Random(seed)
@@ -81,11 +157,12 @@ def plain_ledger(path: Path, count: int, source: Path, seed: int = 0) -> None:
         [str(path)],
         source,
         {},
-        text=first.model_copy(update={"id": "open"}).model_dump_json(by_alias=True),
+        text=first.model_copy(update={"id": "open"}).model_dump_json(by_alias=True, exclude=NEWER),
     )
     templates = [varied(rng, number) for number in range(min(count, TEMPLATES))]
     texts = [
-        (r, start_of(r).model_dump_json(by_alias=True), r.model_dump_json(by_alias=True)) for r in templates
+        (run, *(one.model_dump_json(by_alias=True, exclude=NEWER) for one in (start_of(run), run)))
+        for run in templates
     ]
     with closing(sqlite3.connect(path)) as connection:
         for number in range(count):
@@ -147,10 +224,12 @@ def measured(ledger: Path, source: Path, work: Path) -> dict[str, float]:
     return {"cold": cold, "warm": warm, "cold_mb": cold_mb, "warm_mb": warm_mb}
 
 
-def one_more(ledger: Path) -> None:
-    """A run ends."""
-    run = varied(random.Random(7), 300_000)
-    Ledger(ledger).finish(run)
+def one_more(ledger: Path) -> list[float]:
+    """Seconds for the newest runs, a run by its id, by the beginning of one, and for one that begins and ends."""
+    run = varied(random.Random(7), 3_000_000).model_copy(update={"id": f"{time.time_ns():d}"})
+    text = run.model_dump_json(by_alias=True)
+    found: list[float] = json.loads(in_python(USED, [str(ledger)], HERE, {}, text=text))
+    return found
 
 
 def bytes_a_run(work: Path, count: int = 1500) -> tuple[float, float]:
@@ -164,15 +243,22 @@ def bytes_a_run(work: Path, count: int = 1500) -> tuple[float, float]:
         path.unlink(missing_ok=True)
         ledger = Ledger(path)
         if begun:
-            for run in runs[: count // 5]:
+            for run in runs:
                 ledger.begin(start_of(run))
                 ledger.finish(run)
         else:
             ledger.import_(work / "runs.jsonl")
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        sizes.append(path.stat().st_size / (count // 5 if begun else count))
+        sizes.append(path.stat().st_size / count)
     return sizes[0], sizes[1]
+
+
+def forecast(ledger: Path, work: Path, cache: str) -> list[float]:
+    """Seconds, megabytes and what the stage forecast told, in a process of its own."""
+    words = [str(ledger), str(work / "cases.json")]
+    found: list[float] = json.loads(in_python(MEASURED, words, HERE, {"FORETOLL_CACHE": cache}))
+    return found
 
 
 def section(args: argparse.Namespace) -> list[str]:
@@ -182,59 +268,47 @@ def section(args: argparse.Namespace) -> list[str]:
         work.mkdir(exist_ok=True)
         (work / "cases.json").write_text(json.dumps([case.model_dump(mode="json") for case in asked()]))
         rows: list[str] = []
+        before: list[str] = []
         for count in args.runs:
             ledger = work / f"ledger-{count}.db"
-            plain_ledger(ledger, count, args.before or HERE)
-            size = ledger.stat().st_size / count
-            old: dict[str, Any] = {}
             if args.before and count <= args.before_up_to:
-                old = measured(ledger, args.before, work)
-            first = json.loads(
-                in_python(MEASURED, [str(ledger), str(work / "cases.json")], HERE, {"FORETOLL_CACHE": "off"})
-            )
-            new = measured(ledger, HERE, work)
-            one_more(ledger)
-            again = json.loads(
-                in_python(
-                    MEASURED,
-                    [str(ledger), str(work / "cases.json")],
-                    HERE,
-                    {"FORETOLL_CACHE": str(work / "cache")},
+                plain = work / f"plain-{count}.db"
+                plain_ledger(plain, count, args.before)
+                size, old = plain.stat().st_size / count, measured(plain, args.before, work)
+                once = forecast(plain, work, "off")[0] - forecast(plain, work, "off")[0]
+                before.append(
+                    f"| {count:,} | {old['cold']:.2f} | {old['warm']:.2f} | {old['cold_mb']:.0f} | {size:,.0f} "
+                    f"| {once:.1f} |"
                 )
+                print(before[-1], flush=True)
+            if not ledger.exists():
+                full_ledger(ledger, count)
+            new = measured(ledger, HERE, work)
+            used = one_more(ledger)
+            again = forecast(ledger, work, str(work / "cache"))
+            rows.append(
+                f"| {count:,} | {new['cold']:.2f} | {new['warm']:.2f} | {again[0]:.2f} | {new['cold_mb']:.0f} "
+                f"| {new['warm_mb']:.0f} | {' | '.join(f'{1000 * took:.0f}' for took in used)} |"
             )
-            rows.append(row(count, old, new, first, again, size))
             print(rows[-1], flush=True)
         imported, begun = bytes_a_run(work)
     return [
-        "The stage forecast of `estimate`, for a case of one of the ledger's models and three other options: before /",
-        "after. Once: the first forecast on a ledger of the older version, which writes its columns. Cold: a first",
-        "process, nothing kept. Warm: the next one. One more: the next one after another run has ended. MB: the peak",
-        "above what the process had before the stage, cold.",
+        "The stage forecast of `estimate`, for a case of one of the ledger's models and three other options. Cold: a",
+        "first process, nothing kept. Warm: the next one. One more: the next one after another run has ended. MB: the",
+        "peak above what the process had before the stage. Then milliseconds, in a process that has the ledger open:",
+        "for the 20 newest runs, a run by its id, by the beginning of it, and to append a run that begins and ends.",
         "",
-        "| own runs | once | cold | warm | one more | ratio warm | MB cold | bytes a run before |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| own runs | cold, s | warm, s | one more, s | MB cold | MB warm | list, ms | by id, ms | "
+        "by its beginning, ms | begin and finish, ms |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         *rows,
         "",
-        f"Bytes a run of the file after: {imported:,.0f} imported, {begun:,.0f} begun and ended.",
+        "Before there were columns, a ledger as that version writes it. Once: what the first forecast of today takes",
+        "longer on it, which writes its columns.",
+        "",
+        "| own runs | cold, s | warm, s | MB cold | bytes a run | once, s |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: |",
+        *before,
+        "",
+        f"Bytes a run of the file now, of 1,500: {imported:,.0f} imported, {begun:,.0f} begun and ended.",
     ]
-
-
-def row(
-    count: int,
-    old: dict[str, Any],
-    new: dict[str, float],
-    first: list[float],
-    again: list[float],
-    size: float,
-) -> str:
-    """One line of the table."""
-
-    def both(name: str) -> str:
-        return f"{old[name]:.2f} / {new[name]:.2f}" if old else f"· / {new[name]:.2f}"
-
-    ratio = f"{old['warm'] / new['warm']:.1f}" if old else "·"
-    megabytes = f"{old['cold_mb']:.0f} / {new['cold_mb']:.0f}" if old else f"· / {new['cold_mb']:.0f}"
-    return (
-        f"| {count:,} | {first[0]:.1f} | {both('cold')} | {both('warm')} | {again[0]:.2f} | {ratio} | {megabytes} "
-        f"| {size:,.0f} |"
-    )

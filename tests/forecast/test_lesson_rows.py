@@ -1,9 +1,8 @@
-"""A lesson as a row: the same to the last bit, another version's is not read, and packed texts are bounded."""
+"""What runs are chosen by, and packed texts: the same again, bounded, and one that goes on from another needs it."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 
 import pytest
@@ -11,43 +10,33 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foretoll.exchange.packing import DICTIONARY, MOST_BYTES, PackingError, is_packed, pack, unpack
-from foretoll.exchange.reading import UnreadableError, read_record
-from foretoll.forecast.lesson_rows import lesson_in, lesson_text, made_by, row_of_run
+from foretoll.exchange.packing import DICTIONARY, MOST_BYTES, PackingError, goes_on, is_packed, pack, unpack
+from foretoll.exchange.reading import UnreadableError, read_record, text_of_record
+from foretoll.forecast.lesson_rows import made_by, number_of, row_of_run
 from foretoll.forecast.lessons import lessons_of
 from foretoll.forecast.own_lessons import EVERY, GROWTH, drawn, milestone
 from foretoll.forecast.reference import reference_runs
 from foretoll.forecast.unseen import KnownSettings, unseen_settings
+from foretoll.ledger.append import start_of
 from foretoll.ledger.taught import _known
 from foretoll.records import TrainingSettings
 from foretoll.records.settings import setting_fields
 
 
-def test_a_row_has_the_lesson_of_its_run_to_the_last_bit() -> None:
-    for run in reference_runs()[::29]:
-        row, wanted = row_of_run(run), lessons_of([run])
-        assert row.teaches == len(wanted)
-        found = lesson_in(run.id, row.made_by, row.lesson)
-        assert ([] if found is None else [found]) == wanted
-        assert not wanted or (row.model_id or "", row.weights_digest or "") == (
-            wanted[0].model_id,
-            wanted[0].weights_digest,
-        )
-
-
-def test_what_is_damaged_or_of_another_version_is_no_lesson() -> None:
-    run = next(run for run in reference_runs() if lessons_of([run]))
-    row, (lesson,) = row_of_run(run), lessons_of([run])
-    assert row.lesson is not None
-    text = json.loads(lesson_text(lesson))
-    assert lesson_in(run.id, "older", row.lesson) is None
-    assert lesson_in("another", made_by(), row.lesson) is None
-    flipped = row.lesson[:40] + bytes([row.lesson[40] ^ 1]) + row.lesson[41:]
-    others = [[*text[:-1], {"gap": "large"}], ["exploded", *text[1:]], [*text[:3], 5, *text[4:]], [1], {}]
-    others += ["[" * 500, "nonsense"]
-    packed = [pack(one if isinstance(one, str) else json.dumps(one)) for one in others]
-    for damaged in (None, b"", "text", row.lesson[:-1], flipped, *packed):
-        assert lesson_in(run.id, made_by(), damaged) is None
+def test_a_row_names_the_model_and_the_kind_of_its_run() -> None:
+    runs = reference_runs()[::29]
+    rows = [row_of_run(run) for run in runs]
+    alike: dict[int, set[tuple[str, ...]]] = {}
+    for run, row in zip(runs, rows, strict=True):
+        found = lessons_of([run])
+        assert (row.made_by, row.teaches) == (made_by(), len(found))
+        for lesson in found:
+            assert row.model == (number_of(lesson.model_id) if lesson.model_id else None)
+            assert row.weights == (number_of(lesson.weights_digest) if lesson.weights_digest else None)
+            kind = (lesson.option, lesson.task, lesson.family, lesson.source_name, lesson.target_name)
+            alike.setdefault(row.alike, set()).add((*kind, lesson.shift))
+    assert len(alike) > 20 and all(len(kinds) == 1 for kinds in alike.values())
+    assert all(0 <= number_of(str(i)) < 2**47 for i in range(100)), "SQLite keeps it in six bytes"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
@@ -58,13 +47,49 @@ def test_packed_and_unpacked_it_is_the_same(text: str) -> None:
     assert unpack(frame).decode() == text
 
 
-@given(st.binary(max_size=60), st.integers(0, 400))
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200),
+)
 @settings(max_examples=60, deadline=None)
-def test_damaged_bytes_are_a_sentence_and_never_another_text(noise: bytes, at: int) -> None:
-    frame = pack(lesson_text(lessons_of(reference_runs()[:1])[0]))
+def test_what_goes_on_from_a_text_is_unpacked_after_that_very_text(first: str, then: str) -> None:
+    frame, start = pack(first + then, first.encode()), pack(first)
+    assert goes_on(frame) and not goes_on(start)
+    assert text_of_record(frame, start).decode() == first + then == text_of_record(frame, first).decode()
+    for nothing in (None, 5, start[:-1]):
+        with pytest.raises(UnreadableError, match="goes on from is not there or damaged"):
+            text_of_record(frame, nothing)
+
+
+def test_an_end_takes_less_than_half_after_its_start_and_needs_that_one() -> None:
+    runs = [run for run in reference_runs()[::200] if run.signals]
+    starts, ends = (
+        [one.model_dump_json(by_alias=True) for one in some] for some in (map(start_of, runs), runs)
+    )
+    frames = [pack(end, start.encode()) for start, end in zip(starts, ends, strict=True)]
+    assert sum(map(len, frames)) < 0.6 * sum(len(pack(end)) for end in ends)
+    for k, frame in enumerate(frames):
+        assert unpack(frame, starts[k].encode()).decode() == ends[k]
+        with pytest.raises(PackingError, match="damaged"):
+            unpack(frame, starts[k - 1].encode())
+    assert unpack(bytes.fromhex(FRAME), START.encode()).decode() == END, (
+        "what was packed once is read for ever"
+    )
+
+
+START, END = '{"schema":"foretoll.run/1","id":"r1"}', '{"schema":"foretoll.run/1","id":"r1","steps":8}'
+FRAME = "28b52ffd25022f6d0000187b387d02cc98830220ac6a51a3841094"
+
+
+@given(st.binary(max_size=60), st.integers(0, 400), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_damaged_bytes_are_a_sentence_and_never_another_text(noise: bytes, at: int, after: bool) -> None:
+    run = reference_runs()[0]
+    before = start_of(run).model_dump_json(by_alias=True).encode() if after else None
+    frame = pack(run.model_dump_json(by_alias=True), before)
     damaged = frame[:at] + noise + frame[at + len(noise) :]
     try:
-        assert unpack(damaged) == unpack(frame)
+        assert unpack(damaged, before) == unpack(frame, before)
     except PackingError as error:
         assert str(error).isprintable()
 

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from foretoll.exchange.packing import is_packed, unpack
+from foretoll.exchange.reading import text_of_record
 
 from .case import QUIETLY, TEXTS, Case, as_json, either, junk, mutated, retrain, spoiled
 from .model_files import CODE, _evil
@@ -34,11 +34,11 @@ def ledger_records(draw: random.Random, folder: Path) -> Case:
         for (name,) in base.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             base.execute(f"DROP TRIGGER {name}")
         table, key = draw.choice((("run_start", "id"), ("run_end", "run_id")))
-        run, text = draw.choice(base.execute(f"SELECT {key}, record FROM {table} ORDER BY {key}").fetchall())
+        rows = f"SELECT {key}, {table}.record, run_start.record FROM {table}"
+        rows += " JOIN run_start ON run_id = id" if table == "run_end" else ""
+        run, text, start = draw.choice(base.execute(f"{rows} ORDER BY {key}").fetchall())
         if draw.random() < 0.6:
-            record, what = mutated(
-                draw, json.loads(unpack(text) if is_packed(text) else text), changes=draw.choice((1, 3))
-            )
+            record, what = mutated(draw, json.loads(text_of_record(text, start)), changes=draw.choice((1, 3)))
             changed: Any = json.dumps(record)
         else:
             changed = draw.choice(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from foretoll.errors import LedgerError
 from foretoll.exchange.files import write_runs
+from foretoll.exchange.packing import pack
 from foretoll.forecast import case_of_run
 from foretoll.forecast.lessons import Lesson, lessons_of
 from foretoll.forecast.own_lessons import OF_MODEL, RECENT, SPREAD, drawn, milestone
@@ -22,6 +23,7 @@ from foretoll.ledger.append import start_of
 from foretoll.ledger.schema import LATEST
 from foretoll.records import Outcome, Run
 
+from .making import ended, make_run
 from .test_faults import filled, read_only, tamper, unpack_records, versions
 
 RUNS = [run for run in reference_runs()[::150] if run.outcome is not Outcome.INTERRUPTED]
@@ -86,8 +88,8 @@ def test_columns_say_what_the_records_say_whatever_happened(
         elif path.exists():
             changes = {
                 "forget": [f"DELETE FROM run_lesson WHERE run_id = {victim}"],
-                "older": [f"UPDATE run_lesson SET made_by = 'older', lesson = x'00' WHERE run_id = {victim}"],
-                "damage": [f"UPDATE run_lesson SET lesson = substr(lesson, 9) WHERE run_id = {victim}"],
+                "older": [f"UPDATE run_lesson SET made_by = 0, alike = 0 WHERE run_id = {victim}"],
+                "damage": [f"UPDATE run_lesson SET digest = 5, model = NULL WHERE run_id = {victim}"],
                 "tamper": ["DROP TRIGGER run_end_no_update",
                            f"UPDATE run_end SET record = x'28b52ffd00' WHERE run_id = {victim}",
                            "CREATE TRIGGER run_end_no_update BEFORE UPDATE ON run_end "
@@ -105,7 +107,6 @@ def test_a_run_that_ends_adds_a_row_and_nothing_is_parsed_again(
 ) -> None:
     wanted = of_records(ledger)
     monkeypatch.setattr(taught, "ends_without", None)  # whoever calls it fails
-    monkeypatch.setattr(taught, "_of_record", None)
     assert of_columns(ledger) == wanted and len(wanted) == len(RUNS)
     run = RUNS[0].model_copy(update={"id": "new"})
     ledger.begin(start_of(run))
@@ -121,7 +122,7 @@ def test_a_ledger_of_the_version_before_gets_its_columns_and_keeps_its_records(
     triggers = [
         f"{name}_lesson_{change}" for name in ("run_start", "run_end") for change in ("update", "delete")
     ]
-    changed(path, "DROP TABLE run_lesson", "DROP TABLE run_settings", "DELETE FROM foretoll_schema WHERE version = 4",
+    changed(path, "DROP TABLE run_lesson", "DROP TABLE run_settings", "DELETE FROM foretoll_schema WHERE version >= 4",
             *(f"DROP TRIGGER {name}" for name in triggers))  # fmt: skip
     unpack_records(path)
     content = path.read_bytes()
@@ -164,6 +165,22 @@ def test_a_packed_record_that_is_damaged_is_named_and_moved_aside(tmp_path: Path
     assert not ledger.own_runs().warning and len(ledger.runs()) == 2
 
 
+def test_a_start_is_made_anew_and_the_end_that_went_on_from_it_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    run = ended(make_run("r1"))
+    ledger = Ledger(path)
+    ledger.finish(run)
+    text = run.model_dump_json(by_alias=True)
+    newer = start_of(run).model_dump_json(by_alias=True).replace("foretoll.run/1", "foretoll.run/9")
+    end = pack(text, newer.encode()).hex()
+    tamper(path, f"UPDATE run_start SET record = '{newer}'", f"UPDATE run_end SET record = x'{end}'")
+    assert "written by a newer foretoll" in ledger.doctor()[0] and ledger.get("r1") == run
+    assert "moved aside" in ledger.doctor(repair=True)[0]
+    assert ledger.doctor() == [] and Ledger(path).get("r1") == run
+    ledger.export(tmp_path / "out.jsonl")
+    assert Ledger(tmp_path / "other.db").import_(tmp_path / "out.jsonl") == 1
+
+
 def many(folder: Path, count: int) -> tuple[Ledger, list[Run]]:
     """A ledger of equal runs but for a few of another kind, of two models."""
     kinds = [RUNS[1], RUNS[2]]
@@ -203,6 +220,18 @@ def test_of_many_runs_the_newest_and_a_sample_by_place_are_taken(
     assert {lesson.run_id for lesson in known.lessons} == wanted
     rare = {run.id for run in runs[:up_to:50]}
     assert len(rare & wanted) == len(rare), "runs of a kind that is rare stay"
+    kept = list(known.lessons)
+    with monkeypatch.context() as patch:
+        patch.setattr(taught, "lessons_of", None)  # whoever calls it fails: those of a sample are kept
+        assert list(Ledger(ledger.where).own_runs().lessons.lessons) == kept
+        changed(
+            Path(ledger.where), f"UPDATE run_lesson SET digest = digest + 1 WHERE run_id = '{kept[0].run_id}'"
+        )
+        with pytest.raises(TypeError):  # another record: what was kept is not found
+            Ledger(ledger.where).own_runs()
+    assert sorted(kept, key=lambda one: one.run_id) == sorted(
+        lessons_of([run for run in runs if run.id in wanted]), key=lambda one: one.run_id
+    )
     case = case_of_run(runs[0])
     assert case is not None and known.of_model is not None
     newest = [run.id for run in runs if run.model.parent_weights_digest == case.weights_digest][-12:]
@@ -227,5 +256,5 @@ def test_a_fault_in_the_columns_costs_no_run_its_place(
     ledger.begin(start_of(later))
     ledger.finish(later)
     assert len(of_columns(ledger)) >= len(lessons_of([later]))
-    changed(tmp_path / "ledger.db", "UPDATE run_lesson SET made_by = 'another version'")  # may do better
+    changed(tmp_path / "ledger.db", "UPDATE run_lesson SET made_by = 0")  # may do better
     assert ledger.own_runs().warning == "" and of_columns(ledger) == of_records(ledger)

@@ -34,9 +34,10 @@ def filled(path: Path, number: int = 3) -> Ledger:
 
 def unpack_records(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        for table in ("run_start", "run_end"):
-            rows = connection.execute(f"SELECT rowid, record FROM {table}").fetchall()
-            texts = [(text_of_record(record).decode(), row) for row, record in rows]
+        begun = "SELECT run_end.rowid, run_end.record, run_start.record FROM run_end JOIN run_start ON run_id = id"
+        for table, read in (("run_end", begun), ("run_start", "SELECT rowid, record, NULL FROM run_start")):
+            rows = connection.execute(read).fetchall()
+            texts = [(text_of_record(record, start).decode(), row) for row, record, start in rows]
             (trigger,) = connection.execute(
                 "SELECT sql FROM sqlite_master WHERE name = ?", (f"{table}_no_update",)
             ).fetchone()

@@ -26,8 +26,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("whole") / "l.db"
     fill(path)
     unpack_records(path)
+    return in_one_file(path)
+
+
+def in_one_file(path: Path) -> bytes:
+    """A ledger without its log, in pages of `PAGE` bytes, one of which holds one record as a text."""
     with closing(sqlite3.connect(path)) as base:
         base.execute("PRAGMA journal_mode=DELETE")
+        base.execute(f"PRAGMA page_size={PAGE}")
         base.execute("VACUUM")
     return path.read_bytes()
 
@@ -124,9 +130,7 @@ def test_a_file_that_was_cut_short(tmp_path: Path, whole: bytes, share: float) -
 
 def test_packed_records_of_other_pages_are_copied(tmp_path: Path) -> None:
     fill(tmp_path / "l.db")
-    with closing(sqlite3.connect(tmp_path / "l.db")) as base:
-        base.execute("PRAGMA journal_mode=DELETE")
-    content = (tmp_path / "l.db").read_bytes()
+    content = in_one_file(tmp_path / "l.db")
     known = {run.id: run for run in Ledger(_copy(tmp_path, content)).runs()}
     path = damaged(tmp_path, content, pages_of(content, tmp_path, "run_end")[2:4])
     (said,) = Ledger(path).doctor(repair=True)
@@ -134,6 +138,21 @@ def test_packed_records_of_other_pages_are_copied(tmp_path: Path) -> None:
     runs = new_ledger(tmp_path).runs()
     assert lost is not None, said
     assert 0 < int(lost[1]) == sum(run != known[run.id] for run in runs) < 100
+    assert new_ledger(tmp_path).doctor() == []
+
+
+def test_a_packed_end_is_lost_with_its_start(tmp_path: Path) -> None:
+    fill(tmp_path / "l.db")
+    content = in_one_file(tmp_path / "l.db")
+    known = {run.id: run for run in Ledger(_copy(tmp_path, content)).runs()}
+    path = damaged(tmp_path, content, pages_of(content, tmp_path, "run_start")[2:4])
+    (said,) = Ledger(path).doctor(repair=True)
+    lost = re.search(r"; repaired: (\d+) runs are in .*, (\d+) rows are lost", said)
+    runs = new_ledger(tmp_path).runs()
+    assert lost is not None, said
+    gone = RUNS - int(lost[1])
+    assert 0 < gone < 100 and int(lost[2]) == 2 * gone, "a start and an end each"
+    assert len(runs) == RUNS - gone and all(run == known[run.id] for run in runs)
     assert new_ledger(tmp_path).doctor() == []
 
 

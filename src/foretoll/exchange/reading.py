@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from foretoll.errors import ForetollWarning, shown
-from foretoll.exchange.packing import PackingError, is_packed, unpack
+from foretoll.exchange.packing import PackingError, goes_on, is_packed, unpack
 from foretoll.records import Outcome, Run
 from foretoll.sharing import anonymous as nameless
 from foretoll.sharing import shortened, shortened_data
@@ -96,8 +97,8 @@ def unread_text(unread: Sequence[UnreadRecord], number: int | None = None) -> st
     return f"{text[:230]}{'…' if len(text) > 230 else ''}; see `foretoll ledger doctor`"
 
 
-def read_record(record: object) -> StoredRun:
-    """The run of a stored text, plain or packed.
+def read_record(record: object, start: object = None) -> StoredRun:
+    """The run of a stored text, plain or packed; `start`: what is stored of the run's start, where this is its end.
 
     Fields that this version does not know are left out of the run and kept in `StoredRun.text`. A moment without a zone
     is taken as UTC.
@@ -105,7 +106,7 @@ def read_record(record: object) -> StoredRun:
     Raises:
         UnreadableError: it is no text, no JSON, or no run of this version.
     """
-    raw = text_of_record(record)
+    raw = text_of_record(record, start)
     try:
         return StoredRun(_with_zones(Run.model_validate_json(raw)))
     except ValidationError as error:
@@ -118,8 +119,8 @@ def read_record(record: object) -> StoredRun:
         raise UnreadableError(f"{first_problem(error)}; {NEWER}") from error
 
 
-def text_of_record(record: object) -> bytes:
-    """What is stored of a run, unpacked where it is packed.
+def text_of_record(record: object, start: object = None) -> bytes:
+    """What is stored of a run, unpacked where it is packed; `start`: what is stored of its start, where it is its end.
 
     Raises:
         UnreadableError: it is no text, or no packed one.
@@ -129,11 +130,18 @@ def text_of_record(record: object) -> bytes:
     try:
         if isinstance(record, str):
             return record.encode()
-        return unpack(record) if is_packed(record) else record
+        return unpack(record, _text_before(record, start)) if is_packed(record) else record
     except UnicodeEncodeError as error:
         raise UnreadableError("its record is not UTF-8 text") from error
     except PackingError as error:
         raise UnreadableError(f"its record is {error}") from error
+
+
+def _text_before(record: bytes, start: object) -> bytes | None:
+    """The text that a packed one goes on from; None where it goes on from none, or that cannot be read."""
+    with suppress(UnreadableError):
+        return text_of_record(start) if goes_on(record) else None
+    return None
 
 
 def first_problem(error: ValidationError) -> str:

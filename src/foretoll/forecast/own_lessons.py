@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from foretoll.forecast.case import Case
 from foretoll.forecast.lesson_columns import Lessons
-from foretoll.forecast.lessons import Lesson
 
 EVERY = 300
 RECENT = 250
@@ -32,7 +31,7 @@ class OwnLessons:
     of_model: the newest lessons of a case's own model, where `lessons` is a sample; None where it has all.
     """
 
-    lessons: Sequence[Lesson] = ()
+    lessons: Lessons = field(default_factory=lambda: Lessons.of(()))
     of_model: Callable[[Case], Lessons] | None = None
 
 

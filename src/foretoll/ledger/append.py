@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from foretoll.errors import LedgerError, shown
 from foretoll.exchange.packing import pack
 from foretoll.exchange.reading import StoredRun, UnreadableError, first_problem, read_record, text_of_record
 from foretoll.ledger.columns import append_lessons, ended_run
+from foretoll.ledger.query import AT_ONCE
 from foretoll.ledger.schema import now_text, run_end, run_start, run_tag, utc_text
 from foretoll.process import ProcessStamp
 from foretoll.records import Outcome, Run
@@ -56,23 +57,33 @@ def _encodable(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def as_stored(connection: Connection, record: str) -> str | bytes:
-    """A record as the database keeps it: packed in SQLite; PostgreSQL packs long texts by itself."""
-    return pack(record) if connection.dialect.name == "sqlite" else record
+def as_stored(connection: Connection, record: str, start: object = None) -> str | bytes:
+    """A record as the database keeps it: packed in SQLite; PostgreSQL packs long texts by itself.
+
+    start: what is stored of the run's start, where this is the record of its end, which goes on from it. From one
+    that cannot be read, and may be made anew, nothing goes on.
+    """
+    if connection.dialect.name != "sqlite":
+        return record
+    try:
+        read_record(start)
+    except UnreadableError:
+        return pack(record)
+    return pack(record, text_of_record(start))
 
 
 def has_start(connection: Connection, run_id: str, record: str) -> bool:
     """Whether the ledger has this very start."""
-    return _is(connection.scalar(sa.select(run_start.c.record).where(run_start.c.id == run_id)), record)
+    return _is(_start_record(connection, run_id), None, record)
 
 
 def has_end(connection: Connection, run_id: str, record: str) -> bool:
     """Whether the ledger has this very end."""
-    return _is(_end_record(connection, run_id), record)
+    return _is(*_end_record(connection, run_id), record)
 
 
-def _is(stored: object, record: str) -> bool:
-    return stored is not None and text_of_record(stored) == record.encode()
+def _is(stored: object, start: object, record: str) -> bool:
+    return stored is not None and text_of_record(stored, start) == record.encode()
 
 
 def insert_start(connection: Connection, run: Run, record: str, by: ProcessStamp | None) -> None:
@@ -93,8 +104,9 @@ def append_end(connection: Connection, run: Run, record: str, by: ProcessStamp) 
 
 def insert_end(connection: Connection, run: Run, record: str) -> None:
     """Append an end to a start that is there."""
-    connection.execute(run_end.insert(), _end_values(run, as_stored(connection, record)))
-    append_lessons(connection, [ended_run(read_record(record).run, int(_is_presumed(run)))])
+    stored = as_stored(connection, record, _start_record(connection, run.id))
+    connection.execute(run_end.insert(), _end_values(run, stored))
+    append_lessons(connection, [ended_run(read_record(record).run, int(_is_presumed(run)), record)])
 
 
 def text_of(stored: StoredRun) -> str:
@@ -109,42 +121,52 @@ def import_all(connection: Connection, runs: Iterable[tuple[Run, str]], path: st
     Raises:
         LedgerError: another run with the same id is there, or is in the file twice.
     """
-    begun = set(connection.scalars(sa.select(run_start.c.id)))
-    ends = {(row.run_id, row.presumed) for row in connection.execute(sa.select(*_END_KEY))}
+    told = list(runs)
+    begun, ends = _known(connection, [run.id for run, _ in told])
     new: dict[str, tuple[Run, str]] = {}
-    for run, record in runs:
+    for run, record in told:
         if run.id in new and _is_presumed(new[run.id][0]):
             new[run.id] = (run, record)
         elif (run.id, 0) in ends or run.id in new:
-            stored = new[run.id][1] if run.id in new else _end_record(connection, run.id)
+            stored = (new[run.id][1], None) if run.id in new else _end_record(connection, run.id)
             _refuse_difference(run, record, stored, path)
         elif not (_is_presumed(run) and (run.id, 1) in ends):
             new[run.id] = (run, record)
     starts = [start_of(run) for run, _ in new.values() if run.id not in begun]
-    _insert_many(
-        connection,
-        run_start,
-        [start_values(start, None, as_stored(connection, record_of(start))) for start in starts],
-    )
-    _insert_many(
-        connection, run_end, [_end_values(run, as_stored(connection, record)) for run, record in new.values()]
-    )
+    for start in starts:
+        begun[start.id] = as_stored(connection, record_of(start))
+    _insert_many(connection, run_start, [start_values(start, None, begun[start.id]) for start in starts])
+    ended = [(run, record, as_stored(connection, record, begun[run.id])) for run, record in new.values()]
+    _insert_many(connection, run_end, [_end_values(run, stored) for run, _, stored in ended])
     append_lessons(
-        connection,
-        [ended_run(run, int(_is_presumed(run))) for run, _ in new.values()],
+        connection, [ended_run(run, int(_is_presumed(run)), record) for run, record in new.values()]
     )
+    added = {run.id for run in starts}
     _insert_many(connection, run_tag, [row for run in starts for row in _tag_rows(run.id, run.tags)])
     for run, _ in new.values():
-        if run.id in begun:
+        if run.id not in added:
             _insert_tags(connection, run.id, run.tags)
     return len(new)
 
 
-def _refuse_difference(run: Run, record: str, stored: object, path: str) -> None:
+def _known(connection: Connection, run_ids: Sequence[str]) -> tuple[dict[str, Any], set[tuple[str, int]]]:
+    """Of these runs those that are there: what is stored of their starts, and the keys of their ends."""
+    begun: dict[str, Any] = {}
+    ends: set[tuple[str, int]] = set()
+    for first in range(0, len(run_ids), AT_ONCE):
+        some = run_ids[first : first + AT_ONCE]
+        starts = sa.select(run_start.c.id, run_start.c.record).where(run_start.c.id.in_(some))
+        begun |= {row.id: row.record for row in connection.execute(starts)}
+        found = connection.execute(sa.select(*_END_KEY).where(run_end.c.run_id.in_(some)))
+        ends |= {(row.run_id, row.presumed) for row in found}
+    return begun, ends
+
+
+def _refuse_difference(run: Run, record: str, stored: tuple[object, object], path: str) -> None:
     try:
-        if record.encode() == text_of_record(stored):
+        if record.encode() == text_of_record(*stored):
             return
-        there = read_record(stored).run
+        there = read_record(*stored).run
     except (
         UnreadableError
     ):  # the one that is there is damaged: `doctor --repair` moves it aside, then this one can come
@@ -155,9 +177,16 @@ def _refuse_difference(run: Run, record: str, stored: object, path: str) -> None
         )
 
 
-def _end_record(connection: Connection, run_id: str) -> object:
-    query = sa.select(run_end.c.record).where(run_end.c.run_id == run_id, run_end.c.presumed == 0)
-    return connection.scalar(query)
+def _start_record(connection: Connection, run_id: str) -> object:
+    return connection.scalar(sa.select(run_start.c.record).where(run_start.c.id == run_id))
+
+
+def _end_record(connection: Connection, run_id: str) -> tuple[object, object]:
+    """What is stored of a run's end, and of its start, by which it is unpacked."""
+    joined = run_end.outerjoin(run_start, run_start.c.id == run_end.c.run_id)
+    query = sa.select(run_end.c.record, run_start.c.record.label("begun")).select_from(joined)
+    found = connection.execute(query.where(run_end.c.run_id == run_id, run_end.c.presumed == 0)).one_or_none()
+    return (None, None) if found is None else (found.record, found.begun)
 
 
 def start_of(run: Run) -> Run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class DamagedRun:
     ends: list[Row[Any]]
     whole: bool  # nothing of the run can be read: its tags go with it
     kept: StoredRun | None = None  # an end that can be read, whose start is made anew
+    stay: Sequence[Row[Any]] = ()  # the ends that can be read then, which may go on from the old start
 
 
 def damaged_runs(connection: Connection) -> list[DamagedRun]:
@@ -76,7 +77,7 @@ def move_aside(connection: Connection, damaged: Iterable[DamagedRun], file: Path
     """
     moved = list(damaged)
     rows = [row for run in moved for row in (*run.starts, *run.ends)]
-    write_lines(file, (_text(row.record).replace(b"\n", b" ") for row in rows))
+    write_lines(file, (_text(row).replace(b"\n", b" ") for row in rows))
     blob = "BLOB" if connection.dialect.name == "sqlite" else "BYTEA"
     connection.exec_driver_sql(
         "CREATE TABLE IF NOT EXISTS run_aside (moved_at VARCHAR(27) NOT NULL, from_table TEXT NOT NULL, "
@@ -101,6 +102,11 @@ def move_aside(connection: Connection, damaged: Iterable[DamagedRun], file: Path
                 connection.execute(
                     run_start.update().where(_key(connection)).values(values), {"key": row.row_key}
                 )
+            for row in run.stay:
+                record = as_stored(connection, _text(row).decode())
+                connection.execute(
+                    run_end.update().where(_key(connection)).values(record=record), {"key": row.row_key}
+                )
     return len(rows)
 
 
@@ -121,7 +127,8 @@ def _look(run_id: object, rows: _Rows) -> DamagedRun | None:
         bad_starts,
         [row for row, why in ends if why],
         whole=False,
-        kept=read_record(readable[0].record) if bad_starts and readable else None,
+        kept=read_record(readable[0].record, readable[0].begun) if bad_starts and readable else None,
+        stay=readable,
     )
 
 
@@ -130,18 +137,24 @@ def _problem(row: Row[Any], *, end: bool = False) -> str:
     try:
         if end:
             known_outcome(row.outcome)
-        read_record(row.record)
+        read_record(row.record, row.begun if end else None)
     except UnreadableError as error:
         return str(error)
     return ""
 
 
 def _keyed(connection: Connection, table: sa.TableClause) -> sa.Select[Any]:
-    """All rows, each with a key that names it whatever its columns hold: SQLite allows anything in them."""
-    key: sa.ColumnElement[Any] = (
-        sa.literal_column("rowid") if connection.dialect.name == "sqlite" else sa.literal_column("ctid::text")
-    )
-    return sa.select(key.label("row_key"), *table.columns)
+    """All rows, each with a key that names it whatever its columns hold: SQLite allows anything in them.
+
+    An end has the record of its start as `begun`.
+    """
+    number = "rowid" if connection.dialect.name == "sqlite" else "ctid::text"
+    key: sa.ColumnElement[Any] = sa.literal_column(f"{table.name}.{number}")
+    query = sa.select(key.label("row_key"), *table.columns)
+    if table is not run_end:
+        return query
+    joined = run_end.outerjoin(run_start, run_start.c.id == run_end.c.run_id)
+    return query.add_columns(run_start.c.record.label("begun")).select_from(joined)
 
 
 def _key(connection: Connection) -> sa.TextClause:
@@ -161,7 +174,9 @@ def _delete_tags(connection: Connection, rows: Iterable[Row[Any]]) -> None:
 
 
 def _aside_values(table: str, row: Row[Any], why: str) -> dict[str, Any]:
-    columns = {name: value for name, value in row._mapping.items() if name not in ("row_key", "record")}
+    columns = {
+        name: value for name, value in row._mapping.items() if name not in ("row_key", "record", "begun")
+    }
     run_id = columns.get("id", columns.get("run_id"))
     return {
         "moved_at": now_text(),
@@ -180,12 +195,12 @@ def _raw(value: object) -> bytes:
     return b"" if value is None else str(value).encode("utf-8", "surrogateescape")
 
 
-def _text(value: object) -> bytes:
-    """What a record says where it can be unpacked, else its bytes."""
+def _text(row: Row[Any]) -> bytes:
+    """What a row's record says where it can be unpacked, else its bytes."""
     try:
-        return text_of_record(value)
+        return text_of_record(row.record, row._mapping.get("begun"))
     except UnreadableError:
-        return _raw(value)
+        return _raw(row.record)
 
 
 def _is_plain(value: object) -> bool:

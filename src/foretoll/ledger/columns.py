@@ -1,4 +1,4 @@
-"""What a forecast needs of the runs that ended, in typed columns beside their records.
+"""What a forecast chooses the runs that ended by, in typed columns beside their records.
 
 A row is written in the transaction that writes the end. Ends without one (of an older foretoll, of a ledger from before
 there were columns) get theirs when a forecast first needs them. A row can be deleted at any time: it is made anew from
@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+from zlib import crc32
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 from sqlalchemy.exc import DBAPIError
 
 from foretoll.errors import one_line
-from foretoll.exchange.reading import UnreadableError, concluded, read_record
+from foretoll.exchange.reading import UnreadableError, concluded, read_record, text_of_record
 from foretoll.forecast.lesson_rows import LessonRow, made_by, row_of_run
 from foretoll.forecast.own_lessons import drawn
 from foretoll.ledger.query import known_outcome
@@ -24,8 +25,8 @@ from foretoll.ledger.schema import run_end, run_lesson, run_settings, run_start
 from foretoll.records import Run
 
 _NOTHING = {
-    **dict.fromkeys(("model_id", "weights_digest", "lesson")),
-    **{"alike": "", "nth": 0, "place": 0.0, "teaches": 0},
+    **dict.fromkeys(("model", "weights")),
+    **dict.fromkeys(("alike", "nth", "place", "teaches"), 0),
 }
 _ZERO: sa.ColumnElement[int] = sa.literal_column("0")  # not bound, so that a partial index can be used
 _OF_END = sa.and_(run_lesson.c.run_id == run_end.c.run_id, run_lesson.c.presumed == run_end.c.presumed)
@@ -33,21 +34,23 @@ _OF_END = sa.and_(run_lesson.c.run_id == run_end.c.run_id, run_lesson.c.presumed
 
 @dataclass(frozen=True)
 class EndedRun:
-    """An end as it is stored: its run, or why that cannot be read."""
+    """An end as it is stored: its run, or why that cannot be read; `digest` tells its record from others."""
 
     run_id: str
     presumed: int
     run: Run | None
+    digest: int = 0
     why: str = ""
 
     @classmethod
-    def of(cls, run_id: str, presumed: int, outcome: object, record: object) -> EndedRun:
-        """That of stored columns."""
+    def of(cls, row: Row[Any]) -> EndedRun:
+        """That of stored columns: `run_id`, `presumed`, `outcome`, `record`, and the `begun` of its start's."""
         try:
-            stored = concluded(read_record(record), known_outcome(outcome), "")
+            text = text_of_record(row.record, row.begun)
+            stored = concluded(read_record(text), known_outcome(row.outcome), "")
         except UnreadableError as error:
-            return cls(run_id, presumed, None, str(error))
-        return cls(run_id, presumed, stored.run)
+            return cls(row.run_id, row.presumed, None, why=str(error))
+        return cls(row.run_id, row.presumed, stored.run, crc32(text) >> 1)
 
     def row(self) -> tuple[LessonRow | None, str]:
         """Its columns, or why there are none; a fault of ours in making them never costs the run its place."""
@@ -62,9 +65,9 @@ class EndedRun:
             )
 
 
-def ended_run(run: Run, presumed: int) -> EndedRun:
+def ended_run(run: Run, presumed: int, record: str) -> EndedRun:
     """One whose run was read from its record just now."""
-    return EndedRun(run.id, presumed, run)
+    return EndedRun(run.id, presumed, run, crc32(record.encode()) >> 1)
 
 
 def append_lessons(connection: Connection, ends: Sequence[EndedRun]) -> None:
@@ -96,7 +99,8 @@ def write_lessons(connection: Connection, ends: Sequence[EndedRun]) -> None:
                 del values[name]
             if end.presumed:
                 values["teaches"] = 0
-            connection.execute(run_lesson.update().where(*here).values(values | {"why": None}))
+            values |= {"digest": end.digest, "why": None}
+            connection.execute(run_lesson.update().where(*here).values(values))
         else:
             connection.execute(run_lesson.delete().where(*here))
             new.append(end)
@@ -105,12 +109,14 @@ def write_lessons(connection: Connection, ends: Sequence[EndedRun]) -> None:
 
 def _append(connection: Connection, ends: Sequence[EndedRun]) -> None:
     number = int(connection.scalar(sa.select(sa.func.max(run_lesson.c.number))) or 0)
-    alike: dict[str, int] = {}
+    alike: dict[int, int] = {}
     settings: dict[str, str] = {}
     rows = []
     for end in ends:
         number += 1
-        row: dict[str, Any] = {"run_id": end.run_id, "presumed": end.presumed, "number": number}
+        row: dict[str, Any] = {
+            "run_id": end.run_id, "presumed": end.presumed, "number": number, "digest": end.digest,
+        }  # fmt: skip
         found, why = end.row()
         if found is None:
             rows.append(row | _NOTHING | {"made_by": made_by(), "why": why})
@@ -169,14 +175,18 @@ def _stale() -> tuple[sa.ColumnElement[bool], ...]:
     return run_lesson.c.teaches == _ZERO, run_lesson.c.made_by != made_by()
 
 
+def select_ends() -> sa.Select[Any]:
+    """What `EndedRun.of` reads, of each end that has a start, and when that began."""
+    columns = (run_end.c.run_id, run_end.c.presumed, run_end.c.outcome, run_end.c.record)
+    joined = run_end.join(run_start, run_start.c.id == run_end.c.run_id)
+    return sa.select(*columns, run_start.c.record.label("begun"), run_start.c.started_at).select_from(joined)
+
+
 def ends_without(
     connection: Connection, after: tuple[str, int], count: int, *, columns: bool
 ) -> tuple[list[EndedRun], tuple[str, int] | None]:
     """The next ends without a row or with one to be made anew, by their key; and where to go on, None at the end."""
-    query = sa.select(run_end.c.run_id, run_end.c.presumed, run_end.c.outcome, run_end.c.record).select_from(
-        run_end.join(run_start, run_start.c.id == run_end.c.run_id)
-    )
-    query = query.where(
+    query = select_ends().where(
         sa.tuple_(run_end.c.run_id, run_end.c.presumed) > sa.tuple_(*map(sa.literal, after)),
         run_end.c.presumed.in_((0, 1)),
     )
@@ -187,4 +197,4 @@ def ends_without(
         query = query.where(~sa.exists(fresh))
     rows = connection.execute(query.order_by(run_end.c.run_id, run_end.c.presumed).limit(count)).all()
     last = (rows[-1].run_id, rows[-1].presumed) if len(rows) == count else None
-    return [EndedRun.of(*row) for row in rows if isinstance(row.run_id, str)], last
+    return [EndedRun.of(row) for row in rows if isinstance(row.run_id, str)], last

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 _ELSEWHERE = "name another place with FORETOLL_LEDGER=FILE"
 _MAGIC = b"SQLite format 3\x00"
+_PAGE = 8192  # bytes: of SQLite's usual 4,096 each would leave a tenth empty behind the last record that fits
 
 
 def default_location() -> str:
@@ -239,6 +240,7 @@ class Database:
         def switch_on_wal(_cut: bool) -> None:
             connection = self._connect_sqlite("rwc")
             try:
+                connection.execute(f"PRAGMA page_size={_PAGE}")
                 connection.execute("PRAGMA journal_mode=WAL")
             finally:
                 connection.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -66,12 +66,14 @@ def _database(connection: Connection, where: str) -> Iterator[Finding]:
 
 
 def _contradictions(connection: Connection) -> Iterator[Finding]:
-    starts = sa.select(run_start.c.id, sa.literal("running"), run_start.c.record)
-    ends = sa.select(run_end.c.run_id, run_end.c.outcome, run_end.c.record)
+    starts = sa.select(run_start.c.id, sa.literal("running"), run_start.c.record, sa.null())
+    joined = run_end.outerjoin(run_start, run_start.c.id == run_end.c.run_id)
+    ends = sa.select(run_end.c.run_id, run_end.c.outcome, run_end.c.record, run_start.c.record.label("begun"))
+    ends = ends.select_from(joined)
     for query in (starts, ends):
         for rows in connection.execute(query.execution_options(yield_per=AT_ONCE)).partitions(AT_ONCE):
             tags = _tags_of(connection, {run_id for run_id, *_ in rows if is_text(run_id)})
-            for run_id, outcome, record in rows:
+            for run_id, outcome, *record in rows:
                 yield from _contradiction(run_id, outcome, record, tags.get(run_id, set()))
 
 
@@ -83,9 +85,11 @@ def _tags_of(connection: Connection, run_ids: set[str]) -> dict[str, set[str]]:
     return found
 
 
-def _contradiction(run_id: object, outcome: object, record: object, tags: set[str]) -> Iterator[Finding]:
+def _contradiction(
+    run_id: object, outcome: object, record: Sequence[object], tags: set[str]
+) -> Iterator[Finding]:
     try:
-        run = read_record(record).run
+        run = read_record(*record).run
     except UnreadableError:
         return  # told of above
     if (run.id, run.outcome.value) != (run_id, outcome) and outcome in list(Outcome):
@@ -115,7 +119,7 @@ def _dead_runs(connection: Connection, age_limit: timedelta) -> Iterator[Finding
         if row.ended is not None:  # by a damaged column
             continue
         try:
-            read_record(row.record)  # an end needs a record to copy
+            read_record(row.record, row.begun)  # an end needs a record to copy
             outcome, reason = outcome_now(row, age_limit)
         except UnreadableError:
             continue

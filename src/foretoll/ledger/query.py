@@ -67,20 +67,21 @@ class QueryResult(Generic[T]):
 
 
 def select_runs(*, record: bool) -> Select[Any]:
-    """All runs with the end that counts; with the full JSON only if `record`."""
+    """All runs with the end that counts; with the full JSON, and that of the start as `begun`, only if `record`."""
     columns: list[sa.ColumnElement[Any]] = [
         column for column in run_start.c if column.name not in ("recorded_at", "record")
     ]
     columns += [_of_end(name) for name in ("outcome", "finished_at")]
     columns.append(sa.func.coalesce(_real.c.run_id, _presumed.c.run_id).label("ended"))
     if record:
-        columns.append(
+        columns += [
             sa.case(
                 (_real.c.run_id.is_not(None), _real.c.record),
                 (_presumed.c.run_id.is_not(None), _presumed.c.record),
                 else_=run_start.c.record,
-            ).label("record")
-        )
+            ).label("record"),
+            run_start.c.record.label("begun"),
+        ]
     else:
         columns += [_of_end(name) for name in ("epochs", "energy_kwh", "emissions_kg", "duration_s")]
     joined = run_start.outerjoin(_real, sa.and_(_real.c.run_id == run_start.c.id, _real.c.presumed == 0))
@@ -221,7 +222,7 @@ def to_stored(row: Row[Any], outcome: Outcome, reason: str) -> StoredRun:
     Raises:
         UnreadableError: it does not validate.
     """
-    return concluded(read_record(row.record), outcome, reason)
+    return concluded(read_record(row.record, row.begun), outcome, reason)
 
 
 def to_summary(row: Row[Any], outcome: Outcome, reason: str) -> RunSummary:
@@ -270,8 +271,13 @@ def row_of(connection: Connection, run_id: str) -> Row[Any] | None:
 
 
 def ids_like(connection: Connection, prefix: str) -> list[str]:
-    """The ids that begin with a prefix, exactly as written, in order."""
+    """The ids that begin with a prefix, exactly as written, in order; of a whole id that one alone."""
+    whole = list(connection.scalars(sa.select(run_start.c.id).where(run_start.c.id == prefix)))
+    if whole:
+        return whole
     begins = sa.func.substr(run_start.c.id, 1, len(prefix)) == prefix
+    if connection.dialect.name == "sqlite":  # by the index: texts are in the order of their bytes there
+        begins = sa.and_(run_start.c.id >= prefix, run_start.c.id < f"{prefix}\U0010ffff", begins)
     return list(connection.scalars(sa.select(run_start.c.id).where(begins).order_by(run_start.c.id)))
 
 

@@ -2,7 +2,8 @@
 
 SQLite stops at the first damaged page that a query meets. So each table is read row by row from its beginning, then
 from its end, and what lies between is asked for one row number after the other. A run whose end can be read is whole,
-since an end holds the whole record. The damaged file is left as it is: a copy of it is read.
+since an end holds the whole record; a packed one goes on from the record of its start, and needs that too. The damaged
+file is left as it is: a copy of it is read.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def salvage(path: Path) -> Salvage:
         finally:
             connection.close()
     good, bad_starts = _readable_starts(starts)
-    ended, bad_ends = _readable_ends(ends)
+    ended, bad_ends = _readable_ends(ends, {row["id"]: row["record"] for row in starts})
     return Salvage(good, ended, no_starts + no_ends + bad_starts + bad_ends)
 
 
@@ -146,14 +147,16 @@ def _readable_starts(rows: Rows) -> tuple[Rows, int]:
     return list(good.values()), len(rows) - len(good)
 
 
-def _readable_ends(rows: Rows) -> tuple[list[tuple[Run, str]], int]:
+def _readable_ends(rows: Rows, begun: Mapping[str, object]) -> tuple[list[tuple[Run, str]], int]:
+    """Ends that can be read; `begun`: by a run's id the record of its start."""
     good = []
     for row in rows:
         with contextlib.suppress(UnreadableError, UnicodeError):
             known_outcome(row["outcome"])
-            run = read_record(_encodable(row["record"])).run
+            text = text_of_record(_encodable(row["record"]), begun.get(row["run_id"]))
+            run = read_record(text).run
             if run.id == row["run_id"]:
-                good.append((run, text_of_record(row["record"]).decode()))
+                good.append((run, text.decode()))
     return good, len(rows) - len(good)
 
 

@@ -34,8 +34,8 @@ run_tag = table("run_tag", column("tag"), column("run_id"))
 
 run_lesson = table(
     "run_lesson",
-    *map(column, ("run_id", "presumed", "number", "made_by", "teaches", "model_id", "weights_digest")),
-    *map(column, ("alike", "nth", "place", "why", "lesson")),
+    *map(column, ("run_id", "presumed", "number", "made_by", "teaches", "model", "weights")),
+    *map(column, ("alike", "nth", "place", "digest", "why")),
 )
 
 run_settings = table("run_settings", *map(column, ("alike", "settings")))
@@ -165,6 +165,50 @@ def _lessons(connection: Connection) -> None:
             )
 
 
+def _narrow_lessons(connection: Connection) -> None:
+    """Names as numbers, and no lessons: those of the few runs that are chosen are read from their records."""
+    sqlite = connection.dialect.name == "sqlite"
+    if sqlite:
+        connection.exec_driver_sql("DROP TABLE run_lesson")
+        connection.exec_driver_sql(
+            """CREATE TABLE run_lesson (
+                number INTEGER PRIMARY KEY,
+                run_id VARCHAR(128) NOT NULL,
+                presumed INTEGER NOT NULL,
+                made_by BIGINT NOT NULL,
+                teaches INTEGER NOT NULL,
+                model BIGINT,
+                weights BIGINT,
+                alike BIGINT NOT NULL,
+                nth BIGINT NOT NULL,
+                place DOUBLE PRECISION NOT NULL,
+                digest BIGINT NOT NULL,
+                why TEXT,
+                UNIQUE (run_id, presumed))"""
+        )
+    else:  # the same table: who was granted rights keeps them
+        for statement in (
+            "DELETE FROM run_lesson",
+            "ALTER TABLE run_lesson DROP COLUMN lesson, DROP COLUMN model_id, DROP COLUMN weights_digest, "
+            "DROP COLUMN made_by, DROP COLUMN alike",
+            "ALTER TABLE run_lesson ADD COLUMN made_by BIGINT NOT NULL, ADD COLUMN model BIGINT, "
+            "ADD COLUMN weights BIGINT, ADD COLUMN alike BIGINT NOT NULL, ADD COLUMN digest BIGINT NOT NULL",
+            "DROP INDEX run_lesson_by_place",
+            "DROP INDEX run_lesson_unread",
+        ):
+            connection.exec_driver_sql(statement)
+    then = "" if sqlite else ", number"  # SQLite's indexes end in it, being the number of the row
+    for statement in (
+        "CREATE INDEX run_lesson_by_kind ON run_lesson (alike, nth)",
+        "CREATE INDEX run_lesson_by_place ON run_lesson (place) WHERE teaches = 1",
+        f"CREATE INDEX run_lesson_by_weights ON run_lesson (weights{then}) WHERE weights IS NOT NULL",
+        f"CREATE INDEX run_lesson_by_model ON run_lesson (model{then}) WHERE model IS NOT NULL",
+        "CREATE INDEX run_lesson_nothing ON run_lesson (made_by) WHERE teaches = 0",
+        "CREATE INDEX run_lesson_unread ON run_lesson (number) WHERE why IS NOT NULL",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 def _tags_in(record: str) -> list[str]:
     try:
         return list(dict.fromkeys(json.loads(record)["tags"]))
@@ -196,7 +240,9 @@ def _append_only(connection: Connection, *tables: str) -> None:
             )
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_starts_and_ends, _tags, _lives, _lessons)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
+    _starts_and_ends, _tags, _lives, _lessons, _narrow_lessons,
+)  # fmt: skip
 """Migration i (from 1) brings a ledger from version i − 1 to version i."""
 
 LATEST = len(MIGRATIONS)

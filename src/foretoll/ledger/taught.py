@@ -1,10 +1,15 @@
-"""What a ledger's runs teach a forecast, read from columns beside their records: no slower with many runs."""
+"""What a ledger's runs teach a forecast: chosen by columns beside their records, so that it takes no longer with many.
+
+Of many runs a sample is read, which stays the same until there are a tenth more; its lessons are kept between processes
+(`foretoll.forecast.kept`), and are found by the runs' ids and what tells their records from others.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -14,12 +19,20 @@ from foretoll.errors import LedgerError
 from foretoll.exchange.reading import UnreadRecord, unread_text
 from foretoll.forecast.case import Case
 from foretoll.forecast.early import lessons_of
+from foretoll.forecast.kept import ArrayStore, key_of
 from foretoll.forecast.lesson_columns import Lessons
-from foretoll.forecast.lesson_rows import lesson_in
+from foretoll.forecast.lesson_rows import MADE_BY, number_of
 from foretoll.forecast.lessons import Lesson
 from foretoll.forecast.own_lessons import EVERY, OF_MODEL, RECENT, SPREAD, OwnLessons, drawn, milestone
 from foretoll.forecast.unseen import KnownSettings
-from foretoll.ledger.columns import EndedRun, ends_without, has_columns, is_complete, write_lessons
+from foretoll.ledger.columns import (
+    EndedRun,
+    ends_without,
+    has_columns,
+    is_complete,
+    select_ends,
+    write_lessons,
+)
 from foretoll.ledger.database import Database
 from foretoll.ledger.query import run_name
 from foretoll.ledger.schema import run_end, run_lesson, run_settings, run_start
@@ -44,13 +57,21 @@ class OwnRuns:
     warning: str = ""
 
 
+class _Chosen(NamedTuple):
+    """Of a row what names its run's end, and what tells its record from others."""
+
+    run_id: str
+    presumed: int
+    digest: int
+
+
 @dataclass
 class _Unwritten:
     """What could be read and not be written beside its record: a ledger that is read-only here, or newer."""
 
     lessons: dict[str, tuple[Place, Lesson]] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
-    alike: dict[str, int] = field(default_factory=dict)
+    alike: dict[int, int] = field(default_factory=dict)
     places: dict[str, float] = field(default_factory=dict)
     unread: list[UnreadRecord] = field(default_factory=list)
 
@@ -128,7 +149,7 @@ def _remember(database: Database, ends: Sequence[EndedRun], unwritten: _Unwritte
 
 
 def _read(connection: Connection, unwritten: _Unwritten, database: Database) -> OwnRuns:
-    stored: list[tuple[Place, Lesson]] = []
+    chosen: list[_Chosen] = []
     settings, unread, count = dict(unwritten.settings), list(unwritten.unread), len(unwritten.unread)
     many, ends = len(unwritten.lessons) > EVERY, 0
     if has_columns(connection):
@@ -136,7 +157,7 @@ def _read(connection: Connection, unwritten: _Unwritten, database: Database) -> 
         known = int(connection.scalar(sa.select(sa.func.count()).select_from(teaching)) or 0)
         many = known + len(unwritten.lessons) > EVERY
         ends = int(connection.scalar(sa.select(sa.func.max(run_lesson.c.number))) or 0)
-        stored = _lessons(connection, _sample(ends) if many else [_teaching()])
+        chosen = _chosen(connection, _sample(ends) if many else [_teaching()])
         for row in connection.execute(sa.select(run_settings.c.alike, run_settings.c.settings)):
             settings[str(row.alike)] = str(row.settings)
         wrong = run_lesson.c.why.is_not(None)
@@ -144,26 +165,46 @@ def _read(connection: Connection, unwritten: _Unwritten, database: Database) -> 
         named = sa.select(run_lesson.c.run_id, run_lesson.c.why).where(wrong)
         named = named.order_by(run_lesson.c.number.desc()).limit(_NAMED)
         unread += [UnreadRecord(run_name(row.run_id), str(row.why)) for row in connection.execute(named)]
-    more = unwritten.sample() if many else unwritten.lessons.values()
-    unique = {lesson.run_id: (at, lesson) for at, lesson in [*stored, *more]}
-    ordered = [lesson for _, lesson in sorted(unique.values(), key=lambda one: one[0], reverse=True)]
+    more = unwritten.sample() if many else list(unwritten.lessons.values())
 
     def of_model(case: Case) -> Lessons:
         return Lessons.of(database.read(lambda c: _of_model(c, case), empty=[]))
 
     return OwnRuns(
-        OwnLessons(ordered, of_model if many else None),
+        OwnLessons(_ordered(connection, chosen, more, keep=many), of_model if many else None),
         ends + len(unwritten.lessons),
         tuple(_known(settings[name]) for name in sorted(settings)),
         "; ".join(filter(None, (unread_text(unread, count), database.newer))),
     )
 
 
+def _ordered(
+    connection: Connection, chosen: Sequence[_Chosen], more: Sequence[tuple[Place, Lesson]], *, keep: bool
+) -> Lessons:
+    """The lessons of chosen rows and what could not be written beside them, newest first.
+
+    keep: those of rows alone are kept for the next process, which finds them by the rows.
+    """
+    store = ArrayStore.of_user() if keep and not more else ArrayStore(None)
+    key = key_of("sample", MADE_BY, repr([(row.run_id, row.presumed, row.digest) for row in chosen]).encode())
+    found = store.get(key)
+    if found is not None:
+        with suppress(KeyError, ValueError):  # damaged: made anew
+            return Lessons(found)
+    read = _lessons(connection, chosen)
+    unique = {lesson.run_id: (at, lesson) for at, lesson in [*read, *more]}
+    made = Lessons.of(lesson for _, lesson in sorted(unique.values(), key=_at, reverse=True))
+    store.put(key, made.columns)
+    return made
+
+
+def _at(one: tuple[Place, Lesson]) -> Place:
+    return one[0]
+
+
 def _teaching() -> sa.Select[Any]:
     """The rows that a forecast can learn from."""
-    columns = (run_lesson.c.run_id, run_lesson.c.presumed, run_lesson.c.made_by, run_lesson.c.lesson)
-    joined = run_lesson.join(run_start, run_start.c.id == run_lesson.c.run_id)
-    return sa.select(*columns, run_start.c.started_at).select_from(joined).where(_TEACHES)
+    return sa.select(run_lesson.c.run_id, run_lesson.c.presumed, run_lesson.c.digest).where(_TEACHES)
 
 
 def _sample(ends: int) -> list[sa.Select[Any]]:
@@ -178,38 +219,34 @@ def _sample(ends: int) -> list[sa.Select[Any]]:
 
 def _of_model(connection: Connection, case: Case) -> list[Lesson]:
     """The newest lessons of the case's own model, the newest first."""
-    names = ((run_lesson.c.weights_digest, case.weights_digest), (run_lesson.c.model_id, case.model_id))
+    names = ((run_lesson.c.weights, case.weights_digest), (run_lesson.c.model, case.model_id))
     queries = [
-        _teaching().where(column == name).order_by(run_lesson.c.number.desc()).limit(OF_MODEL)
+        _teaching().where(column == number_of(name)).order_by(run_lesson.c.number.desc()).limit(OF_MODEL)
         for column, name in names
         if name
     ]
-    found = {lesson.run_id: (at, lesson) for at, lesson in _lessons(connection, queries)}
-    mine = [one for one in found.values() if one[1].same_model(case)]
-    return [lesson for _, lesson in sorted(mine, key=lambda one: one[0], reverse=True)[:OF_MODEL]]
+    found = _lessons(connection, _chosen(connection, queries))
+    mine = [one for one in found if one[1].same_model(case)]
+    return [lesson for _, lesson in sorted(mine, key=_at, reverse=True)[:OF_MODEL]]
 
 
-def _lessons(connection: Connection, queries: Sequence[sa.Select[Any]]) -> list[tuple[Place, Lesson]]:
-    """The lessons of rows; of one that is damaged or of another version, that of its record."""
-    found = []
-    for query in queries:
+def _chosen(connection: Connection, queries: Sequence[sa.Select[Any]]) -> list[_Chosen]:
+    """The rows that any of the queries finds, each once, by their keys."""
+    rows = {_Chosen(*row) for query in queries for row in connection.execute(query)}
+    return sorted(rows, key=lambda row: (row.run_id, row.presumed))
+
+
+def _lessons(connection: Connection, chosen: Sequence[_Chosen]) -> list[tuple[Place, Lesson]]:
+    """Of those rows whose records can be read: when the run began, and its lesson."""
+    found: list[tuple[Place, Lesson]] = []
+    for first in range(0, len(chosen), _AT_ONCE):
+        some = {(row.run_id, row.presumed) for row in chosen[first : first + _AT_ONCE]}
+        query = select_ends().where(run_end.c.run_id.in_([run_id for run_id, _ in some]))
         for row in connection.execute(query).all():
-            lesson = lesson_in(row.run_id, row.made_by, row.lesson) or _of_record(
-                connection, row.run_id, row.presumed
-            )
-            if lesson is not None:
-                found.append(((str(row.started_at), str(row.run_id)), lesson))
+            run = EndedRun.of(row).run if (row.run_id, row.presumed) in some else None
+            lessons = lessons_of([run]) if run is not None else []
+            found += [((str(row.started_at), str(row.run_id)), lesson) for lesson in lessons]
     return found
-
-
-def _of_record(connection: Connection, run_id: str, presumed: int) -> Lesson | None:
-    end = connection.execute(
-        sa.select(run_end.c.outcome, run_end.c.record).where(
-            run_end.c.run_id == run_id, run_end.c.presumed == presumed
-        )
-    ).one_or_none()
-    run = EndedRun.of(run_id, presumed, *end).run if end is not None else None
-    return next(iter(lessons_of([run])), None) if run is not None else None
 
 
 def _known(settings: str) -> KnownSettings:

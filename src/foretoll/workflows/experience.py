@@ -30,7 +30,7 @@ def experience_of(ledger: Ledger | None) -> tuple[OwnRuns, Forecaster]:
         if strict_everywhere():
             raise
         known = OwnRuns(warning=f"the forecast rests on the runs that come with foretoll alone: {error}")
-    seen = tuple(lesson.run_id for lesson in known.lessons.lessons)
+    seen = tuple(known.lessons.lessons.columns["run_id"].tolist())
     kept = _FITTED.get(ledger)
     if kept is None or kept[:2] != (known.ends, seen):
         kept = _FITTED[ledger] = known.ends, seen, reference_forecaster(known.lessons)
