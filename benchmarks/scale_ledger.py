@@ -44,7 +44,8 @@ ENDED = "run_id, presumed, recorded_at, outcome, finished_at, record"
 HERE = Path(foretoll.__file__).parents[1]
 # what `estimate` does in its stage "forecast", in a process of its own
 MEASURED = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 from foretoll.forecast import Case
 from foretoll.forecast.reference import reference_settings
 from foretoll.forecast.unseen import unseen_settings
@@ -52,15 +53,16 @@ from foretoll.ledger import Ledger
 from foretoll.records import TrainingSettings
 from foretoll.workflows.estimate import experience_of
 cases = [Case.model_validate(one) for one in json.load(open(sys.argv[2]))]
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-before, began = peak(), time.process_time()
+status = lambda name: next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name)) / 1024
+Path("/proc/self/clear_refs").write_text("5")  # the peak from here on, not that of the process that started this one
+before, began = status("VmRSS"), time.process_time()
 known, forecaster = experience_of(Ledger.open(sys.argv[1]))
 of_own = known.settings if hasattr(known, "settings") else known.runs
 unseen_settings(TrainingSettings(), [*reference_settings(), *of_own])
 told = forecaster.foretell(cases[0])
 for case in cases[1:]:
     forecaster.foretell(case, time_only=True)
-print(json.dumps([time.process_time() - began, peak() - before, told.forecast.epochs.median]))
+print(json.dumps([time.process_time() - began, status("VmHWM") - before, told.forecast.epochs.median]))
 """
 # what else is asked of a ledger: the newest runs, a run by its id and by the beginning of it, one that begins and ends
 USED = """
