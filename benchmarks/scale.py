@@ -3,6 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/scale.py ledger --runs 1000 10000 100000 --before OLDER_SRC
     OMP_NUM_THREADS=1 python benchmarks/scale.py thinning
     OMP_NUM_THREADS=1 python benchmarks/scale.py data --before OLDER_SRC
+    OMP_NUM_THREADS=1 python benchmarks/scale.py training
     OMP_NUM_THREADS=1 python benchmarks/scale.py networks --before OLDER_SRC
     OMP_NUM_THREADS=1 python benchmarks/scale.py steps
     OMP_NUM_THREADS=1 python benchmarks/scale.py look
@@ -25,10 +26,12 @@ import scale_ledger
 import scale_look
 import scale_steps
 import scale_thinning
+import scale_training
 
 PAGE = Path(__file__).with_name("scale.md")
 PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], list[str]]]] = {
     "data": ("Data", scale_data.section),
+    "training": ("Training", scale_training.section),
     "networks": ("Networks", scale_data.section_of_networks),
     "steps": ("Evaluations", scale_steps.section),
     "look": ("The look", scale_look.section),
@@ -55,6 +58,7 @@ def main() -> None:
         "--before-up-to", type=int, default=100_000, help="the largest ledger it is measured on"
     )
     parser.add_argument("--up-to", type=int, default=3_000_000, help="the most samples")
+    parser.add_argument("--steps", type=int, default=300, help="of a training that reads pictures")
     parser.add_argument("--up-to-parameters", type=int, default=146_000_000)
     parser.add_argument("--only", default="", help="a word of the kind of data: folders, Parquet, CSV, npz")
     parser.add_argument(
