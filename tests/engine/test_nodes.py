@@ -90,16 +90,16 @@ def _start(words: list[str]) -> None:
 
 
 def _reached(address: str) -> str:
-    """The address, once a client has reached it: the first one has Ray start a server of its own, in 30 s or not."""
+    """The address, once a client has reached it: for the first one Ray starts a server, which it gives 30 s."""
     for _ in range(3):
         try:
             RayEngine(address).close()
         except ForetollError as error:
-            if "timed out" not in str(error):
+            if not any(slow in str(error) for slow in ("timed out", "Starting Ray client server failed")):
                 raise
         else:
             return address
-    pytest.skip("Ray gives a client 30 s to be served, and this machine took longer three times")
+    pytest.skip("Ray gives a client's server 30 s to start, and this machine took longer three times")
 
 
 def _processes(room: Path) -> list[psutil.Process]:
