@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -160,6 +161,15 @@ def test_splits_of_them() -> None:
     for data in ({"train": streamed(train), "test": streamed(test)}, (streamed(train), Listed(test))):
         opened = open_data(data)
         assert len(opened.test) == 30 and opened.card.train + opened.card.validation == 60
+
+
+def test_what_is_sent_elsewhere_are_the_samples_themselves() -> None:
+    """To a worker that looks at a part of them, on a machine that does not see the files."""
+    part = open_data(streamed(KINDS["tensors"])).train.take(torch.arange(20))
+    sent = pickle.loads(pickle.dumps(part.portable()))
+    assert same(sent.all().inputs, part.all().inputs) and same(sent.all().labels, part.all().labels)
+    whole = open_data(Listed(KINDS["tensors"])).train
+    assert whole.portable() is whole  # a data set of the user's own travels as it is
 
 
 def test_their_files_go_with_the_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

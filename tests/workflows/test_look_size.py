@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from foretoll.data import TaskData
 from foretoll.records import TrainingSettings
 from foretoll.workflows import look_size as module
 from foretoll.workflows.context import Update
@@ -37,6 +40,14 @@ def test_a_dear_one_is_as_large_as_its_share_allows(update: Update, monkeypatch:
             min(size.samples, len(data.train)) for data in (update.target, update.source or update.target)
         )
         assert size.samples == LEAST or there + here + 3 * pilot <= 3 * spend * train
+
+
+def test_a_target_of_three_samples_beside_a_large_source(update: Update) -> None:
+    target = update.target
+    few = TaskData(
+        target.card, target.train.take(torch.arange(3)), target.validation, target.test, target.reference
+    )
+    assert look_size(replace(update, target=few), SETTINGS, 0.0) == LookSize()
 
 
 def test_intervals_are_those_of_the_samples_that_were_looked_at(update: Update) -> None:

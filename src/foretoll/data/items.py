@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import ConcatDataset
+from torch.utils.data import ConcatDataset, Dataset
 
 from foretoll.data.limits import BOMB_BYTES, BOMB_RATIO
 from foretoll.errors import DataError, ForetollError, is_out_of_memory, one_line
@@ -25,10 +25,16 @@ class Joined(ConcatDataset[Any]):
     """Data sets one after the other, of which messages say the user's class and not this one."""
 
 
+class KeptDataset(Dataset[Any]):
+    """Items of somebody's data set, in files that go with this process; `owner` is that one's class."""
+
+    owner: str
+
+
 def class_name(dataset: Any) -> str:
-    """The class of a Dataset as its owner knows it; of joined ones that of the first, of kept items their origin's."""
+    """The class of a Dataset as its owner knows it; of joined ones that of the first."""
     one = dataset.datasets[0] if isinstance(dataset, Joined) else dataset
-    return getattr(one, "read_from", None) or type(one).__name__
+    return one.owner if isinstance(one, KeptDataset) else type(one).__name__
 
 
 def size_of(dataset: Any) -> int:

@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset
 
-from foretoll.data.items import array_of, class_name, reason
+from foretoll.data.items import KeptDataset, array_of, class_name, reason
 from foretoll.data.splits import LABEL_KEYS
 from foretoll.errors import DataError, ForetollError
 
@@ -49,7 +49,7 @@ def _is_iterable(data: Any) -> bool:
     return isinstance(data.dataset if isinstance(data, DataLoader) else data, IterableDataset)
 
 
-class KeptItems(Dataset[Any]):
+class KeptItems(KeptDataset):
     """The items of an IterableDataset, in its order. An item is as it came: pictures, tensors, arrays, numbers, texts.
 
     A DataLoader stands for its dataset; where it makes no batches of its own (`batch_size=None`) and the dataset gives
@@ -58,7 +58,7 @@ class KeptItems(Dataset[Any]):
 
     def __init__(self, source: Any) -> None:
         dataset = source.dataset if isinstance(source, DataLoader) else source
-        self.read_from = class_name(dataset)
+        self.owner = class_name(dataset)
         names = getattr(dataset, "classes", None)
         self.classes = list(names) if isinstance(names, (list, tuple)) else None
         self._folder = Path(tempfile.mkdtemp(prefix="foretoll-items-"))
@@ -99,17 +99,17 @@ class KeptItems(Dataset[Any]):
                 self._add(item)
             except OSError as error:
                 raise DataError(
-                    f"the items of {self.read_from} cannot be written to {tempfile.gettempdir()} ({reason(error)}): "
+                    f"the items of {self.owner} cannot be written to {tempfile.gettempdir()} ({reason(error)}): "
                     "make room there, or name another folder by TMPDIR"
                 ) from error
             if self._size % _CHECKED == 0 and self.nbytes > room:
                 raise DataError(
-                    f"{self.read_from} has given {self._size:,} items of {self.nbytes / 1e9:.1f} GB, half of what is "
+                    f"{self.owner} has given {self._size:,} items of {self.nbytes / 1e9:.1f} GB, half of what is "
                     f"free in {tempfile.gettempdir()}, and goes on: let it end, or name a larger folder by TMPDIR"
                 )
             if self._size >= MOST_ITEMS:
                 raise DataError(
-                    f"{self.read_from} has given {self._size:,} items and goes on: let it end (itertools.islice), "
+                    f"{self.owner} has given {self._size:,} items and goes on: let it end (itertools.islice), "
                     "or give its files, which are read where they are needed (tar:, parquet:, folder:)"
                 )
 
@@ -120,7 +120,7 @@ class KeptItems(Dataset[Any]):
             raise
         except Exception as error:
             raise DataError(
-                f"item {self._size} of {self.read_from} cannot be read ({reason(error)}): correct its __iter__, or "
+                f"item {self._size} of {self.owner} cannot be read ({reason(error)}): correct its __iter__, or "
                 "leave that item out"
             ) from error
 
@@ -132,11 +132,11 @@ class KeptItems(Dataset[Any]):
             self._columns += (_Column(self._folder / str(number)) for number in range(len(leaves)))
         if form != self._form:
             raise DataError(
-                f"item {self._size} of {self.read_from} is {_said(form)}, and the first is {_said(self._form)}: give "
+                f"item {self._size} of {self.owner} is {_said(form)}, and the first is {_said(self._form)}: give "
                 "all items alike"
             )
         for column, leaf in zip(self._columns, leaves, strict=True):
-            column.add(leaf, f"item {self._size} of {self.read_from}")
+            column.add(leaf, f"item {self._size} of {self.owner}")
         self._size += 1
 
 

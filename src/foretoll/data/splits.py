@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foretoll.data.items import item_of
+from foretoll.data.items import KeptDataset, item_of
 from foretoll.data.limits import samples_at_once
 from foretoll.data.partition import choose, strata
 from foretoll.data.reader import RowReader
@@ -87,6 +87,10 @@ class Split(ABC):
 
         To be asked of few samples that lie far apart in a file.
         """
+        return self
+
+    def portable(self) -> Split:
+        """The same samples as another process, or another machine, can read them once they are sent there."""
         return self
 
     def all(self) -> Batch:
@@ -240,6 +244,10 @@ class DatasetSplit(Split):
         if known is None or known.labels is not self.labels:  # of a copy that was relabelled since
             self._held = known = self.in_memory()
         return known
+
+    def portable(self) -> Split:
+        """In memory, where the data set lies in files of this process; else the data set goes with them."""
+        return self.in_memory() if isinstance(self.dataset, KeptDataset) else self
 
     def all(self) -> Batch:
         """All samples as one batch."""

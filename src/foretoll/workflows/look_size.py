@@ -68,8 +68,9 @@ def _passes(update: Update, samples: int) -> int:
 
 
 def _seconds(update: Update) -> float:
-    """What reading a sample and running the model on it takes, once it is warm."""
-    split = update.target.train
+    """What reading a sample of the larger side and running the model on it takes, once it is warm."""
+    sides = [side.train for side in (update.target, update.source) if side is not None]
+    split = max(sides, key=len)
     rows = torch.arange(min(WARM + TIMED, len(split)))
     sweep(update.model, split.take(rows[:WARM]), [], device=update.device)
     timed = split.take(rows[WARM:])

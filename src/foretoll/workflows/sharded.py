@@ -166,7 +166,7 @@ class ShardedCollector:
         return Shard(
             model=self.model if self.model is not None else model,
             norms=_norms(model) if by_name and model is not self.base else {},
-            data=self.data.get(wanted.part) or split.take(torch.arange(rows.start, rows.stop)),
+            data=self.data.get(wanted.part) or split.take(torch.arange(rows.start, rows.stop)).portable(),
             ids=split.ids[rows.start : rows.stop].clone(),  # a view would be pickled whole
             labels=None if split.labels is None else split.labels[rows.start : rows.stop].clone(),
             rows=rows,
