@@ -84,7 +84,13 @@ def section(args: argparse.Namespace) -> list[str]:
             "| what | size | | estimate MB | s | retrain MB | s |",
             "| --- | ---: | --- | ---: | ---: | ---: | ---: |",
             *_table(
-                "JPEGs of 224 px in folders", FILES, folders, "foretoll:cnn?width=4", sources, work, args
+                "JPEGs of 224 px in folders",
+                FILES,
+                picture_folders,
+                "foretoll:cnn?width=4",
+                sources,
+                work,
+                args,
             ),
             *_table("rows of 20 columns, Parquet", ROWS, _parquet, "foretoll:mlp", sources, work, args),
             *_table("rows of 20 columns, CSV", ROWS[1:-1], _csv, "foretoll:mlp", sources, work, args),
@@ -136,7 +142,7 @@ def _table(
         model = trained(work, make(work, min(sizes[0], size), 0), arch, what)
         for name, source in sources:
             words = [str(model), *uris]
-            told = _estimate("samples=500" if make is folders else "")
+            told = _estimate("samples=500" if make is picture_folders else "")
             seen = [_measured(code, words, source, work) for code in (told, RETRAIN)]
             cells = " | ".join(f"{mb:,.0f} | {s:.1f}" for mb, s in seen)
             rows.append(f"| {what} | {size:,} | {name} | {cells} |")
@@ -183,7 +189,7 @@ def _measured(code: str, words: list[str], source: Path, work: Path) -> tuple[fl
     return mb, seconds
 
 
-def folders(work: Path, count: int, seed: int) -> str:
+def picture_folders(work: Path, count: int, seed: int) -> str:
     """A data URI of so many JPEGs, smooth colours and noise in five classes."""
     from PIL import Image
 

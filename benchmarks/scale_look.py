@@ -34,7 +34,7 @@ class Stages(Watcher):
 def section(args: argparse.Namespace) -> list[str]:
     """The section of benchmarks/scale.md."""
     with scale_data.folder(args.work) as work:
-        source, target = (scale_data.folders(work, PICTURES, seed) for seed in (0, 1))
+        source, target = (scale_data.picture_folders(work, PICTURES, seed) for seed in (0, 1))
         model = scale_data.trained(work, source, ARCH, "look")
         rows = [_row(name, samples, (str(model), source, target), work) for name, samples in
                 (("whole", 2_000), ("by default", None))]  # fmt: skip

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import foretoll
-from scale_data import CLASSES, PICTURES, SIDE, folder, folders, trained
+from scale_data import CLASSES, PICTURES, SIDE, folder, picture_folders, trained
 
 HERE = Path(foretoll.__file__).parents[1]
 FILES, HELD_OUT, BATCH, WORKERS, TURNS = 20_000, 150, 32, 2, 3
@@ -106,7 +106,7 @@ def _in_splits(work: Path) -> str:
     """The pictures of a training in `train`, and few in `val` and `test`."""
     root = work / "splits"
     if not root.exists():
-        folders(work, PICTURES, 0)
+        picture_folders(work, PICTURES, 0)
         for split, count in (("train", FILES), ("val", HELD_OUT), ("test", HELD_OUT)):
             for number in range(count):
                 one = number % PICTURES
